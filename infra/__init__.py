@@ -1,0 +1,1 @@
+"""The system on AWS, declared: three stacks per environment, filled by a release record."""

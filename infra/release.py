@@ -1,0 +1,181 @@
+"""The release record: what an environment serves, as one small reviewed file in git.
+
+A promotion writes it, synth reads it, a rollback is its previous version. The model card lies beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from infra.names import ENVIRONMENT_NAME
+from infra.report import FileError, problems
+
+RELEASES = Path(__file__).parent / "releases"
+
+_CHECKED = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Text = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class ReleaseError(FileError):
+    """A release record cannot be used; the message lists every reason."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
+class Model:
+    """The registered model version and its artifact, found by the artifact's own hash."""
+
+    name: Name
+    version: Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
+    sha256: Sha256
+    bytes: Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
+class Dataset:
+    """What the model was trained on."""
+
+    name: Name
+    kind: Literal["images", "phantom"]
+    fingerprint: Sha256
+
+
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
+class MlflowRun:
+    """Where the training is on record."""
+
+    experiment: Text
+    run_id: Text
+
+
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
+class Gate:
+    """A quality gate's outcome at promotion."""
+
+    name: Text
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
+class Golden:
+    """What the promoted model says to one drawn phantom: a probability, or a refusal."""
+
+    seed: Annotated[int, Field(ge=0)]
+    lesion: bool
+    probability: Probability | None = None
+    refused: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Golden:
+        if (self.probability is None) == (self.refused is None):
+            raise ValueError('give either "probability" or "refused": true')
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_CHECKED)
+class Release:
+    """All that synth, `deploy` and `smoke` need to know of what one environment serves."""
+
+    schema: Literal[1] = 1
+    environment: Annotated[str, Field(pattern=ENVIRONMENT_NAME)]
+    model: Model
+    dataset: Dataset
+    mlflow: MlflowRun
+    metrics: dict[str, float]
+    threshold: Probability
+    gates: tuple[Gate, ...]
+    golden: tuple[Golden, ...]
+
+    @property
+    def gates_failed(self) -> tuple[str, ...]:
+        """Names of the quality gates that this model did not pass."""
+        return tuple(gate.name for gate in self.gates if not gate.passed)
+
+
+_RECORD = TypeAdapter(Release)
+
+
+def record_path(environment: str) -> Path:
+    """Where the record of `environment` is kept; the file is absent until the first promotion."""
+    return RELEASES / f"{environment}.json"
+
+
+def card_path(record: Path) -> Path:
+    """Where the model card of the record at `record` is kept."""
+    return record.with_suffix(".model-card.md")
+
+
+def artifact_key(sha256: str) -> str:
+    """Key of a model artifact in the model bucket: the content's hash, so that a new model is a new key."""
+    return f"models/{sha256}/model.tar.gz"
+
+
+def load(path: Path) -> Release:
+    """Read and check the record at `path`.
+
+    Raises
+    ------
+    ReleaseError
+        With everything that is wrong with it.
+    """
+    try:
+        return _RECORD.validate_json(path.read_bytes())
+    except OSError as error:
+        raise ReleaseError(path, [f"cannot be read: {error.strerror}; `scripts/promote` writes it"]) from None
+    except ValidationError as error:
+        raise ReleaseError(path, problems(error)) from None
+
+
+def load_for(environment: str, path: Path, *, local: bool) -> Release:
+    """Read the record at `path` and refuse it where it does not belong into `environment`.
+
+    Parameters
+    ----------
+    environment
+        The environment to be deployed.
+    path
+        The record; its model card must lie beside it.
+    local
+        Whether the environment is a laptop's, where any model may serve.
+
+    Raises
+    ------
+    ReleaseError
+        With everything that is wrong with it.
+    """
+    release = load(path)
+    found = []
+    if release.environment != environment:
+        found.append(
+            f"environment = {release.environment!r}: this is the record of another environment; "
+            f"run `scripts/promote --env {environment}`"
+        )
+    if not card_path(path).is_file():
+        found.append(f"{card_path(path).name} is missing beside it; `scripts/promote` writes both")
+    if not local and release.dataset.kind == "phantom":
+        found.append("dataset.kind = 'phantom': drawn images; such a model may serve on a laptop only")
+    if not local and release.gates_failed:
+        found.append(f"gates: {', '.join(release.gates_failed)} failed; it may serve on a laptop only")
+    if found:
+        raise ReleaseError(path, found)
+    return release
+
+
+def save(path: Path, release: Release) -> None:
+    """Write the record at `path` in one step: a reader sees the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_bytes(_RECORD.dump_json(release, indent=2, exclude_none=True) + b"\n")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
