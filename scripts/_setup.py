@@ -6,20 +6,24 @@ them, and installs the CDK CLI from `package-lock.json`. A second run compares t
 
 from __future__ import annotations
 
+import collections
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-SUPPORTED = (3, 11)  # tensorflow, ministack and aws-cdk-lib were resolved and tested together on this one
+STAMP = VENV / ".installed"
+SUPPORTED = (3, 11)  # what requirements.lock was resolved for and the tests run on
 
 
 def ensure() -> None:
@@ -28,22 +32,29 @@ def ensure() -> None:
     Raises
     ------
     SystemExit
-        With one line that names the step that failed and what to do about it.
+        With a line that names the step that failed and what to do about it.
     """
-    if Path(sys.prefix) == VENV and _is_current():
-        sys.path.insert(0, str(ROOT))
-        return
     if sys.version_info[:2] != SUPPORTED:
-        wanted = ".".join(map(str, SUPPORTED))
-        sys.exit(f"Python {wanted} is needed, this is {sys.version.split()[0]}. Try: python{wanted} {sys.argv[0]}")
-    VENV.mkdir(exist_ok=True)
-    with (ROOT / ".venv" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two commands started together must not install twice
-        if not _is_current():
-            _install()
-    # Run the command again, now by the environment's own Python and with its Node first on PATH.
-    os.environ["PATH"] = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    os.execv(PYTHON, [str(PYTHON), *sys.argv])
+        _restart_with_supported_python()
+    # Commands that this one starts (cdk, node, pytest) are the environment's own, whatever the shell has.
+    os.environ["PATH"] = f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    if not _is_current():
+        VENV.mkdir(exist_ok=True)
+        with (VENV / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two commands started together must not install twice
+            if not _is_current():
+                _install()
+    if Path(sys.prefix) != VENV:
+        os.execv(PYTHON, [str(PYTHON), *sys.argv])
+    sys.path.insert(0, str(ROOT))
+
+
+def _restart_with_supported_python() -> None:
+    name = f"python{SUPPORTED[0]}.{SUPPORTED[1]}"
+    found = shutil.which(name)
+    if found is None:
+        sys.exit(f"{name} is needed and not on PATH; this is Python {sys.version.split()[0]}. Install {name}.")
+    os.execv(found, [found, *sys.argv])
 
 
 def _fingerprint() -> str:
@@ -54,37 +65,69 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _stamp() -> Path:
-    return VENV / ".installed"
-
-
 def _is_current() -> bool:
-    return _stamp().is_file() and _stamp().read_text() == _fingerprint()
+    return STAMP.is_file() and STAMP.read_text() == _fingerprint()
 
 
 def _install() -> None:
-    _stamp().unlink(missing_ok=True)
-    _step("making .venv", lambda: venv.create(VENV, with_pip=True, upgrade_deps=False))
-    _step(
-        "installing the Python packages (some 220, a few minutes the first time)",
-        lambda: _run(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                     "--require-hashes", "-r", ROOT / "requirements.lock"),
-    )  # fmt: skip
-    _step("installing the CDK CLI", lambda: _run(VENV / "bin" / "npm", "ci", "--no-audit", "--no-fund", "--silent"))
-    _stamp().write_text(_fingerprint())
+    STAMP.unlink(missing_ok=True)
+    with _Step("making .venv"):
+        venv.create(VENV, with_pip=True, clear=False)
+    with _Step("installing the Python packages (a few minutes the first time)") as step:
+        _install_packages(step.progress)
+    with _Step("installing the CDK CLI"):
+        _run(VENV / "bin" / "npm", "ci", "--no-audit", "--no-fund", "--silent")
+    STAMP.write_text(_fingerprint())
 
 
-def _step(title: str, action: object) -> None:
-    print(f"set-up: {title} ...", file=sys.stderr, flush=True)
-    began = time.monotonic()
-    try:
-        action()  # type: ignore[operator]
-    except (OSError, subprocess.CalledProcessError) as error:
-        shutil.rmtree(VENV, ignore_errors=True)
-        sys.exit(f"set-up: {title} failed: {error}\nCheck the network and the disk's free space, then run again.")
-    print(f"set-up: done in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+def _install_packages(progress: Callable[[str], None]) -> None:
+    lock = ROOT / "requirements.lock"
+    total = len(re.findall(r"^[\w.-]+==", lock.read_text(), re.MULTILINE))
+    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off",
+               "--require-hashes", "-r", lock]  # fmt: skip
+    collected, tail = 0, collections.deque[str](maxlen=20)
+    with subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as pip:
+        for line in pip.stdout or ():
+            tail.append(line)
+            if line.startswith("Collecting "):
+                collected += 1
+                progress(f"{collected} of {total} collected")
+            elif line.startswith("Installing collected"):
+                progress("unpacking")
+    if pip.returncode:
+        raise subprocess.CalledProcessError(pip.returncode, "pip install", output="".join(tail))
 
 
 def _run(*command: object) -> None:
-    path = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    subprocess.run([str(part) for part in command], cwd=ROOT, check=True, env=os.environ | {"PATH": path})
+    subprocess.run([str(part) for part in command], cwd=ROOT, check=True)
+
+
+class _Step:
+    """One titled, timed step of the set-up; a failure becomes a line that says what to do."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.began = time.monotonic()
+        self.reported = self.began
+
+    def progress(self, text: str, *, every_s: float = 10) -> None:
+        if time.monotonic() - self.reported >= every_s:
+            self.reported = time.monotonic()
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        print(f"set-up: {self.title}: {text}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> _Step:
+        self._say("started")
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError | subprocess.CalledProcessError):
+            print(getattr(error, "output", None) or "", file=sys.stderr)
+            self._say(f"failed: {error}")
+            sys.exit("Check the network and the disk's free space, then run the same command again.")
+        if error is None:
+            self._say(f"done in {time.monotonic() - self.began:.0f} s")

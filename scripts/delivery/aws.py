@@ -1,0 +1,58 @@
+"""How a command reaches an environment's AWS: the account that the shell names, or the laptop's."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from scripts.delivery.console import DeliveryError
+
+if TYPE_CHECKING:
+    from infra.config import Settings
+
+AWS_ERRORS = (BotoCoreError, ClientError)
+
+
+def reach(settings: Settings) -> None:
+    """Point this process, and all that it starts, at the environment's AWS, and see that it answers.
+
+    Raises
+    ------
+    DeliveryError
+        If nothing answers there, or the credentials are missing or refused.
+    """
+    os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = settings.region
+    hint = "Log in to the account (for example `aws sso login`) and try again."
+    if settings.local:
+        # Imported here: only the laptop's environment needs the emulator's package.
+        from infra.local import client_environment
+
+        os.environ.update(client_environment())
+        hint = "Start the laptop's AWS with `scripts/demo`, or alone with `.venv/bin/python -m infra.local`."
+    try:
+        identity = boto3.client("sts").get_caller_identity()
+    except AWS_ERRORS as error:
+        raise DeliveryError(f"No AWS answers for environment {settings.name}: {error}\n{hint}") from error
+    if settings.account and identity["Account"] != settings.account:
+        raise DeliveryError(
+            f"These credentials are of account {identity['Account']}, but environment {settings.name} "
+            f"belongs to {settings.account} (infra/environments/{settings.name}.toml)."
+        )
+
+
+def stack_outputs(stack: str) -> dict[str, str]:
+    """Return a deployed stack's outputs by name.
+
+    Raises
+    ------
+    DeliveryError
+        If the stack does not exist or has no outputs yet.
+    """
+    try:
+        description = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        raise DeliveryError(f"Stack {stack} cannot be read: {error}. Was it deployed?") from error
+    return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}

@@ -1,0 +1,51 @@
+"""The CDK CLI, as `package-lock.json` pins it, run by the environment's own Node."""
+
+from __future__ import annotations
+
+import collections
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from scripts.delivery.console import DeliveryError
+
+ROOT = Path(__file__).resolve().parents[2]
+CDK = ROOT / "node_modules" / ".bin" / "cdk"
+_REASONS_KEPT = 12
+
+
+def cdk(*arguments: str, context: Mapping[str, str] | None = None) -> None:
+    """Run one CDK command and show what it prints.
+
+    Parameters
+    ----------
+    *arguments
+        As on the command line, for example ``"deploy", "--all"``.
+    context
+        Keys and values for ``-c``; the application reads ``env``, ``release`` and ``base_image``.
+
+    Raises
+    ------
+    DeliveryError
+        With the lines in which CloudFormation, Docker or the application said why it failed.
+    """
+    flags = [flag for key, value in (context or {}).items() for flag in ("-c", f"{key}={value}")]
+    command = [str(CDK), *arguments, *flags, "--no-notices"]
+    reasons: collections.deque[str] = collections.deque(maxlen=_REASONS_KEPT)
+    environment = os.environ | {"CDK_DISABLE_CLI_TELEMETRY": "1", "NO_COLOR": "1"}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout or ():
+            sys.stderr.write(f"    {line}" if line.strip() else "")
+            if _says_why(line):
+                reasons.append(line.strip())
+    if process.returncode:
+        why = "\n".join(dict.fromkeys(reasons)) or "see its output above"
+        raise DeliveryError(f"`cdk {' '.join(arguments)}` failed:\n{why}")
+
+
+def _says_why(line: str) -> bool:
+    return any(mark in line for mark in ("_FAILED", "❌", "Error", "error:", "ROLLBACK", "failed"))

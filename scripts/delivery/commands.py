@@ -1,0 +1,61 @@
+"""What `promote`, `deploy`, `rollback` and `smoke` have in common: an environment, its record, their errors."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.config import ConfigError, Settings, load_settings
+from infra.local import LocalAwsError
+from infra.release import ReleaseError, record_path
+from model.data import DataError
+from model.export import ExportError
+from model.registry import RegistryError
+from scripts.delivery.aws import reach
+from scripts.delivery.console import DeliveryError, say
+
+EXPECTED = (ConfigError, DataError, DeliveryError, ExportError, LocalAwsError, RegistryError, ReleaseError)
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Make a parser with the arguments that every one of these commands takes."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--env", required=True, help="an environment of infra/environments/, for example local")
+    made.add_argument(
+        "--release", type=Path, metavar="PATH", help="release record (default: infra/releases/<environment>.json)"
+    )
+    return made
+
+
+def record_of(options: argparse.Namespace) -> Path:
+    """Where the release record is that the arguments speak of, whether it exists or not."""
+    return options.release or record_path(options.env)
+
+
+@contextmanager
+def speaking() -> Iterator[None]:
+    """Turn the failures that a person can mend, and Ctrl-C, into one line and an exit status.
+
+    Raises
+    ------
+    SystemExit
+        1 after a failure, 130 after Ctrl-C, as a shell would have it.
+    """
+    try:
+        yield
+    except EXPECTED as error:
+        say(f"✗ {error}")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        say("✗ stopped")
+        raise SystemExit(130) from None
+
+
+def run(options: argparse.Namespace, action: Callable[[Settings], object]) -> None:
+    """Reach the environment's AWS and act on it; failures end the command as in `speaking`."""
+    with speaking():
+        settings = load_settings(options.env)
+        reach(settings)
+        action(settings)

@@ -1,0 +1,61 @@
+"""Deploy an environment in the order that its parts need each other, and prove what serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra import names, release
+from scripts.delivery import artifacts, engine
+from scripts.delivery.aws import stack_outputs
+from scripts.delivery.cdk import cdk
+from scripts.delivery.console import say, step
+from scripts.delivery.smoke import smoke
+
+if TYPE_CHECKING:
+    from infra.config import Settings
+
+
+def deploy_registry(settings: Settings, *, record: Path) -> None:
+    """Deploy the stack with the image repository and the model bucket; it needs no release."""
+    _cdk_deploy(names.registry_stack(settings.name), settings=settings, record=record)
+
+
+def deploy(settings: Settings, *, record: Path) -> None:
+    """Deploy the registry, see that the released artifact is in its bucket, deploy the rest, and smoke-test it.
+
+    Parameters
+    ----------
+    settings
+        The environment; its AWS must have been reached (`scripts.delivery.aws.reach`).
+    record
+        The release record; where it is absent only the registry stack is deployed.
+
+    Raises
+    ------
+    DeliveryError
+        If a stack fails (CloudFormation has rolled it back then), the artifact is nowhere, or what serves is
+        not what the record says.
+    ReleaseError
+        If the record is wrong.
+    """
+    with step("deploying the registry stack, which the artifact and the image go into"):
+        deploy_registry(settings, record=record)
+    if not record.exists():
+        say(f"No release yet ({record} is absent). Next: scripts/promote --env {settings.name}")
+        return
+    released = release.load_for(settings.name, record, local=settings.local)
+    with step(f"checking the artifact {released.model.sha256[:12]}"):
+        bucket = stack_outputs(names.registry_stack(settings.name))["BucketName"]
+        artifacts.ensure_uploaded(bucket, sha256=released.model.sha256)
+    with step(f"deploying {released.model.name} version {released.model.version}"):
+        _cdk_deploy("--all", settings=settings, record=record)
+    with step("smoke test"):
+        smoke(settings, record=record)
+
+
+def _cdk_deploy(what: str, *, settings: Settings, record: Path) -> None:
+    context = {"env": settings.name} | engine.base_image_context()
+    if record.exists():
+        context["release"] = str(record.resolve())
+    cdk("deploy", what, "--require-approval", "never", "--progress", "events", context=context)

@@ -1,0 +1,73 @@
+"""Whether this machine can build and run the serving image, or serves as a plain process."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.delivery.console import DeliveryError
+
+DOCKERFILE = Path(__file__).resolve().parents[2] / "container" / "Dockerfile"
+BASE_IMAGE_VARIABLE = "TUMOR_BASE_IMAGE"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How the laptop's endpoints run: ``"docker"`` or ``"process"``, and the reason in words."""
+
+    name: str
+    reason: str
+
+
+def base_image_context() -> dict[str, str]:
+    """CDK context that replaces the Dockerfile's base image, where `TUMOR_BASE_IMAGE` names another."""
+    base_image = os.environ.get(BASE_IMAGE_VARIABLE)
+    return {"base_image": base_image} if base_image else {}
+
+
+def choose(wanted: str) -> Engine:
+    """Decide how endpoints run on this laptop.
+
+    Parameters
+    ----------
+    wanted
+        ``"docker"``, ``"process"``, or ``"auto"``: Docker where an engine answers and the base image can be had.
+
+    Raises
+    ------
+    DeliveryError
+        If Docker is wanted by name and cannot be had.
+    """
+    if wanted == "process":
+        return Engine("process", "the server runs as a plain process, as asked")
+    obstacle = _obstacle()
+    if obstacle is None:
+        return Engine("docker", f"Docker builds, pushes and runs the image on {_base_image()}")
+    if wanted == "docker":
+        raise DeliveryError(f"Docker was asked for, but {obstacle}.")
+    return Engine("process", f"{obstacle}, so the same server runs as a plain process")
+
+
+def _base_image() -> str:
+    default = re.search(r"^ARG BASE_IMAGE=(\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+    return os.environ.get(BASE_IMAGE_VARIABLE) or (default.group(1) if default else "")
+
+
+def _obstacle() -> str | None:
+    """Say what keeps the image from being built here, or None."""
+    if shutil.which("docker") is None:
+        return "no docker command was found"
+    if not _succeeds("docker", "info"):
+        return "no Docker engine answers"
+    image = _base_image()
+    if _succeeds("docker", "image", "inspect", image) or _succeeds("docker", "pull", "--quiet", image):
+        return None
+    return f"the base image {image} can neither be found nor pulled ({BASE_IMAGE_VARIABLE} may name another)"
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

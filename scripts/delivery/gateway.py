@@ -1,0 +1,86 @@
+"""A deployed gateway, called as a program would: over HTTP, with whatever its environment asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import boto3
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from infra import names
+from scripts.delivery.aws import stack_outputs
+from scripts.delivery.console import DeliveryError
+
+if TYPE_CHECKING:
+    from infra.config import Settings
+
+# API Gateway gives up after 29 s: waiting longer can bring nothing.
+TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One stage's URL and how its ``POST /predict`` is guarded.
+
+    Attributes
+    ----------
+    url
+        The stage's URL without a slash at the end.
+    headers
+        What every request carries, for example the API key.
+    sign
+        Whether requests are signed with the caller's AWS credentials (Signature Version 4).
+    """
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    sign: bool = False
+
+    def predict(self, image: bytes, *, media_type: str) -> dict[str, object]:
+        """Classify one encoded image and return the answer's JSON, whether a prediction or a problem."""
+        return self._json("POST", "/predict", body=image, headers={"Content-Type": media_type})
+
+    def health(self) -> dict[str, object]:
+        """Return the answer of ``GET /health``."""
+        return self._json("GET", "/health")
+
+    def _json(
+        self, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> dict[str, object]:
+        url = self.url + path
+        request = AWSRequest(method=method, url=url, data=body, headers=self.headers | (headers or {}))
+        if self.sign:
+            session = boto3.Session()
+            SigV4Auth(session.get_credentials(), "execute-api", session.region_name).add_auth(request)
+        try:
+            answer = requests.request(method, url, data=body, headers=dict(request.headers), timeout=TIMEOUT_S)
+            return cast("dict[str, object]", answer.json()) | {"status_code": answer.status_code}
+        except requests.RequestException as error:
+            raise DeliveryError(f"{method} {url} got no usable answer: {error}") from error
+
+
+def gateway_of(settings: Settings) -> Gateway:
+    """Find the environment's deployed gateway and what it asks of its callers.
+
+    Raises
+    ------
+    DeliveryError
+        If the gateway stack is not deployed.
+    """
+    outputs = stack_outputs(names.gateway_stack(settings.name))
+    if settings.local:
+        from infra.local import gateway_url
+
+        url = gateway_url(outputs["ApiId"], outputs["StageName"])
+    else:
+        url = outputs["Url"].rstrip("/")
+    if settings.access.auth == "api_key":
+        return Gateway(url=url, headers={"x-api-key": _api_key(outputs["ApiKeyId"])})
+    return Gateway(url=url, sign=settings.access.auth == "iam")
+
+
+def _api_key(key_id: str) -> str:
+    return boto3.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]

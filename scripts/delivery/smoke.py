@@ -1,0 +1,92 @@
+"""Prove that what serves is what was declared: a silent roll-back looks like success to everybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+
+from infra import names, release
+from model import phantom
+from scripts.delivery.aws import AWS_ERRORS, stack_outputs
+from scripts.delivery.console import DeliveryError, say
+from scripts.delivery.gateway import Gateway, gateway_of
+
+if TYPE_CHECKING:
+    from infra.config import Settings
+    from infra.release import Golden, Release
+
+# What two machines' floating point may differ by; a different model differs by far more.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison of what serves with what was declared."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def smoke(settings: Settings, *, record: Path) -> None:
+    """Compare the endpoint, the health answer and the golden answers with the release, and show each.
+
+    Raises
+    ------
+    DeliveryError
+        If anything differs, naming all that does.
+    ReleaseError
+        If the record is absent or wrong.
+    """
+    released = release.load_for(settings.name, record, local=settings.local)
+    try:
+        checks = [*_endpoint(settings), *_gateway(gateway_of(settings), released)]
+    except AWS_ERRORS as error:
+        raise DeliveryError(f"The endpoint cannot be read: {error}") from error
+    for item in checks:
+        say(f"  {'✓' if item.passed else '✗'} {item.name}: {item.detail}")
+    failed = [item.name for item in checks if not item.passed]
+    if failed:
+        raise DeliveryError(f"What serves is not what was released: {', '.join(failed)}.")
+
+
+def _endpoint(settings: Settings) -> Iterator[Check]:
+    declared = stack_outputs(names.endpoint_stack(settings.name))
+    endpoint = boto3.client("sagemaker").describe_endpoint(EndpointName=declared["EndpointName"])
+    status = endpoint["EndpointStatus"]
+    yield Check("endpoint status", status == "InService", f"{status} {endpoint.get('FailureReason', '')}".strip())
+    serving = endpoint["EndpointConfigName"]
+    yield Check(
+        "endpoint configuration",
+        serving == declared["EndpointConfigName"],
+        f"{serving} serves, {declared['EndpointConfigName']} is declared",
+    )
+    for variant in endpoint.get("ProductionVariants", []):
+        images = variant.get("DeployedImages", [])
+        resolved = ", ".join(image["ResolvedImage"] for image in images) or "no image reported"
+        yield Check("image", all(image["SpecifiedImage"] == declared["ImageUri"] for image in images), resolved)
+
+
+def _gateway(gateway: Gateway, released: Release) -> Iterator[Check]:
+    health = gateway.health()
+    yield Check("health", health.get("status") == "ok", str(health.get("status")))
+    for golden in released.golden:
+        answer = gateway.predict(phantom.png(seed=golden.seed, lesion=golden.lesion), media_type="image/png")
+        yield _golden(golden, answer, released)
+
+
+def _golden(golden: Golden, answer: dict[str, object], released: Release) -> Check:
+    name = f"golden phantom {golden.seed}"
+    if golden.refused:
+        return Check(name, answer["status_code"] == 422, f"refusal expected, answered {answer['status_code']}")
+    if "probability" not in answer:
+        return Check(name, passed=False, detail=f"answered {answer['status_code']}: {answer.get('detail')}")
+    model, probability = answer["model"], answer["probability"]
+    same_model = isinstance(model, dict) and model["sha256"] == released.model.sha256
+    close = isinstance(probability, float) and abs(probability - (golden.probability or 0)) <= TOLERANCE
+    detail = f"probability {probability} expected {golden.probability}"
+    return Check(name, same_model and close, detail if same_model else f"another model answered: {model}")

@@ -1,0 +1,121 @@
+"""The whole path as a user runs it: the public commands only, in a copy of the tree, on a free port."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+START_LIMIT_S = 600
+
+
+@dataclass(frozen=True)
+class Laptop:
+    """A running ``scripts/demo`` in its own copy of the tree."""
+
+    root: Path
+    port: int
+    url: str
+    predictions: list[dict[str, object]]
+    log: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return clean_environment() | {"AWS_ENDPOINT_URL": f"http://localhost:{self.port}"}
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one of the project's commands in the copy, against this laptop's AWS."""
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False
+        )
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+
+def clean_environment() -> dict[str, str]:
+    """The shell's environment without anything that would let the demo find data, stores or an account."""
+    ours = {"TUMOR_DATA", "MLFLOW_TRACKING_URI"}
+    return {key: value for key, value in os.environ.items() if key not in ours and not key.startswith("AWS_")}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def copy_of_the_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a clone would hold, with the installed environment linked in to spare a second set-up."""
+    copy = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    for linked in (".venv", "node_modules"):
+        (copy / linked).symlink_to(ROOT / linked)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def laptop(copy_of_the_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """`scripts/demo` brought up on phantoms; ended as Ctrl-C would."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("demo") / "demo.log"
+    with log.open("w") as errors:
+        demo = subprocess.Popen(
+            ["scripts/demo", "--json", "--port", str(port)],
+            cwd=copy_of_the_tree, env=clean_environment(), stdout=subprocess.PIPE, stderr=errors, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        answer = _first_json(demo)
+        if answer is None:
+            pytest.fail(f"scripts/demo printed no JSON:\n{log.read_text()}")
+        yield Laptop(root=copy_of_the_tree, port=port, log=log, **answer)
+    finally:
+        os.killpg(demo.pid, signal.SIGINT)
+        try:
+            demo.wait(timeout=60)
+        finally:
+            if demo.poll() is None:
+                os.killpg(demo.pid, signal.SIGKILL)
+
+
+def _first_json(process: subprocess.Popen[str]) -> dict[str, object] | None:
+    """Wait for the first line of JSON; None when the process ends or the time is up without one."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in process.stdout or ():
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            line = lines.get(timeout=START_LIMIT_S)
+        except queue.Empty:
+            return None
+        if line is None:
+            return None
+        if line.startswith("{"):
+            answer: dict[str, object] = json.loads(line)
+            return answer

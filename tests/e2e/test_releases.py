@@ -1,0 +1,172 @@
+"""One release after another on one laptop: update under load, roll back, refuse a broken model, tear down.
+
+The tests of this file build on each other, in this order, as the days of an environment do.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+import threading
+from pathlib import Path
+
+import boto3
+import pytest
+import requests
+
+from infra import names
+from infra.release import artifact_key
+from model import phantom
+from tests.e2e.conftest import Laptop
+
+IMAGE = phantom.png(seed=7, lesion=True)
+
+
+class ConstantLoad:
+    """Four callers who predict one image after another, and what they were answered."""
+
+    def __init__(self, url: str, *, callers: int = 4) -> None:
+        self.url = url
+        self.served: list[str] = []
+        self.failures: list[str] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._call) for _ in range(callers)]
+
+    def _call(self) -> None:
+        with requests.Session() as session:
+            while not self._stop.is_set():
+                try:
+                    answer = session.post(
+                        f"{self.url}/predict", data=IMAGE, headers={"Content-Type": "image/png"}, timeout=60
+                    )
+                    if answer.status_code == 200:
+                        self.served.append(answer.json()["model"]["sha256"])
+                    else:
+                        self.failures.append(f"{answer.status_code}: {answer.text}")
+                except requests.RequestException as error:
+                    self.failures.append(repr(error))
+
+    def __enter__(self) -> ConstantLoad:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def serving(laptop: Laptop) -> str:
+    answer = requests.post(
+        f"{laptop.url}/predict", data=IMAGE, headers={"Content-Type": "image/png"}, timeout=60
+    )
+    assert answer.status_code == 200, answer.text
+    sha256: str = answer.json()["model"]["sha256"]
+    return sha256
+
+
+def released(laptop: Laptop) -> str:
+    record = json.loads((laptop.root / "infra/releases/local.json").read_text())
+    sha256: str = record["model"]["sha256"]
+    return sha256
+
+
+@pytest.fixture(scope="module")
+def first(laptop: Laptop) -> str:
+    """The hash of the model that the demo promoted."""
+    return released(laptop)
+
+
+@pytest.fixture(scope="module")
+def second(laptop: Laptop, first: str) -> str:
+    """The hash of another model: trained from another seed and promoted, not yet deployed."""
+    laptop.run("scripts/train", "--quick", "--seed", "2", "--architecture", "plain_cnn")
+    laptop.run("scripts/promote", "--env", "local", "--model", "tumor-detector-phantom", "--version", "2")
+    assert released(laptop) != first
+    return released(laptop)
+
+
+def test_a_promotion_alone_changes_nothing_that_serves(laptop: Laptop, first: str, second: str) -> None:
+    assert serving(laptop) == first
+    smoke = laptop.run("scripts/smoke", "--env", "local", check=False)
+    assert smoke.returncode != 0
+    assert "another model answered" in smoke.stderr
+
+
+def test_an_update_under_load_fails_no_request(laptop: Laptop, first: str, second: str) -> None:
+    with ConstantLoad(laptop.url) as load:
+        laptop.run("scripts/deploy", "--env", "local")
+    assert load.failures == []
+    assert load.served[0] == first
+    assert load.served[-1] == second
+    assert serving(laptop) == second
+
+
+def test_deploying_the_same_release_again_changes_nothing(laptop: Laptop, second: str) -> None:
+    done = laptop.run("scripts/deploy", "--env", "local")
+    assert "no changes" in done.stderr
+    assert serving(laptop) == second
+
+
+def test_a_broken_model_leaves_the_old_one_serving_and_says_why(laptop: Laptop, second: str, tmp_path: Path) -> None:
+    # Given a release whose artifact is whole by its hash, but whose network is no network
+    record = tmp_path / "broken.json"
+    broken = _break(laptop, sha256=second, record=record)
+    # When it is deployed under load
+    with ConstantLoad(laptop.url) as load:
+        done = laptop.run("scripts/deploy", "--env", "local", "--release", str(record), check=False)
+    # Then the command fails with the reason, and not one request noticed
+    assert broken != second
+    assert done.returncode == 1
+    assert "model.tflite" in done.stderr
+    assert load.failures == []
+    assert set(load.served) == {second}
+    status = _cloudformation(laptop).describe_stacks(StackName=names.endpoint_stack("local"))["Stacks"][0]
+    assert status["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+
+
+def test_a_rollback_serves_the_release_before(laptop: Laptop, first: str, second: str) -> None:
+    laptop.run("scripts/rollback", "--env", "local")
+    assert released(laptop) == first
+    assert serving(laptop) == first
+
+
+def test_destroying_leaves_no_resource(laptop: Laptop, first: str) -> None:
+    laptop.run(".venv/bin/python", "-m", "scripts.delivery.cdk", "destroy", "--all", "--force", "-c", "env=local")
+    environment = laptop.environment
+    stacks = _cloudformation(laptop).list_stacks()["StackSummaries"]
+    left = [stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"]
+    assert left == ["CDKToolkit"]
+    sagemaker = _client(laptop, "sagemaker")
+    assert sagemaker.list_endpoints()["Endpoints"] == []
+    assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+    assert sagemaker.list_models()["Models"] == []
+    assert environment["AWS_ENDPOINT_URL"] in laptop.url
+
+
+def _break(laptop: Laptop, *, sha256: str, record: Path) -> str:
+    """Write an artifact like the given one, but with a damaged network, and a record that releases it."""
+    store = laptop.root / ".local" / "artifacts"
+    buffer = io.BytesIO()
+    with (
+        tarfile.open(store / sha256 / "model.tar.gz") as whole,
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as damaged,
+    ):
+        for member in whole.getmembers():
+            content = whole.extractfile(member).read()  # type: ignore[union-attr]
+            if member.name == "model.tflite":
+                content = content[: len(content) // 2]
+                member.size = len(content)
+            damaged.addfile(member, io.BytesIO(content))
+    broken = hashlib.sha256(buffer.getvalue()).hexdigest()
+    (store / broken).mkdir()
+    (store / broken / "model.tar.gz").write_bytes(buffer.getvalue())
+    description = json.loads((laptop.root / "infra/releases/local.json").read_text())
+    description["model"] |= {"sha256": broken, "version": "3", "bytes": len(buffer.getvalue())}
+    record.write_text(json.dumps(description))
+    return broken
