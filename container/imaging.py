@@ -36,8 +36,9 @@ _READERS: dict[bytes, type[JpegImageFile | PngImageFile]] = {
 }
 # What Pillow's readers raise on bytes that are not what they claim.
 _BROKEN = (
-    ArithmeticError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error, zlib.error
-)  # fmt: skip
+    *(ArithmeticError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError),
+    *(struct.error, zlib.error),
+)
 _START_OF_SCAN = b"\xff\xda"
 
 
