@@ -1,0 +1,208 @@
+"""From a folder with `yes/` and `no/` to labelled scans; where there is no folder, phantoms."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from container import imaging
+from container.problem import Problem
+
+from . import phantom
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+PHANTOM_FOLDER = ROOT / ".local" / "phantoms"
+PHANTOM_COUNT, PHANTOM_SEED = 160, 1_000_000
+"""The built-in set; the seed lies far from the small seeds that tests and golden answers draw with."""
+KAGGLE_SET = "navoneel/brain-mri-images-for-brain-tumor-detection"
+CLASSES = ("no", "yes")
+"""Names of the class folders; a class's number is its place here."""
+
+
+class DataError(Exception):
+    """The images cannot be trained on; the text says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One labelled image file."""
+
+    path: Path
+    label: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Class folder and file, such as ``yes/Y1.jpg``: how people find the file again."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+    def image(self) -> Image.Image:
+        """Decode the file exactly as serving does."""
+        return imaging.decode(self.path.read_bytes())
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The distinct readable scans of one folder, in the order of their names.
+
+    Attributes
+    ----------
+    scans
+        Distinct files: an exact copy of a file would count the same evidence twice.
+    copies
+        For each file left out as an exact copy: its name and the name of the scan that it repeats.
+    skipped
+        For each file that could not be read: its name and why.
+    """
+
+    folder: Path
+    kind: str
+    scans: tuple[Scan, ...]
+    copies: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, ``phantom`` for drawn images."""
+        return "phantom" if self.kind == "phantom" else self.folder.name
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """1 for yes, 0 for no, shape (n,)."""
+        return np.array([scan.label for scan in self.scans], dtype=np.int64)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the sorted labels and file hashes: names, folders and copies do not matter."""
+        lines = sorted(f"{scan.label} {scan.sha256}\n" for scan in self.scans)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def pixels(self, size: int) -> NDArray[np.float32]:
+        """Decode and preprocess every scan exactly as serving does: (n, size, size, 1) in [0, 1]."""
+        images = tqdm(self.scans, desc="preparing images", unit="image", leave=False)
+        return np.stack([imaging.preprocess(scan.image(), size=size) for scan in images])
+
+
+def resolve(folder: Path | None = None) -> Dataset:
+    """Load the folder that was named, else ``$TUMOR_DATA``, else ``data/``, else the built-in phantoms.
+
+    Raises
+    ------
+    DataError
+        As `load` does. A folder that was named and is not there is an error, never a reason to go on.
+    """
+    named = folder or (Path(os.environ["TUMOR_DATA"]) if os.environ.get("TUMOR_DATA") else None)
+    if named:
+        return load(named)
+    if (ROOT / "data").is_dir():
+        return load(ROOT / "data")
+    if not (PHANTOM_FOLDER / phantom.MARKER).is_file():
+        phantom.write_folder(PHANTOM_FOLDER, count=PHANTOM_COUNT, seed=PHANTOM_SEED)
+    return load(PHANTOM_FOLDER)
+
+
+def fetch_kaggle() -> Path:
+    """Download the Kaggle set, or find it in kagglehub's cache, and return its folder.
+
+    Raises
+    ------
+    DataError
+        When Kaggle cannot be reached or refuses.
+    """
+    import kagglehub  # noqa: PLC0415 - slow to import, rarely needed
+
+    try:
+        return Path(kagglehub.dataset_download(KAGGLE_SET))
+    except Exception as error:
+        raise DataError(
+            f"the Kaggle set {KAGGLE_SET} could not be fetched: {error}. Check the network (and, where "
+            "Kaggle asks for it, KAGGLE_USERNAME and KAGGLE_KEY), or download it and pass --data FOLDER."
+        ) from error
+
+
+def load(folder: Path) -> Dataset:
+    """Read a folder whose `yes/` and `no/` hold JPEG or PNG files of any size, mode and name.
+
+    An unreadable file is set aside with its reason, an exact copy with the name of what it repeats.
+
+    Raises
+    ------
+    DataError
+        Without both class folders, with a class that has no readable image, or with the same bytes in both.
+    """
+    folder = folder.expanduser()
+    found: list[Scan] = []
+    skipped: list[tuple[str, str]] = []
+    for path in tqdm(_files(folder), desc=f"reading {folder}", unit="file", leave=False):
+        data = path.read_bytes()
+        label = CLASSES.index(path.parent.name.lower())
+        scan = Scan(path=path, label=label, sha256=hashlib.sha256(data).hexdigest())
+        try:
+            imaging.decode(data)
+        except Problem as problem:
+            skipped.append((scan.name, problem.detail))
+        else:
+            found.append(scan)
+    _check_classes(folder, found, skipped)
+    scans, copies = _set_copies_aside(found)
+    kind = "phantom" if (folder / phantom.MARKER).is_file() else "images"
+    return Dataset(folder=folder.resolve(), kind=kind, scans=scans, copies=copies, skipped=tuple(skipped))
+
+
+def _files(folder: Path) -> list[Path]:
+    """List the visible files of both class folders, whose case does not matter, by class and name."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder. Name one that holds the folders yes/ and no/.")
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.lower() in CLASSES)
+    missing = sorted(set(CLASSES) - {path.name.lower() for path in folders})
+    if missing:
+        raise DataError(
+            f"{folder} has no folder {'/ and no folder '.join(missing)}/. Needed: yes/ with the tumour images "
+            "and no/ with the others, JPEG or PNG files directly in them."
+        )
+    return [
+        path
+        for parent in folders
+        for path in sorted(parent.iterdir())
+        if path.is_file() and not path.name.startswith(".")
+    ]
+
+
+def _check_classes(folder: Path, found: list[Scan], skipped: list[tuple[str, str]]) -> None:
+    problems = []
+    for label, name in enumerate(CLASSES):
+        if all(scan.label != label for scan in found):
+            unread = [f"{file} ({reason})" for file, reason in skipped if file.lower().startswith(f"{name}/")]
+            reasons = f", unreadable: {'; '.join(unread)}" if unread else ", it is empty"
+            problems.append(f"{folder / name}/ holds no readable JPEG or PNG file{reasons}")
+    of_both: dict[str, dict[int, str]] = defaultdict(dict)
+    for scan in found:
+        of_both[scan.sha256].setdefault(scan.label, scan.name)
+    problems += [
+        f"{names[0]} and {names[1]} are the same file: delete it from the wrong class"
+        for names in of_both.values()
+        if len(names) > 1
+    ]
+    if problems:
+        raise DataError(f"{folder} cannot be trained on: " + ". ".join(problems) + ".")
+
+
+def _set_copies_aside(found: list[Scan]) -> tuple[tuple[Scan, ...], tuple[tuple[str, str], ...]]:
+    first: dict[str, Scan] = {}
+    copies = []
+    for scan in found:
+        original = first.setdefault(scan.sha256, scan)
+        if original is not scan:
+            copies.append((scan.name, original.name))
+    return tuple(first.values()), tuple(copies)

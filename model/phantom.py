@@ -1,0 +1,252 @@
+"""Brain-like slices drawn from a seed, with or without a lesion: data for when there is no data.
+
+A drawing, not a simulation: scalp, skull, folded cortex, white matter, deep nuclei and ventricles in the
+grey levels of T1, T2 or FLAIR, under a bias field and Rician noise. One seed gives one head; `lesion` adds to
+that very head or does not, so the two pictures differ by the lesion alone. Some lesions are faint and some
+healthy heads have white spots, so that the task can be learnt but is not trivial.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.random import Generator, default_rng
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Plane = NDArray[np.float32]
+
+MARKER = ".phantom"
+"""Name of the file that marks a folder as drawn by this module."""
+
+ABOVE_VENTRICLES = 0.15
+"""Share of the slices that lie too high to show ventricles."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Grey levels of the tissues, in [0, 1]."""
+
+    csf: float
+    grey: float
+    white: float
+    scalp: float
+
+
+CONTRASTS = (
+    Contrast(csf=0.10, grey=0.40, white=0.60, scalp=0.85),  # T1
+    Contrast(csf=0.90, grey=0.52, white=0.34, scalp=0.70),  # T2
+    Contrast(csf=0.08, grey=0.54, white=0.40, scalp=0.75),  # FLAIR
+)
+
+
+def draw(*, seed: int, lesion: bool, size: int = 225) -> Image.Image:
+    """Draw one slice.
+
+    Parameters
+    ----------
+    seed
+        Decides everything about the head; the same seed always gives the same picture.
+    lesion
+        Whether this head has a lesion.
+    size
+        Height in pixels; the width follows from the head's aspect.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode L, `size` pixels high and 0.74 to 1 times as wide.
+    """
+    anatomy, pathology, scanner = (default_rng([seed, stream]) for stream in range(3))
+    width = round(size * anatomy.uniform(0.74, 1.0))
+    head = Head(anatomy, width=width, height=size)
+    tissue = head.tissue()
+    if lesion:
+        tissue = _add_lesion(tissue, head, pathology)
+    return Image.fromarray(_scan(tissue, scanner))
+
+
+def png(*, seed: int, lesion: bool, size: int = 225) -> bytes:
+    """Draw one slice as `draw` does and encode it as a PNG file."""
+    buffer = io.BytesIO()
+    draw(seed=seed, lesion=lesion, size=size).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def write_folder(folder: Path, *, count: int, seed: int) -> None:
+    """Write `count` slices of different heads into `folder/yes` and `folder/no`, half each, and the marker.
+
+    The marker is written last: a folder that has it is whole.
+    """
+    sizes = default_rng(seed).integers(180, 300, size=count)
+    for index in tqdm(range(count), desc="drawing phantoms", unit="image", leave=False):
+        lesion = index % 2 == 0
+        path = folder / ("yes" if lesion else "no") / f"phantom-{seed + index:05d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(seed=seed + index, lesion=lesion, size=int(sizes[index])))
+    origin = f"{count} slices drawn by model/phantom.py from seed {seed}\n"
+    (folder / MARKER).write_text(origin, encoding="utf-8")
+
+
+class Head:
+    """One head's own coordinates and the tissues that they define.
+
+    `x` and `y` run from -1 to 1 over the head, front up; `depth` is 0 in the middle and 1 at the skin.
+    """
+
+    def __init__(self, rng: Generator, *, width: int, height: int) -> None:
+        self.rng = rng
+        self.shape = (height, width)
+        rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+        share = rng.uniform(0.84, 0.99)  # of the picture that the head fills
+        x = (columns - width * rng.uniform(0.48, 0.52)) / (width / 2 * share)
+        y = (rows - height * rng.uniform(0.48, 0.52)) / (height / 2 * share)
+        tilt = rng.normal(0, 0.25)
+        self.x = x * math.cos(tilt) + y * math.sin(tilt)
+        self.y = y * math.cos(tilt) - x * math.sin(tilt)
+        wobble = smooth(rng, self.shape, cells=4) * 0.012
+        narrow_front = 1 + self.y * rng.uniform(0.02, 0.12)
+        self.depth = np.hypot(self.x * narrow_front, self.y) + wobble
+        self.pixel = 2 / (height * share)  # one pixel in head coordinates: the softness of every edge
+        self.contrast = CONTRASTS[int(rng.integers(len(CONTRASTS)))]
+        self.brain_edge = rng.uniform(0.80, 0.92)
+
+    def tissue(self) -> Plane:
+        """Grey levels of the whole head in [0, 1], before the scanner's own faults."""
+        rng, contrast = self.rng, self.contrast
+        skull = (self.brain_edge + 1) / 2
+        plane = contrast.scalp * rng.uniform(0.2, 1.15) * self.inside(self.depth, 1.0)
+        plane = self.paint(plane, self.inside(self.depth, skull + 0.03), 0.05)
+        plane = self.paint(plane, self.inside(self.depth, self.brain_edge), contrast.csf)
+        plane = self.paint(plane, self.inside(self.depth, self.brain_edge - 0.03), self._brain())
+        for mask in (self._sulci(), self._fissure()):
+            plane = self.paint(plane, mask, contrast.csf)
+        plane = self._deep_structures(plane)
+        return self._white_spots(plane)
+
+    def inside(self, distance: Plane, edge: Plane | float, *, softness: float = 1.5) -> Plane:
+        """Soft mask, 1 where `distance` is below `edge`, with an edge `softness` pixels wide."""
+        mask: Plane = np.clip((edge - distance) / (softness * self.pixel) + 0.5, 0, 1)
+        return mask
+
+    def paint(self, plane: Plane, mask: Plane, level: Plane | float) -> Plane:
+        """Lay `level` over `plane` where `mask` is 1."""
+        return plane + mask * (level - plane)
+
+    def ellipse(
+        self, *, x: float, y: float, width: float, height: float, tilt: float = 0.0, bend: float = 0.0
+    ) -> Plane:
+        """Distance from the middle of a tilted, bent ellipse in units of its own radius: 1 on its edge."""
+        dx, dy = self.x - x, self.y - y
+        along = dy * math.cos(tilt) + dx * math.sin(tilt)
+        across = dx * math.cos(tilt) - dy * math.sin(tilt) + bend * along * along
+        distance: Plane = np.hypot(across / width, along / height)
+        return distance
+
+    def _brain(self) -> Plane:
+        """White matter inside, a ribbon of cortex that follows the folds, and a little texture."""
+        folds = smooth(self.rng, self.shape, cells=18)
+        ribbon = self.brain_edge - 0.16 + 0.13 * folds
+        white = self.inside(self.depth, ribbon, softness=6)
+        fine, coarse = smooth(self.rng, self.shape, cells=40), smooth(self.rng, self.shape, cells=7)
+        matter = self.contrast.grey + white * (self.contrast.white - self.contrast.grey)
+        textured: Plane = matter + 0.025 * fine + 0.09 * coarse
+        return textured
+
+    def _sulci(self) -> Plane:
+        """Dark or bright winding clefts near the surface: the zero lines of a smooth field."""
+        lines = np.abs(smooth(self.rng, self.shape, cells=15))
+        clefts = np.clip(1 - lines / self.rng.uniform(0.10, 0.45), 0, 1)
+        reach = np.clip((self.depth - self.rng.uniform(0.48, 0.62)) / 0.15, 0, 1)
+        mask: Plane = 0.85 * clefts * reach * self.inside(self.depth, self.brain_edge)
+        return mask
+
+    def _fissure(self) -> Plane:
+        """The cleft between the hemispheres, open at the front and the back."""
+        bend = 0.03 * smooth(self.rng, self.shape, cells=4)
+        line = np.clip(1 - np.abs(self.x + bend) / self.rng.uniform(0.018, 0.035), 0, 1)
+        ends = np.clip((np.abs(self.y) - 0.30) / 0.1, 0, 1)
+        mask: Plane = line * ends * self.inside(self.depth, self.brain_edge)
+        return mask
+
+    def _deep_structures(self, plane: Plane) -> Plane:
+        """Basal nuclei beside the ventricles, then the ventricles' four horns and the third ventricle."""
+        rng, contrast = self.rng, self.contrast
+        if rng.random() < ABOVE_VENTRICLES:
+            return plane
+        room, spread, length = rng.uniform(0.6, 1.6), rng.uniform(0.06, 0.10), rng.uniform(0.17, 0.27)
+        front_tilt, back_tilt = rng.uniform(0.1, 0.35), rng.uniform(0.3, 0.6)
+        for side in (-1, 1):
+            x, width = side * spread, 0.05 * room * rng.uniform(0.85, 1.15)
+            nucleus = self.ellipse(x=side * 0.27, y=0.0, width=0.09, height=0.2, tilt=side * 0.3)
+            front = self.ellipse(
+                x=x, y=-0.20, width=width, height=length, tilt=side * front_tilt, bend=-side * 1.2
+            )
+            back = self.ellipse(
+                x=1.6 * x, y=0.22, width=width, height=length, tilt=-side * back_tilt, bend=-side * 0.8
+            )
+            plane = self.paint(plane, 0.6 * self.inside(nucleus, 1, softness=30), contrast.grey)
+            for horn in (front, back):
+                plane = self.paint(plane, self.inside(horn, 1, softness=30), contrast.csf)
+        third = self.ellipse(x=0, y=0.03, width=0.022 * room, height=0.10)
+        return self.paint(plane, self.inside(third, 1, softness=40), contrast.csf)
+
+    def _white_spots(self, plane: Plane) -> Plane:
+        """A few small bright spots, which are age and no lesion."""
+        for _ in range(int(self.rng.poisson(0.7))):
+            angle, far = self.rng.uniform(0, 2 * math.pi), self.rng.uniform(0.3, 0.55)
+            radius = self.rng.uniform(0.012, 0.028)
+            spot = np.hypot(self.x - far * math.cos(angle), self.y - far * math.sin(angle))
+            plane = self.paint(plane, 0.6 * self.inside(spot, radius, softness=4), 0.85)
+        return plane
+
+
+def smooth(rng: Generator, shape: tuple[int, int], *, cells: int) -> Plane:
+    """Smooth random field of about unit variance with bumps the size of 1/`cells` of the picture."""
+    coarse = rng.standard_normal((cells, cells), dtype=np.float32)
+    height, width = shape
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _add_lesion(plane: Plane, head: Head, rng: Generator) -> Plane:
+    """Add a swelling (oedema) and in it an irregular mass: bright, dark, or dark with a bright ring."""
+    angle, far = rng.uniform(0, 2 * math.pi), head.brain_edge * math.sqrt(rng.uniform(0.05, 0.55))
+    dx, dy = head.x - far * math.cos(angle), head.y - far * math.sin(angle)
+    direction = np.arctan2(dy, dx)
+    outline = np.ones_like(direction)
+    for lobes in (2, 3, 5):
+        outline += rng.uniform(0, 0.16) * np.cos(lobes * direction + rng.uniform(0, 2 * math.pi))
+    distance = np.hypot(dx, dy) / outline
+    radius, strength = rng.uniform(0.10, 0.26), float(rng.choice([0.35, 0.7, 1.0], p=[0.2, 0.3, 0.5]))
+    within = head.inside(head.depth, head.brain_edge - 0.02)
+
+    oedema = within * np.clip(1.6 - distance / (radius * rng.uniform(1.0, 1.6)), 0, 1) * strength
+    plane = head.paint(plane, 0.4 * oedema, head.contrast.csf)
+    mottled = 0.06 * smooth(rng, head.shape, cells=24)
+    mass = within * head.inside(distance, radius, softness=4) * strength
+    kind = rng.choice(["bright", "dark", "ring"], p=[0.5, 0.15, 0.35])
+    if kind == "bright":
+        return head.paint(plane, mass, rng.uniform(0.82, 1.0) + mottled)
+    plane = head.paint(plane, mass, rng.uniform(0.05, 0.2) + mottled)
+    if kind == "ring":
+        rim = mass * np.clip(2 - np.abs(distance - radius * 0.85) / (radius * 0.12), 0, 1)
+        plane = head.paint(plane, rim, rng.uniform(0.8, 1.0))
+    return plane
+
+
+def _scan(plane: Plane, rng: Generator) -> NDArray[np.uint8]:
+    """Lay the scanner's faults over the tissue: uneven coil, Rician noise, window and brightness."""
+    bias = 1 + 0.25 * smooth(rng, plane.shape, cells=3)
+    sigma = rng.uniform(0.01, 0.035)
+    real, imaginary = rng.standard_normal((2, *plane.shape), dtype=np.float32) * sigma
+    magnitude = np.hypot(plane * bias + real, imaginary)
+    windowed = magnitude ** rng.uniform(0.85, 1.25) * rng.uniform(0.6, 1.05)
+    return np.asarray(np.clip(windowed * 255, 0, 255), dtype=np.uint8)
