@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class FileError(Exception):
@@ -37,20 +38,25 @@ def problems(error: ValidationError, *, hidden: frozenset[str] = frozenset()) ->
     hidden
         Steps of pydantic's paths that are no keys of the file: the tags of unions.
     """
-    return [
-        _line(
-            key=".".join(str(step) for step in item["loc"] if step not in hidden),
-            kind=item["type"],
-            found=item["input"],
-            advice=item["msg"].removeprefix("Value error, "),
-        )
-        for item in error.errors(include_url=False)
-    ]
+    return [_line(item, hidden) for item in error.errors(include_url=False)]
 
 
-def _line(*, key: str, kind: str, found: object, advice: str) -> str:
-    if kind == "missing":
-        return f"{key}: missing"
-    if kind == "unexpected_keyword_argument":
-        return f"{key}: unknown key (value {found!r}); remove it or check its spelling"
+def _line(item: ErrorDetails, hidden: frozenset[str]) -> str:
+    key = ".".join(str(step) for step in item["loc"] if step not in hidden)
+    found = item["input"]
+    match item["type"]:
+        case "missing":
+            return f"{key}: missing"
+        case "unexpected_keyword_argument":
+            return f"{key}: unknown key (value {found!r}); remove it or check its spelling"
+        case "union_tag_not_found":
+            return f"{key}.{_discriminator(item)}: missing"
+        case "union_tag_invalid":
+            tag, expected = item["ctx"]["tag"], item["ctx"]["expected_tags"]
+            return f"{key}.{_discriminator(item)} = {tag!r}: Input should be one of {expected}"
+    advice = item["msg"].removeprefix("Value error, ")
     return f"{key} = {found!r}: {advice}" if key else advice
+
+
+def _discriminator(item: ErrorDetails) -> str:
+    return str(item["ctx"]["discriminator"]).strip("'")
