@@ -55,13 +55,16 @@ def ensure_uploaded(bucket: str, *, sha256: str) -> None:
             f"The release names the artifact {sha256}, which is neither in s3://{bucket} nor in {STORE}. "
             "Promote the run again with `scripts/promote`, or deploy from the machine that promoted it."
         )
-    boto3.client("s3").put_object(
-        Bucket=bucket,
-        Key=key,
-        Body=source.read_bytes(),
-        ContentType="application/gzip",
-        ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
-    )
+    try:
+        boto3.client("s3").put_object(
+            Bucket=bucket,
+            Key=key,
+            Body=source.read_bytes(),
+            ContentType="application/gzip",
+            ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
+        )
+    except ClientError as error:
+        raise DeliveryError(f"s3://{bucket}/{key} cannot be written: {error}") from error
     say(f"  uploaded s3://{bucket}/{key} ({source.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -73,7 +76,7 @@ def _uploaded_sha256(bucket: str, key: str) -> str | None:
     except ClientError as error:
         if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NotFound"}:
             return None
-        raise DeliveryError(f"Bucket {bucket} cannot be read: {error}. Deploy the registry stack first.") from error
+        raise DeliveryError(f"s3://{bucket}/{key} cannot be read: {error}") from error
     if "ChecksumSHA256" in head:
         return base64.b64decode(head["ChecksumSHA256"]).hex()
     return hashlib.sha256(s3.get_object(Bucket=bucket, Key=key)["Body"].read()).hexdigest()

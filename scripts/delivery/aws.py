@@ -35,11 +35,11 @@ def reach(settings: Settings) -> None:
     try:
         identity = boto3.client("sts").get_caller_identity()
     except AWS_ERRORS as error:
-        raise DeliveryError(f"No AWS answers for environment {settings.name}: {error}\n{hint}") from error
+        raise DeliveryError(f"No AWS answers for environment {settings.environment}: {error}\n{hint}") from error
     if settings.account and identity["Account"] != settings.account:
         raise DeliveryError(
-            f"These credentials are of account {identity['Account']}, but environment {settings.name} "
-            f"belongs to {settings.account} (infra/environments/{settings.name}.toml)."
+            f"These credentials are of account {identity['Account']}, but environment {settings.environment} "
+            f"belongs to {settings.account} (infra/environments/{settings.environment}.toml)."
         )
 
 

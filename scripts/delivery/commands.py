@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.config import ConfigError, Settings, load_settings
+from infra import config
+from infra.config import Settings, SettingsError
 from infra.local import LocalAwsError
 from infra.release import ReleaseError, record_path
 from model.data import DataError
 from model.export import ExportError
 from model.registry import RegistryError
-from scripts.delivery.aws import reach
+from scripts.delivery.aws import AWS_ERRORS, reach
 from scripts.delivery.console import DeliveryError, say
 
-EXPECTED = (ConfigError, DataError, DeliveryError, ExportError, LocalAwsError, RegistryError, ReleaseError)
+EXPECTED = (DataError, DeliveryError, ExportError, LocalAwsError, RegistryError, ReleaseError, SettingsError)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -48,6 +49,9 @@ def speaking() -> Iterator[None]:
     except EXPECTED as error:
         say(f"✗ {error}")
         raise SystemExit(1) from None
+    except AWS_ERRORS as error:
+        say(f"✗ AWS refused: {error}")
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         say("✗ stopped")
         raise SystemExit(130) from None
@@ -56,6 +60,6 @@ def speaking() -> Iterator[None]:
 def run(options: argparse.Namespace, action: Callable[[Settings], object]) -> None:
     """Reach the environment's AWS and act on it; failures end the command as in `speaking`."""
     with speaking():
-        settings = load_settings(options.env)
+        settings = config.load(options.env)
         reach(settings)
         action(settings)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.config import load_settings
+from infra import config
 from infra.local import LocalAws
 from infra.release import record_path
 from model import data, registry
@@ -64,7 +64,7 @@ def running(*, folder: Path | None, port: int, engine_wanted: str) -> Iterator[D
     DeliveryError, DataError, LocalAwsError, ...
         Each with what failed and what to do.
     """
-    settings = load_settings(ENVIRONMENT)
+    settings = config.load(ENVIRONMENT)
     record = record_path(ENVIRONMENT)
     dataset = data.resolve(folder)
     say(f"Data: {dataset.summary()}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def deploy_registry(settings: Settings, *, record: Path) -> None:
     """Deploy the stack with the image repository and the model bucket; it needs no release."""
-    _cdk_deploy(names.registry_stack(settings.name), settings=settings, record=record)
+    _cdk_deploy(names.registry_stack(settings.environment), settings=settings, record=record)
 
 
 def deploy(settings: Settings, *, record: Path) -> None:
@@ -42,11 +42,11 @@ def deploy(settings: Settings, *, record: Path) -> None:
     with step("deploying the registry stack, which the artifact and the image go into"):
         deploy_registry(settings, record=record)
     if not record.exists():
-        say(f"No release yet ({record} is absent). Next: scripts/promote --env {settings.name}")
+        say(f"No release yet ({record} is absent). Next: scripts/promote --env {settings.environment}")
         return
-    released = release.load_for(settings.name, record, local=settings.local)
+    released = release.load_for(settings.environment, record, local=settings.local)
     with step(f"checking the artifact {released.model.sha256[:12]}"):
-        bucket = stack_outputs(names.registry_stack(settings.name))["BucketName"]
+        bucket = stack_outputs(names.registry_stack(settings.environment))["BucketName"]
         artifacts.ensure_uploaded(bucket, sha256=released.model.sha256)
     with step(f"deploying {released.model.name} version {released.model.version}"):
         _cdk_deploy("--all", settings=settings, record=record)
@@ -55,7 +55,7 @@ def deploy(settings: Settings, *, record: Path) -> None:
 
 
 def _cdk_deploy(what: str, *, settings: Settings, record: Path) -> None:
-    context = {"env": settings.name} | engine.base_image_context()
+    context = {"env": settings.environment} | engine.base_image_context()
     if record.exists():
         context["release"] = str(record.resolve())
     cdk("deploy", what, "--require-approval", "never", "--progress", "events", context=context)

@@ -70,16 +70,16 @@ def gateway_of(settings: Settings) -> Gateway:
     DeliveryError
         If the gateway stack is not deployed.
     """
-    outputs = stack_outputs(names.gateway_stack(settings.name))
+    outputs = stack_outputs(names.gateway_stack(settings.environment))
     if settings.local:
         from infra.local import gateway_url
 
         url = gateway_url(outputs["ApiId"], outputs["StageName"])
     else:
         url = outputs["Url"].rstrip("/")
-    if settings.access.auth == "api_key":
+    if settings.auth == "api_key":
         return Gateway(url=url, headers={"x-api-key": _api_key(outputs["ApiKeyId"])})
-    return Gateway(url=url, sign=settings.access.auth == "iam")
+    return Gateway(url=url, sign=settings.auth == "iam")
 
 
 def _api_key(key_id: str) -> str:

@@ -45,7 +45,7 @@ def promote(settings: Settings, champion: Champion, *, record: Path) -> None:
     """
     outcomes = [Gate(**gate) for gate in gates.evaluate(champion)]
     _refuse(settings, champion, outcomes)
-    bucket = stack_outputs(names.registry_stack(settings.name))["BucketName"]
+    bucket = stack_outputs(names.registry_stack(settings.environment))["BucketName"]
     with tempfile.TemporaryDirectory() as folder:
         artifact = export(champion, to=Path(folder))
         kept = artifacts.keep(artifact.path, sha256=artifact.sha256)
@@ -54,7 +54,7 @@ def promote(settings: Settings, champion: Champion, *, record: Path) -> None:
         answers = [Golden(**answer) for answer in golden.golden_answers(predictor)]
     promoted = _describe(settings, champion, artifact, outcomes, answers)
     if record.exists() and release.load(record) == promoted:
-        say(f"  {champion.name} version {champion.version} is already the release of {settings.name}")
+        say(f"  {champion.name} version {champion.version} is already the release of {settings.environment}")
         return
     release.replace(record, promoted, card=artifact.card)
     say(f"  {record}: {champion.name} version {champion.version}, artifact {artifact.sha256[:12]}")
@@ -81,7 +81,7 @@ def _describe(
     metadata = artifact.metadata
     dataset = metadata["dataset"]
     return Release(
-        environment=settings.name,
+        environment=settings.environment,
         model=Model(
             name=champion.name, version=champion.version, sha256=artifact.sha256, bytes=artifact.size
         ),

@@ -42,7 +42,7 @@ def smoke(settings: Settings, *, record: Path) -> None:
     ReleaseError
         If the record is absent or wrong.
     """
-    released = release.load_for(settings.name, record, local=settings.local)
+    released = release.load_for(settings.environment, record, local=settings.local)
     try:
         checks = [*_endpoint(settings), *_gateway(gateway_of(settings), released)]
     except AWS_ERRORS as error:
@@ -55,7 +55,7 @@ def smoke(settings: Settings, *, record: Path) -> None:
 
 
 def _endpoint(settings: Settings) -> Iterator[Check]:
-    declared = stack_outputs(names.endpoint_stack(settings.name))
+    declared = stack_outputs(names.endpoint_stack(settings.environment))
     endpoint = boto3.client("sagemaker").describe_endpoint(EndpointName=declared["EndpointName"])
     status = endpoint["EndpointStatus"]
     yield Check("endpoint status", status == "InService", f"{status} {endpoint.get('FailureReason', '')}".strip())
