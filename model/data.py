@@ -88,6 +88,18 @@ class Dataset:
         lines = sorted(f"{scan.label} {scan.sha256}\n" for scan in self.scans)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
+    def summary(self) -> str:
+        """One line for people: what was found, and what of it is not used."""
+        yes = int(self.labels.sum())
+        origin = "drawn phantoms" if self.kind == "phantom" else "images"
+        line = f"{self.folder}: {yes} yes and {len(self.scans) - yes} no, all distinct {origin}"
+        if self.copies:
+            line += f"; {len(self.copies)} exact copies set aside"
+        if self.skipped:
+            reasons = "; ".join(f"{name} ({reason})" for name, reason in self.skipped)
+            line += f"; {len(self.skipped)} unreadable files skipped: {reasons}"
+        return line
+
     def pixels(self, size: int) -> NDArray[np.float32]:
         """Decode and preprocess every scan exactly as serving does: (n, size, size, 1) in [0, 1]."""
         images = tqdm(self.scans, desc="preparing images", unit="image", leave=False)
@@ -168,8 +180,8 @@ def _files(folder: Path) -> list[Path]:
     missing = sorted(set(CLASSES) - {path.name.lower() for path in folders})
     if missing:
         raise DataError(
-            f"{folder} has no folder {'/ and no folder '.join(missing)}/. Needed: yes/ with the tumour images "
-            "and no/ with the others, JPEG or PNG files directly in them."
+            f"{folder} has no folder {'/ and no folder '.join(missing)}/. Needed: yes/ with the tumour "
+            "images and no/ with the others, JPEG or PNG files directly in them."
         )
     return [
         path
