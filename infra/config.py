@@ -26,8 +26,8 @@ _CHECKED = ConfigDict(strict=True, extra="forbid")
 # The tags of the unions below: steps of pydantic's paths, but no keys of the file.
 _TAGS = frozenset({"serverless", "real-time", "all-at-once", "canary"})
 
-# What CloudWatch Logs accepts, up to two years.
-RetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
+Auth = Literal["none", "api_key", "iam"]
+RetentionDays = Literal[1, 7, 14, 30, 90, 365, 731]  # some of those that CloudWatch Logs accepts
 
 
 class SettingsError(FileError):
@@ -105,7 +105,7 @@ class Settings:
     local: bool = False
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
     account: Annotated[str, Field(pattern=r"^[0-9]{12}$")] | None = None
-    auth: Literal["none", "api_key", "iam"]
+    auth: Auth
     allowed_origin: Annotated[str, Field(pattern=r"^https://[a-z0-9.-]+(:[0-9]+)?$")] | None = None
     throttle: Throttle
     hosting: Annotated[Serverless | RealTime, Field(discriminator="mode")]

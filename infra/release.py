@@ -16,6 +16,7 @@ from infra.names import ENVIRONMENT_NAME
 from infra.report import FileError, problems
 
 RELEASES = Path(__file__).parent / "releases"
+ARTIFACTS = "models"  # what every artifact's key begins with
 
 _CHECKED = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -116,7 +117,7 @@ def card_path(record: Path) -> Path:
 
 def artifact_key(sha256: str) -> str:
     """Key of a model artifact in the model bucket: the content's hash, so that a new model is a new key."""
-    return f"models/{sha256}/model.tar.gz"
+    return f"{ARTIFACTS}/{sha256}/model.tar.gz"
 
 
 def load(path: Path) -> Release:

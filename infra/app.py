@@ -1,0 +1,115 @@
+"""Composition only: an environment's settings and its release become stacks.
+
+Run by the CDK CLI (see cdk.json): `cdk synth -c env=dev`, `cdk deploy -c env=dev -c release=PATH --all`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import Validations
+from cdk_nag import AwsSolutionsChecks
+
+from infra import config, names
+from infra.release import card_path, load_for, record_path
+from infra.report import FileError
+from infra.stacks.endpoint import EndpointStack
+from infra.stacks.gateway import GatewayStack
+from infra.stacks.registry import RegistryStack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parent.parent
+CONTAINER = ROOT / "container"
+GATEWAY = ROOT / "infra" / "gateway"
+DEFAULT_ENVIRONMENT = "dev"
+
+
+def build_app(
+    *,
+    environment: str,
+    release: Path | None = None,
+    context: Mapping[str, object] | None = None,
+    outdir: str | None = None,
+) -> cdk.App:
+    """Declare the stacks of one environment, ready for `synth()`.
+
+    Parameters
+    ----------
+    environment
+        The name of a file in infra/environments.
+    release
+        The release record to serve; without it the environment's own, if there has been a promotion.
+    context
+        The CDK's feature flags, as in cdk.json, and our key `base_image`.
+    outdir
+        Where to synthesize to.
+
+    Raises
+    ------
+    SettingsError, ReleaseError
+        With everything that is wrong with the settings or the record.
+    """
+    app = cdk.App(context=context, outdir=outdir, analytics_reporting=False)
+    declare(app, environment=environment, record=release)
+    return app
+
+
+def declare(app: cdk.App, *, environment: str, record: Path | None) -> None:
+    """Add the stacks of `environment` to `app`: all three, or without a release the registry alone."""
+    settings = config.load(environment)
+    Validations.of(app).add_plugins(AwsSolutionsChecks())
+    registry = RegistryStack(app, names.registry_stack(environment), settings=settings)
+    path = record or record_path(environment)
+    if record is None and not path.exists():
+        print(
+            f"{environment} has no release yet, so this is its registry stack alone; "
+            f"after deploying it run `scripts/train`, then `scripts/promote --env {environment}`.",
+            file=sys.stderr,
+        )
+        return
+    release = load_for(environment, path, local=settings.local)
+    endpoint = EndpointStack(
+        app,
+        names.endpoint_stack(environment),
+        settings=settings,
+        release=release,
+        container=CONTAINER,
+        base_image=app.node.try_get_context("base_image"),
+    )
+    gateway = GatewayStack(
+        app,
+        names.gateway_stack(environment),
+        settings=settings,
+        release=release,
+        gateway=GATEWAY,
+        card=card_path(path),
+    )
+    # They meet by name, not by reference, so CloudFormation must be told their order.
+    endpoint.add_stack_dependency(registry)
+    gateway.add_stack_dependency(endpoint)
+
+
+def main() -> None:
+    """Synthesize what the CDK CLI's context asks for."""
+    app = cdk.App(analytics_reporting=False)
+    environment = app.node.try_get_context("env") or DEFAULT_ENVIRONMENT
+    record = app.node.try_get_context("release")
+    try:
+        declare(app, environment=environment, record=Path(record) if record else None)
+    except FileError as error:
+        sys.exit(str(error))
+    try:
+        app.synth()
+    except RuntimeError as error:
+        if "ValidationFailed" not in str(error):
+            raise
+        sys.exit("The findings above stop this synth: mend them, or acknowledge each beside its construct.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The REST API: every path goes to one Lambda; what asks the model may need a key or a signature."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import aws_apigateway as apigateway
+from constructs import Construct
+
+from infra.constructs.acknowledge import acknowledge
+from infra.constructs.gateway_responses import add_gateway_responses
+from infra.constructs.logs import log_group
+from infra.names import STAGE_NAME
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_lambda as lambda_
+
+    from infra.config import Auth, RetentionDays, Throttle
+
+# Listed, never */*: that would turn every body, JSON too, into base64.
+BINARY_MEDIA_TYPES = ["application/octet-stream", "image/jpeg", "image/png", "multipart/form-data"]
+COMPRESS_FROM = cdk.Size.kibibytes(1)
+
+# Of a request its line and its outcome are logged, of a body its length alone.
+ACCESS_LOG = {
+    "request_id": "$context.requestId",
+    "time": "$context.requestTime",
+    "ip": "$context.identity.sourceIp",
+    "method": "$context.httpMethod",
+    "path": "$context.path",
+    "status": "$context.status",
+    "response_bytes": "$context.responseLength",
+    "ms": "$context.responseLatency",
+    "integration_ms": "$context.integrationLatency",
+    "error": "$context.error.responseType",
+}
+
+_OPEN = "Page, documents and health are for everyone; nothing here asks the model."
+# What cdk-nag holds against POST in each mode, and why that is the mode.
+_GUARDS: dict[Auth, dict[str, str]] = {
+    "none": {
+        "AwsSolutions-APIG4": "A laptop's API, for the person at it; settings refuse this elsewhere.",
+        "AwsSolutions-COG4": "A laptop's API, for the person at it; settings refuse this elsewhere.",
+    },
+    "api_key": {
+        "AwsSolutions-APIG4": "An API key is required, which holds its callers to the usage plan.",
+        "AwsSolutions-COG4": "An API key is required, which holds its callers to the usage plan.",
+    },
+    "iam": {"AwsSolutions-COG4": "Callers sign with IAM; there are no users of our own to sign in."},
+}
+
+
+class Api(Construct):
+    """API Gateway in front of `handler`.
+
+    Attributes
+    ----------
+    api_id
+        Names the API.
+    url
+        The stage's address, with the slash after it.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        name: str,
+        handler: lambda_.IFunction,
+        auth: Auth,
+        throttle: Throttle,
+        allowed_origin: str | None,
+        log_retention_days: RetentionDays,
+        retain_account_role: bool,
+    ) -> None:
+        super().__init__(scope, id_)
+        api = self._build_api(name, throttle, log_retention_days, retain_account_role)
+        self._own_execution_logs(api, log_retention_days)
+        self._add_methods(api, handler, auth)
+        if auth == "api_key":
+            self._add_key(api, throttle)
+        add_gateway_responses(api, allowed_origin=allowed_origin)
+        self.api_id = api.rest_api_id
+        self.url = api.url
+
+    def _build_api(
+        self, name: str, throttle: Throttle, retention_days: RetentionDays, retain_account_role: bool
+    ) -> apigateway.RestApi:
+        access_logs = log_group(self, "AccessLogs", retention_days=retention_days)
+        api = apigateway.RestApi(
+            self,
+            "RestApi",
+            rest_api_name=name,
+            endpoint_types=[apigateway.EndpointType.REGIONAL],
+            binary_media_types=BINARY_MEDIA_TYPES,
+            min_compression_size=COMPRESS_FROM,
+            # The region's one role for API Gateway's logs, shared by all its APIs.
+            cloud_watch_role=True,
+            cloud_watch_role_removal_policy=(
+                cdk.RemovalPolicy.RETAIN if retain_account_role else cdk.RemovalPolicy.DESTROY
+            ),
+            deploy_options=apigateway.StageOptions(
+                stage_name=STAGE_NAME,
+                throttling_rate_limit=throttle.requests_per_second,
+                throttling_burst_limit=throttle.burst,
+                access_log_destination=apigateway.LogGroupLogDestination(access_logs),
+                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(ACCESS_LOG)),
+                logging_level=apigateway.MethodLoggingLevel.ERROR,
+                data_trace_enabled=False,  # it would write bodies, that is images, into the log
+                tracing_enabled=True,
+            ),
+        )
+        api.node.try_remove_child("Endpoint")  # an output of its own, beside the stack's Url
+        acknowledge(
+            api,
+            "AwsSolutions-APIG2",
+            reason="The bodies are images and forms, which no JSON schema describes; the Lambda checks them.",
+        )
+        acknowledge(
+            api.deployment_stage,
+            "AwsSolutions-APIG3",
+            reason="Requests are throttled and every body is checked; a web ACL costs by the month.",
+        )
+        acknowledge(
+            api,
+            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
+            "AmazonAPIGatewayPushToCloudWatchLogs]",
+            reason="API Gateway's own policy for its logs; it names no narrower one.",
+        )
+        return api
+
+    def _own_execution_logs(self, api: apigateway.RestApi, retention_days: RetentionDays) -> None:
+        """Declare the group that API Gateway would create by itself and keep forever."""
+        name = f"API-Gateway-Execution-Logs_{api.rest_api_id}/{STAGE_NAME}"
+        logs = log_group(self, "ExecutionLogs", retention_days=retention_days, name=name)
+        api.deployment_stage.node.add_dependency(logs)
+
+    def _add_methods(self, api: apigateway.RestApi, handler: lambda_.IFunction, auth: Auth) -> None:
+        """Send everything to the Lambda; guard every POST below the root.
+
+        A guard on a resource /predict alone would leave it open to /{proxy+} under another spelling.
+        """
+        to_handler = apigateway.LambdaIntegration(handler, allow_test_invoke=False)
+        below_root = api.root.add_resource("{proxy+}")
+        for resource in (api.root, below_root):
+            method = resource.add_method("ANY", to_handler)
+            for rule in ("AwsSolutions-APIG4", "AwsSolutions-COG4"):
+                acknowledge(method, rule, reason=_OPEN)
+        guarded = below_root.add_method(
+            "POST",
+            to_handler,
+            api_key_required=auth == "api_key",
+            authorization_type=apigateway.AuthorizationType.IAM if auth == "iam" else None,
+        )
+        for rule, reason in _GUARDS[auth].items():
+            acknowledge(guarded, rule, reason=reason)
+
+    def _add_key(self, api: apigateway.RestApi, throttle: Throttle) -> None:
+        """Make a key and the plan that binds it; its value is made by AWS and read by who may."""
+        plan = api.add_usage_plan(
+            "UsagePlan",
+            api_stages=[apigateway.UsagePlanPerApiStage(api=api, stage=api.deployment_stage)],
+            throttle=apigateway.ThrottleSettings(
+                rate_limit=throttle.requests_per_second, burst_limit=throttle.burst
+            ),
+        )
+        plan.add_api_key(apigateway.ApiKey(self, "Key"))

@@ -1,0 +1,66 @@
+"""The role that SageMaker takes to fetch the image and the model and to write the container's logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra.constructs.acknowledge import acknowledge_wildcard
+from infra.release import ARTIFACTS
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_logs as logs
+
+
+class ExecutionRole(Construct):
+    """May read one repository and the artifacts of one bucket, and write one log group.
+
+    Each permission is one that docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html asks for under
+    CreateModel; left out are its metrics (the container sends none) and its listing of the bucket.
+
+    Attributes
+    ----------
+    role
+        The role, to which whoever needs more for its own resources may add.
+    """
+
+    def __init__(
+        self, scope: Construct, id_: str, *, repository_name: str, bucket_name: str, log_group: logs.ILogGroup
+    ) -> None:
+        super().__init__(scope, id_)
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        self._allow_image(repository_name)
+        self._allow_model(bucket_name)
+        log_group.grant(self.role, "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
+
+    def _allow_image(self, repository_name: str) -> None:
+        repository_arn = cdk.Stack.of(self).format_arn(
+            service="ecr", resource="repository", resource_name=repository_name
+        )
+        self._allow(
+            repository_arn,
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:BatchGetImage",
+            "ecr:GetDownloadUrlForLayer",
+        )
+        self._allow("*", "ecr:GetAuthorizationToken")
+        acknowledge_wildcard(
+            self.role, "*", reason="ecr:GetAuthorizationToken takes no resource; every other action has one."
+        )
+
+    def _allow_model(self, bucket_name: str) -> None:
+        artifacts_arn = cdk.Stack.of(self).format_arn(
+            service="s3", region="", account="", resource=bucket_name, resource_name=f"{ARTIFACTS}/*"
+        )
+        self._allow(artifacts_arn, "s3:GetObject")
+        acknowledge_wildcard(
+            self.role,
+            artifacts_arn,
+            reason="While an update runs both the old release's artifact and the new one's are read.",
+        )
+
+    def _allow(self, resource: str, *actions: str) -> None:
+        self.role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[resource]))

@@ -1,0 +1,103 @@
+"""The Lambda behind the API: it serves the page and asks the endpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra.constructs.acknowledge import acknowledge_wildcard
+from infra.constructs.logs import log_group
+
+if TYPE_CHECKING:
+    from infra.config import RetentionDays
+    from infra.release import Release
+
+TIMEOUT = cdk.Duration.seconds(28)  # API Gateway waits for 29 s
+MEMORY_MB = 1024  # CPU comes with memory, and importing boto3 is most of a cold start
+CARD_FILE = "model-card.md"
+
+
+class Front(Construct):
+    """A function of plain files: the code, the page, and the served model's card.
+
+    Attributes
+    ----------
+    function
+        The Lambda function. It may invoke and describe the one endpoint, log, and trace; nothing else.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        code: Path,
+        card: Path,
+        release: Release,
+        endpoint_name: str,
+        allowed_origin: str | None,
+        log_retention_days: RetentionDays,
+    ) -> None:
+        super().__init__(scope, id_)
+        logs = log_group(self, "Logs", retention_days=log_retention_days)
+        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        logs.grant_write(role)
+        self._allow_endpoint(role, endpoint_name)
+        environment = {"ENDPOINT_NAME": endpoint_name, "MODEL": _model(release)}
+        if allowed_origin:
+            environment["ALLOWED_ORIGIN"] = allowed_origin
+        with tempfile.TemporaryDirectory() as folder:  # the CDK copies it before this ends
+            self.function = lambda_.Function(
+                self,
+                "Function",
+                runtime=lambda_.Runtime.PYTHON_3_14,
+                architecture=lambda_.Architecture.ARM_64,
+                handler="handler.handle",
+                code=lambda_.Code.from_asset(str(_staged(code, card, Path(folder)))),
+                environment=environment,
+                memory_size=MEMORY_MB,
+                timeout=TIMEOUT,
+                role=role,
+                log_group=logs,
+                tracing=lambda_.Tracing.ACTIVE,
+            )
+        acknowledge_wildcard(role, "*", reason="X-Ray's two actions for sending traces take no resource.")
+
+    def _allow_endpoint(self, role: iam.Role, endpoint_name: str) -> None:
+        arn = cdk.Stack.of(self).format_arn(
+            service="sagemaker", resource="endpoint", resource_name=endpoint_name
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"], resources=[arn]
+            )
+        )
+
+
+def _staged(code: Path, card: Path, folder: Path) -> Path:
+    """Lay the code and the model card side by side, as the handler expects them."""
+    staged = folder / "code"
+    shutil.copytree(code, staged, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(card, staged / CARD_FILE)
+    return staged
+
+
+def _model(release: Release) -> str:
+    """Return what /health and the page tell of the model."""
+    return json.dumps(
+        {
+            "name": release.model.name,
+            "version": release.model.version,
+            "sha256": release.model.sha256,
+            "kind": release.dataset.kind,
+            "gates_failed": release.gates_failed,
+        }
+    )

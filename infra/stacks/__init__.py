@@ -1,0 +1,1 @@
+"""Three stacks per environment: registry, endpoint, gateway. Each only composes constructs."""

@@ -1,0 +1,102 @@
+"""The endpoint stack: the serving image and the released model, running on SageMaker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import aws_ecr_assets as ecr_assets
+
+from infra import names
+from infra.constructs.execution_role import ExecutionRole
+from infra.constructs.logs import log_group
+from infra.constructs.model_endpoint import ModelEndpoint
+from infra.release import artifact_key
+from infra.stacks.base import EnvironmentStack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from constructs import Construct
+
+    from infra.config import Settings
+    from infra.release import Release
+
+
+class EndpointStack(EnvironmentStack):
+    """The image, built from `container` and pushed to the registry stack's repository, and the endpoint.
+
+    Parameters
+    ----------
+    container
+        The folder with the Dockerfile.
+    base_image
+        Stands in for the Dockerfile's default base where that cannot be pulled.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        settings: Settings,
+        release: Release,
+        container: Path,
+        base_image: str | None,
+    ) -> None:
+        super().__init__(
+            scope,
+            id_,
+            settings=settings,
+            description="tumor-detector: the model behind a SageMaker endpoint",
+            synthesizer=_pushing_to_our_repository(settings.environment),
+        )
+        image = ecr_assets.DockerImageAsset(
+            self,
+            "Image",
+            directory=str(container),
+            display_name="serving image",
+            platform=ecr_assets.Platform.LINUX_AMD64,
+            build_args={"BASE_IMAGE": base_image} if base_image else None,
+        )
+        endpoint_name = names.endpoint(settings.environment, mode=settings.hosting.mode)
+        bucket_name = names.bucket(settings.environment, account=self.account, region=settings.region)
+        role = ExecutionRole(
+            self,
+            "ExecutionRole",
+            repository_name=names.repository(settings.environment),
+            bucket_name=bucket_name,
+            log_group=log_group(
+                self,
+                "Logs",
+                retention_days=settings.log_retention_days,
+                name=f"/aws/sagemaker/Endpoints/{endpoint_name}",  # SageMaker's choice
+            ),
+        )
+        endpoint = ModelEndpoint(
+            self,
+            "Endpoint",
+            name=endpoint_name,
+            hosting=settings.hosting,
+            image_uri=image.image_uri,
+            model_data_url=f"s3://{bucket_name}/{artifact_key(release.model.sha256)}",
+            container_environment={
+                "MODEL_NAME": release.model.name,
+                "MODEL_VERSION": release.model.version,
+                "MODEL_SHA256": release.model.sha256,
+            },
+            role=role.role,
+        )
+        self.add_output("EndpointName", endpoint_name, "What the gateway calls")
+        self.add_output("EndpointConfigName", endpoint.config_name, "What must serve after this deploy")
+        self.add_output("ModelName", endpoint.model_name, "The SageMaker model of the release")
+        self.add_output("ImageUri", image.image_uri, "The serving image, tagged by its content")
+
+
+def _pushing_to_our_repository(environment: str) -> cdk.DefaultStackSynthesizer:
+    """Return what makes `cdk deploy` push images to the registry stack's repository, not the bootstrap's."""
+    role = names.image_publishing_role(environment)
+    return cdk.DefaultStackSynthesizer(
+        image_assets_repository_name=names.repository(environment),
+        image_asset_publishing_role_arn=f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{role}",
+    )
