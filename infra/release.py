@@ -110,9 +110,17 @@ def record_path(environment: str) -> Path:
     return RELEASES / f"{environment}.json"
 
 
-def card_path(record: Path) -> Path:
-    """Where the model card of the record at `record` is kept."""
-    return record.with_suffix(".model-card.md")
+def previous_path(record: Path) -> Path:
+    """Where the release before the one at `record` is kept, for a rollback."""
+    return record.with_suffix(".previous.json")
+
+
+def card_path(record: Path, *, sha256: str) -> Path:
+    """Where the model card of a release is kept: beside its record, named by its model's hash.
+
+    The hash in the name is what lets one write of the record change both at once.
+    """
+    return record.with_name(f"{record.stem.removesuffix('.previous')}.{sha256[:12]}.model-card.md")
 
 
 def artifact_key(sha256: str) -> str:
@@ -160,8 +168,9 @@ def load_for(environment: str, path: Path, *, local: bool) -> Release:
             f"environment = {release.environment!r}: this is the record of another environment; "
             f"run `scripts/promote --env {environment}`"
         )
-    if not card_path(path).is_file():
-        found.append(f"{card_path(path).name} is missing beside it; `scripts/promote` writes both")
+    card = card_path(path, sha256=release.model.sha256)
+    if not card.is_file():
+        found.append(f"{card.name} is missing beside it; `scripts/promote` writes both")
     if not local and release.dataset.kind == "phantom":
         found.append("dataset.kind = 'phantom': drawn images; such a model may serve on a laptop only")
     if not local and release.gates_failed:
@@ -173,10 +182,42 @@ def load_for(environment: str, path: Path, *, local: bool) -> Release:
 
 def save(path: Path, release: Release) -> None:
     """Write the record at `path` in one step: a reader sees the old one or the new one, never a part."""
+    _write(path, _RECORD.dump_json(release, indent=2, exclude_none=True) + b"\n")
+
+
+def replace(path: Path, release: Release, *, card: str) -> None:
+    """Make `release` the one at `path`, and what was there the one before it.
+
+    The new card is written first and the record last, each in one step, so that an interruption leaves the old
+    release or the new one. Cards that neither record names any more are removed at the end.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _write(card_path(path, sha256=release.model.sha256), card.encode())
+    if path.is_file():
+        _write(previous_path(path), path.read_bytes())
+    save(path, release)
+    _remove_unnamed_cards(path)
+
+
+def swap_with_previous(path: Path) -> None:
+    """Exchange the release at `path` with the one before it."""
+    current, before = path.read_bytes(), previous_path(path).read_bytes()
+    _write(path, before)
+    _write(previous_path(path), current)
+
+
+def _remove_unnamed_cards(path: Path) -> None:
+    records = [record for record in (path, previous_path(path)) if record.is_file()]
+    named = {card_path(path, sha256=load(record).model.sha256) for record in records}
+    for card in path.parent.glob(f"{path.stem}.*.model-card.md"):
+        if card not in named:
+            card.unlink()
+
+
+def _write(path: Path, content: bytes) -> None:
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        unfinished.write_bytes(_RECORD.dump_json(release, indent=2, exclude_none=True) + b"\n")
+        unfinished.write_bytes(content)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
