@@ -16,8 +16,11 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -45,7 +48,7 @@ def ensure() -> None:
             if not _is_current():
                 _install()
     if Path(sys.prefix) != VENV:
-        os.execv(PYTHON, [str(PYTHON), *sys.argv])
+        os.execv(PYTHON, [str(PYTHON), *sys.argv])  # noqa: S606
     sys.path.insert(0, str(ROOT))
 
 
@@ -53,8 +56,8 @@ def _restart_with_supported_python() -> None:
     name = f"python{SUPPORTED[0]}.{SUPPORTED[1]}"
     found = shutil.which(name)
     if found is None:
-        sys.exit(f"{name} is needed and not on PATH; this is Python {sys.version.split()[0]}. Install {name}.")
-    os.execv(found, [found, *sys.argv])
+        sys.exit(f"{name} is needed and not on PATH; this is {sys.version.split()[0]}. Install it.")
+    os.execv(found, [found, *sys.argv])  # noqa: S606
 
 
 def _fingerprint() -> str:

@@ -77,6 +77,6 @@ def _uploaded_sha256(bucket: str, key: str) -> str | None:
         if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NotFound"}:
             return None
         raise DeliveryError(f"s3://{bucket}/{key} cannot be read: {error}") from error
-    if "ChecksumSHA256" in head:
-        return base64.b64decode(head["ChecksumSHA256"]).hex()
+    if computed := head.get("ChecksumSHA256"):
+        return base64.b64decode(computed).hex()
     return hashlib.sha256(s3.get_object(Bucket=bucket, Key=key)["Body"].read()).hexdigest()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.local import client_environment
 from scripts.delivery.console import DeliveryError
 
 if TYPE_CHECKING:
@@ -27,15 +28,14 @@ def reach(settings: Settings) -> None:
     os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = settings.region
     hint = "Log in to the account (for example `aws sso login`) and try again."
     if settings.local:
-        # Imported here: only the laptop's environment needs the emulator's package.
-        from infra.local import client_environment
-
         os.environ.update(client_environment())
         hint = "Start the laptop's AWS with `scripts/demo`, or alone with `.venv/bin/python -m infra.local`."
     try:
         identity = boto3.client("sts").get_caller_identity()
     except AWS_ERRORS as error:
-        raise DeliveryError(f"No AWS answers for environment {settings.environment}: {error}\n{hint}") from error
+        raise DeliveryError(
+            f"No AWS answers for environment {settings.environment}: {error}\n{hint}"
+        ) from error
     if settings.account and identity["Account"] != settings.account:
         raise DeliveryError(
             f"These credentials are of account {identity['Account']}, but environment {settings.environment} "

@@ -1,21 +1,25 @@
-"""What `promote`, `deploy`, `rollback` and `smoke` have in common: an environment, its record, their errors."""
+"""What `promote`, `deploy`, `rollback` and `smoke` share: an environment, its record, their errors."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.export import ExportError
+from model.registry import RegistryError
 
 from infra import config
 from infra.config import Settings, SettingsError
 from infra.local import LocalAwsError
 from infra.release import ReleaseError, record_path
 from model.data import DataError
-from model.export import ExportError
-from model.registry import RegistryError
 from scripts.delivery.aws import AWS_ERRORS, reach
 from scripts.delivery.console import DeliveryError, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 EXPECTED = (DataError, DeliveryError, ExportError, LocalAwsError, RegistryError, ReleaseError, SettingsError)
 
@@ -25,7 +29,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--env", required=True, help="an environment of infra/environments/, for example local")
     made.add_argument(
-        "--release", type=Path, metavar="PATH", help="release record (default: infra/releases/<environment>.json)"
+        "--release",
+        type=Path,
+        metavar="PATH",
+        help="release record (default: infra/releases/<environment>.json)",
     )
     return made
 

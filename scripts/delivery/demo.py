@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,11 @@ from scripts.delivery.gateway import Gateway, gateway_of
 from scripts.delivery.promotion import promote
 
 if TYPE_CHECKING:
-    from model.data import Dataset
+    from collections.abc import Iterator
+
     from model.registry import Champion
+
+    from model.data import Dataset
 
 ENVIRONMENT = "local"
 ROOT = Path(__file__).resolve().parents[2]

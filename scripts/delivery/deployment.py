@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra import names, release
@@ -13,6 +12,8 @@ from scripts.delivery.console import say, step
 from scripts.delivery.smoke import smoke
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infra.config import Settings
 
 
@@ -22,7 +23,7 @@ def deploy_registry(settings: Settings, *, record: Path) -> None:
 
 
 def deploy(settings: Settings, *, record: Path) -> None:
-    """Deploy the registry, see that the released artifact is in its bucket, deploy the rest, and smoke-test it.
+    """Deploy the registry stack, see that the artifact is in its bucket, deploy the rest, and smoke-test it.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from scripts.delivery.console import DeliveryError
 
@@ -19,7 +20,7 @@ BASE_IMAGE_VARIABLE = "TUMOR_BASE_IMAGE"
 class Engine:
     """How the laptop's endpoints run: ``"docker"`` or ``"process"``, and the reason in words."""
 
-    name: str
+    name: Literal["docker", "process"]
     reason: str
 
 
@@ -35,7 +36,7 @@ def choose(wanted: str) -> Engine:
     Parameters
     ----------
     wanted
-        ``"docker"``, ``"process"``, or ``"auto"``: Docker where an engine answers and the base image can be had.
+        ``"docker"``, ``"process"``, or ``"auto"``: Docker where an engine answers and has the base image.
 
     Raises
     ------

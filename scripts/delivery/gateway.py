@@ -11,6 +11,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
 from infra import names
+from infra.local import gateway_url
 from scripts.delivery.aws import stack_outputs
 from scripts.delivery.console import DeliveryError
 
@@ -54,9 +55,14 @@ class Gateway:
         request = AWSRequest(method=method, url=url, data=body, headers=self.headers | (headers or {}))
         if self.sign:
             session = boto3.Session()
-            SigV4Auth(session.get_credentials(), "execute-api", session.region_name).add_auth(request)
+            credentials = session.get_credentials()
+            if credentials is None:
+                raise DeliveryError("This gateway wants signed requests, and no AWS credentials were found.")
+            SigV4Auth(credentials, "execute-api", session.region_name).add_auth(request)
         try:
-            answer = requests.request(method, url, data=body, headers=dict(request.headers), timeout=TIMEOUT_S)
+            answer = requests.request(
+                method, url, data=body, headers=dict(request.headers), timeout=TIMEOUT_S
+            )
             return cast("dict[str, object]", answer.json()) | {"status_code": answer.status_code}
         except requests.RequestException as error:
             raise DeliveryError(f"{method} {url} got no usable answer: {error}") from error
@@ -72,8 +78,6 @@ def gateway_of(settings: Settings) -> Gateway:
     """
     outputs = stack_outputs(names.gateway_stack(settings.environment))
     if settings.local:
-        from infra.local import gateway_url
-
         url = gateway_url(outputs["ApiId"], outputs["StageName"])
     else:
         url = outputs["Url"].rstrip("/")
@@ -83,4 +87,4 @@ def gateway_of(settings: Settings) -> Gateway:
 
 
 def _api_key(key_id: str) -> str:
-    return boto3.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
+    return str(boto3.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"])

@@ -1,4 +1,4 @@
-"""Make a registered model an environment's release: artifact first, the record last, so that nothing is ever half."""
+"""Make a registered model an environment's release: artifact first, record last, never half of it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.export import export, unpack
+
 from container.predictor import Predictor
 from infra import names, release
 from infra.release import Dataset, Gate, Golden, MlflowRun, Model, Release
 from model import gates, golden
-from model.export import export, unpack
 from scripts.delivery import artifacts
 from scripts.delivery.aws import stack_outputs
 from scripts.delivery.console import DeliveryError, say
 
 if TYPE_CHECKING:
-    from infra.config import Settings
     from model.export import Artifact
     from model.registry import Champion
+
+    from infra.config import Settings
 
 
 def promote(settings: Settings, champion: Champion, *, record: Path) -> None:
@@ -70,9 +72,13 @@ def _refuse(settings: Settings, champion: Champion, outcomes: list[Gate]) -> Non
             say("  the laptop promotes it all the same, and says so on the page and in /health")
         return
     if champion.dataset_kind == "phantom":
-        raise DeliveryError(f"{champion.name} was trained on drawn phantoms and may be promoted to a laptop only.")
+        raise DeliveryError(
+            f"{champion.name} was trained on drawn phantoms and may be promoted to a laptop only."
+        )
     if failed:
-        raise DeliveryError(f"{champion.name} version {champion.version} failed the gates {', '.join(failed)}.")
+        raise DeliveryError(
+            f"{champion.name} version {champion.version} failed the gates {', '.join(failed)}."
+        )
 
 
 def _describe(

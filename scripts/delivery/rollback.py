@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra import release
@@ -10,6 +9,8 @@ from scripts.delivery.console import DeliveryError, say
 from scripts.delivery.deployment import deploy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infra.config import Settings
 
 

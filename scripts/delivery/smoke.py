@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -16,11 +14,15 @@ from scripts.delivery.console import DeliveryError, say
 from scripts.delivery.gateway import Gateway, gateway_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from infra.config import Settings
     from infra.release import Golden, Release
 
 # What two machines' floating point may differ by; a different model differs by far more.
 TOLERANCE = 1e-3
+UNPROCESSABLE = 422
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ def _endpoint(settings: Settings) -> Iterator[Check]:
     declared = stack_outputs(names.endpoint_stack(settings.environment))
     endpoint = boto3.client("sagemaker").describe_endpoint(EndpointName=declared["EndpointName"])
     status = endpoint["EndpointStatus"]
-    yield Check("endpoint status", status == "InService", f"{status} {endpoint.get('FailureReason', '')}".strip())
+    yield Check(
+        "endpoint status", status == "InService", f"{status} {endpoint.get('FailureReason', '')}".strip()
+    )
     serving = endpoint["EndpointConfigName"]
     yield Check(
         "endpoint configuration",
@@ -68,7 +72,9 @@ def _endpoint(settings: Settings) -> Iterator[Check]:
     for variant in endpoint.get("ProductionVariants", []):
         images = variant.get("DeployedImages", [])
         resolved = ", ".join(image["ResolvedImage"] for image in images) or "no image reported"
-        yield Check("image", all(image["SpecifiedImage"] == declared["ImageUri"] for image in images), resolved)
+        yield Check(
+            "image", all(image["SpecifiedImage"] == declared["ImageUri"] for image in images), resolved
+        )
 
 
 def _gateway(gateway: Gateway, released: Release) -> Iterator[Check]:
@@ -82,7 +88,11 @@ def _gateway(gateway: Gateway, released: Release) -> Iterator[Check]:
 def _golden(golden: Golden, answer: dict[str, object], released: Release) -> Check:
     name = f"golden phantom {golden.seed}"
     if golden.refused:
-        return Check(name, answer["status_code"] == 422, f"refusal expected, answered {answer['status_code']}")
+        return Check(
+            name,
+            answer["status_code"] == UNPROCESSABLE,
+            f"refusal expected, answered {answer['status_code']}",
+        )
     if "probability" not in answer:
         return Check(name, passed=False, detail=f"answered {answer['status_code']}: {answer.get('detail')}")
     model, probability = answer["model"], answer["probability"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -14,6 +13,10 @@ from infra.release import artifact_key
 from scripts.delivery import artifacts
 from scripts.delivery.console import DeliveryError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 BUCKET = "models"
 CONTENT = b"an artifact"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -22,7 +25,11 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """An empty bucket of a mocked AWS, and an empty store on this machine."""
-    for key, value in {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}.items():
+    for key, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }.items():
         monkeypatch.setenv(key, value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
@@ -57,7 +64,9 @@ def test_an_artifact_that_is_there_is_not_uploaded_again(bucket: str, tmp_path: 
 
 
 @pytest.mark.parametrize("kept_no_checksum", [True, False])
-def test_other_bytes_under_the_same_key_are_refused(bucket: str, tmp_path: Path, kept_no_checksum: bool) -> None:
+def test_other_bytes_under_the_same_key_are_refused(
+    bucket: str, tmp_path: Path, kept_no_checksum: bool
+) -> None:
     keep(tmp_path)
     extra = {} if kept_no_checksum else {"ChecksumAlgorithm": "SHA256"}
     boto3.client("s3").put_object(Bucket=bucket, Key=artifact_key(SHA256), Body=b"tampered", **extra)  # type: ignore[arg-type]

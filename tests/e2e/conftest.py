@@ -10,11 +10,17 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+
+from infra.local import client_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 600
@@ -32,7 +38,18 @@ class Laptop:
 
     @property
     def environment(self) -> dict[str, str]:
-        return clean_environment() | {"AWS_ENDPOINT_URL": f"http://localhost:{self.port}"}
+        return clean_environment() | client_environment(port=self.port)
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of this laptop's AWS."""
+        known = client_environment(port=self.port)
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=known["AWS_ENDPOINT_URL"],
+            region_name=known["AWS_REGION"],
+            aws_access_key_id=known["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=known["AWS_SECRET_ACCESS_KEY"],
+        )
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one of the project's commands in the copy, against this laptop's AWS."""
@@ -47,7 +64,8 @@ class Laptop:
 def clean_environment() -> dict[str, str]:
     """The shell's environment without anything that would let the demo find data, stores or an account."""
     ours = {"TUMOR_DATA", "MLFLOW_TRACKING_URI"}
-    return {key: value for key, value in os.environ.items() if key not in ours and not key.startswith("AWS_")}
+    kept = {key: value for key, value in os.environ.items() if key not in ours and not key.startswith("AWS_")}
+    return kept | {"PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
 
 def free_port() -> int:

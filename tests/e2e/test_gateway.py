@@ -1,17 +1,20 @@
-"""The gateway's contract through the real path: HTTP, API Gateway, Lambda, SageMaker's runtime, the server."""
+"""The gateway's contract through the real path: HTTP, API Gateway, Lambda, SageMaker, the server."""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
 from PIL import Image
 
 from model import phantom
-from tests.e2e.conftest import Laptop
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Laptop
 
 MIB = 1024 * 1024
 PROBLEM = {"type", "title", "status", "detail", "request_id"}
@@ -30,7 +33,12 @@ def declared_png(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(MIB))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(MIB)))
+        + chunk(b"IEND", b"")
+    )
 
 
 def brain() -> Image.Image:
@@ -106,7 +114,9 @@ def test_a_photograph_turned_by_exif_is_judged_upright(laptop: Laptop) -> None:
 def test_a_form_upload_says_the_same_as_the_raw_body(laptop: Laptop) -> None:
     image = encoded(brain(), "JPEG")
     raw = assert_prediction(post(laptop, image, "image/jpeg"))
-    form = requests.post(f"{laptop.url}/predict", files={"image": ("scan 1.jpg", image, "image/jpeg")}, timeout=60)
+    form = requests.post(
+        f"{laptop.url}/predict", files={"image": ("scan 1.jpg", image, "image/jpeg")}, timeout=60
+    )
     assert assert_prediction(form)["probability"] == raw["probability"]
 
 

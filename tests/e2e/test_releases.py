@@ -11,16 +11,18 @@ import io
 import json
 import tarfile
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 import requests
 
 from infra import names
-from infra.release import artifact_key
 from model import phantom
-from tests.e2e.conftest import Laptop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.conftest import Laptop
 
 IMAGE = phantom.png(seed=7, lesion=True)
 
@@ -112,7 +114,9 @@ def test_deploying_the_same_release_again_changes_nothing(laptop: Laptop, second
     assert serving(laptop) == second
 
 
-def test_a_broken_model_leaves_the_old_one_serving_and_says_why(laptop: Laptop, second: str, tmp_path: Path) -> None:
+def test_a_broken_model_leaves_the_old_one_serving_and_says_why(
+    laptop: Laptop, second: str, tmp_path: Path
+) -> None:
     # Given a release whose artifact is whole by its hash, but whose network is no network
     record = tmp_path / "broken.json"
     broken = _break(laptop, sha256=second, record=record)
@@ -125,7 +129,9 @@ def test_a_broken_model_leaves_the_old_one_serving_and_says_why(laptop: Laptop, 
     assert "model.tflite" in done.stderr
     assert load.failures == []
     assert set(load.served) == {second}
-    status = _cloudformation(laptop).describe_stacks(StackName=names.endpoint_stack("local"))["Stacks"][0]
+    status = laptop.client("cloudformation").describe_stacks(StackName=names.endpoint_stack("local"))[
+        "Stacks"
+    ][0]
     assert status["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
 
 
@@ -136,16 +142,18 @@ def test_a_rollback_serves_the_release_before(laptop: Laptop, first: str, second
 
 
 def test_destroying_leaves_no_resource(laptop: Laptop, first: str) -> None:
-    laptop.run(".venv/bin/python", "-m", "scripts.delivery.cdk", "destroy", "--all", "--force", "-c", "env=local")
-    environment = laptop.environment
-    stacks = _cloudformation(laptop).list_stacks()["StackSummaries"]
-    left = [stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"]
-    assert left == ["CDKToolkit"]
-    sagemaker = _client(laptop, "sagemaker")
+    laptop.run("node_modules/.bin/cdk", "destroy", "--all", "--force", "-c", "env=local")
+    stacks = laptop.client("cloudformation").list_stacks()["StackSummaries"]
+    left = {stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"}
+    assert left == {"CDKToolkit"}
+    sagemaker = laptop.client("sagemaker")
     assert sagemaker.list_endpoints()["Endpoints"] == []
     assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
     assert sagemaker.list_models()["Models"] == []
-    assert environment["AWS_ENDPOINT_URL"] in laptop.url
+    buckets = [bucket["Name"] for bucket in laptop.client("s3").list_buckets()["Buckets"]]
+    assert not [name for name in buckets if name.startswith(names.PROJECT)]
+    repositories = laptop.client("ecr").describe_repositories()["repositories"]
+    assert names.repository("local") not in {repository["repositoryName"] for repository in repositories}
 
 
 def _break(laptop: Laptop, *, sha256: str, record: Path) -> str:

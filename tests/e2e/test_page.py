@@ -1,0 +1,3 @@
+"""The page as a person meets it: Chromium, the real gateway, a dropped image."""
+
+from __future__ import annotations
