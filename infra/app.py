@@ -87,7 +87,7 @@ def declare(app: cdk.App, *, environment: str, record: Path | None) -> None:
         settings=settings,
         release=release,
         gateway=GATEWAY,
-        card=card_path(path),
+        card=card_path(path, sha256=release.model.sha256),
     )
     # They meet by name, not by reference, so CloudFormation must be told their order.
     endpoint.add_stack_dependency(registry)
