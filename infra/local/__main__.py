@@ -1,0 +1,88 @@
+"""`python -m infra.local`: AWS on this laptop, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import get_args
+
+from infra.local.address import ACCOUNT, DEFAULT_PORT, REGION, LocalAwsError, claim, client_environment
+from infra.local.laptop import PROGRAM, Engine
+
+
+def main() -> None:
+    """Run the emulator with the command line's options."""
+    options = _arguments()
+    scratch = options.scratch or Path(tempfile.mkdtemp(prefix="tumor-detector-aws-"))
+    try:
+        listener = claim(options.port)
+        _prepare(options, scratch=scratch)
+        # ministack reads its settings when it is imported: not before they are prepared.
+        from infra.local import emulator  # noqa: PLC0415
+
+        program = shlex.split(options.program)
+        emulator.run(listener, engine=options.engine, program=program, scratch=scratch / "endpoints")
+    except LocalAwsError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        return  # a stop, by Ctrl-C or SIGTERM: uvicorn raises the signal that stopped it once more
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of 127.0.0.1 (default: %(default)s)")
+    parser.add_argument(
+        "--engine",
+        choices=get_args(Engine),
+        default="auto",
+        help="what endpoints run in (default: %(default)s: Docker where an engine answers)",
+    )
+    parser.add_argument("--account", default=ACCOUNT, help="twelve digits (default: %(default)s)")
+    parser.add_argument("--region", default=REGION, help="(default: %(default)s)")
+    # What `LocalAws` needs and a person does not.
+    parser.add_argument("--program", default=shlex.join(PROGRAM), help=argparse.SUPPRESS)
+    parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--until-input-ends", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _prepare(options: argparse.Namespace, *, scratch: Path) -> None:
+    """Set what ministack, boto3 and the Lambdas' processes read from this process."""
+    os.environ.update(
+        client_environment(port=options.port, account=options.account, region=options.region),
+        MINISTACK_ACCOUNT_ID=options.account,  # of unsigned requests, which a browser's are
+        MINISTACK_REGION=options.region,
+        GATEWAY_PORT=str(options.port),
+        IOT_MTLS_ENABLED="0",  # else it listens for MQTT on every interface
+        SFTP_ENABLED="0",
+        LAMBDA_EXECUTOR="local",
+        TMPDIR=str(scratch),  # what is left of Lambdas and uploads goes with it
+    )
+    # A Lambda's process starts with this environment: it must not find this repository.
+    os.environ.pop("PYTHONPATH", None)
+    tempfile.tempdir = None  # read TMPDIR again
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    # The server takes both signals over while it runs; before and after that, they mean: stop in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if options.until_input_ends:
+        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+
+
+def _stop_at_end_of_input() -> None:
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""API Gateway's size limits, and its answer to a Lambda that failed, which ministack lacks."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from ministack.services import apigateway_v1 as gateway
+
+# docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+GATEWAY_MAX_BODY = 10_485_760
+# docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: of the event, with the body in base64
+LAMBDA_MAX_EVENT = 6_291_456
+
+_TOO_LARGE = ("REQUEST_TOO_LARGE", f"HTTP content length exceeded {GATEWAY_MAX_BODY} bytes.")
+
+
+class _GatewayError(Exception):
+    """Carries a gateway's own answer out of the integration to where ministack renders it."""
+
+    def __init__(self, response_type: str, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.error = gateway._gw_error(response_type, message)
+        self.status = status
+
+
+def complete() -> None:
+    """Add the missing answers; each is rendered by the API's own gateway responses."""
+    execute = gateway._execute_in_scope
+    call_lambda = gateway._call_lambda_raw
+    shape = gateway._lambda_proxy_response
+
+    async def execute_within_limits(request: dict[str, object], *call: object) -> object:
+        api_id, stage_name, _method, _path, _headers, body, *_ = call
+        stage = gateway._stages_v1.get(api_id, {}).get(stage_name)
+        if stage and isinstance(body, bytes) and len(body) > GATEWAY_MAX_BODY:
+            request["stage"] = stage
+            return gateway._gw_error(*_TOO_LARGE)
+        try:
+            return await execute(request, *call)
+        except _GatewayError as error:
+            status, headers, answer = gateway._gateway_error_response(error.error, request)
+            return error.status or status, headers, answer
+
+    async def call_lambda_within_limit(function: str, event: object, **scope: object) -> object:
+        if len(json.dumps(event)) > LAMBDA_MAX_EVENT:
+            raise _GatewayError(*_TOO_LARGE)
+        return await call_lambda(function, event, **scope)
+
+    def answer_without_traces(result: object) -> object:
+        answer, failure = shape(result)
+        if failure:  # ministack would send the exception's own text
+            raise _GatewayError("DEFAULT_5XX", "Internal server error", status=HTTPStatus.BAD_GATEWAY)
+        return answer, None
+
+    gateway._execute_in_scope = execute_within_limits
+    gateway._call_lambda_raw = call_lambda_within_limit
+    gateway._lambda_proxy_response = answer_without_traces
