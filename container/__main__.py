@@ -52,7 +52,7 @@ class Settings:
         """Read the settings, or leave with a line that says which one is wrong."""
         port = environment.get("SAGEMAKER_BIND_TO_PORT", "8080")
         if not (port.isascii() and port.isdigit() and int(port) < 2**16):
-            _leave("SAGEMAKER_BIND_TO_PORT is no port from 0 to 65535", value=port)
+            _leave("wrong setting", f"SAGEMAKER_BIND_TO_PORT is {port!r}, no port from 0 to 65535")
         return cls(
             model_dir=Path(environment.get("MODEL_DIR", "/opt/ml/model")),
             host=environment.get("BIND_HOST", "0.0.0.0"),  # noqa: S104 - a container's only way to be reached
@@ -87,7 +87,7 @@ def serve(settings: Settings) -> None:
                 settings.model_dir, name=settings.name, version=settings.version, sha256=settings.sha256
             )
     except ModelError as error:
-        _leave("the model cannot be served", reason=str(error))
+        _leave("unusable model", str(error))
     config = uvicorn.Config(
         Application(predictor),
         host=settings.host,
@@ -115,8 +115,8 @@ def _stop(*_: object) -> NoReturn:
     sys.exit(0)
 
 
-def _leave(event: str, **extra: str) -> NoReturn:
-    _log.critical(event, extra=extra)
+def _leave(event: str, reason: str) -> NoReturn:
+    _log.critical(event, extra={"reason": reason})
     sys.exit(1)
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 MAX_IMAGE_BYTES = 4 * 1024 * 1024  # below it every hop and SageMaker's serverless variant work
 MAX_IMAGE_PIXELS = 25_000_000
-# Encoders write about 10 scans. One of 42 bytes was measured to cost 0.05 s at 25 megapixels, so that 4 MiB of
-# them would take over an hour; libjpeg-turbo advises applications to set such a limit.
+# Encoders write about 10 scans. One of 42 bytes was measured to cost 0.05 s at 25 megapixels: 4 MiB of them
+# would take over an hour. libjpeg-turbo advises applications to set such a limit.
 MAX_JPEG_SCANS = 100
 
 # The bytes decide, never the file's name: what a file starts with, and what reads it. The plain JPEG reader

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,6 +18,9 @@ from container import imaging
 from container.problem import Problem
 
 from . import pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SCAN = pictures.scan()
 ORIENTATION = 0x0112  # EXIF's tag
