@@ -41,6 +41,7 @@ def make_model_dir(
         The probability from which on the answer is YES.
     """
     path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o755)  # for the serving image's user too: a test's temporary folders are private
     _export(path / "model.tflite", says=says, size=size, heatmap=heatmap)
     metadata = {
         "schema": 1,

@@ -42,8 +42,32 @@ class Answer:
         return content
 
 
-class Server:
-    """A running server and all that it printed."""
+class Client:
+    """Talks to the server at a port of this machine."""
+
+    port: int
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        """Send one request on a connection of its own."""
+        connection = self.connect()
+        try:
+            connection.request(method, path, body, headers or {})
+            return answer_on(connection)
+        finally:
+            connection.close()
+
+    def judge(self, image: bytes, media_type: str = "application/octet-stream", **headers: str) -> Answer:
+        """POST an image; keyword arguments are further headers."""
+        return self.ask("POST", "/invocations", image, {"content-type": media_type, **headers})
+
+
+class Server(Client):
+    """A running server process and all that it printed."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -73,24 +97,6 @@ class Server:
                 break
             time.sleep(0.01)
         raise AssertionError(f"no {event!r} was logged: {self.output}")
-
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> Answer:
-        """Send one request on a connection of its own."""
-        connection = self.connect()
-        try:
-            connection.request(method, path, body, headers or {})
-            return answer_on(connection)
-        finally:
-            connection.close()
-
-    def judge(self, image: bytes, media_type: str = "application/octet-stream", **headers: str) -> Answer:
-        """POST an image; keyword arguments are further headers."""
-        return self.ask("POST", "/invocations", image, {"content-type": media_type, **headers})
 
     def peak_memory(self) -> int:
         """The most memory the process ever held, in bytes."""

@@ -1,0 +1,154 @@
+"""What the served network says is what the exported one said, read the way its metadata tells."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from container import imaging
+from container.predictor import Predictor
+from container.problem import Problem
+from tests.tiny_model import BRIGHTNESS_GAIN, CELL
+
+from . import pictures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZE = 32
+
+
+def sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit))
+
+
+@pytest.fixture(scope="module")
+def predictor(model_dir: Path) -> Predictor:
+    return Predictor.load(model_dir)
+
+
+@pytest.fixture
+def with_metadata(model_dir: Path, tmp_path: Path) -> WithMetadata:
+    return WithMetadata(model_dir, tmp_path / "model")
+
+
+class WithMetadata:
+    """Loads the tiny model with some of its metadata replaced."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self._folder = shutil.copytree(source, folder)
+
+    def __call__(self, **replaced: object) -> Predictor:
+        path = self._folder / "metadata.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | replaced))
+        return Predictor.load(self._folder)
+
+
+def test_the_probability_is_the_networks_for_the_preprocessed_pixels(predictor: Predictor) -> None:
+    data = pictures.png(pictures.scan())
+    square = imaging.preprocess(imaging.decode(data), size=SIZE)
+    expected = sigmoid(2.0 + BRIGHTNESS_GAIN * float(square.mean()))
+    assert predictor.predict(data)["probability"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_probability_is_calibrated(with_metadata: WithMetadata) -> None:
+    data = pictures.png(pictures.scan())
+    logit = 2.0 + BRIGHTNESS_GAIN * float(imaging.preprocess(imaging.decode(data), size=SIZE).mean())
+    predictor = with_metadata(calibration={"method": "platt", "slope": 0.5, "intercept": -1.5})
+    assert predictor.predict(data)["probability"] == pytest.approx(sigmoid(0.5 * logit - 1.5), abs=1e-6)
+
+
+def test_the_class_changes_exactly_at_the_threshold(with_metadata: WithMetadata) -> None:
+    data = pictures.png(pictures.scan())
+    probability = with_metadata().predict(data)["probability"]
+    at = with_metadata(threshold=probability).predict(data)
+    above = with_metadata(threshold=math.nextafter(probability, 1)).predict(data)
+    assert (at["class"], at["label"]) == (1, "YES")
+    assert (above["class"], above["label"]) == (0, "NO")
+
+
+def test_a_very_sure_network_gives_a_probability_not_an_overflow(with_metadata: WithMetadata) -> None:
+    data = pictures.png(pictures.scan())
+    for slope, certain in ((1e6, 1.0), (-1e6, 0.0)):
+        predictor = with_metadata(calibration={"method": "platt", "slope": slope, "intercept": 0})
+        assert predictor.predict(data)["probability"] == certain
+
+
+def test_the_served_file_agrees_with_keras(model_dir: Path, tmp_path: Path) -> None:
+    # Given a network whose every weight matters, so that a swapped axis or channel would show
+    import keras  # noqa: PLC0415 - only this test waits for TensorFlow
+
+    keras.utils.set_random_seed(3)
+    scan = keras.Input((SIZE, SIZE, 1))
+    features = keras.layers.Conv2D(8, 5, strides=2, activation="relu")(scan)
+    features = keras.layers.Conv2D(8, 3, activation="relu")(features)
+    network = keras.Model(scan, keras.layers.Dense(1)(keras.layers.Flatten()(features)))
+    batch = np.random.default_rng(3).random((5, SIZE, SIZE, 1), dtype=np.float32)
+    ramp = np.linspace(0, 1, SIZE * SIZE).reshape(1, SIZE, SIZE, 1)
+    expected = network.predict(batch, verbose=0)[:, 0]
+    known = float(network.predict(ramp, verbose=0).item())
+    # When it is exported and served
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    network.export(folder / "model.tflite", format="litert", verbose=False)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    metadata |= {"heatmap": None, "known_answer": {"input": "ramp", "logit": known}}
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    # Then it says what Keras says
+    assert np.abs(Predictor.load(folder).logits(batch) - expected).max() < 1e-4
+    assert np.ptp(expected) > 0.01
+
+
+def test_the_heatmap_shows_the_evidence_where_it_is(predictor: Predictor) -> None:
+    # Given a picture that is bright in its lower left quarter only
+    picture = Image.new("L", (96, 96))
+    picture.paste(255, (0, 48, 48, 96))
+    # When it is judged
+    heatmap = predictor.predict(pictures.png(picture), heatmap=True)["heatmap"]
+    assert heatmap is not None
+    grid = np.array(heatmap["values"])
+    # Then the grid's first rows are the picture's top, and its brightest cells the bright quarter's
+    assert grid.shape == (heatmap["height"], heatmap["width"]) == (SIZE // CELL, SIZE // CELL)
+    assert np.allclose(grid[5:, :3], sigmoid(2.0 + BRIGHTNESS_GAIN), atol=1e-3)
+    assert np.allclose(grid[:3], sigmoid(2.0), atol=1e-3)
+    assert np.allclose(grid[:, 5:], sigmoid(2.0), atol=1e-3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(200, 100), (100, 200)], ids=["wide", "high"])
+def test_the_heatmap_spans_the_image_and_not_its_padding(
+    predictor: Predictor, width: int, height: int
+) -> None:
+    # Given a bright picture with a dark spot, the black bars of the letterbox beside it
+    picture = Image.new("L", (width, height), 255)
+    picture.paste(0, (width // 4, height // 4, width // 2, height // 2))
+    # When it is judged
+    heatmap = predictor.predict(pictures.png(picture), heatmap=True)["heatmap"]
+    assert heatmap is not None
+    grid = np.array(heatmap["values"])
+    # Then the edges are bright (a bar would be dark) and the spot is where it is in the picture
+    bright, dark = sigmoid(2.0 + BRIGHTNESS_GAIN), sigmoid(2.0)
+    middle = (bright + dark) / 2
+    assert np.all(grid[[0, -1]] > middle)
+    assert np.all(grid[:, [0, -1]] > middle)
+    assert np.all(grid[2:4, 2:4] < middle)
+
+
+def test_a_network_without_evidence_gives_no_heatmap(blind_model_dir: Path) -> None:
+    answer = Predictor.load(blind_model_dir).predict(pictures.png(pictures.scan()), heatmap=True)
+    assert answer["heatmap"] is None
+    assert answer["label"] == "NO"
+
+
+def test_what_is_no_scan_is_refused_before_it_is_judged(predictor: Predictor) -> None:
+    with pytest.raises(Problem) as caught:
+        predictor.predict(pictures.png(Image.new("L", (100, 100))))
+    assert caught.value.status == 422
+
+
+def test_a_model_without_a_release_says_its_own_name_only(predictor: Predictor) -> None:
+    assert predictor.identity == {"name": "tumor-detector", "version": None, "sha256": None}
