@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 _REASONS_KEPT = 12
+_EVENT = re.compile(r"^\s*(?P<stack>\S+) \|\s+(?P<done>\d+)/(?P<all>\d+) \|")
 
 
 def cdk(*arguments: str, context: Mapping[str, str] | None = None) -> None:
@@ -41,13 +43,22 @@ def cdk(*arguments: str, context: Mapping[str, str] | None = None) -> None:
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        for line in process.stdout or ():
-            sys.stderr.write(f"    {line}" if line.strip() else "")
+        for line in filter(str.strip, process.stdout or ()):
+            _show(line)
             if _says_why(line):
                 reasons.append(line.strip())
     if process.returncode:
         why = "\n".join(dict.fromkeys(reasons)) or "see its output above"
         raise DeliveryError(f"`cdk {' '.join(arguments)}` failed:\n{why}")
+
+
+def _show(line: str) -> None:
+    """Pass a line on; of the many events of a stack that goes well, only how far it has come."""
+    event = _EVENT.match(line)
+    if event is None or _says_why(line):
+        sys.stderr.write(f"    {line}")
+    elif sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K    {event['stack']}: {event['done']} of {event['all']}\r")
 
 
 def _says_why(line: str) -> bool:
