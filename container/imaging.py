@@ -77,6 +77,8 @@ def read(data: bytes) -> Image.Image:
         _check_cost(image, data)
         image.load()
         reader(BytesIO(data)).verify()  # a PNG's checksums and its end, which decoding alone overlooks
+        if image.mode == "P" and image.palette is None:
+            raise ValueError("no palette")
     except _BROKEN as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"The image is truncated or broken ({error}).") from error
     return image

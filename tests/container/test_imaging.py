@@ -181,6 +181,12 @@ def test_a_png_with_one_flipped_bit_is_a_bad_request() -> None:
     assert refused(bytes(data)) == 400
 
 
+def test_a_png_without_its_palette_is_a_bad_request() -> None:
+    data = SAME_PICTURE["palette PNG"]
+    start, end = data.index(b"PLTE") - 4, data.index(b"IDAT") - 4
+    assert refused(data[:start] + data[end:]) == 400
+
+
 def test_too_many_bytes_are_too_large() -> None:
     assert refused(pictures.png(SCAN) + bytes(imaging.MAX_IMAGE_BYTES)) == 413
 
