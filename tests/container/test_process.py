@@ -157,7 +157,7 @@ def test_an_idle_server_stops_at_once(model_dir: Path, number: signal.Signals) -
         began = time.monotonic()
         server.process.send_signal(number)
         assert server.process.wait(timeout=10) == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         server.wait_for("stopped")
 
 
