@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 
-import keras
-from keras import ops
+from .backend import keras
+
+ops = keras.ops
 
 TURN = 0.1  # of a full turn, either way
 SCALE = 0.15  # natural logarithm of the factor, either way; the next two likewise
@@ -19,7 +20,7 @@ SHIFT = 0.08  # of the side, either way
 BRIGHTNESS = 0.15  # of the grey level, either way
 
 
-class Augment(keras.layers.Layer):  # type: ignore[misc] - Keras has no types
+class Augment(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Changes each image of a training batch by its own random amounts; passes others through."""
 
     def __init__(self, *, seed: int) -> None:

@@ -91,8 +91,8 @@ class Dataset:
     def summary(self) -> str:
         """One line for people: what was found, and what of it is not used."""
         yes = int(self.labels.sum())
-        origin = "drawn phantoms" if self.kind == "phantom" else "images"
-        line = f"{self.folder}: {yes} yes and {len(self.scans) - yes} no, all distinct {origin}"
+        what = "drawn phantoms" if self.kind == "phantom" else "distinct images"
+        line = f"{len(self.scans)} {what} ({yes} yes, {len(self.scans) - yes} no) in {self.folder}"
         if self.copies:
             line += f"; {len(self.copies)} exact copies set aside"
         if self.skipped:

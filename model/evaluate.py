@@ -6,7 +6,7 @@ groups, not images: a copy is no further evidence.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from .split import Cases
 
     Floats = NDArray[np.float64]
     Labels = NDArray[np.int64]
@@ -33,20 +35,19 @@ class Calibration:
         """Probability of class 1 for each logit."""
         return 0.5 * (1 + np.tanh(0.5 * (self.slope * logits + self.intercept)))
 
-    def as_dict(self) -> dict[str, float]:
-        """Slope and intercept by name."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the folds' networks say of each image, judged by what the other folds taught; all of length n."""
+    """A probability and a decision, 0 or 1, for each case."""
 
-    labels: Labels
+    cases: Cases
     probabilities: Floats
     decisions: Labels
-    weights: Floats
-    groups: Labels
+
+    @property
+    def wrong(self) -> Labels:
+        """Places of the cases that were decided against their label."""
+        return np.flatnonzero(self.decisions != self.cases.labels)
 
 
 @dataclass(frozen=True)
@@ -61,54 +62,71 @@ class Figure:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def calibrate(logits: Floats, labels: Labels, weights: Floats) -> Calibration:
+@dataclass(frozen=True)
+class Evaluation:
+    """The cross-fitted judgement and its figures; the calibration and threshold of all folds, for serving."""
+
+    judged: Judgement
+    figures: dict[str, Figure]
+    calibration: Calibration
+    threshold: float
+
+
+def evaluate(logits: Floats, cases: Cases) -> Evaluation:
+    """Measure an architecture by its out-of-fold logits, and fit what its network will serve with.
+
+    Parameters
+    ----------
+    logits
+        Of each case, by the network that did not see its group; shape (n,).
+    cases
+        Without those held out.
+    """
+    judged = cross_fit(logits, cases)
+    calibration = calibrate(logits, cases)
+    threshold = choose_threshold(calibration.probabilities(logits), cases)
+    return Evaluation(judged, figures(judged), calibration, threshold)
+
+
+def cross_fit(logits: Floats, cases: Cases) -> Judgement:
+    """Judge each fold by the calibration and threshold that the other folds' predictions give."""
+    probabilities = np.empty(len(logits))
+    decisions = np.empty(len(logits), dtype=np.int64)
+    for fold in np.unique(cases.folds):
+        own, others = cases.folds == fold, cases.folds != fold
+        calibration = calibrate(logits[others], cases[others])
+        threshold = choose_threshold(calibration.probabilities(logits[others]), cases[others])
+        probabilities[own] = calibration.probabilities(logits[own])
+        decisions[own] = probabilities[own] >= threshold
+    return Judgement(cases, probabilities, decisions)
+
+
+def calibrate(logits: Floats, cases: Cases) -> Calibration:
     """Fit Platt's calibration (Platt 1999): a logistic regression of the label on the logit.
 
     Its slight penalty (C = 1) keeps the slope finite where the logits separate the classes without a mistake.
     """
-    fitted = LogisticRegression(C=1.0).fit(logits[:, None], labels, sample_weight=weights)
+    fitted = LogisticRegression(C=1.0).fit(logits[:, None], cases.labels, sample_weight=cases.weights)
     return Calibration(slope=float(fitted.coef_[0, 0]), intercept=float(fitted.intercept_[0]))
 
 
-def choose_threshold(probabilities: Floats, labels: Labels, weights: Floats) -> float:
+def choose_threshold(probabilities: Floats, cases: Cases) -> float:
     """Choose the probability from which on the answer is YES: where balanced accuracy is highest.
 
     Candidates lie half-way between neighbouring probabilities; of equally good ones the middle one is taken.
     """
     levels = np.unique(probabilities)
     candidates = (levels[1:] + levels[:-1]) / 2 if len(levels) > 1 else levels
-    decisions = probabilities >= candidates[:, None]
-    scores = _share(decisions, labels == 1, weights) + _share(~decisions, labels == 0, weights)
+    said_yes, positive = probabilities >= candidates[:, None], cases.labels == 1
+    scores = _share(said_yes, positive, cases.weights) + _share(~said_yes, ~positive, cases.weights)
     best = np.flatnonzero(scores >= scores.max() - 1e-12)
     return float(candidates[best[len(best) // 2]])
 
 
-def cross_fit(logits: Floats, labels: Labels, weights: Floats, groups: Labels, folds: Labels) -> Judgement:
-    """Judge each fold by the calibration and threshold that the other folds' predictions give.
-
-    Parameters
-    ----------
-    logits
-        Out-of-fold: each by the network that did not see its image's group, shape (n,).
-    folds
-        Number of the fold that held each image out, shape (n,).
-    """
-    probabilities = np.empty(len(logits))
-    decisions = np.empty(len(logits), dtype=np.int64)
-    for fold in np.unique(folds):
-        own, others = folds == fold, folds != fold
-        calibration = calibrate(logits[others], labels[others], weights[others])
-        known = calibration.probabilities(logits[others])
-        threshold = choose_threshold(known, labels[others], weights[others])
-        probabilities[own] = calibration.probabilities(logits[own])
-        decisions[own] = probabilities[own] >= threshold
-    return Judgement(labels, probabilities, decisions, weights, groups)
-
-
 def figures(judged: Judgement, *, seed: int = 0) -> dict[str, Figure]:
     """All figures with their 95 % intervals, by bootstrap over groups within each class."""
-    values = _values(judged, judged.weights[None])
-    drawn = _values(judged, judged.weights * _draws(judged, seed=seed))
+    values = _values(judged, judged.cases.weights[None])
+    drawn = _values(judged, judged.cases.weights * _draws(judged, seed=seed))
     tail = 100 * (1 - CONFIDENCE) / 2
     return {
         name: Figure(float(values[name][0]), *map(float, np.percentile(drawn[name], [tail, 100 - tail])))
@@ -116,13 +134,29 @@ def figures(judged: Judgement, *, seed: int = 0) -> dict[str, Figure]:
     }
 
 
+def majority_accuracy(cases: Cases) -> float:
+    """Accuracy of always answering the commoner class."""
+    share_of_yes = float(np.average(cases.labels, weights=cases.weights))
+    return max(share_of_yes, 1 - share_of_yes)
+
+
+def flat(figures_: dict[str, Figure], *, prefix: str = "") -> dict[str, float]:
+    """Figures as MLflow and `metadata.json` keep them: `name`, `name_low`, `name_high`."""
+    named = {f"{prefix}{name}": figure for name, figure in figures_.items()}
+    return (
+        {name: figure.value for name, figure in named.items()}
+        | {f"{name}_low": figure.low for name, figure in named.items()}
+        | {f"{name}_high": figure.high for name, figure in named.items()}
+    )
+
+
 def _draws(judged: Judgement, *, seed: int) -> Floats:
     """How often each image's group was drawn in each bootstrap draw, shape (draws, n)."""
     rng = np.random.default_rng(seed)
-    unique, first, inverse = np.unique(judged.groups, return_index=True, return_inverse=True)
+    unique, first, inverse = np.unique(judged.cases.groups, return_index=True, return_inverse=True)
     times = np.zeros((BOOTSTRAP_DRAWS, len(unique)))
     for label in (0, 1):
-        stratum = np.flatnonzero(judged.labels[first] == label)
+        stratum = np.flatnonzero(judged.cases.labels[first] == label)
         times[:, stratum] = rng.multinomial(
             len(stratum), np.full(len(stratum), 1 / len(stratum)), size=BOOTSTRAP_DRAWS
         )
@@ -131,11 +165,11 @@ def _draws(judged: Judgement, *, seed: int) -> Floats:
 
 def _values(judged: Judgement, weights: Floats) -> dict[str, Floats]:
     """Each figure under each row of weights, shape (rows, n) -> (rows,)."""
-    positive, said_yes = judged.labels == 1, judged.decisions == 1
+    positive, said_yes = judged.cases.labels == 1, judged.decisions == 1
+    everything = np.ones(len(judged.cases), dtype=bool)
     sensitivity = _share(said_yes, positive, weights)
     specificity = _share(~said_yes, ~positive, weights)
-    everything = np.ones(len(judged.labels), dtype=bool)
-    squared_error = (judged.probabilities - judged.labels) ** 2
+    squared_error = (judged.probabilities - judged.cases.labels) ** 2
     return {
         "roc_auc": _roc_auc(judged, weights),
         "balanced_accuracy": (sensitivity + specificity) / 2,
@@ -157,7 +191,7 @@ def _roc_auc(judged: Judgement, weights: Floats) -> Floats:
     """Area under the ROC curve: how often a YES image has the higher probability, a tie counting half."""
     order = np.argsort(judged.probabilities)
     starts = np.flatnonzero(np.diff(judged.probabilities[order], prepend=-1.0))
-    positive = judged.labels[order] == 1
+    positive = judged.cases.labels[order] == 1
     yes = np.add.reduceat(weights[:, order] * positive, starts, axis=1)
     no = np.add.reduceat(weights[:, order] * ~positive, starts, axis=1)
     no_below = np.cumsum(no, axis=1) - no / 2

@@ -3,69 +3,35 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-# Read while TensorFlow is imported: its notices on CPUs and GPUs are no news to who waits for a training.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
 import numpy as np
-import tensorflow as tf
 
 from .augment import Augment
-from .network import ARCHITECTURES
+from .backend import keras, tensorflow
+from .network import build
+from .recipe import Recipe, TrainingError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WARM_UP = 0.1  # share of the epochs in which the learning rate rises
-DIVERGED = (
-    "the loss became {loss} in epoch {epoch}: the training diverged. Lower the learning rate ({rate:g})."
-)
+    from .split import Cases
 
-
-class TrainingError(Exception):
-    """The training cannot go on; the text says why and what to change."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that decides a training besides the data: the same recipe and data give the same network.
-
-    The number of epochs is fixed beforehand: stopping where the validation loss is lowest would let each
-    fold's figure choose its own network.
-    """
-
-    size: int
-    epochs: int
-    folds: int
-    seed: int
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-3
-    label_smoothing: float = 0.0
-
-    def rate(self, epoch: int) -> float:
-        """Learning rate of an epoch: a short linear rise, then half a cosine down to nearly nothing."""
-        rise = max(1, round(WARM_UP * self.epochs))
-        if epoch < rise:
-            return self.learning_rate * (epoch + 1) / rise
-        return self.learning_rate * (1 + math.cos(math.pi * (epoch - rise) / (self.epochs - rise + 1))) / 2
+Report = Callable[[dict[str, float]], None]
+"""Called after each epoch with its losses."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Images with their labels (0 or 1) and weights; all of length n."""
+    """Cases with their pixels, shape (n, size, size, 1)."""
 
     pixels: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    cases: Cases
 
-    def __getitem__(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Examples:
-        return Examples(self.pixels[chosen], self.labels[chosen], self.weights[chosen])
+    def __getitem__(self, chosen: NDArray[np.bool_]) -> Examples:
+        return Examples(self.pixels[chosen], self.cases[chosen])
 
 
 class Fitter:
@@ -76,14 +42,15 @@ class Fitter:
 
     def __init__(self, architecture: str, recipe: Recipe) -> None:
         keras.backend.clear_session()
+        keras.config.disable_interactive_logging()  # its bars; a clear session has them on
         keras.utils.set_random_seed(recipe.seed)
-        tf.config.experimental.enable_op_determinism()
+        tensorflow.config.experimental.enable_op_determinism()
         self.recipe = recipe
-        self.network: keras.Model = ARCHITECTURES[architecture](recipe.size)
+        self.network: keras.Model = build(architecture, size=recipe.size)
         scan = keras.Input((recipe.size, recipe.size, 1))
         self._trained = keras.Model(scan, self.network(Augment(seed=recipe.seed)(scan))[0])
         optimizer = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
-        loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
         self._trained.compile(
             optimizer, loss, jit_compile=False
         )  # XLA takes longer to compile than a fold to fit
@@ -93,11 +60,6 @@ class Fitter:
 
     def fit(self, examples: Examples, *, validation: Examples | None, report: Report) -> None:
         """Train from the first weights; `validation` is only watched, nothing is chosen by it.
-
-        Parameters
-        ----------
-        report
-            Called after each epoch with its number, from 1, and its losses.
 
         Raises
         ------
@@ -109,11 +71,11 @@ class Fitter:
         keras.utils.set_random_seed(self.recipe.seed)
         watched = None
         if validation:
-            watched = (validation.pixels, validation.labels[:, None], _balanced(validation))
+            watched = (validation.pixels, validation.cases.labels[:, None], _balanced(validation.cases))
         self._trained.fit(
             examples.pixels,
-            examples.labels[:, None],
-            sample_weight=_balanced(examples),
+            examples.cases.labels[:, None],
+            sample_weight=_balanced(examples.cases),
             validation_data=watched,
             validation_freq=max(1, self.recipe.epochs // 20),
             batch_size=self.recipe.batch_size,
@@ -127,24 +89,24 @@ class Fitter:
         return np.asarray(self._trained.predict(pixels, batch_size=64, verbose=0)[:, 0], dtype=np.float64)
 
 
-Report = Callable[[int, dict[str, float]], None]
-
-
 def _reporter(report: Report) -> keras.callbacks.Callback:
     def on_epoch_end(epoch: int, logs: dict[str, float]) -> None:
         losses = {name: float(value) for name, value in logs.items()}
         rate = losses.pop("learning_rate")
         if not math.isfinite(losses["loss"]):
-            raise TrainingError(DIVERGED.format(loss=losses["loss"], epoch=epoch + 1, rate=rate))
-        report(epoch + 1, losses)
+            raise TrainingError(
+                f"the loss became {losses['loss']} in epoch {epoch + 1}: the training diverged. Lower the "
+                f"learning rate, which is {rate:g}."
+            )
+        report(losses)
 
     return keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
 
 
-def _balanced(examples: Examples) -> NDArray[np.float32]:
+def _balanced(cases: Cases) -> NDArray[np.float64]:
     """Scale the weights so that both classes weigh the same and the mean is 1, shape (n,)."""
-    scaled = examples.weights.copy()
+    scaled = cases.weights.copy()
     for label in (0, 1):
-        of_class = examples.labels == label
+        of_class = cases.labels == label
         scaled[of_class] *= len(scaled) / 2 / scaled[of_class].sum()
     return scaled

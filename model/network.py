@@ -9,14 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import keras
-from keras import layers
+from .backend import keras
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+layers = keras.layers
+
 BATCH_NORM_MOMENTUM = 0.9
 """Keras's 0.99 would need more steps than a small data set has to follow the weights."""
+
+
+def build(architecture: str, *, size: int) -> keras.Model:
+    """Make one of `recipe.ARCHITECTURES`, with random weights."""
+    makers: dict[str, Callable[[int], keras.Model]] = {"plain_cnn": plain_cnn, "residual_cnn": residual_cnn}
+    return makers[architecture](size)
 
 
 def plain_cnn(size: int) -> keras.Model:
@@ -40,12 +47,6 @@ def residual_cnn(size: int) -> keras.Model:
         x = _convolution(x, filters, 3)
         x = layers.ReLU()(layers.Add()([x, shortcut]))
     return _with_head(scan, x)
-
-
-ARCHITECTURES: dict[str, Callable[[int], keras.Model]] = {
-    "plain_cnn": plain_cnn,
-    "residual_cnn": residual_cnn,
-}
 
 
 def _standardised(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:

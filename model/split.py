@@ -7,6 +7,7 @@ the head cut out of it, in any of the eight flips and quarter turns.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
 
-from .data import DataError
+from .data import CLASSES, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,6 +32,8 @@ DUPLICATE = 0.87
 0.865 and the weakest link inside a known group is 0.880."""
 THUMBNAIL = 48
 HOLDOUT_SHARE = 0.1
+HELD_OUT = -1
+"""The fold number of images that are kept from everything; they show the served model at work."""
 _BLOCK = 1024  # rows of the correlation matrix at a time: memory stays flat however many images there are
 
 
@@ -54,50 +57,74 @@ def group(images: Iterable[Image.Image]) -> Indices:
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 
 
-def weights(groups: Indices) -> Plane:
-    """Give every group the same weight: 1 / size of the group for each of its images, shape (n,)."""
-    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    return np.asarray(1 / sizes[inverse], dtype=np.float32)
+@dataclass(frozen=True)
+class Cases:
+    """What is known of each image besides its pixels; every array has shape (n,).
 
-
-def holdout(labels: Indices, groups: Indices, *, seed: int) -> NDArray[np.bool_]:
-    """Choose about 10 % of each class's groups, at least one, to be kept from training.
-
-    Returns
-    -------
-    Shape (n,): true for every image of a chosen group.
+    Attributes
+    ----------
+    labels
+        1 for yes, 0 for no.
+    groups
+        Number of the image's group of near-duplicates.
+    folds
+        Number of the fold that judges the image, or `HELD_OUT`.
+    weights
+        1 / size of the group, so that every group counts the same.
     """
-    rng = np.random.default_rng(seed)
-    chosen: list[int] = []
-    for label in np.unique(labels):
-        # A group of both classes counts for neither: it could not stand for one class alone.
-        own = np.setdiff1d(groups[labels == label], groups[labels != label])
-        count = max(1, round(HOLDOUT_SHARE * len(own)))
-        if len(own) <= count:
-            raise DataError(
-                f"class {label} has {len(own)} independent group(s) of images, too few to hold any out."
-            )
-        chosen.extend(rng.choice(own, size=count, replace=False))
-    return np.isin(groups, chosen)
+
+    labels: Indices
+    groups: Indices
+    folds: Indices
+    weights: NDArray[np.float64]
+
+    @property
+    def held_out(self) -> NDArray[np.bool_]:
+        """Marks the images that no training and no fold of it sees."""
+        return np.equal(self.folds, HELD_OUT)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, chosen: NDArray[np.bool_]) -> Cases:
+        return Cases(self.labels[chosen], self.groups[chosen], self.folds[chosen], self.weights[chosen])
 
 
-def folds(labels: Indices, groups: Indices, *, count: int, seed: int) -> list[tuple[Indices, Indices]]:
-    """Split into `count` stratified folds that keep groups whole: (training, validation) indices of each.
+def plan(labels: Indices, groups: Indices, *, folds: int, seed: int) -> Cases:
+    """Hold out about 10 % of each class's groups, and split the others into stratified folds.
 
     Raises
     ------
     DataError
-        When a class has fewer groups than there are folds.
+        When a class has too few groups for that.
     """
-    for label in np.unique(labels):
-        independent = len(np.unique(groups[labels == label]))
-        if independent < count:
+    kept = ~_held_out(labels, groups, seed=seed)
+    for label, name in enumerate(CLASSES):
+        independent = len(np.unique(groups[kept & (labels == label)]))
+        if independent < folds:
             raise DataError(
-                f"class {label} has {independent} independent group(s) of images besides those held out, "
-                f"fewer than the {count} folds: add images or use fewer folds."
+                f"{name}/ has {independent} independent images besides those held out, fewer than the "
+                f"{folds} folds: add images or use fewer folds. Copies, crops and turns of one count as one."
             )
-    splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
-    return list(splitter.split(np.zeros(len(labels)), labels, groups))
+    numbers = np.full(len(labels), HELD_OUT, dtype=np.int64)
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    own = np.flatnonzero(kept)
+    for number, (_, judged) in enumerate(splitter.split(own, labels[own], groups[own])):
+        numbers[own[judged]] = number
+    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return Cases(labels=labels, groups=groups, folds=numbers, weights=1 / sizes[inverse])
+
+
+def _held_out(labels: Indices, groups: Indices, *, seed: int) -> NDArray[np.bool_]:
+    """Choose the groups to hold out, at least one of each class."""
+    rng = np.random.default_rng(seed)
+    chosen: list[int] = []
+    for label in range(len(CLASSES)):
+        # A group of both classes counts for neither: it could not stand for one class alone.
+        pure = np.setdiff1d(groups[labels == label], groups[labels != label])
+        count = min(len(pure), max(1, round(HOLDOUT_SHARE * len(pure))))
+        chosen.extend(rng.choice(pure, size=count, replace=False))
+    return np.isin(groups, chosen)
 
 
 def _thumbnail(image: Image.Image, *, box: tuple[float, float, float, float]) -> Plane:

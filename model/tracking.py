@@ -1,0 +1,109 @@
+"""Where runs are kept: one MLflow store for training, registry and promotion.
+
+The default is an SQLite file and a folder of artifacts under `mlruns/`; `MLFLOW_TRACKING_URI` names another
+store, such as a server. Importing this imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+# Read while mlflow is imported or used: no web addresses, notices on git, telemetry or bars of its own.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow
+import requests
+from mlflow.entities import Metric, RunStatus
+from mlflow.exceptions import MlflowException
+
+from .data import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+History = list[dict[str, float]]
+"""The losses of each epoch, from the first."""
+STORE = ROOT / "mlruns"
+OWN_URI = f"sqlite:///{STORE / 'mlflow.db'}"
+ANSWER_LIMIT_S = 10  # for a tracking server's first sign of life
+
+
+class TrackingError(Exception):
+    """The MLflow store cannot be used; the text says what to do."""
+
+
+def uri() -> str:
+    """Where runs are kept: what `MLFLOW_TRACKING_URI` says, else the project's own store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or OWN_URI
+
+
+def connect() -> None:
+    """Point MLflow at its store and see that it answers.
+
+    Raises
+    ------
+    TrackingError
+        When a server that `MLFLOW_TRACKING_URI` names does not answer, or a store cannot be opened.
+    """
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    store = uri()
+    if store == OWN_URI:
+        STORE.mkdir(exist_ok=True)
+    mlflow.set_tracking_uri(store)
+    try:
+        if store.startswith(("http://", "https://")):
+            requests.head(store, timeout=ANSWER_LIMIT_S)
+        mlflow.search_experiments(max_results=1)
+    except (MlflowException, requests.RequestException, OSError) as error:
+        raise TrackingError(
+            f"the MLflow store {store} cannot be reached: {error}. Start the server, correct "
+            "MLFLOW_TRACKING_URI, or unset it to use mlruns/ in this folder."
+        ) from error
+
+
+def choose_experiment(name: str) -> None:
+    """Log to this experiment from now on; with the default store its artifacts go beside the database."""
+    if mlflow.get_experiment_by_name(name) is None:
+        own_store = not os.environ.get("MLFLOW_TRACKING_URI")
+        mlflow.create_experiment(
+            name, artifact_location=(STORE / "artifacts").as_uri() if own_store else None
+        )
+    mlflow.set_experiment(name)
+
+
+@contextmanager
+def run(name: str, *, nested: bool = False) -> Iterator[str]:
+    """Keep one run open and give its id; Ctrl-C leaves it KILLED, a failure FAILED and tagged with why."""
+    started = mlflow.start_run(run_name=name, nested=nested)
+    status = RunStatus.FINISHED
+    try:
+        yield started.info.run_id
+    except KeyboardInterrupt:
+        status = RunStatus.KILLED
+        raise
+    except Exception as error:
+        status = RunStatus.FAILED
+        mlflow.set_tag("error", str(error)[:500])
+        raise
+    finally:
+        mlflow.end_run(RunStatus.to_string(status))
+
+
+def log_history(history: History) -> None:
+    """Log each epoch's losses in one request: the first is epoch 1."""
+    active = mlflow.active_run()
+    if active is None or not history:
+        return
+    metrics = [
+        Metric(name, value, timestamp=active.info.start_time, step=epoch)
+        for epoch, losses in enumerate(history, start=1)
+        for name, value in losses.items()
+    ]
+    mlflow.MlflowClient().log_batch(active.info.run_id, metrics=metrics)
