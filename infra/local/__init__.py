@@ -6,7 +6,7 @@ signature and no policy, listens on 127.0.0.1 only, and forgets all when it stop
 The pieces, each apart from the others:
 
 - `laptop` starts and stops the emulator as a child process. `emulator` is that child; `guard` keeps its door.
-- `sagemaker/` is the SageMaker: `service` holds models, configurations and endpoints, `launcher` runs servers.
+- `sagemaker/` is the SageMaker: `service` holds models, configurations, endpoints; `launcher` runs servers.
   Its doors are `sagemaker.api`, `sagemaker.runtime` and `cloudformation`.
 - `ecr` and `gateway` mend or complete what ministack answers for these two services.
 - `recorded` accepts the resource types that are declared but not emulated.

@@ -66,12 +66,17 @@ def _prepare(options: argparse.Namespace, *, scratch: Path) -> None:
         IOT_MTLS_ENABLED="0",  # else it listens for MQTT on every interface
         SFTP_ENABLED="0",
         LAMBDA_EXECUTOR="local",
+        STATE_DIR=str(scratch / "state"),
         TMPDIR=str(scratch),  # what is left of Lambdas and uploads goes with it
     )
     # A Lambda's process starts with this environment: it must not find this repository.
     os.environ.pop("PYTHONPATH", None)
     tempfile.tempdir = None  # read TMPDIR again
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(
+        logging.ERROR
+    )  # Docker tries TLS first, which uvicorn warns of each time
     # The server takes both signals over while it runs; before and after that, they mean: stop in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if options.until_input_ends:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PING_INTERVAL_S = 0.05
-_LINES_KEPT = 12
+_LINES_KEPT = 4
 
 
 class ServerError(Exception):
@@ -114,7 +114,8 @@ class Server:
             log.info(text)
 
     def _last_words(self) -> str:
-        return "; its last lines:\n" + "\n".join(self._lines) if self._lines else ", having printed nothing"
+        # On one line: CloudFormation's clients show an event's reason line by line, and some only the first.
+        return f"; it said last: {' | '.join(self._lines)}" if self._lines else ", having said nothing"
 
 
 def minimal_environment() -> dict[str, str]:
