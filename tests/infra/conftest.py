@@ -1,0 +1,50 @@
+"""Every environment is synthesized once per session, with a release and without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra import release as release_module
+from tests.infra.synthesis import ENVIRONMENTS, RELEASES, Assembly, synthesize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@pytest.fixture(scope="session")
+def assemblies(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Assembly]:
+    """Each environment with its fixture release, by name."""
+    folder = tmp_path_factory.mktemp("released")
+    return {name: synthesize(name, folder / name, release=RELEASES / f"{name}.json") for name in ENVIRONMENTS}
+
+
+@pytest.fixture(scope="session")
+def unreleased(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Assembly]:
+    """Each environment before its first promotion, by name."""
+    folder = tmp_path_factory.mktemp("unreleased")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release_module, "RELEASES", folder / "no-releases")
+        return {name: synthesize(name, folder / name, release=None) for name in ENVIRONMENTS}
+
+
+@pytest.fixture(params=ENVIRONMENTS)
+def assembly(request: pytest.FixtureRequest, assemblies: Mapping[str, Assembly]) -> Assembly:
+    """One environment after the other."""
+    return assemblies[request.param]
+
+
+@pytest.fixture
+def local(assemblies: Mapping[str, Assembly]) -> Assembly:
+    return assemblies["local"]
+
+
+@pytest.fixture
+def dev(assemblies: Mapping[str, Assembly]) -> Assembly:
+    return assemblies["dev"]
+
+
+@pytest.fixture
+def prod(assemblies: Mapping[str, Assembly]) -> Assembly:
+    return assemblies["prod"]

@@ -1,0 +1,113 @@
+"""What the tests of the templates read: a synthesized environment, by stack and by resource type."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from infra.app import build_app
+
+ROOT = Path(__file__).resolve().parents[2]
+RELEASES = ROOT / "tests" / "fixtures" / "releases"
+ENVIRONMENTS = ("local", "dev", "prod")
+
+# JSON, of a shape that only AWS defines.
+Json = dict[str, Any]
+
+
+def cli_context() -> dict[str, object]:
+    """What the CLI hands to the app: the feature flags of cdk.json, and two switches of its own."""
+    context: dict[str, object] = json.loads((ROOT / "cdk.json").read_text())["context"]
+    return context | {"aws:cdk:enable-path-metadata": True, "aws:cdk:enable-asset-metadata": True}
+
+
+@dataclass(frozen=True)
+class Template:
+    """One stack's template."""
+
+    path: Path
+
+    @cached_property
+    def content(self) -> Json:
+        content: Json = json.loads(self.path.read_text())
+        return content
+
+    def all(self, kind: str) -> dict[str, Json]:
+        """Return the resources of type ``AWS::<kind>`` by their logical ids."""
+        found = self.content["Resources"].items()
+        return {id_: item for id_, item in found if item["Type"] == f"AWS::{kind}"}
+
+    def only(self, kind: str) -> Json:
+        """Return the one resource of type ``AWS::<kind>``."""
+        (resource,) = self.all(kind).values()
+        return resource
+
+    def properties(self, kind: str) -> Json:
+        """Return the properties of the one resource of type ``AWS::<kind>``."""
+        properties: Json = self.only(kind)["Properties"]
+        return properties
+
+    def statements(self) -> list[tuple[str, Json]]:
+        """Return every statement of every policy with the logical id of its resource."""
+        documents = [
+            (id_, resource["Properties"]["PolicyDocument"])
+            for kind in ("IAM::Policy", "S3::BucketPolicy")
+            for id_, resource in self.all(kind).items()
+        ]
+        return [(id_, statement) for id_, document in documents for statement in document["Statement"]]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What one synth wrote."""
+
+    environment: str
+    folder: Path
+
+    def template(self, stack: str) -> Template:
+        """Return a stack's template, by the last part of its name."""
+        return Template(self.folder / f"tumor-detector-{self.environment}-{stack}.template.json")
+
+    def templates(self) -> list[Template]:
+        return [Template(path) for path in sorted(self.folder.glob("*.template.json"))]
+
+    def assets(self, stack: str) -> Json:
+        path = self.folder / f"tumor-detector-{self.environment}-{stack}.assets.json"
+        assets: Json = json.loads(path.read_text())
+        return assets
+
+    def json(self, name: str) -> Json:
+        content: Json = json.loads((self.folder / name).read_text())
+        return content
+
+    def deployed_bytes(self) -> dict[str, bytes]:
+        """Return all that a deploy would read, by file name."""
+        paths = [*self.folder.glob("*.template.json"), *self.folder.glob("*.assets.json")]
+        return {path.name: path.read_bytes() for path in paths}
+
+
+def synthesize(environment: str, folder: Path, *, release: Path | None) -> Assembly:
+    """Synthesize as the CLI does, in this process."""
+    app = build_app(environment=environment, release=release, context=cli_context(), outdir=str(folder))
+    app.synth()
+    return Assembly(environment, folder)
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def text(value: object) -> str:
+    """Write a template's value as one line, references in angle brackets."""
+    match value:
+        case {"Ref": name}:
+            return f"<{name}>"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"<{name}.{attribute}>"
+        case {"Fn::Join": [separator, [*parts]]}:
+            return str(separator).join(text(part) for part in parts)
+        case _:
+            return str(value)
