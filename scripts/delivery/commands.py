@@ -7,21 +7,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.export import ExportError
-from model.registry import RegistryError
-
 from infra import config
 from infra.config import Settings, SettingsError
 from infra.local import LocalAwsError
 from infra.release import ReleaseError, record_path
 from model.data import DataError
+from model.export import ExportError
+from model.registry import RegistryError
+from model.tracking import TrackingError
 from scripts.delivery.aws import AWS_ERRORS, reach
 from scripts.delivery.console import DeliveryError, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-EXPECTED = (DataError, DeliveryError, ExportError, LocalAwsError, RegistryError, ReleaseError, SettingsError)
+EXPECTED = (
+    DataError,
+    DeliveryError,
+    ExportError,
+    LocalAwsError,
+    RegistryError,
+    ReleaseError,
+    SettingsError,
+    TrackingError,
+)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

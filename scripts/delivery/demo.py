@@ -26,9 +26,8 @@ from scripts.delivery.promotion import promote
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from model.registry import Champion
-
     from model.data import Dataset
+    from model.registry import Champion
 
 ENVIRONMENT = "local"
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,13 +71,13 @@ def running(*, folder: Path | None, port: int, engine_wanted: str) -> Iterator[D
     say(f"Data: {dataset.summary()}")
     chosen = engine.choose(engine_wanted)
     say(f"Serving: {chosen.reason}")
-    champion = _champion(dataset)
-
+    # Before the training, which takes a minute: a port that is taken should be said at once.
     with LocalAws(port=port, engine=chosen.name, log=LOG) as aws:
-        os.environ.update(aws.environment)
         say(f"The laptop's AWS answers at {aws.endpoint_url} (its log: {LOG.relative_to(ROOT)})")
+        champion = _champion(dataset)
+        os.environ.update(aws.environment)
         with step("cdk bootstrap"):
-            cdk("bootstrap", context={"env": ENVIRONMENT})
+            cdk("bootstrap", f"aws://{aws.account}/{settings.region}")
         with step("deploying the registry stack, which the artifact goes into"):
             deploy_registry(settings, record=record)
         with step(f"promoting {champion.name} version {champion.version}"):

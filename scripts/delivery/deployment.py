@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING
 
 from infra import names, release
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 
 def deploy_registry(settings: Settings, *, record: Path) -> None:
     """Deploy the stack with the image repository and the model bucket; it needs no release."""
-    _cdk_deploy(names.registry_stack(settings.environment), settings=settings, record=record)
+    with tempfile.TemporaryDirectory() as assembly:
+        _synthesize(settings, record=record, to=assembly)
+        _deploy(names.registry_stack(settings.environment), assembly=assembly)
 
 
 def deploy(settings: Settings, *, record: Path) -> None:
     """Deploy the registry stack, see that the artifact is in its bucket, deploy the rest, and smoke-test it.
+
+    All stacks are deployed from one synthesis, so what is deployed last is what was checked first.
 
     Parameters
     ----------
@@ -40,23 +45,32 @@ def deploy(settings: Settings, *, record: Path) -> None:
     ReleaseError
         If the record is wrong.
     """
-    with step("deploying the registry stack, which the artifact and the image go into"):
-        deploy_registry(settings, record=record)
-    if not record.exists():
-        say(f"No release yet ({record} is absent). Next: scripts/promote --env {settings.environment}")
-        return
-    released = release.load_for(settings.environment, record, local=settings.local)
-    with step(f"checking the artifact {released.model.sha256[:12]}"):
-        bucket = stack_outputs(names.registry_stack(settings.environment))["BucketName"]
-        artifacts.ensure_uploaded(bucket, sha256=released.model.sha256)
-    with step(f"deploying {released.model.name} version {released.model.version}"):
-        _cdk_deploy("--all", settings=settings, record=record)
+    released = None
+    if record.exists():
+        released = release.load_for(settings.environment, record, local=settings.local)
+    with tempfile.TemporaryDirectory() as assembly:
+        with step("cdk synth"):
+            _synthesize(settings, record=record, to=assembly)
+        with step("cdk deploy of the registry stack, which the artifact and the image go into"):
+            _deploy(names.registry_stack(settings.environment), assembly=assembly)
+        if released is None:
+            say(f"No release yet ({record} is absent). Next: scripts/promote --env {settings.environment}")
+            return
+        with step(f"checking the artifact {released.model.sha256[:12]}"):
+            bucket = stack_outputs(names.registry_stack(settings.environment))["BucketName"]
+            artifacts.ensure_uploaded(bucket, sha256=released.model.sha256)
+        with step(f"cdk deploy of {released.model.name} version {released.model.version}"):
+            _deploy("--all", assembly=assembly)
     with step("smoke test"):
         smoke(settings, record=record)
 
 
-def _cdk_deploy(what: str, *, settings: Settings, record: Path) -> None:
+def _synthesize(settings: Settings, *, record: Path, to: str) -> None:
     context = {"env": settings.environment} | engine.base_image_context()
     if record.exists():
         context["release"] = str(record.resolve())
-    cdk("deploy", what, "--require-approval", "never", "--progress", "events", context=context)
+    cdk("synth", "--quiet", "--output", to, context=context)
+
+
+def _deploy(what: str, *, assembly: str) -> None:
+    cdk("deploy", what, "--app", assembly, "--require-approval", "never", "--progress", "events")

@@ -57,24 +57,20 @@ def smoke(settings: Settings, *, record: Path) -> None:
 
 
 def _endpoint(settings: Settings) -> Iterator[Check]:
+    # Imported here: it takes seconds, which commands that only import this module need not spend.
+    from sagemaker.core.resources import Endpoint  # noqa: PLC0415
+
     declared = stack_outputs(names.endpoint_stack(settings.environment))
-    endpoint = boto3.client("sagemaker").describe_endpoint(EndpointName=declared["EndpointName"])
-    status = endpoint["EndpointStatus"]
-    yield Check(
-        "endpoint status", status == "InService", f"{status} {endpoint.get('FailureReason', '')}".strip()
-    )
-    serving = endpoint["EndpointConfigName"]
+    endpoint = Endpoint.get(declared["EndpointName"], session=boto3.Session())
+    status, serving = endpoint.endpoint_status, endpoint.endpoint_config_name
+    yield Check("endpoint status", status == "InService", status)
     yield Check(
         "endpoint configuration",
         serving == declared["EndpointConfigName"],
         f"{serving} serves, {declared['EndpointConfigName']} is declared",
     )
-    for variant in endpoint.get("ProductionVariants", []):
-        images = variant.get("DeployedImages", [])
-        resolved = ", ".join(image["ResolvedImage"] for image in images) or "no image reported"
-        yield Check(
-            "image", all(image["SpecifiedImage"] == declared["ImageUri"] for image in images), resolved
-        )
+    for image in (image for variant in endpoint.production_variants for image in variant.deployed_images):
+        yield Check("image", image.specified_image == declared["ImageUri"], image.resolved_image)
 
 
 def _gateway(gateway: Gateway, released: Release) -> Iterator[Check]:
