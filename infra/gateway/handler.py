@@ -1,0 +1,88 @@
+"""The gateway's Lambda: one proxy event in, one answer out, one line in the log."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from dataclasses import replace
+
+import problems
+import routes
+import settings
+from endpoint import Endpoint
+from problems import Problem
+from proxy import Envelope, Event, Request, Response
+
+# Made at import: a cold start pays for it once, and a wrong environment fails the deploy, not a request.
+SETTINGS = settings.read(os.environ)
+ROUTES = routes.table(model=SETTINGS.model, endpoint=Endpoint(SETTINGS.endpoint_name))
+
+SERVER_ERRORS = range(500, 600)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def handle(event: Event, _context: object) -> Envelope:
+    """Answer one request; whatever happens, the answer is the contract's."""
+    started = time.perf_counter()
+    request = Request.from_event(event)
+    response, cause = _answer(request)
+    if request.method == "HEAD":
+        response = replace(response, body="")
+    response = replace(response, headers={**SECURITY_HEADERS, **_cors(request), **response.headers})
+    _log(request, response, cause=cause, seconds=time.perf_counter() - started)
+    return response.envelope()
+
+
+def _answer(request: Request) -> tuple[Response, str | None]:
+    try:
+        return routes.answer(request, ROUTES), None
+    except Problem as problem:
+        return _tell(problem, request), problem.cause
+    except Exception as error:
+        # The type and the frames, not the message: it could quote the request.
+        cause = f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
+        return _tell(Problem(500, "The gateway failed; the log names this request."), request), cause
+
+
+def _tell(problem: Problem, request: Request) -> Response:
+    document = json.dumps(problem.document(request_id=request.id))
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return Response(problem.status, problems.MEDIA_TYPE, document, headers)
+
+
+def _cors(request: Request) -> dict[str, str]:
+    """Return what lets pages of the one allowed origin, if any, read the answer."""
+    if SETTINGS.allowed_origin is None:
+        return {}
+    headers = {
+        "Access-Control-Allow-Origin": SETTINGS.allowed_origin,
+        "Access-Control-Expose-Headers": "Retry-After",
+    }
+    if request.method == "OPTIONS":
+        headers |= {
+            "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS, POST",
+            "Access-Control-Allow-Headers": "Content-Type",
+            "Access-Control-Max-Age": "600",
+        }
+    return headers
+
+
+def _log(request: Request, response: Response, *, cause: str | None, seconds: float) -> None:
+    """Write one JSON line: nothing that a sender chose freely is in it."""
+    line = {
+        "level": "ERROR" if response.status in SERVER_ERRORS else "INFO",
+        "request_id": request.id,
+        "method": request.method,
+        "path": request.path if request.path in ROUTES else None,
+        "status": response.status,
+        "ms": round(seconds * 1000, 1),
+        "body_chars": len(request.body),
+        "cause": cause,
+    }
+    print(json.dumps(line))

@@ -1,0 +1,110 @@
+"""The documents for people: the page, the API's description and the model's card.
+
+Each is made when first asked for and kept, so that a prediction's cold start pays for none of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from functools import cache
+from html import escape
+from pathlib import Path
+
+import docs
+import prose
+from problems import Problem
+from proxy import Request, Response
+from upload import IMAGE_TYPES, MAX_IMAGE_BYTES
+
+HERE = Path(__file__).parent
+MODEL_CARD = HERE / "model-card.md"  # laid here when the stack is synthesized
+INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
+
+
+def page(_request: Request) -> Response:
+    """Answer with the page on which a person classifies an image."""
+    return _page()
+
+
+def openapi(_request: Request) -> Response:
+    """Answer with the OpenAPI document."""
+    return _document("application/json", _text("openapi.json"))
+
+
+def api_docs(_request: Request) -> Response:
+    """Answer with the OpenAPI document as a page."""
+    return _api_docs()
+
+
+def model_card(request: Request) -> Response:
+    """Answer with the served model's card: a page, or Markdown where only that is accepted.
+
+    Raises
+    ------
+    Problem
+        404 when the deployment came without a card.
+    """
+    if not MODEL_CARD.exists():
+        raise Problem(404, "This deployment came without a model card.")
+    accept = request.headers.get("accept", "")
+    as_markdown = "text/markdown" in accept and "text/html" not in accept
+    response = _card_as_markdown() if as_markdown else _card()
+    return replace(response, headers={**response.headers, "Vary": "Accept"})
+
+
+@cache
+def _page() -> Response:
+    text = _text("page.html")
+    text = text.replace("{{image_types}}", ",".join(IMAGE_TYPES)).replace(
+        "{{max_bytes}}", str(MAX_IMAGE_BYTES)
+    )
+    return _html(text, "img-src blob: data:", "connect-src 'self'")
+
+
+@cache
+def _api_docs() -> Response:
+    return _framed("API", docs.to_html(json.loads(_text("openapi.json"))))
+
+
+@cache
+def _card_as_markdown() -> Response:
+    return _document("text/markdown; charset=utf-8", MODEL_CARD.read_text(encoding="utf-8"))
+
+
+@cache
+def _card() -> Response:
+    return _framed("Model card", prose.to_html(MODEL_CARD.read_text(encoding="utf-8")))
+
+
+def _framed(title: str, body: str) -> Response:
+    return _html(_text("frame.html").replace("{{title}}", escape(title)).replace("{{body}}", body))
+
+
+def _html(text: str, *more: str) -> Response:
+    """Return a page whose policy lets in nothing but its own inline script and style, by their hashes."""
+    hashes = {kind: _hash(code) for kind, code in INLINE.findall(text)}
+    policy = [
+        "default-src 'none'",
+        *(f"{kind}-src '{digest}'" for kind, digest in hashes.items()),
+        *more,
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+    return _document("text/html; charset=utf-8", text, {"Content-Security-Policy": "; ".join(policy)})
+
+
+def _hash(code: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}"
+
+
+def _document(media_type: str, text: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(200, media_type, text, {"Cache-Control": "no-cache", **(headers or {})})
+
+
+def _text(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")

@@ -1,0 +1,91 @@
+"""API Gateway's Lambda proxy integration, payload 1.0: an event in, an envelope out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Context(TypedDict, total=False):
+    """The part of an event's `requestContext` that is used."""
+
+    requestId: str
+
+
+class Event(TypedDict, total=False):
+    """The part of a proxy event that is used; API Gateway sends null for what a request lacks."""
+
+    resource: str
+    httpMethod: str
+    pathParameters: dict[str, str] | None
+    queryStringParameters: dict[str, str] | None
+    headers: dict[str, str] | None
+    body: str | None
+    isBase64Encoded: bool
+    requestContext: Context
+
+
+class Envelope(TypedDict):
+    """What API Gateway expects back."""
+
+    statusCode: int
+    headers: dict[str, str]
+    body: str
+    isBase64Encoded: bool
+
+
+@dataclass(frozen=True)
+class Request:
+    """An HTTP request as the rest of the Lambda sees it; `path` starts below the stage."""
+
+    id: str
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  # names in lower case
+    body: str
+    body_is_base64: bool
+
+    @classmethod
+    def from_event(cls, event: Event) -> Request:
+        """Return the request in a proxy event."""
+        # The event's own `path` carries a custom domain's base path as well; the resource never does.
+        parameters = event.get("pathParameters") or {}
+        path = event.get("resource", "/").replace("{proxy+}", parameters.get("proxy", ""))
+        return cls(
+            id=event.get("requestContext", {}).get("requestId", ""),
+            method=event.get("httpMethod", "GET"),
+            path=path,
+            query=event.get("queryStringParameters") or {},
+            headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            body=event.get("body") or "",
+            body_is_base64=event.get("isBase64Encoded", False),
+        )
+
+    @property
+    def media_type(self) -> str:
+        """The body's media type, in lower case and without its parameters; empty when none is given."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True)
+class Response:
+    """An HTTP answer."""
+
+    status: int
+    media_type: str = ""
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def envelope(self) -> Envelope:
+        """Return the answer in the form API Gateway expects; text only, which the gateway compresses."""
+        content = {"Content-Type": self.media_type} if self.media_type else {}
+        return {
+            "statusCode": self.status,
+            "headers": {**content, **self.headers},
+            "body": self.body,
+            "isBase64Encoded": False,
+        }

@@ -1,0 +1,99 @@
+"""Which path and method does what: every decision that needs no outside world."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+import faults
+import pages
+from problems import Problem
+from proxy import Request, Response
+from upload import image_of
+
+if TYPE_CHECKING:
+    from endpoint import Endpoint
+    from settings import Model
+
+Action = Callable[[Request], Response]
+Routes = Mapping[str, Mapping[str, Action]]
+
+SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
+PREDICTION = frozenset({"label", "class", "probability", "threshold", "model"})
+
+
+def table(*, model: Model, endpoint: Endpoint) -> Routes:
+    """Return every path's methods; HEAD and OPTIONS follow from them."""
+    return {
+        "/": {"GET": pages.page},
+        "/openapi.json": {"GET": pages.openapi},
+        "/docs": {"GET": pages.api_docs},
+        "/model-card": {"GET": pages.model_card},
+        "/health": {"GET": partial(health, model=model, endpoint=endpoint)},
+        "/predict": {"POST": partial(predict, endpoint=endpoint)},
+    }
+
+
+def answer(request: Request, routes: Routes) -> Response:
+    """Return the answer to a request.
+
+    Raises
+    ------
+    Problem
+        404 or 405, or whatever the path's action raises.
+    """
+    methods = routes.get(request.path)
+    if methods is None:
+        raise Problem(404, f"There is nothing at {request.path[:100]}; the paths are {', '.join(routes)}.")
+    if request.method == "OPTIONS":
+        return Response(204, headers={"Allow": allow(methods)})
+    action = methods.get("GET" if request.method == "HEAD" else request.method)
+    if action is None:
+        taken = allow(methods)
+        raise Problem(
+            405, f"{request.path} takes {taken}, not {request.method[:20]}.", headers={"Allow": taken}
+        )
+    return action(request)
+
+
+def allow(methods: Mapping[str, Action]) -> str:
+    """Return a path's methods as the Allow header names them."""
+    return ", ".join(sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}))
+
+
+def health(_request: Request, *, model: Model, endpoint: Endpoint) -> Response:
+    """Answer whether the endpoint serves, and with which model."""
+    status = endpoint.status()
+    if status not in SERVING:
+        raise faults.not_ready(f"endpoint status {status}")
+    return _json({"status": "ok", "model": asdict(model)})
+
+
+def predict(request: Request, *, endpoint: Endpoint) -> Response:
+    """Answer with the endpoint's prediction for the request's image."""
+    heatmap = request.query.get("heatmap", "false")
+    if heatmap not in ("true", "false"):
+        raise Problem(400, "The parameter heatmap is true or false.")
+    prediction = _prediction(endpoint.predict(image_of(request), heatmap=heatmap == "true"))
+    return _json({**prediction, "request_id": request.id})
+
+
+def _prediction(answer: bytes) -> dict[str, object]:
+    try:
+        prediction = json.loads(answer, parse_constant=_refuse)
+    except ValueError:
+        prediction = None
+    if not isinstance(prediction, dict) or not prediction.keys() >= PREDICTION:
+        raise Problem(502, "The endpoint's answer is not a prediction.", cause="malformed answer")
+    return prediction
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _json(content: Mapping[str, object]) -> Response:
+    return Response(200, "application/json", json.dumps(content), {"Cache-Control": "no-store"})

@@ -1,0 +1,355 @@
+"""The page in Chromium: every way in, every state, and not one request or script from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from tests.browser import find_chromium
+from tests.gateway.conftest import MODEL
+from tests.gateway.front import serving
+from tests.gateway.sagemaker import PREDICTION, Reply, error, model_error
+from tests.gateway.visit import Visit, draw, file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from playwright.sync_api import Browser, FilePayload
+
+    from tests.gateway.sagemaker import FakeSageMaker
+
+HEATMAP = {"width": 2, "height": 2, "values": [[0.0, 0.0], [0.0, 1.0]]}
+REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", (it) => console.error(it.violatedDirective))"""
+MARKUP = '<img src=x onerror="window.hacked=1">'
+
+
+def prediction(**changes: object) -> Reply:
+    return Reply(body=json.dumps({**PREDICTION, **changes}).encode())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(
+    browser: Browser, handler: ModuleType, sagemaker: FakeSageMaker, request: pytest.FixtureRequest
+) -> Iterator[Visit]:
+    """A visit to the page, after which nothing may have come from elsewhere or broken the page's own policy."""
+    options = getattr(request, "param", {})
+    with serving(handler.handle) as url:
+        page = browser.new_page(**options)
+        visit = Visit(page, url)
+        page.on("request", lambda asked: visit.requests.append(asked.url))
+        page.on("pageerror", lambda fault: visit.complaints.append(str(fault)))
+        page.on("console", lambda said: visit.complaints.append(said.text))
+        page.add_init_script(REPORT_VIOLATIONS)
+        yield visit
+        page.close()
+    # Chromium itself reports every answer that is an error; those are the test's own doing.
+    assert [said for said in visit.complaints if "Failed to load resource" not in said] == []
+    origin = url.partition("/restapis")[0]
+    assert [asked for asked in visit.requests if not asked.startswith((f"{origin}/", "blob:", "data:"))] == []
+
+
+@pytest.mark.parametrize("suffix", ["", "/"])
+def test_it_works_with_and_without_the_slash(visit: Visit, suffix: str) -> None:
+    visit.open(suffix)
+    expect(visit.page.locator("#model")).to_have_class("small up")
+
+    visit.choose(file())
+
+    visit.expect_answer("YES")
+    links = visit.page.locator("footer a").evaluate_all("links => links.map((link) => link.href)")
+    assert links == [f"{visit.url}/{path}" for path in ("model-card", "docs", "openapi.json")]
+
+
+@pytest.mark.parametrize("way", ["choose", "drop", "paste"])
+def test_an_image_comes_in_chosen_dropped_or_pasted(visit: Visit, sagemaker: FakeSageMaker, way: str) -> None:
+    # Given the page
+    visit.open()
+    image = file()
+
+    # When an image is given to it
+    if way == "choose":
+        visit.choose(image)
+    else:
+        visit.hand_over(way, image)
+
+    # Then its very bytes reach the endpoint, and the answer is shown
+    visit.expect_answer("YES")
+    assert sagemaker.calls[0].body == image["buffer"]
+    assert sagemaker.calls[0].headers["x-amzn-sagemaker-custom-attributes"] == "heatmap=true"
+    expect(visit.page.locator("#probability")).to_have_text("93.0\u00a0%")
+    expect(visit.page.locator("#bar")).to_have_accessible_name(re.compile(r"93\.0.%.*41\.0.%"))
+    expect(visit.page.locator("#image")).to_be_visible()
+    expect(visit.page.get_by_role("status")).to_contain_text("YES")
+
+
+def test_the_keyboard_alone_is_enough(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    sagemaker.default = prediction(heatmap=HEATMAP)
+    visit.page.on("filechooser", lambda chooser: chooser.set_files(file()))
+    visit.open()
+
+    # Given the first stop of the Tab key, which shows that it is one
+    visit.page.keyboard.press("Tab")
+    assert visit.page.locator("#drop").evaluate("it => getComputedStyle(it).outlineStyle") == "solid"
+
+    # When the Enter key opens the file chooser there and a file is chosen
+    visit.page.keyboard.press("Enter")
+
+    # Then the answer comes, and the keys reach the slider and the links
+    visit.expect_answer("YES")
+    visit.page.keyboard.press("Tab")
+    expect(visit.page.get_by_label("Heatmap")).to_be_focused()
+    visit.page.keyboard.press("Tab")
+    expect(visit.page.locator("footer a").first).to_be_focused()
+
+
+def test_the_heatmap_lies_exactly_over_the_image(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    # Given a model that sees evidence at the lower right
+    sagemaker.default = prediction(heatmap=HEATMAP)
+    visit.open()
+
+    # When it is asked about an image that is no square
+    visit.choose(file(content=draw(500, 200)))
+
+    # Then the overlay covers the image, strong at the lower right and clear elsewhere
+    visit.expect_answer("YES")
+    canvas = visit.page.locator("#heatmap")
+    expect(canvas).to_be_visible()
+    assert canvas.bounding_box() == visit.page.locator("#image").bounding_box()
+    box = canvas.bounding_box()
+    assert box
+    assert box["width"] / box["height"] == pytest.approx(2.5, rel=0.02)
+    alphas = canvas.evaluate(
+        "it => [...it.getContext('2d').getImageData(0, 0, 2, 2).data].filter((_, at) => at % 4 === 3)"
+    )
+    assert alphas == [0, 0, 0, 255]
+
+    # And the slider, by the keyboard, fades it
+    visit.page.get_by_label("Heatmap").press("Home")
+    assert canvas.evaluate("it => it.style.opacity") == "0"
+
+
+def test_without_a_heatmap_none_is_shown(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    visit.open()
+    sagemaker.replies.append(prediction(heatmap=HEATMAP))
+    visit.choose(file())
+    expect(visit.page.locator("#heat")).to_be_visible()
+
+    sagemaker.replies.append(Reply(delay_s=0.5))
+    visit.choose(file("another.png"))
+
+    # Not while the model looks at the other image, nor after it
+    expect(visit.page.get_by_role("button", name="Cancel")).to_be_visible()
+    expect(visit.page.locator("#heatmap")).to_be_hidden(timeout=1)
+    visit.expect_answer("YES")
+    expect(visit.page.locator("#heat")).to_be_hidden()
+    expect(visit.page.locator("#heatmap")).to_be_hidden()
+
+
+def test_no_is_told_as_no(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    sagemaker.default = prediction(label="NO", **{"class": 0}, probability=0.0004)
+    visit.open()
+
+    visit.choose(file())
+
+    visit.expect_answer("NO")
+    expect(visit.page.locator("#probability")).to_have_text("<\u00a00.1\u00a0%")
+    expect(visit.page.locator("#words")).to_contain_text("below")
+
+
+@pytest.mark.parametrize(
+    ("given", "title", "detail"),
+    [
+        (file("scan.gif", "image/gif", b"GIF89a"), "Not a JPEG or PNG", "image/gif"),
+        (file("empty.png", content=b""), "Empty file", "no content"),
+        (
+            file("large.png", content=b"x" * (4 * 1024 * 1024 + 1)),
+            "Too large",
+            "4.1\u00a0MiB; at most 4\u00a0MiB",
+        ),
+    ],
+)
+def test_what_would_be_refused_is_not_even_sent(
+    visit: Visit, sagemaker: FakeSageMaker, given: FilePayload, title: str, detail: str
+) -> None:
+    visit.open()
+
+    visit.choose(given)
+
+    visit.expect_problem(title, detail)
+    expect(visit.page.locator("#again")).to_be_hidden()
+    assert not any("predict" in asked for asked in visit.requests)
+    assert not sagemaker.calls
+
+
+def test_a_refusal_is_told_in_the_containers_words(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    words = "This does not look like a brain MRI."
+    sagemaker.default = model_error(422, json.dumps({"detail": words}))
+    visit.open()
+
+    visit.choose(file(content=b"a text named .png"))
+
+    visit.expect_problem("Nothing the model can judge", words)
+    expect(visit.page.locator("#reference")).to_contain_text("c6af9ac6-7b61-11e6-9a41-93e8deadbeef")
+    expect(visit.page.locator("#frame")).to_be_hidden()  # there is nothing to preview
+
+
+def test_what_may_pass_can_be_tried_again(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    # Given an endpoint that is waking up
+    sagemaker.replies.append(error("ModelNotReadyException", status=429))
+    visit.open()
+    visit.choose(file())
+    visit.expect_problem("Not ready yet", "try again")
+
+    # When it is asked again
+    visit.page.get_by_role("button", name="Try again").click()
+
+    # Then it answers
+    visit.expect_answer("YES")
+
+
+def test_a_request_can_be_cancelled(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    sagemaker.default = Reply(delay_s=0.5)
+    visit.open()
+    visit.choose(file())
+
+    visit.page.get_by_role("button", name="Cancel").click()
+
+    expect(visit.page.get_by_text("One image, one answer")).to_be_visible()
+    visit.page.wait_for_timeout(700)
+    expect(visit.page.locator("#answer")).to_be_hidden()
+
+
+def test_no_network_is_told(visit: Visit) -> None:
+    visit.open()
+    visit.page.context.set_offline(True)
+
+    visit.choose(file())
+
+    visit.expect_problem("No answer", "could not be reached")
+
+
+def test_the_last_of_two_images_counts(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    sagemaker.replies.append(Reply(delay_s=0.5))
+    sagemaker.default = prediction(label="NO", **{"class": 0}, probability=0.1)
+    visit.open()
+    visit.choose(file("first.png"))
+
+    visit.choose(file("second.png"))
+
+    visit.expect_answer("NO")
+    visit.page.wait_for_timeout(700)
+    visit.expect_answer("NO")
+
+
+def test_of_several_files_the_first_is_taken_and_the_rest_named(
+    visit: Visit, sagemaker: FakeSageMaker
+) -> None:
+    visit.open()
+
+    visit.hand_over("drop", file("one.png"), file("two.png"))
+
+    visit.expect_answer("YES")
+    expect(visit.page.locator("#caption")).to_contain_text("one.png")
+    expect(visit.page.locator("#caption")).to_contain_text("1 more left out")
+
+
+def test_outside_text_is_shown_as_text(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    visit.open()
+    sagemaker.default = prediction(model={**MODEL, "name": MARKUP})
+    visit.hand_over("drop", file(f"{MARKUP}.png"))
+    expect(visit.page.locator("#caption")).to_contain_text(MARKUP)
+    expect(visit.page.locator("#by")).to_contain_text(MARKUP)
+
+    sagemaker.default = model_error(400, json.dumps({"detail": MARKUP}))
+    visit.choose(file())
+
+    expect(visit.page.locator("#detail")).to_have_text(MARKUP)
+    assert visit.page.evaluate("window.hacked") is None
+    assert visit.page.locator("img").count() == 1
+
+
+def test_an_endpoint_that_is_down_is_told_at_once(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    sagemaker.status = "Creating"
+
+    visit.open()
+
+    expect(visit.page.locator("#model")).to_have_text(re.compile("not ready"))
+
+
+class TestPhantomModel:
+    @pytest.fixture
+    def environment(self, environment: dict[str, str]) -> dict[str, str]:
+        model = {**MODEL, "kind": "phantom", "gates_failed": ["beats_majority", MARKUP]}
+        return {**environment, "MODEL": json.dumps(model)}
+
+    def test_it_is_called_what_it_is(self, visit: Visit) -> None:
+        visit.open()
+
+        warning = visit.page.locator("#warning")
+        expect(warning).to_be_visible()
+        expect(warning).to_contain_text("drawn phantoms")
+        expect(warning).to_contain_text(f"beats_majority, {MARKUP}")
+
+
+def test_a_model_of_real_images_that_passed_has_no_warning(visit: Visit) -> None:
+    visit.open()
+
+    expect(visit.page.locator("#warning")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    "visit", [{"viewport": {"width": width, "height": 640}} for width in (320, 1280, 3840)], indirect=True
+)
+def test_nothing_is_cut_off_at_any_width(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    def assert_no_sideways_scrolling() -> None:
+        assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    sagemaker.default = prediction(heatmap=HEATMAP)
+    visit.open()
+    assert_no_sideways_scrolling()
+
+    visit.choose(file("a-very-long-name" * 12 + ".png"))
+
+    visit.expect_answer("YES")
+    expect(visit.page.locator("#label")).to_be_in_viewport()
+    assert_no_sideways_scrolling()
+    caption = visit.page.locator("#caption")
+    assert caption.evaluate("it => it.scrollWidth <= it.clientWidth")
+    visit.page.goto(f"{visit.url}/docs")
+    assert_no_sideways_scrolling()
+
+
+@pytest.mark.parametrize("visit", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
+def test_every_text_stands_out_from_its_ground(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    # Given each state of the page, and the docs
+    visit.open()
+    faint = visit.faint_texts()
+    visit.choose(file())
+    visit.expect_answer("YES")
+    faint += visit.faint_texts()
+    sagemaker.default = prediction(label="NO", **{"class": 0}, probability=0.1, heatmap=HEATMAP)
+    visit.choose(file())
+    visit.expect_answer("NO")
+    faint += visit.faint_texts()
+    sagemaker.default = error("InternalFailure", status=500)
+    visit.choose(file())
+    visit.expect_problem("The model failed", "failed")
+    faint += visit.faint_texts()
+    visit.page.goto(f"{visit.url}/docs")
+    faint += visit.faint_texts()
+
+    # Then no text is fainter than WCAG 2.2 AA allows
+    assert faint == []

@@ -1,0 +1,48 @@
+"""A wrong environment stops the cold start and names every fault at once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import settings
+from tests.gateway.conftest import MODEL
+
+GOOD = {"ENDPOINT_NAME": "tumor-detector-dev-serverless", "MODEL": json.dumps(MODEL)}
+
+
+def test_a_good_environment_is_read() -> None:
+    read = settings.read({**GOOD, "ALLOWED_ORIGIN": "https://example.org:8443"})
+
+    assert read.endpoint_name == "tumor-detector-dev-serverless"
+    assert read.model == settings.Model("tumor-detector", "3", "ab" * 32, "images", ())
+    assert read.allowed_origin == "https://example.org:8443"
+
+
+@pytest.mark.parametrize("origin", [{}, {"ALLOWED_ORIGIN": ""}])
+def test_no_origin_is_no_origin(origin: dict[str, str]) -> None:
+    assert settings.read({**GOOD, **origin}).allowed_origin is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"ENDPOINT_NAME": ""}, ["ENDPOINT_NAME"]),
+        ({"MODEL": "{"}, ["MODEL"]),
+        ({"MODEL": "[]"}, ["MODEL"]),
+        ({"MODEL": json.dumps({**MODEL, "version": 3, "kind": "other"})}, ["MODEL", "version", "kind"]),
+        ({"MODEL": json.dumps({**MODEL, "gates_failed": "none"})}, ["MODEL", "gates_failed"]),
+        ({"ALLOWED_ORIGIN": "*"}, ["ALLOWED_ORIGIN"]),
+        ({"ALLOWED_ORIGIN": "https://example.org/"}, ["ALLOWED_ORIGIN"]),
+        (
+            {"ENDPOINT_NAME": "", "MODEL": "{}", "ALLOWED_ORIGIN": "x"},
+            ["ENDPOINT_NAME", "name", "sha256", "ALLOWED_ORIGIN"],
+        ),
+    ],
+)
+def test_each_fault_is_named(wrong: dict[str, str], named: list[str]) -> None:
+    with pytest.raises(settings.SettingsError) as raised:
+        settings.read({**GOOD, **wrong})
+
+    assert all(name in str(raised.value) for name in named)
