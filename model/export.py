@@ -25,6 +25,7 @@ from . import serving
 from .serving import CARD, METADATA, NETWORK, ParityError
 
 if TYPE_CHECKING:
+    from .metadata import Metadata
     from .registry import Champion
 
 ARCHIVE = "model.tar.gz"
@@ -41,7 +42,7 @@ class Artifact:
     path: Path
     sha256: str
     size: int
-    metadata: dict[str, object]
+    metadata: Metadata
     card: str
 
 

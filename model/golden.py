@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from container.problem import Problem
 
@@ -21,7 +21,7 @@ class Golden(TypedDict):
     seed: int
     lesion: bool
     probability: NotRequired[float]
-    refused: NotRequired[bool]
+    refused: NotRequired[Literal[True]]
 
 
 def golden_answers(predictor: Predictor) -> list[Golden]:
