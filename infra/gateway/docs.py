@@ -107,16 +107,25 @@ def _type(schema: Node) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#{_anchor(name)}">{escape(name)}</a>'
+    if "anyOf" in schema:
+        return " or ".join(map(_type, schema["anyOf"]))
     if "allOf" in schema:
-        more = ", ".join(map(_code, schema["properties"]))
-        return f"{' and '.join(map(_type, schema['allOf']))}, with {more}"
+        return f"{' and '.join(map(_type, schema['allOf']))}, with {_members(schema)}"
     if "enum" in schema or "const" in schema:
         return " or ".join(_code(json.dumps(value)) for value in schema.get("enum", [schema.get("const")]))
+    return _plain_type(schema)
+
+
+def _plain_type(schema: Node) -> str:
     if schema["type"] == "array":
         return f"list of {_type(schema['items'])}"
-    if schema["type"] == "object" and "properties" in schema:
-        return ", ".join(f"{_code(key)}: {_type(value)}" for key, value in schema["properties"].items())
+    if "properties" in schema:
+        return f"object of {_members(schema)}"
     return f"{escape(schema['type'])} {_limits(schema)}".rstrip()
+
+
+def _members(schema: Node) -> str:
+    return ", ".join(f"{_code(key)}: {_type(value)}" for key, value in schema["properties"].items())
 
 
 def _limits(schema: Node) -> str:

@@ -1,7 +1,7 @@
 """A small part of Markdown to HTML that cannot do harm: what the model's card and the API's descriptions use.
 
-Headings, paragraphs, lists, tables and fenced code; `code`, **bold** and https links within a line. Anything
-else stays the text it is, and every character is escaped.
+Headings, paragraphs, lists, tables, quotes and fenced code; within a line `code`, **bold**, *stressed* and
+https links. Anything else stays the text it is, and every character is escaped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ HEADING = re.compile(r"#{1,6} .*")
 ITEM = re.compile(r"(?P<mark>[-*]|\d+\.)\s+(?P<text>.*)")
 RULE = re.compile(r"\|[\s:|-]*-[\s:|-]*")
 INLINE = re.compile(
-    r"`(?P<code>[^`]+)`|\*\*(?P<bold>.+?)\*\*|\[(?P<label>[^\]]+)\]\((?P<url>https://[^\s)]+)\)"
+    r"`(?P<code>[^`]+)`"
+    r"|\*\*(?P<strong>.+?)\*\*"
+    r"|\*(?P<em>\w[^*]*)\*"
+    r"|\[(?P<label>[^\]]+)\]\((?P<url>https://[^\s)]+)\)"
 )
 
 Block = tuple[str, int]  # its HTML, and how many lines it took
@@ -40,11 +43,10 @@ def inline(text: str) -> str:
 
 
 def _span(match: re.Match[str]) -> str:
-    if match["code"]:
-        return f"<code>{escape(match['code'])}</code>"
-    if match["bold"]:
-        return f"<strong>{escape(match['bold'])}</strong>"
-    return f'<a href="{escape(match["url"])}">{escape(match["label"])}</a>'
+    if match["url"]:
+        return f'<a href="{escape(match["url"])}">{escape(match["label"])}</a>'
+    tag = next(name for name in ("code", "strong", "em") if match[name])
+    return f"<{tag}>{escape(match[tag])}</{tag}>"
 
 
 def _blocks(lines: list[str]) -> Iterator[str]:
@@ -67,6 +69,8 @@ def _kind(lines: list[str]) -> Callable[[list[str]], Block]:
         return _heading
     if ITEM.fullmatch(first):
         return _list
+    if first.startswith(">"):
+        return _quote
     if first.startswith("|") and len(lines) > 1 and RULE.fullmatch(lines[1]):
         return _table
     return _paragraph
@@ -94,6 +98,12 @@ def _list(lines: list[str]) -> Block:
             items[-1] += " " + line.strip()  # a line that goes on from the one above
     tag = "ol" if lines[0][0].isdigit() else "ul"
     return f"<{tag}>{''.join(f'<li>{inline(item)}</li>' for item in items)}</{tag}>", len(taken)
+
+
+def _quote(lines: list[str]) -> Block:
+    taken = list(takewhile(lambda line: line.startswith(">"), lines))
+    inner = to_html("\n".join(line.removeprefix(">").removeprefix(" ") for line in taken))
+    return f"<blockquote>{inner}</blockquote>", len(taken)
 
 
 def _table(lines: list[str]) -> Block:

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from tests.gateway.sagemaker import FakeSageMaker
 
-HEATMAP = {"width": 2, "height": 2, "values": [[0.0, 0.0], [0.0, 1.0]]}
-REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", (it) => console.error(it.violatedDirective))"""
+HEATMAP = {"width": 2, "height": 2, "values": [[0.0, 0.5], [0.5, 1.0]]}
+REPORT_VIOLATIONS = (
+    """addEventListener("securitypolicyviolation", (it) => console.error(it.violatedDirective))"""
+)
 MARKUP = '<img src=x onerror="window.hacked=1">'
 
 
@@ -44,7 +46,7 @@ def browser() -> Iterator[Browser]:
 def visit(
     browser: Browser, handler: ModuleType, sagemaker: FakeSageMaker, request: pytest.FixtureRequest
 ) -> Iterator[Visit]:
-    """A visit to the page, after which nothing may have come from elsewhere or broken the page's own policy."""
+    """A visit, in which nothing may come from elsewhere or break the page's own policy."""
     options = getattr(request, "param", {})
     with serving(handler.handle) as url:
         page = browser.new_page(**options)
@@ -116,14 +118,14 @@ def test_the_keyboard_alone_is_enough(visit: Visit, sagemaker: FakeSageMaker) ->
 
 
 def test_the_heatmap_lies_exactly_over_the_image(visit: Visit, sagemaker: FakeSageMaker) -> None:
-    # Given a model that sees evidence at the lower right
+    # Given a model that sees evidence for NO at the upper left and for YES at the lower right
     sagemaker.default = prediction(heatmap=HEATMAP)
     visit.open()
 
     # When it is asked about an image that is no square
     visit.choose(file(content=draw(500, 200)))
 
-    # Then the overlay covers the image, strong at the lower right and clear elsewhere
+    # Then the overlay covers the image, cool there, warm here and clear elsewhere
     visit.expect_answer("YES")
     canvas = visit.page.locator("#heatmap")
     expect(canvas).to_be_visible()
@@ -131,10 +133,13 @@ def test_the_heatmap_lies_exactly_over_the_image(visit: Visit, sagemaker: FakeSa
     box = canvas.bounding_box()
     assert box
     assert box["width"] / box["height"] == pytest.approx(2.5, rel=0.02)
-    alphas = canvas.evaluate(
-        "it => [...it.getContext('2d').getImageData(0, 0, 2, 2).data].filter((_, at) => at % 4 === 3)"
+    channels = canvas.evaluate("it => [...it.getContext('2d').getImageData(0, 0, 2, 2).data]")
+    (red, _, blue, opaque), clear, also_clear, (red_, _, blue_, opaque_) = zip(
+        *[iter(channels)] * 4, strict=True
     )
-    assert alphas == [0, 0, 0, 255]
+    assert (clear[3], also_clear[3], opaque, opaque_) == (0, 0, 255, 255)
+    assert red < blue
+    assert red_ > blue_
 
     # And the slider, by the keyboard, fades it
     visit.page.get_by_label("Heatmap").press("Home")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 CARD = """# Model card
 
+> **Trained on drawings.** It says
+> *nothing* about brains: 2 * 3 * 4.
+
 Trained on **253 images** with `train`.
 
 | figure | value |
@@ -163,6 +166,7 @@ def test_the_card_is_a_page(send: Send) -> None:
 
     for expected in (
         "<h1>Model card</h1>",
+        "<blockquote><p><strong>Trained on drawings.</strong> It says <em>nothing</em> about brains: 2 * 3",
         "<p>Trained on <strong>253 images</strong> with <code>train</code>.</p>",
         "<th>figure</th>",
         "<td>0.81 [0.74, 0.87]</td>",
