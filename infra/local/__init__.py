@@ -8,7 +8,7 @@ The pieces, each apart from the others:
 - `laptop` starts and stops the emulator as a child process. `emulator` is that child; `guard` keeps its door.
 - `sagemaker/` is the SageMaker: `service` holds models, configurations, endpoints; `launcher` runs servers.
   Its doors are `sagemaker.api`, `sagemaker.runtime` and `cloudformation`.
-- `ecr` and `gateway` mend or complete what ministack answers for these two services.
+- `ecr`, `gateway` and `lambdas` mend or complete what ministack does for these three services.
 - `recorded` accepts the resource types that are declared but not emulated.
 
 All of it is entered in ministack's own tables, in `emulator`.

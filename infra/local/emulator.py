@@ -10,7 +10,7 @@ import uvicorn
 from ministack import app as ministack
 from ministack.core import router
 
-from infra.local import cloudformation, ecr, gateway, leftovers, recorded
+from infra.local import cloudformation, ecr, gateway, lambdas, leftovers, recorded
 from infra.local.address import LocalAwsError, endpoint_url
 from infra.local.clients import LaptopEcr, LaptopS3
 from infra.local.guard import local_only
@@ -70,7 +70,7 @@ def _docker(engine: str) -> Docker | None:
     if engine == "process":
         return None
     if Docker.answers():
-        leftovers.remove()
+        leftovers.remove_containers()
         return Docker()
     if engine == "docker":
         raise LocalAwsError("Docker was asked for, but no engine answers to `docker version`. Start it.")
@@ -96,6 +96,7 @@ def _extend(sagemaker: SageMaker, *, port: int, builds_images: bool) -> None:
     recorded.register()
     ecr.mend(port=port, builds_images=builds_images)
     gateway.complete()
+    lambdas.mend()
 
 
 def _announce(port: int, docker: Docker | None) -> None:
