@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import pytest
+from botocore.exceptions import WaiterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +53,7 @@ class Cloud:
         self.stacks: CloudFormationClient = session.client("cloudformation", endpoint_url=url)
         self.sagemaker: SageMakerClient = session.client("sagemaker", endpoint_url=url)
         self.runtime: SageMakerRuntimeClient = session.client("sagemaker-runtime", endpoint_url=url)
+        self.functions: Any = session.client("lambda", endpoint_url=url)
         self.s3.create_bucket(Bucket=BUCKET)
 
     def artifact(self, **behaviour: object) -> str:
@@ -62,14 +65,23 @@ class Cloud:
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=archive)
         return f"s3://{BUCKET}/{key}"
 
-    def config(self, *, artifact: str | None = None, serverless: bool = False, **behaviour: object) -> str:
+    def config(
+        self,
+        *,
+        artifact: str | None = None,
+        image: str = IMAGE,
+        isolated: bool = False,
+        serverless: bool = False,
+        **behaviour: object,
+    ) -> str:
         """Create a model and an endpoint configuration of one name, and return it."""
         name = f"config-{uuid.uuid4().hex[:8]}"
         url = artifact or self.artifact(**behaviour)
         self.sagemaker.create_model(
             ModelName=name,
             ExecutionRoleArn=ROLE,
-            PrimaryContainer={"Image": IMAGE, "ModelDataUrl": url, "Environment": {"MODEL_NAME": name}},
+            EnableNetworkIsolation=isolated,
+            PrimaryContainer={"Image": image, "ModelDataUrl": url, "Environment": {"MODEL_NAME": name}},
         )
         variant: Any = {"VariantName": "champion", "ModelName": name}
         if serverless:
@@ -85,6 +97,16 @@ class Cloud:
         self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
         self.wait(name)
         return name
+
+    def failed_endpoint(self, config: str) -> str:
+        """Create an endpoint that does not come up, and return the reason that it gives."""
+        name = f"failed-{uuid.uuid4().hex[:8]}"
+        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+        with pytest.raises(WaiterError, match="Waiter EndpointInService failed"):
+            self.wait(name)
+        described = self.sagemaker.describe_endpoint(EndpointName=name)
+        assert described["EndpointStatus"] == "Failed"
+        return described["FailureReason"]
 
     def wait(self, endpoint: str) -> None:
         """Wait with boto3's own waiter until the endpoint serves."""
