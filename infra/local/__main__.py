@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import shlex
-import shutil
 import signal
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import get_args
 
 from infra.local.address import ACCOUNT, DEFAULT_PORT, REGION, LocalAwsError, claim, client_environment
 from infra.local.laptop import PROGRAM, Engine
+from infra.local.leftovers import remove_files
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     except KeyboardInterrupt:
         return  # a stop, by Ctrl-C or SIGTERM: uvicorn raises the signal that stopped it once more
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_files(scratch)
 
 
 def _arguments() -> argparse.Namespace:
@@ -73,7 +73,8 @@ def _prepare(options: argparse.Namespace, *, scratch: Path) -> None:
     os.environ.pop("PYTHONPATH", None)
     tempfile.tempdir = None  # read TMPDIR again
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    logging.getLogger("botocore").setLevel(logging.WARNING)
+    for chatty in ("botocore", "ministack"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(
         logging.ERROR
     )  # Docker tries TLS first, which uvicorn warns of each time

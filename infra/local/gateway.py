@@ -1,10 +1,11 @@
-"""API Gateway's size limits, and its answer to a Lambda that failed, which ministack lacks."""
+"""What ministack's API Gateway lacks: size limits, its own answer to a failed Lambda, APIs' own OPTIONS."""
 
 from __future__ import annotations
 
 import json
 from http import HTTPStatus
 
+from ministack import app as ministack
 from ministack.services import apigateway_v1 as gateway
 
 # docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
@@ -53,6 +54,15 @@ def complete() -> None:
             raise _GatewayError("DEFAULT_5XX", "Internal server error", status=HTTPStatus.BAD_GATEWAY)
         return answer, None
 
+    answer_options = ministack._handle_options_request
+
+    def leave_options_to_apis(method: str, path: str, headers: dict[str, str], *call: object) -> object:
+        """Ministack would let every page call every API, whatever that API says."""
+        if ministack._parse_execute_api_url(headers.get("host", ""), path):
+            return None
+        return answer_options(method, path, headers, *call)
+
     gateway._execute_in_scope = execute_within_limits
     gateway._call_lambda_raw = call_lambda_within_limit
     gateway._lambda_proxy_response = answer_without_traces
+    ministack._handle_options_request = leave_options_to_apis

@@ -77,6 +77,13 @@ class LocalAws:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def process_id(self) -> int:
+        """The emulator's process id while it runs."""
+        if self._process is None:
+            raise LocalAwsError("The laptop's AWS does not run.")
+        return self._process.pid
+
+    @property
     def endpoint_url(self) -> str:
         """URL that SDKs and the CDK CLI take as ``AWS_ENDPOINT_URL``."""
         return address.endpoint_url(self.port)
@@ -139,7 +146,7 @@ class LocalAws:
         if process.returncode:
             self._clear_up_after(process)
         if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            leftovers.remove_files(self._scratch)
 
     def _open_log(self) -> IO[bytes]:
         if self._log is None:
@@ -180,7 +187,7 @@ class LocalAws:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # it led a process group of its own
         if shutil.which("docker"):
-            leftovers.remove(of=process.pid)
+            leftovers.remove_containers(of=process.pid)
 
 
 def _tail(log: IO[bytes]) -> str:

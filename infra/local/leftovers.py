@@ -1,15 +1,39 @@
-"""Containers and networks of an emulator that was killed before it could remove them."""
+"""What an emulator leaves when it is killed before it could remove it: files, containers, networks."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
+import shutil
+import stat
 import subprocess
+from typing import TYPE_CHECKING
 
-LABEL = "tumor-detector.laptop"  # on each of them; its value is the emulator's process id
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LABEL = "tumor-detector.laptop"
 
 
-def remove(*, of: int | None = None) -> None:
-    """Remove what no running emulator owns.
+def label(process: int) -> str:
+    """Return what marks containers and networks of an emulator, by its process id.
+
+    The host's name is part of it: several hosts, themselves containers, can share one Docker engine.
+    """
+    return f"{_LABEL}={platform.node()}/{process}"
+
+
+def remove_files(directory: Path) -> None:
+    """Remove a directory with all in it, models that nothing can write to included."""
+    for folder in [directory, *(path for path in directory.rglob("*") if path.is_dir())]:
+        with contextlib.suppress(OSError):
+            folder.chmod(stat.S_IRWXU)  # else only root could remove what is in it
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_containers(*, of: int | None = None) -> None:
+    """Remove the containers and networks of every emulator that no longer runs on this host.
 
     Parameters
     ----------
@@ -17,10 +41,11 @@ def remove(*, of: int | None = None) -> None:
         The process id of an emulator that is known to be gone, whoever has that id now.
     """
     for listing, removal in (("ps --all", "rm --force"), ("network ls", "network rm")):
-        fields = f'{{{{.ID}}}} {{{{.Label "{LABEL}"}}}}'
-        for line in _docker(*listing.split(), "--filter", f"label={LABEL}", "--format", fields).splitlines():
-            identifier, owner = line.split()
-            if int(owner) == of or not _runs(int(owner)):
+        shown = f'{{{{.ID}}}} {{{{.Label "{_LABEL}"}}}}'
+        for line in _docker(*listing.split(), "--filter", f"label={_LABEL}", "--format", shown).splitlines():
+            identifier, _, owner = line.partition(" ")
+            host, _, process = owner.rpartition("/")
+            if host == platform.node() and (int(process) == of or not _runs(int(process))):
                 _docker(*removal.split(), identifier)
 
 

@@ -37,6 +37,7 @@ WITHOUT_EFFECT = (
     "alarms, log shipping of endpoints, X-Ray",
     "WAF rules, response compression",
     "SageMaker's guardrails, instance counts, concurrency limits, data capture and VPCs",
+    "a restart of a model server that died",
 )
 
 

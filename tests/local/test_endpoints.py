@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import uuid
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.cloud import IMAGE, ROLE, Cloud, archive
+from tests.local.cloud import BUCKET, IMAGE, ROLE, Cloud, archive
 
 
 def test_endpoint_answers_with_the_model_from_s3(cloud: Cloud) -> None:
@@ -109,23 +108,20 @@ def test_update_that_does_not_come_up_keeps_the_old_variant(cloud: Cloud) -> Non
 
 
 def test_endpoint_that_does_not_come_up_is_failed(cloud: Cloud) -> None:
-    name = f"failed-{uuid.uuid4().hex[:8]}"
-    cloud.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=cloud.config(start="crash"))
-    with pytest.raises(Exception, match="Waiter EndpointInService failed"):
-        cloud.wait(name)
-    described = cloud.sagemaker.describe_endpoint(EndpointName=name)
-    assert described["EndpointStatus"] == "Failed"
-    assert "broken on purpose" in described["FailureReason"]
+    assert "broken on purpose" in cloud.failed_endpoint(cloud.config(start="crash"))
 
 
 @pytest.mark.parametrize("content", [b"no archive at all", archive("../escaped.txt", b"out of bounds")])
 def test_archive_that_cannot_be_unpacked_safely_is_refused(cloud: Cloud, content: bytes) -> None:
-    name = f"unsafe-{uuid.uuid4().hex[:8]}"
-    config = cloud.config(artifact=cloud.upload(content))
-    cloud.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
-    with pytest.raises(Exception, match="Waiter EndpointInService failed"):
-        cloud.wait(name)
-    assert "cannot be unpacked" in cloud.sagemaker.describe_endpoint(EndpointName=name)["FailureReason"]
+    reason = cloud.failed_endpoint(cloud.config(artifact=cloud.upload(content)))
+    assert "cannot be unpacked" in reason
+
+
+def test_artifact_that_was_deleted_meanwhile_fails_the_endpoint(cloud: Cloud) -> None:
+    url = cloud.artifact(answer="")
+    config = cloud.config(artifact=url)
+    cloud.s3.delete_object(Bucket=BUCKET, Key=url.removeprefix(f"s3://{BUCKET}/"))
+    assert "404" in cloud.failed_endpoint(config)
 
 
 def test_containers_own_error_arrives_as_model_error(cloud: Cloud) -> None:
@@ -174,24 +170,8 @@ def test_serverless_becomes_a_real_time_endpoint(cloud: Cloud) -> None:
 
 
 def test_serverless_takes_no_network_isolation(cloud: Cloud) -> None:
-    name = f"isolated-{uuid.uuid4().hex[:8]}"
-    cloud.sagemaker.create_model(
-        ModelName=name,
-        ExecutionRoleArn=ROLE,
-        EnableNetworkIsolation=True,
-        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": cloud.artifact(answer="")},
-    )
     with pytest.raises(ClientError, match="does not support EnableNetworkIsolation"):
-        cloud.sagemaker.create_endpoint_config(
-            EndpointConfigName=name,
-            ProductionVariants=[
-                {
-                    "VariantName": "champion",
-                    "ModelName": name,
-                    "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1},
-                }
-            ],
-        )
+        cloud.config(serverless=True, isolated=True, answer="")
 
 
 def test_what_does_not_exist_is_not_found(cloud: Cloud) -> None:

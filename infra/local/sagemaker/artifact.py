@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import stat
 import tarfile
 from typing import IO, TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -62,11 +60,3 @@ def unpack(url: str, *, store: ObjectStore, to: Path) -> Path:
     for path in [files, *files.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     return files
-
-
-def discard(directory: Path) -> None:
-    """Remove an unpacked artifact."""
-    for path in [directory, *directory.rglob("*")]:
-        if path.is_dir():
-            path.chmod(stat.S_IRWXU)  # a directory must be writable before its entries can go
-    shutil.rmtree(directory, ignore_errors=True)

@@ -7,8 +7,8 @@ import subprocess
 import uuid
 from typing import TYPE_CHECKING
 
+from infra.local import leftovers
 from infra.local.leash import GRACE_S
-from infra.local.leftovers import LABEL
 from infra.local.sagemaker.server import Server, ServerError, minimal_environment
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Docker:
             raise ServerError(f"the image {image} cannot be pulled: {pulled.stderr.strip()}")
         name = f"tumor-detector-{uuid.uuid4().hex[:12]}"
         command = [
-            *("docker", "run", "--rm", "--name", name, "--label", f"{LABEL}={os.getpid()}"),
+            *("docker", "run", "--rm", "--name", name, "--label", leftovers.label(os.getpid())),
             *("--publish", f"127.0.0.1:{port}:8080", "--volume", f"{model}:/opt/ml/model:ro"),
             *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),  # noqa: S108
             *("--stop-timeout", f"{GRACE_S:.0f}", "--network", self._network_of(variant)),
@@ -75,7 +75,9 @@ class Docker:
         if self._network is None:
             name = f"tumor-detector-isolated-{uuid.uuid4().hex[:12]}"
             option = "com.docker.network.bridge.enable_ip_masquerade=false"
-            made = _docker("network", "create", "--opt", option, "--label", f"{LABEL}={os.getpid()}", name)
+            made = _docker(
+                "network", "create", "--opt", option, "--label", leftovers.label(os.getpid()), name
+            )
             if made.returncode:
                 raise ServerError(f"no isolated network could be made: {made.stderr.strip()}")
             self._network = name

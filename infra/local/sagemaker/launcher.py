@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sys
 import threading
 import uuid
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from infra.local.address import claim
+from infra.local.leftovers import remove_files
 from infra.local.sagemaker import artifact
 from infra.local.sagemaker.artifact import ArtifactError, ObjectStore
 from infra.local.sagemaker.server import Server, ServerError, minimal_environment
@@ -62,7 +62,7 @@ class Launcher:
     program
         What the process form runs, as arguments of this Python.
     scratch
-        A directory for models; removed by its owner.
+        A directory for models; whoever gives it removes it.
     """
 
     def __init__(
@@ -106,17 +106,19 @@ class Launcher:
                 self._running.add(server)
             log.info("%s runs %s", label, image)
             server.wait_until_ready(timeout_s=variant.startup_timeout_s)
-        except (ServerError, ArtifactError) as error:
+        except Exception as error:  # whatever went wrong, an endpoint must settle and nothing be left
             if server:
                 self._stop(server)
-            artifact.discard(directory)
+            remove_files(directory)
+            if not isinstance(error, ServerError | ArtifactError):
+                log.exception("%s could not be launched", label)
             raise ServerError(str(error)) from error
         return Running(variant=variant, server=server, image=image, directory=directory)
 
     def stop(self, running: Running) -> None:
         """Stop a variant's server and remove its model."""
         self._stop(running.server)
-        artifact.discard(running.directory)
+        remove_files(running.directory)
 
     def close(self) -> None:
         """Stop whatever still runs."""
@@ -129,7 +131,6 @@ class Launcher:
             thread.join()
         if self._docker:
             self._docker.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _start(self, variant: Variant, *, model: Path, label: str) -> tuple[Server, str]:
         with claim(0) as free:
