@@ -13,8 +13,8 @@ VARIANT_NAME = "champion"
 STAGE_NAME = "v1"
 
 # Environment names become part of bucket names, of which S3 allows 63 characters:
-# 24 of ours + 12 of an account + 14 of the longest region + 2 hyphens leave 11.
-ENVIRONMENT_NAME = r"^[a-z][a-z0-9]{1,10}$"
+# 24 of ours with all hyphens, 12 of an account and 14 of the longest region leave 13.
+ENVIRONMENT_NAME = r"^[a-z][a-z0-9]{1,12}$"
 
 Mode = Literal["real-time", "serverless"]
 

@@ -188,8 +188,8 @@ def save(path: Path, release: Release) -> None:
 def replace(path: Path, release: Release, *, card: str) -> None:
     """Make `release` the one at `path`, and what was there the one before it.
 
-    The new card is written first and the record last, each in one step, so that an interruption leaves the old
-    release or the new one. Cards that neither record names any more are removed at the end.
+    The new card is written first and the record last, each in one step, so that an interruption leaves the
+    old release or the new one. Cards that neither record names any more are removed at the end.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(card_path(path, sha256=release.model.sha256), card.encode())

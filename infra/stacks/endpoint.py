@@ -61,7 +61,7 @@ class EndpointStack(EnvironmentStack):
         )
         endpoint_name = names.endpoint(settings.environment, mode=settings.hosting.mode)
         bucket_name = names.bucket(settings.environment, account=self.account, region=settings.region)
-        role = ExecutionRole(
+        execution = ExecutionRole(
             self,
             "ExecutionRole",
             repository_name=names.repository(settings.environment),
@@ -85,7 +85,7 @@ class EndpointStack(EnvironmentStack):
                 "MODEL_VERSION": release.model.version,
                 "MODEL_SHA256": release.model.sha256,
             },
-            role=role.role,
+            role=execution.role,
         )
         self.add_output("EndpointName", endpoint_name, "What the gateway calls")
         self.add_output("EndpointConfigName", endpoint.config_name, "What must serve after this deploy")
