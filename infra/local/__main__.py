@@ -69,8 +69,9 @@ def _prepare(options: argparse.Namespace, *, scratch: Path) -> None:
         STATE_DIR=str(scratch / "state"),
         TMPDIR=str(scratch),  # what is left of Lambdas and uploads goes with it
     )
-    # A Lambda's process starts with this environment: it must not find this repository.
-    os.environ.pop("PYTHONPATH", None)
+    # A Lambda's process starts with this environment: it must find neither this repository nor an account.
+    for variable in ("PYTHONPATH", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        os.environ.pop(variable, None)
     tempfile.tempdir = None  # read TMPDIR again
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     for chatty in ("botocore", "ministack"):

@@ -124,12 +124,12 @@ class Cloud:
         return parsed
 
 
-def archive(name: str, content: bytes) -> bytes:
-    """Return a gzipped tar archive of one file."""
+def archive(name: str, content: bytes, *, kind: bytes = tarfile.REGTYPE, target: str = "") -> bytes:
+    """Return a gzipped tar archive of one member; `target` is what a link points at."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as members:
         member = tarfile.TarInfo(name)
-        member.size = len(content)
+        member.type, member.linkname, member.size = kind, target, len(content)
         members.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
 

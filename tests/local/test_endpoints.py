@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tarfile
 import threading
 from typing import Any
 
@@ -111,8 +112,20 @@ def test_endpoint_that_does_not_come_up_is_failed(cloud: Cloud) -> None:
     assert "broken on purpose" in cloud.failed_endpoint(cloud.config(start="crash"))
 
 
-@pytest.mark.parametrize("content", [b"no archive at all", archive("../escaped.txt", b"out of bounds")])
-def test_archive_that_cannot_be_unpacked_safely_is_refused(cloud: Cloud, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no archive at all",
+        archive("model.tflite", b"cut short")[:-20],
+        archive("../escaped", b"out of the directory"),
+        archive("/tmp/escaped", b"out of the directory"),
+        archive("link", b"", kind=tarfile.SYMTYPE, target="/etc/passwd"),
+        archive("link", b"", kind=tarfile.LNKTYPE, target="/etc/passwd"),
+        archive("device", b"", kind=tarfile.FIFOTYPE),
+    ],
+    ids=["no-archive", "truncated", "parent", "absolute", "symbolic-link", "hard-link", "device"],
+)
+def test_archive_of_anything_but_plain_files_is_refused(cloud: Cloud, content: bytes) -> None:
     reason = cloud.failed_endpoint(cloud.config(artifact=cloud.upload(content)))
     assert "cannot be unpacked" in reason
 
