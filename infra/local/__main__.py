@@ -21,6 +21,9 @@ from infra.local.leftovers import remove_files
 def main() -> None:
     """Run the emulator with the command line's options."""
     options = _arguments()
+    if options.print_environment:
+        _print_environment(options)
+        return
     scratch = options.scratch or Path(tempfile.mkdtemp(prefix="tumor-detector-aws-"))
     try:
         listener = claim(options.port)
@@ -49,11 +52,23 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--account", default=ACCOUNT, help="twelve digits (default: %(default)s)")
     parser.add_argument("--region", default=REGION, help="(default: %(default)s)")
+    parser.add_argument(
+        "--print-environment",
+        action="store_true",
+        help="start nothing: print the shell lines that point `aws`, `cdk` and SDKs at a running one",
+    )
     # What `LocalAws` needs and a person does not.
     parser.add_argument("--program", default=shlex.join(PROGRAM), help=argparse.SUPPRESS)
     parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--until-input-ends", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def _print_environment(options: argparse.Namespace) -> None:
+    environment = client_environment(port=options.port, account=options.account, region=options.region)
+    print("unset AWS_PROFILE AWS_DEFAULT_PROFILE")  # a profile's credentials would go before these
+    for key, value in environment.items():
+        print(f"export {key}={shlex.quote(value)}")
 
 
 def _prepare(options: argparse.Namespace, *, scratch: Path) -> None:

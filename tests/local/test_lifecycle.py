@@ -65,6 +65,17 @@ def test_client_environment_keeps_the_port_that_is_in_use(monkeypatch: pytest.Mo
     assert gateway_url("api", "v1") == "http://localhost:4999/restapis/api/v1/_user_request_"
 
 
+def test_printed_environment_points_a_shell_at_it(cloud: Cloud) -> None:
+    printed = f"{sys.executable} -m infra.local --port {cloud.aws.port} --print-environment"
+    ask = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
+    answered = subprocess.run(
+        ["sh", "-c", f'eval "$({printed})"; {sys.executable} -c "{ask}"'],
+        cwd=ROOT, env={"PATH": os.environ["PATH"], "AWS_PROFILE": "another"}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert answered.stdout.strip() == cloud.aws.account
+
+
 def test_starts_empty_each_time() -> None:
     for _ in range(2):
         with LocalAws(port=0, engine="process") as aws:
