@@ -15,7 +15,7 @@ from endpoint import Endpoint
 from problems import Problem
 from proxy import Envelope, Event, Request, Response
 
-# Made at import: a cold start pays for it once, and a wrong environment fails the deploy, not a request.
+# Made at import: a cold start pays for it once, and with a wrong environment the function does not start.
 SETTINGS = settings.read(os.environ)
 ROUTES = routes.table(model=SETTINGS.model, endpoint=Endpoint(SETTINGS.endpoint_name))
 
