@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BOOTSTRAP_DRAWS = 1000
 CONFIDENCE = 0.95
+TIE = 1e-12  # what rounding may make of equal scores
 
 
 @dataclass(frozen=True)
@@ -115,12 +116,16 @@ def choose_threshold(probabilities: Floats, cases: Cases) -> float:
 
     Candidates lie half-way between neighbouring probabilities; of equally good ones the middle one is taken.
     """
-    levels = np.unique(probabilities)
-    candidates = (levels[1:] + levels[:-1]) / 2 if len(levels) > 1 else levels
-    said_yes, positive = probabilities >= candidates[:, None], cases.labels == 1
-    scores = _share(said_yes, positive, cases.weights) + _share(~said_yes, ~positive, cases.weights)
-    best = np.flatnonzero(scores >= scores.max() - 1e-12)
-    return float(candidates[best[len(best) // 2]])
+    levels, level = np.unique(probabilities, return_inverse=True)
+    if len(levels) == 1:
+        return float(levels[0])
+    positive = cases.labels == 1
+    missed = np.cumsum(np.bincount(level, cases.weights * positive))
+    spared = np.cumsum(np.bincount(level, cases.weights * ~positive))
+    scores = (spared / spared[-1] - missed / missed[-1])[:-1]
+    best = np.flatnonzero(scores >= scores.max() - TIE)
+    middle = best[len(best) // 2]
+    return float((levels[middle] + levels[middle + 1]) / 2)
 
 
 def figures(judged: Judgement, *, seed: int = 0) -> dict[str, Figure]:
@@ -140,14 +145,38 @@ def majority_accuracy(cases: Cases) -> float:
     return max(share_of_yes, 1 - share_of_yes)
 
 
-def flat(figures_: dict[str, Figure], *, prefix: str = "") -> dict[str, float]:
+def flat(measured: dict[str, Figure]) -> dict[str, float]:
     """Figures as MLflow and `metadata.json` keep them: `name`, `name_low`, `name_high`."""
-    named = {f"{prefix}{name}": figure for name, figure in figures_.items()}
-    return (
-        {name: figure.value for name, figure in named.items()}
-        | {f"{name}_low": figure.low for name, figure in named.items()}
-        | {f"{name}_high": figure.high for name, figure in named.items()}
-    )
+    return {
+        f"{name}{bound}": value
+        for name, figure in measured.items()
+        for bound, value in (("", figure.value), ("_low", figure.low), ("_high", figure.high))
+    }
+
+
+def roc_auc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
+    """Area under the ROC curve: how often a YES image has the higher score, a tie counting half.
+
+    Parameters
+    ----------
+    scores, labels
+        Shape (n,).
+    weights
+        Shape (rows, n): one area for each row.
+
+    Returns
+    -------
+    Shape (rows,); not a number where a row has one class only.
+    """
+    order = np.argsort(scores)
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # where the next higher score begins
+    positive = labels[order] == 1
+    yes = np.add.reduceat(weights[:, order] * positive, starts, axis=1)
+    no = np.add.reduceat(weights[:, order] * ~positive, starts, axis=1)
+    no_below = np.cumsum(no, axis=1) - no / 2
+    with np.errstate(invalid="ignore"):
+        area: Floats = (yes * no_below).sum(axis=1) / (yes.sum(axis=1) * no.sum(axis=1))
+    return area
 
 
 def _draws(judged: Judgement, *, seed: int) -> Floats:
@@ -171,7 +200,7 @@ def _values(judged: Judgement, weights: Floats) -> dict[str, Floats]:
     specificity = _share(~said_yes, ~positive, weights)
     squared_error = (judged.probabilities - judged.cases.labels) ** 2
     return {
-        "roc_auc": _roc_auc(judged, weights),
+        "roc_auc": roc_auc(judged.probabilities, judged.cases.labels, weights),
         "balanced_accuracy": (sensitivity + specificity) / 2,
         "accuracy": _share(said_yes == positive, everything, weights),
         "sensitivity": sensitivity,
@@ -185,15 +214,3 @@ def _share(what: NDArray[np.bool_] | Floats, among: NDArray[np.bool_], weights: 
     counted = weights * among
     share: Floats = (counted * what).sum(axis=-1) / counted.sum(axis=-1)
     return share
-
-
-def _roc_auc(judged: Judgement, weights: Floats) -> Floats:
-    """Area under the ROC curve: how often a YES image has the higher probability, a tie counting half."""
-    order = np.argsort(judged.probabilities)
-    starts = np.flatnonzero(np.diff(judged.probabilities[order], prepend=-1.0))
-    positive = judged.cases.labels[order] == 1
-    yes = np.add.reduceat(weights[:, order] * positive, starts, axis=1)
-    no = np.add.reduceat(weights[:, order] * ~positive, starts, axis=1)
-    no_below = np.cumsum(no, axis=1) - no / 2
-    area: Floats = (yes * no_below).sum(axis=1) / (yes.sum(axis=1) * no.sum(axis=1))
-    return area

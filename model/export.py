@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -59,7 +60,7 @@ def export(champion: Champion, *, to: Path) -> Artifact:
             served = _download(champion, "serving", to=scratch)
             serving.check_parity(served, validation=_download(champion, "parity", to=scratch))
             files = {name: (served / name).read_bytes() for name in (CARD, METADATA, NETWORK)}
-        except (MlflowException, ModelError, OSError, ParityError) as error:
+        except (BadZipFile, MlflowException, ModelError, OSError, ParityError, ValueError) as error:
             which = f"{champion.name} version {champion.version}"
             raise ExportError(f"{which} cannot be exported: {error}. Run scripts/train again.") from error
     packed = pack(files)

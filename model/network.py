@@ -52,7 +52,7 @@ def residual_cnn(size: int) -> keras.Model:
 def _standardised(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Centre and scale each image by its own mean and deviation: brightness and window say nothing."""
     scan = keras.Input((size, size, 1), name="scan")
-    return scan, layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False)(scan)
+    return scan, layers.LayerNormalization(axis=(1, 2, 3), epsilon=1e-5, center=False, scale=False)(scan)
 
 
 def _convolution(x: keras.KerasTensor, filters: int, kernel: int, *, strides: int = 1) -> keras.KerasTensor:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 from container.imaging import preprocess
@@ -41,6 +42,7 @@ def losses(histories: Histories) -> Figure:
     axes.set(
         xlabel="epoch", ylabel="cross-entropy", title=f"Loss over {len(histories)} folds", ylim=(0, None)
     )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure
 

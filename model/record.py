@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +39,9 @@ if TYPE_CHECKING:
 
 def source(dataset: Dataset) -> None:
     """Log what made this run: the data set as MLflow's own input, and the code's git revision."""
-    origin = resolve_dataset_source(str(dataset.folder))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # two of MLflow's sources know local folders, and either will do
+        origin = resolve_dataset_source(str(dataset.folder))
     digest = dataset.fingerprint[:32]  # MLflow takes at most 36 characters; the whole one is a tag
     described = MetaDataset(origin, name=dataset.name, digest=digest)  # type: ignore[abstract]  # it is not
     mlflow.log_input(described, context="training")
@@ -59,14 +64,16 @@ def evaluation(
         mlflow.log_figure(figure, f"plots/{name}.png")
     columns = {
         "name": [scan.name for scan in scans],
-        "label": judged.cases.labels.tolist(),
-        "group": judged.cases.groups.tolist(),
-        "fold": judged.cases.folds.tolist(),
-        "logit": logits.tolist(),
-        "probability": judged.probabilities.tolist(),
-        "said": judged.decisions.tolist(),
+        "label": judged.cases.labels,
+        "group": judged.cases.groups,
+        "fold": judged.cases.folds,
+        "logit": logits,
+        "probability": judged.probabilities,
+        "said": judged.decisions,
     }
-    mlflow.log_table(columns, "predictions.json")
+    table = io.StringIO()
+    csv.writer(table).writerows([columns, *zip(*columns.values(), strict=True)])
+    mlflow.log_text(table.getvalue(), "predictions.csv")
 
 
 def holdout(scans: Sequence[Scan]) -> None:

@@ -119,10 +119,14 @@ def _held_out(labels: Indices, groups: Indices, *, seed: int) -> NDArray[np.bool
     """Choose the groups to hold out, at least one of each class."""
     rng = np.random.default_rng(seed)
     chosen: list[int] = []
-    for label in range(len(CLASSES)):
+    for label, name in enumerate(CLASSES):
         # A group of both classes counts for neither: it could not stand for one class alone.
         pure = np.setdiff1d(groups[labels == label], groups[labels != label])
-        count = min(len(pure), max(1, round(HOLDOUT_SHARE * len(pure))))
+        if len(pure) == 0:
+            raise DataError(
+                f"every image in {name}/ has a near-duplicate in the other class: sort them first."
+            )
+        count = max(1, round(HOLDOUT_SHARE * len(pure)))
         chosen.extend(rng.choice(pure, size=count, replace=False))
     return np.isin(groups, chosen)
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 History = list[dict[str, float]]
 """The losses of each epoch, from the first."""
 STORE = ROOT / "mlruns"
-OWN_URI = f"sqlite:///{STORE / 'mlflow.db'}"
 ANSWER_LIMIT_S = 10  # for a tracking server's first sign of life
 
 
@@ -40,7 +39,11 @@ class TrackingError(Exception):
 
 def uri() -> str:
     """Where runs are kept: what `MLFLOW_TRACKING_URI` says, else the project's own store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or OWN_URI
+    return os.environ.get("MLFLOW_TRACKING_URI") or _own_uri()
+
+
+def _own_uri() -> str:
+    return f"sqlite:///{STORE / 'mlflow.db'}"
 
 
 def connect() -> None:
@@ -54,7 +57,7 @@ def connect() -> None:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     store = uri()
-    if store == OWN_URI:
+    if store == _own_uri():
         STORE.mkdir(exist_ok=True)
     mlflow.set_tracking_uri(store)
     try:
@@ -71,10 +74,9 @@ def connect() -> None:
 def choose_experiment(name: str) -> None:
     """Log to this experiment from now on; with the default store its artifacts go beside the database."""
     if mlflow.get_experiment_by_name(name) is None:
-        own_store = not os.environ.get("MLFLOW_TRACKING_URI")
-        mlflow.create_experiment(
-            name, artifact_location=(STORE / "artifacts").as_uri() if own_store else None
-        )
+        # Not by the environment: MLflow itself writes the store in use into MLFLOW_TRACKING_URI.
+        beside = (STORE / "artifacts").as_uri() if uri() == _own_uri() else None
+        mlflow.create_experiment(name, artifact_location=beside)
     mlflow.set_experiment(name)
 
 

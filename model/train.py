@@ -6,11 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from . import record, tracking
-from .evaluate import Judgement, evaluate, figures, flat, majority_accuracy
+from .evaluate import Judgement, evaluate, figures, flat, majority_accuracy, roc_auc
 from .fit import Examples, Fitter
 from .metadata import describe
 from .recipe import ARCHITECTURES, QUICK, THOROUGH, Recipe
@@ -148,9 +147,7 @@ def _cross_validate(
             histories.append(_fit(fitter, seen[~own], validation=validation, bar=bar))
             logits[own] = fitter.logits(validation.pixels)
             cases = validation.cases
-            mlflow.log_metric(
-                "roc_auc", roc_auc_score(cases.labels, logits[own], sample_weight=cases.weights)
-            )
+            mlflow.log_metric("roc_auc", float(roc_auc(logits[own], cases.labels, cases.weights[None])[0]))
     return logits, histories
 
 
@@ -175,7 +172,8 @@ def _held_out_figures(measured: Evaluation, served: Floats, cases: Cases) -> dic
     probabilities = measured.calibration.probabilities(served[cases.held_out])
     decisions = (probabilities >= measured.threshold).astype(np.int64)
     unseen = figures(Judgement(cases[cases.held_out], probabilities, decisions))
-    return flat(unseen, prefix="holdout_") | {"majority_accuracy": majority_accuracy(cases[~cases.held_out])}
+    shown = {f"holdout_{name}": figure.value for name, figure in unseen.items()}
+    return shown | {"majority_accuracy": majority_accuracy(cases[~cases.held_out])}
 
 
 def _chosen(dataset: Dataset, marked: NDArray[np.bool_]) -> list[Scan]:
