@@ -54,6 +54,8 @@ class Api(Construct):
         Names the API.
     url
         The stage's address, with the slash after it.
+    key_id
+        Names the key that callers must send, where they must; its value is AWS's secret.
     """
 
     def __init__(
@@ -73,8 +75,7 @@ class Api(Construct):
         api = self._build_api(name, throttle, log_retention_days, retain_account_role)
         self._own_execution_logs(api, log_retention_days)
         self._add_methods(api, handler, auth)
-        if auth == "api_key":
-            self._add_key(api, throttle)
+        self.key_id = self._add_key(api, throttle) if auth == "api_key" else None
         add_gateway_responses(api, allowed_origin=allowed_origin)
         self.api_id = api.rest_api_id
         self.url = api.url
@@ -138,7 +139,7 @@ class Api(Construct):
         for rule in rules:
             acknowledge(guarded, f"AwsSolutions-{rule}", reason=reason)
 
-    def _add_key(self, api: apigateway.RestApi, throttle: Throttle) -> None:
+    def _add_key(self, api: apigateway.RestApi, throttle: Throttle) -> str:
         """Make a key and the plan that binds it; its value is made by AWS and read by who may."""
         plan = api.add_usage_plan(
             "UsagePlan",
@@ -147,7 +148,9 @@ class Api(Construct):
                 rate_limit=throttle.requests_per_second, burst_limit=throttle.burst
             ),
         )
-        plan.add_api_key(apigateway.ApiKey(self, "Key"))
+        key = apigateway.ApiKey(self, "Key")
+        plan.add_api_key(key)
+        return key.key_id
 
 
 def _acknowledge_findings(api: apigateway.RestApi) -> None:

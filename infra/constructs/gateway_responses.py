@@ -15,6 +15,7 @@ class _Answer:
     status: int
     title: str
     detail: str
+    retry_after_s: int | None = None
 
 
 _NOT_LET_IN = _Answer(403, "Forbidden", "This request is not let in; the API's owner says who is.")
@@ -41,7 +42,7 @@ _ANSWERS = {
     _Type.QUOTA_EXCEEDED: _Answer(429, "Too Many Requests", "The quota is used up; try again later."),
     _Type.REQUEST_TOO_LARGE: _Answer(413, "Content Too Large", "Send an image of at most 4 MiB."),
     _Type.RESOURCE_NOT_FOUND: _Answer(404, "Not Found", "There is nothing here."),
-    _Type.THROTTLED: _Answer(429, "Too Many Requests", "Wait a moment and try again."),
+    _Type.THROTTLED: _Answer(429, "Too Many Requests", "Wait a moment and try again.", retry_after_s=1),
     _Type.UNAUTHORIZED: _Answer(401, "Unauthorized", "Sign in first."),
     _Type.UNSUPPORTED_MEDIA_TYPE: _Answer(
         415, "Unsupported Media Type", "Send image/jpeg, image/png or multipart/form-data."
@@ -64,11 +65,12 @@ def add_gateway_responses(api: apigateway.RestApi, *, allowed_origin: str | None
     if allowed_origin:
         headers["Access-Control-Allow-Origin"] = f"'{allowed_origin}'"
     for type_, answer in _ANSWERS.items():
+        waiting = {"Retry-After": f"'{answer.retry_after_s}'"} if answer.retry_after_s else {}
         api.add_gateway_response(
             type_.response_type,
             type=type_,
             status_code=str(answer.status),
-            response_headers=headers,
+            response_headers=headers | waiting,
             templates={"application/json": _template(answer)},
         )
 

@@ -66,3 +66,7 @@ class GatewayStack(EnvironmentStack):
         self.add_output("Url", api.url, "Open it in a browser")
         self.add_output("ApiId", api.api_id, "For the laptop's form of the address")
         self.add_output("StageName", names.STAGE_NAME, "The same")
+        if api.key_id:
+            self.add_output(
+                "ApiKeyId", api.key_id, "Of the key to send as x-api-key; read its value from AWS"
+            )

@@ -28,6 +28,9 @@ def reach(settings: Settings) -> None:
     os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = settings.region
     hint = "Log in to the account (for example `aws sso login`) and try again."
     if settings.local:
+        # A profile would win over the laptop's keys.
+        for profile in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+            os.environ.pop(profile, None)
         os.environ.update(client_environment())
         hint = "Start the laptop's AWS with `scripts/demo`, or alone with `.venv/bin/python -m infra.local`."
     try:

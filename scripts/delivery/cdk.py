@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 _REASONS_KEPT = 12
+_ENVIRONMENT = {
+    "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # SageMaker refuses the OCI manifests that attestations make
+    "CDK_DISABLE_CLI_TELEMETRY": "1",
+    "NO_COLOR": "1",
+}
 _EVENT = re.compile(r"^\s*(?P<stack>\S+) \|\s+(?P<done>\d+)/(?P<all>\d+) \|")
 
 
@@ -39,9 +44,13 @@ def cdk(*arguments: str, context: Mapping[str, str] | None = None) -> None:
     flags = [flag for key, value in (context or {}).items() for flag in ("-c", f"{key}={value}")]
     command = [str(CDK), *arguments, *flags, "--no-notices"]
     reasons: collections.deque[str] = collections.deque(maxlen=_REASONS_KEPT)
-    environment = os.environ | {"CDK_DISABLE_CLI_TELEMETRY": "1", "NO_COLOR": "1"}
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=ROOT,
+        env=os.environ | _ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         for line in filter(str.strip, process.stdout or ()):
             _show(line)

@@ -17,6 +17,7 @@ from infra.local import LocalAws
 from infra.release import record_path
 from model import data, registry
 from scripts.delivery import engine
+from scripts.delivery.aws import reach
 from scripts.delivery.cdk import cdk
 from scripts.delivery.console import DeliveryError, say, step
 from scripts.delivery.deployment import deploy, deploy_registry
@@ -75,7 +76,8 @@ def running(*, folder: Path | None, port: int, engine_wanted: str) -> Iterator[D
     with LocalAws(port=port, engine=chosen.name, log=LOG) as aws:
         say(f"The laptop's AWS answers at {aws.endpoint_url} (its log: {LOG.relative_to(ROOT)})")
         champion = _champion(dataset)
-        os.environ.update(aws.environment)
+        os.environ["AWS_ENDPOINT_URL"] = aws.endpoint_url
+        reach(settings)
         with step("cdk bootstrap"):
             cdk("bootstrap", f"aws://{aws.account}/{settings.region}")
         with step("deploying the registry stack, which the artifact goes into"):

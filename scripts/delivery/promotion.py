@@ -6,21 +6,19 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.export import export, unpack
-
 from container.predictor import Predictor
 from infra import names, release
 from infra.release import Dataset, Gate, Golden, MlflowRun, Model, Release
 from model import gates, golden
+from model.export import export, unpack
 from scripts.delivery import artifacts
 from scripts.delivery.aws import stack_outputs
 from scripts.delivery.console import DeliveryError, say
 
 if TYPE_CHECKING:
+    from infra.config import Settings
     from model.export import Artifact
     from model.registry import Champion
-
-    from infra.config import Settings
 
 
 def promote(settings: Settings, champion: Champion, *, record: Path) -> None:

@@ -38,7 +38,7 @@ def page(laptop: Laptop) -> Iterator[Page]:
         )
         page = browser.new_page(viewport={"width": 1100, "height": 900})
         complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         yield page
         browser.close()

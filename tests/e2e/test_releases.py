@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from infra import names
+from infra.release import card_path
 from model import phantom
 
 if TYPE_CHECKING:
@@ -177,4 +178,5 @@ def _break(laptop: Laptop, *, sha256: str, record: Path) -> str:
     description = json.loads((laptop.root / "infra/releases/local.json").read_text())
     description["model"] |= {"sha256": broken, "version": "3", "bytes": len(buffer.getvalue())}
     record.write_text(json.dumps(description))
+    card_path(record, sha256=broken).write_text("# A model that cannot be loaded\n")
     return broken
