@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -26,6 +26,7 @@ PHANTOM_FOLDER = ROOT / ".local" / "phantoms"
 PHANTOM_COUNT, PHANTOM_SEED = 160, 1_000_000
 """The built-in set; the seed lies far from the small seeds that tests and golden answers draw with."""
 KAGGLE_SET = "navoneel/brain-mri-images-for-brain-tumor-detection"
+Kind = Literal["images", "phantom"]
 CLASSES = ("no", "yes")
 """Names of the class folders; a class's number is its place here."""
 
@@ -67,7 +68,7 @@ class Dataset:
     """
 
     folder: Path
-    kind: str
+    kind: Kind
     scans: tuple[Scan, ...]
     copies: tuple[tuple[str, str], ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
@@ -168,7 +169,7 @@ def load(folder: Path) -> Dataset:
             found.append(scan)
     _check_classes(folder, found, skipped)
     scans, copies = _set_copies_aside(found)
-    kind = "phantom" if (folder / phantom.MARKER).is_file() else "images"
+    kind: Kind = "phantom" if (folder / phantom.MARKER).is_file() else "images"
     return Dataset(folder=folder.resolve(), kind=kind, scans=scans, copies=copies, skipped=tuple(skipped))
 
 

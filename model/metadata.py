@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
-    from .data import Dataset
+    from .data import Dataset, Kind
     from .evaluate import Evaluation
     from .recipe import Recipe
     from .split import Cases
@@ -40,7 +40,7 @@ class DatasetFacts(TypedDict):
     """The images: `images` distinct ones, `yes` of them with a tumour, in `groups` independent groups."""
 
     name: str
-    kind: str
+    kind: Kind
     fingerprint: str
     images: int
     yes: int

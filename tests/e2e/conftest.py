@@ -107,7 +107,7 @@ def laptop(copy_of_the_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         answer = _first_json(demo)
         if answer is None:
             pytest.fail(f"scripts/demo printed no JSON:\n{log.read_text()}")
-        yield Laptop(root=copy_of_the_tree, port=port, log=log, **answer)
+        yield Laptop(copy_of_the_tree, port, answer["url"], answer["predictions"], log)
     finally:
         os.killpg(demo.pid, signal.SIGINT)
         try:
@@ -117,7 +117,7 @@ def laptop(copy_of_the_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> 
                 os.killpg(demo.pid, signal.SIGKILL)
 
 
-def _first_json(process: subprocess.Popen[str]) -> dict[str, object] | None:
+def _first_json(process: subprocess.Popen[str]) -> dict[str, Any] | None:
     """Wait for the first line of JSON; None when the process ends or the time is up without one."""
     lines: queue.Queue[str | None] = queue.Queue()
 
@@ -135,5 +135,5 @@ def _first_json(process: subprocess.Popen[str]) -> dict[str, object] | None:
         if line is None:
             return None
         if line.startswith("{"):
-            answer: dict[str, object] = json.loads(line)
+            answer: dict[str, Any] = json.loads(line)
             return answer

@@ -14,6 +14,8 @@ from PIL import Image
 from model import phantom
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.e2e.conftest import Laptop
 
 MIB = 1024 * 1024
@@ -75,7 +77,7 @@ def test_the_demo_classified_one_held_out_image_of_each_class(laptop: Laptop) ->
     assert all(prediction["label"] in {"YES", "NO"} for prediction in laptop.predictions)
 
 
-ACCEPTED = {
+ACCEPTED: dict[str, tuple[Callable[[], bytes], str]] = {
     "a JPEG": (lambda: encoded(brain(), "JPEG"), "image/jpeg"),
     "a PNG": (lambda: encoded(brain(), "PNG"), "image/png"),
     "a JPEG sent as bytes": (lambda: encoded(brain(), "JPEG"), "application/octet-stream"),
@@ -128,7 +130,7 @@ def test_the_heatmap_comes_when_asked_for(laptop: Laptop) -> None:
     assert all(len(row) == heatmap["width"] for row in heatmap["values"])
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Callable[[], bytes], str | None, int]] = {
     "no body": (lambda: b"", "image/png", 400),
     "a truncated JPEG": (lambda: encoded(brain(), "JPEG")[:2000], "image/jpeg", 400),
     "a truncated PNG": (lambda: encoded(brain(), "PNG")[:2000], "image/png", 400),
