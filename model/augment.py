@@ -12,7 +12,7 @@ from .backend import keras
 
 ops = keras.ops
 
-TURN = 0.1  # of a full turn, either way
+TURN = 0.5  # of a full turn, either way: any angle
 SCALE = 0.15  # natural logarithm of the factor, either way; the next two likewise
 STRETCH = 0.08
 GAMMA = 0.25

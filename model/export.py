@@ -88,9 +88,12 @@ def pack(files: dict[str, bytes]) -> bytes:
 
 
 def unpack(archive: Path, *, to: Path) -> Path:
-    """Unpack a model archive into a folder, as an endpoint does, and return the folder."""
+    """Unpack the files of an archive that `pack` made into a folder, and return the folder."""
+    to.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive) as members:
-        members.extractall(to, filter="data")
+        for name in (CARD, METADATA, NETWORK):
+            content = members.extractfile(name)
+            (to / name).write_bytes(content.read() if content else b"")
     return to
 
 

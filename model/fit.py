@@ -77,7 +77,7 @@ class Fitter:
             examples.cases.labels[:, None],
             sample_weight=_balanced(examples.cases),
             validation_data=watched,
-            validation_freq=max(1, self.recipe.epochs // 20),
+            validation_freq=max(1, self.recipe.epochs // 10),
             batch_size=self.recipe.batch_size,
             epochs=self.recipe.epochs,
             verbose=0,

@@ -29,9 +29,9 @@ def build(architecture: str, *, size: int) -> keras.Model:
 def plain_cnn(size: int) -> keras.Model:
     """Convolutions and poolings, one after the other: the original project's kind of network."""
     scan, x = _standardised(size)
-    for filters in (16, 32, 64, 128):
-        x = _convolution(x, filters, 3)
-        x = layers.ReLU()(x)
+    x = layers.ReLU()(_convolution(x, 16, 5, strides=2))
+    for filters in (32, 64, 128):
+        x = layers.ReLU()(_convolution(x, filters, 3))
         x = layers.MaxPooling2D(2)(x)
     return _with_head(scan, x)
 

@@ -43,7 +43,7 @@ class Contrast:
 
 CONTRASTS = (
     Contrast(csf=0.10, grey=0.40, white=0.60, scalp=0.85),  # T1
-    Contrast(csf=0.90, grey=0.52, white=0.34, scalp=0.70),  # T2
+    Contrast(csf=0.74, grey=0.48, white=0.34, scalp=0.70),  # T2
     Contrast(csf=0.08, grey=0.54, white=0.40, scalp=0.75),  # FLAIR
 )
 
@@ -158,7 +158,7 @@ class Head:
         white = self.inside(self.depth, ribbon, softness=6)
         fine, coarse = smooth(self.rng, self.shape, cells=40), smooth(self.rng, self.shape, cells=7)
         matter = self.contrast.grey + white * (self.contrast.white - self.contrast.grey)
-        textured: Plane = matter + 0.025 * fine + 0.09 * coarse
+        textured: Plane = matter + 0.025 * fine + 0.07 * coarse
         return textured
 
     def _sulci(self) -> Plane:
@@ -201,7 +201,7 @@ class Head:
 
     def _white_spots(self, plane: Plane) -> Plane:
         """A few small bright spots, which are age and no lesion."""
-        for _ in range(int(self.rng.poisson(0.7))):
+        for _ in range(int(self.rng.poisson(0.5))):
             angle, far = self.rng.uniform(0, 2 * math.pi), self.rng.uniform(0.3, 0.55)
             radius = self.rng.uniform(0.012, 0.028)
             spot = np.hypot(self.x - far * math.cos(angle), self.y - far * math.sin(angle))
@@ -218,23 +218,23 @@ def smooth(rng: Generator, shape: tuple[int, int], *, cells: int) -> Plane:
 
 def _add_lesion(plane: Plane, head: Head, rng: Generator) -> Plane:
     """Add a swelling (oedema) and in it an irregular mass: bright, dark, or dark with a bright ring."""
-    angle, far = rng.uniform(0, 2 * math.pi), head.brain_edge * math.sqrt(rng.uniform(0.05, 0.55))
+    angle, far = rng.uniform(0, 2 * math.pi), head.brain_edge * math.sqrt(rng.uniform(0.05, 0.45))
     dx, dy = head.x - far * math.cos(angle), head.y - far * math.sin(angle)
     direction = np.arctan2(dy, dx)
     outline = np.ones_like(direction)
     for lobes in (2, 3, 5):
         outline += rng.uniform(0, 0.16) * np.cos(lobes * direction + rng.uniform(0, 2 * math.pi))
     distance = np.hypot(dx, dy) / outline
-    radius, strength = rng.uniform(0.10, 0.26), float(rng.choice([0.35, 0.7, 1.0], p=[0.2, 0.3, 0.5]))
+    radius, strength = rng.uniform(0.16, 0.34), float(rng.choice([0.5, 0.8, 1.0], p=[0.1, 0.2, 0.7]))
     within = head.inside(head.depth, head.brain_edge - 0.02)
 
     oedema = within * np.clip(1.6 - distance / (radius * rng.uniform(1.0, 1.6)), 0, 1) * strength
     plane = head.paint(plane, 0.4 * oedema, head.contrast.csf)
     mottled = 0.06 * smooth(rng, head.shape, cells=24)
     mass = within * head.inside(distance, radius, softness=4) * strength
-    kind = rng.choice(["bright", "dark", "ring"], p=[0.5, 0.15, 0.35])
+    kind = rng.choice(["bright", "dark", "ring"], p=[0.55, 0.10, 0.35])
     if kind == "bright":
-        return head.paint(plane, mass, rng.uniform(0.82, 1.0) + mottled)
+        return head.paint(plane, mass, rng.uniform(0.9, 1.1) + mottled)
     plane = head.paint(plane, mass, rng.uniform(0.05, 0.2) + mottled)
     if kind == "ring":
         rim = mass * np.clip(2 - np.abs(distance - radius * 0.85) / (radius * 0.12), 0, 1)

@@ -61,7 +61,8 @@ def crown(result: TrainingResult) -> Champion:
     """Register the training's best network as a new version and make it the champion."""
     best = result.best
     with contextlib.redirect_stderr(io.StringIO()):  # MLflow prints there what the caller says better
-        version = mlflow.register_model(best.model_uri, result.experiment).version
+        tags = {"architecture": best.architecture, "roc_auc": str(best.figures["roc_auc"])}
+        version = mlflow.register_model(best.model_uri, result.experiment, tags=tags).version
     mlflow.MlflowClient().set_registered_model_alias(result.experiment, CHAMPION, version)
     return champion(result.experiment)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 History = list[dict[str, float]]
 """The losses of each epoch, from the first."""
 STORE = ROOT / "mlruns"
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # how MLflow's pages show it
 ANSWER_LIMIT_S = 10  # for a tracking server's first sign of life
 
 
@@ -76,7 +77,7 @@ def choose_experiment(name: str) -> None:
     if mlflow.get_experiment_by_name(name) is None:
         # Not by the environment: MLflow itself writes the store in use into MLFLOW_TRACKING_URI.
         beside = (STORE / "artifacts").as_uri() if uri() == _own_uri() else None
-        mlflow.create_experiment(name, artifact_location=beside)
+        mlflow.create_experiment(name, artifact_location=beside, tags=EXPERIMENT_TAGS)
     mlflow.set_experiment(name)
 
 
