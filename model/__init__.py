@@ -1,1 +1,9 @@
 """From a folder of images to a champion in the MLflow registry and its artifact. One verb a file."""
+
+import os
+
+# MLflow reads these while it is imported: no web addresses, notices on git, telemetry or bars of its own.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -59,6 +59,8 @@ class Dataset:
 
     Attributes
     ----------
+    name
+        The folder's own name, ``phantom`` for drawn images.
     scans
         Distinct files: an exact copy of a file would count the same evidence twice.
     copies
@@ -68,15 +70,11 @@ class Dataset:
     """
 
     folder: Path
+    name: str
     kind: Kind
     scans: tuple[Scan, ...]
     copies: tuple[tuple[str, str], ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The folder's own name, ``phantom`` for drawn images."""
-        return "phantom" if self.kind == "phantom" else self.folder.name
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -125,23 +123,25 @@ def resolve(folder: Path | None = None) -> Dataset:
     return load(PHANTOM_FOLDER)
 
 
-def fetch_kaggle() -> Path:
-    """Download the Kaggle set, or find it in kagglehub's cache, and return its folder.
+def fetch_kaggle() -> Dataset:
+    """Download the Kaggle set, or find it in kagglehub's cache, and load it.
 
     Raises
     ------
     DataError
-        When Kaggle cannot be reached or refuses.
+        When Kaggle cannot be reached or refuses, or as `load` does.
     """
     import kagglehub  # noqa: PLC0415 - slow to import, rarely needed
 
     try:
-        return Path(kagglehub.dataset_download(KAGGLE_SET))
+        folder = Path(kagglehub.dataset_download(KAGGLE_SET))
     except Exception as error:
         raise DataError(
             f"the Kaggle set {KAGGLE_SET} could not be fetched: {error}. Check the network (and, where "
             "Kaggle asks for it, KAGGLE_USERNAME and KAGGLE_KEY), or download it and pass --data FOLDER."
         ) from error
+    # The cache's own folder is named after a version, which says nothing.
+    return replace(load(folder), name=KAGGLE_SET.rpartition("/")[2])
 
 
 def load(folder: Path) -> Dataset:
@@ -169,8 +169,15 @@ def load(folder: Path) -> Dataset:
             found.append(scan)
     _check_classes(folder, found, skipped)
     scans, copies = _set_copies_aside(found)
-    kind: Kind = "phantom" if (folder / phantom.MARKER).is_file() else "images"
-    return Dataset(folder=folder.resolve(), kind=kind, scans=scans, copies=copies, skipped=tuple(skipped))
+    drawn = (folder / phantom.MARKER).is_file()
+    return Dataset(
+        folder=folder.resolve(),
+        name="phantom" if drawn else folder.resolve().name,
+        kind="phantom" if drawn else "images",
+        scans=scans,
+        copies=copies,
+        skipped=tuple(skipped),
+    )
 
 
 def _files(folder: Path) -> list[Path]:

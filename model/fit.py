@@ -51,9 +51,8 @@ class Fitter:
         self._trained = keras.Model(scan, self.network(Augment(seed=recipe.seed)(scan))[0])
         optimizer = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
         loss = keras.losses.BinaryCrossentropy(from_logits=True)
-        self._trained.compile(
-            optimizer, loss, jit_compile=False
-        )  # XLA takes longer to compile than a fold to fit
+        # No XLA: on a CPU it takes longer to compile than a fold takes to fit.
+        self._trained.compile(optimizer, loss, jit_compile=False)
         optimizer.build(self._trained.trainable_variables)
         self._state = [*self._trained.variables, *optimizer.variables]
         self._first = [variable.numpy() for variable in self._state]

@@ -12,19 +12,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import mlflow
 import numpy as np
-
-from container.network import known_question
-
-from . import card, plots, serving, tracking  # noqa: F401 - tracking first: it keeps mlflow quiet
-from .data import ROOT
-
-import mlflow  # isort: skip
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+
+from container.network import known_question
+
+from . import card, plots, serving
+from .data import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

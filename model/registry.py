@@ -8,10 +8,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from . import tracking
-
-import mlflow  # isort: skip - after tracking, which keeps it quiet
+import mlflow
 from mlflow.exceptions import MlflowException
+
+from . import tracking
 
 if TYPE_CHECKING:
     from .data import Dataset

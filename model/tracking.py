@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-# Read while mlflow is imported or used: no web addresses, notices on git, telemetry or bars of its own.
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import requests
@@ -104,8 +99,9 @@ def log_history(history: History) -> None:
     active = mlflow.active_run()
     if active is None or not history:
         return
+    now = int(1000 * time.time())
     metrics = [
-        Metric(name, value, timestamp=active.info.start_time, step=epoch)
+        Metric(name, value, timestamp=now, step=epoch)
         for epoch, losses in enumerate(history, start=1)
         for name, value in losses.items()
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
+import mlflow
 import numpy as np
 from tqdm import tqdm
 
@@ -15,8 +16,6 @@ from .metadata import describe
 from .recipe import ARCHITECTURES, QUICK, THOROUGH, Recipe
 from .registry import model_name
 from .split import group, plan
-
-import mlflow  # isort: skip - after tracking, which keeps it quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -213,7 +213,9 @@ class TestKaggle:
         fake = types.ModuleType("kagglehub")
         fake.dataset_download = lambda name: asked.append(name) or str(folder)  # type: ignore[attr-defined, func-returns-value]
         monkeypatch.setitem(sys.modules, "kagglehub", fake)
-        assert len(data.load(data.fetch_kaggle()).scans) == 4
+        dataset = data.fetch_kaggle()
+        assert dataset.folder == folder
+        assert dataset.name == "brain-mri-images-for-brain-tumor-detection"
         assert asked == ["navoneel/brain-mri-images-for-brain-tumor-detection"]
 
     def test_a_failed_download_says_what_else_can_be_done(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -75,7 +76,7 @@ def test_a_version_whose_run_has_nothing_to_serve_is_an_error(champion: Champion
 
 
 def test_a_model_of_real_images_has_the_plain_name(phantoms: Dataset) -> None:
-    images = data.Dataset(folder=phantoms.folder, kind="images", scans=phantoms.scans)
+    images = replace(phantoms, kind="images")
     assert registry.model_name(images) == "tumor-detector"
 
 
