@@ -14,7 +14,7 @@ from aws_cdk import Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra import config, names
-from infra.release import card_path, load_for, record_path
+from infra.release import NO_RELEASE, card_path, load_for, record_path
 from infra.report import FileError
 from infra.stacks.endpoint import EndpointStack
 from infra.stacks.gateway import GatewayStack
@@ -64,6 +64,8 @@ def declare(app: cdk.App, *, environment: str, record: Path | None) -> None:
     settings = config.load(environment)
     Validations.of(app).add_plugins(AwsSolutionsChecks())
     registry = RegistryStack(app, names.registry_stack(environment), settings=settings)
+    if record == Path(NO_RELEASE):
+        return
     path = record or record_path(environment)
     if record is None and not path.exists():
         print(

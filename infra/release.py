@@ -9,13 +9,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from infra.names import ENVIRONMENT_NAME
 from infra.report import FileError, problems
 
 RELEASES = Path(__file__).parent / "releases"
+NO_RELEASE = "none"  # in place of a record's path: the registry stack alone, whatever record there is
 ARTIFACTS = "models"  # what every artifact's key begins with
 
 _CHECKED = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -82,6 +83,12 @@ class Golden:
         return self
 
 
+def _at_least_one(golden: tuple[Golden, ...]) -> tuple[Golden, ...]:
+    if not golden:
+        raise ValueError("no answer by which a deployment could be proved; `scripts/promote` writes some")
+    return golden
+
+
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Release:
     """All that synth, `deploy` and `smoke` need to know of what one environment serves."""
@@ -94,7 +101,7 @@ class Release:
     metrics: dict[str, float]
     threshold: Probability
     gates: tuple[Gate, ...]
-    golden: tuple[Golden, ...]
+    golden: Annotated[tuple[Golden, ...], AfterValidator(_at_least_one)]
 
     @property
     def gates_failed(self) -> tuple[str, ...]:
@@ -208,7 +215,10 @@ def swap_with_previous(path: Path) -> None:
 
 def _remove_unnamed_cards(path: Path) -> None:
     records = [record for record in (path, previous_path(path)) if record.is_file()]
-    named = {card_path(path, sha256=load(record).model.sha256) for record in records}
+    try:
+        named = {card_path(path, sha256=load(record).model.sha256) for record in records}
+    except ReleaseError:  # a record that cannot be read may name any of them
+        return
     for card in path.parent.glob(f"{path.stem}.*.model-card.md"):
         if card not in named:
             card.unlink()

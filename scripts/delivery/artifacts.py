@@ -22,9 +22,9 @@ def stored(sha256: str) -> Path:
 
 
 def keep(path: Path, *, sha256: str) -> Path:
-    """Copy a finished artifact into this machine's store; an artifact that is there is left as it is."""
+    """Copy a finished artifact into this machine's store; one that is there whole is left as it is."""
     target = stored(sha256)
-    if not target.is_file():
+    if not _is_whole(target, sha256=sha256):
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".partial")
         shutil.copyfile(path, partial)
@@ -50,7 +50,7 @@ def ensure_uploaded(bucket: str, *, sha256: str) -> None:
             "Keys are never overwritten: find out who wrote it, remove that version, and deploy again."
         )
     source = stored(sha256)
-    if not source.is_file() or hashlib.sha256(source.read_bytes()).hexdigest() != sha256:
+    if not _is_whole(source, sha256=sha256):
         raise DeliveryError(
             f"The release names the artifact {sha256}, which is neither in s3://{bucket} nor in {STORE}. "
             "Promote the run again with `scripts/promote`, or deploy from the machine that promoted it."
@@ -66,6 +66,10 @@ def ensure_uploaded(bucket: str, *, sha256: str) -> None:
     except ClientError as error:
         raise DeliveryError(f"s3://{bucket}/{key} cannot be written: {error}") from error
     say(f"  uploaded s3://{bucket}/{key} ({source.stat().st_size / 1e6:.1f} MB)")
+
+
+def _is_whole(path: Path, *, sha256: str) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
 
 
 def _uploaded_sha256(bucket: str, key: str) -> str | None:

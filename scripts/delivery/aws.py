@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.local import ACCOUNT as LAPTOP
 from infra.local import client_environment
 from scripts.delivery.console import DeliveryError
 
@@ -39,6 +40,11 @@ def reach(settings: Settings) -> None:
         raise DeliveryError(
             f"No AWS answers for environment {settings.environment}: {error}\n{hint}"
         ) from error
+    if not settings.local and settings.account is None and identity["Account"] == LAPTOP:
+        raise DeliveryError(
+            f"Environment {settings.environment} belongs on AWS, but this shell's keys are the laptop's. "
+            "Use another shell, or name the laptop's account in the environment's file."
+        )
     if settings.account and identity["Account"] != settings.account:
         raise DeliveryError(
             f"These credentials are of account {identity['Account']}, but environment {settings.environment} "

@@ -47,8 +47,19 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def record_of(options: argparse.Namespace) -> Path:
-    """Where the release record is that the arguments speak of, whether it exists or not."""
-    return options.release or record_path(options.env)
+    """Where the release record is that the arguments speak of.
+
+    The environment's own record may be absent before its first promotion; one that was named must be there.
+
+    Raises
+    ------
+    DeliveryError
+        If ``--release`` names no file.
+    """
+    named: Path | None = options.release
+    if named and not named.is_file():
+        raise DeliveryError(f"--release {named}: there is no such file.")
+    return named or record_path(options.env)
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ class Demo:
         return [prediction for prediction in self.predictions if "label" not in prediction]
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(*, folder: Path | None, port: int, engine_wanted: str) -> Iterator[Demo]:
     """Bring the whole path up and classify; on leaving, stop all that was started.
 
@@ -73,7 +73,7 @@ def running(*, folder: Path | None, port: int, engine_wanted: str) -> Iterator[D
     chosen = engine.choose(engine_wanted)
     say(f"Serving: {chosen.reason}")
     # Before the training, which takes a minute: a port that is taken should be said at once.
-    with LocalAws(port=port, engine=chosen.name, log=LOG) as aws:
+    with LocalAws(port=port, engine=chosen.name, log=LOG, region=settings.region) as aws:
         say(f"The laptop's AWS answers at {aws.endpoint_url} (its log: {LOG.relative_to(ROOT)})")
         champion = _champion(dataset)
         os.environ["AWS_ENDPOINT_URL"] = aws.endpoint_url
@@ -81,7 +81,7 @@ def running(*, folder: Path | None, port: int, engine_wanted: str) -> Iterator[D
         with step("cdk bootstrap"):
             cdk("bootstrap", f"aws://{aws.account}/{settings.region}")
         with step("deploying the registry stack, which the artifact goes into"):
-            deploy_registry(settings, record=record)
+            deploy_registry(settings)
         with step(f"promoting {champion.name} version {champion.version}"):
             promote(settings, champion, record=record)
         deploy(settings, record=record)
@@ -101,25 +101,38 @@ def _champion(dataset: Dataset) -> Champion:
         pass
     with step("training (scripts/train --quick)"):
         # A process of its own gives TensorFlow's memory back before anything is served.
-        command = [sys.executable, str(ROOT / "scripts" / "train"), "--quick", "--data", str(dataset.folder)]
-        if subprocess.run(command, cwd=ROOT, check=False).returncode:
-            raise DeliveryError("Training failed; its own message above says why.")
+        _run(sys.executable, str(ROOT / "scripts" / "train"), "--quick", "--data", str(dataset.folder))
     return registry.champion(name)
+
+
+def _run(*command: str) -> None:
+    """Run a command to its end; Ctrl-C is handed to it once, and it may clean up."""
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
+    if status:
+        raise DeliveryError("Training failed; its own message above says why.")
 
 
 def _classify(gateway: Gateway, dataset: Dataset, champion: Champion) -> list[dict[str, object]]:
     """Send one image of each class that no training saw through the gateway."""
-    first_of_class = {scan["label"]: scan["name"] for scan in reversed(champion.holdout())}
+    # By hash: the same images may have had other names when they were trained on.
+    scans = {scan.sha256: scan for scan in dataset.scans}
+    first_of_class = {
+        held_out["label"]: scans[held_out["sha256"]] for held_out in reversed(champion.holdout())
+    }
     predictions: list[dict[str, object]] = []
-    for truth, name in sorted(first_of_class.items(), reverse=True):
-        image = (dataset.folder / name).read_bytes()
-        answer = gateway.predict(image, media_type="application/octet-stream")
-        predictions.append({"image": name, "truth": truth} | answer)
+    for truth, scan in sorted(first_of_class.items(), reverse=True):
+        answer = gateway.predict(scan.path.read_bytes(), media_type="application/octet-stream")
+        predictions.append({"image": scan.name, "truth": truth} | answer.body)
     return predictions
 
 
 def wait_for_stop() -> None:
-    """Return on SIGTERM; Ctrl-C raises `KeyboardInterrupt` as anywhere."""
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    stopped.wait()
+    """Return on Ctrl-C or SIGTERM, the ways in which a demo that stays up is meant to end."""
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()

@@ -6,6 +6,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from infra import names, release
+from infra.release import NO_RELEASE
 from scripts.delivery import artifacts, engine
 from scripts.delivery.aws import stack_outputs
 from scripts.delivery.cdk import cdk
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from infra.config import Settings
 
 
-def deploy_registry(settings: Settings, *, record: Path) -> None:
+def deploy_registry(settings: Settings) -> None:
     """Deploy the stack with the image repository and the model bucket; it needs no release."""
     with tempfile.TemporaryDirectory() as assembly:
-        _synthesize(settings, record=record, to=assembly)
+        _synthesize(settings, release=NO_RELEASE, to=assembly)
         _deploy(names.registry_stack(settings.environment), assembly=assembly)
 
 
@@ -50,7 +51,7 @@ def deploy(settings: Settings, *, record: Path) -> None:
         released = release.load_for(settings.environment, record, local=settings.local)
     with tempfile.TemporaryDirectory() as assembly:
         with step("cdk synth"):
-            _synthesize(settings, record=record, to=assembly)
+            _synthesize(settings, release=str(record.resolve()) if released else NO_RELEASE, to=assembly)
         with step("cdk deploy of the registry stack, which the artifact and the image go into"):
             _deploy(names.registry_stack(settings.environment), assembly=assembly)
         if released is None:
@@ -65,11 +66,12 @@ def deploy(settings: Settings, *, record: Path) -> None:
         smoke(settings, record=record)
 
 
-def _synthesize(settings: Settings, *, record: Path, to: str) -> None:
-    context = {"env": settings.environment} | engine.base_image_context()
-    if record.exists():
-        context["release"] = str(record.resolve())
-    cdk("synth", "--quiet", "--output", to, context=context)
+def _synthesize(settings: Settings, *, release: str, to: str) -> None:
+    context = {"env": settings.environment, "release": release}
+    cdk(
+        "synth", "--quiet", "--output", to,
+        context=context | engine.base_image_context(local=settings.local),
+    )  # fmt: skip
 
 
 def _deploy(what: str, *, assembly: str) -> None:

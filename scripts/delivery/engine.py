@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from scripts.delivery.console import DeliveryError
+from scripts.delivery.console import DeliveryError, say
 
 DOCKERFILE = Path(__file__).resolve().parents[2] / "container" / "Dockerfile"
 BASE_IMAGE_VARIABLE = "TUMOR_BASE_IMAGE"
+_ANSWER_LIMIT_S = 20
+_PULL_LIMIT_S = 300
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,13 @@ class Engine:
     reason: str
 
 
-def base_image_context() -> dict[str, str]:
-    """CDK context that replaces the Dockerfile's base image, where `TUMOR_BASE_IMAGE` names another."""
+def base_image_context(*, local: bool) -> dict[str, str]:
+    """CDK context that replaces the Dockerfile's base image on a laptop by what `TUMOR_BASE_IMAGE` names.
+
+    Nowhere else: `scripts/base-image` carries this machine's pip configuration, which may hold credentials.
+    """
     base_image = os.environ.get(BASE_IMAGE_VARIABLE)
-    return {"base_image": base_image} if base_image else {}
+    return {"base_image": base_image} if base_image and local else {}
 
 
 def choose(wanted: str) -> Engine:
@@ -65,10 +70,16 @@ def _obstacle() -> str | None:
     if not _succeeds("docker", "info"):
         return "no Docker engine answers"
     image = _base_image()
-    if _succeeds("docker", "image", "inspect", image) or _succeeds("docker", "pull", "--quiet", image):
+    if _succeeds("docker", "image", "inspect", image):
+        return None
+    say(f"Pulling the base image {image} ...")
+    if _succeeds("docker", "pull", "--quiet", image, limit_s=_PULL_LIMIT_S):
         return None
     return f"the base image {image} can neither be found nor pulled ({BASE_IMAGE_VARIABLE} may name another)"
 
 
-def _succeeds(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+def _succeeds(*command: str, limit_s: float = _ANSWER_LIMIT_S) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=limit_s).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False

@@ -23,6 +23,14 @@ TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
+class Answer:
+    """An HTTP status and the JSON that came with it."""
+
+    status: int
+    body: dict[str, object]
+
+
+@dataclass(frozen=True)
 class Gateway:
     """One stage's URL and how its ``POST /predict`` is guarded.
 
@@ -40,17 +48,17 @@ class Gateway:
     headers: dict[str, str] = field(default_factory=dict)
     sign: bool = False
 
-    def predict(self, image: bytes, *, media_type: str) -> dict[str, object]:
-        """Classify one encoded image and return the answer's JSON, whether a prediction or a problem."""
+    def predict(self, image: bytes, *, media_type: str) -> Answer:
+        """Classify one encoded image; the answer is a prediction or a problem."""
         return self._json("POST", "/predict", body=image, headers={"Content-Type": media_type})
 
-    def health(self) -> dict[str, object]:
+    def health(self) -> Answer:
         """Return the answer of ``GET /health``."""
         return self._json("GET", "/health")
 
     def _json(
         self, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> dict[str, object]:
+    ) -> Answer:
         url = self.url + path
         request = AWSRequest(method=method, url=url, data=body, headers=self.headers | (headers or {}))
         if self.sign:
@@ -63,7 +71,7 @@ class Gateway:
             answer = requests.request(
                 method, url, data=body, headers=dict(request.headers), timeout=TIMEOUT_S
             )
-            return cast("dict[str, object]", answer.json()) | {"status_code": answer.status_code}
+            return Answer(answer.status_code, cast("dict[str, object]", answer.json()))
         except requests.RequestException as error:
             raise DeliveryError(f"{method} {url} got no usable answer: {error}") from error
 

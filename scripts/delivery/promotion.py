@@ -53,11 +53,18 @@ def promote(settings: Settings, champion: Champion, *, record: Path) -> None:
         predictor = Predictor.load(unpack(kept, to=Path(folder) / "served"))
         answers = [Golden(**answer) for answer in golden.golden_answers(predictor)]
     promoted = _describe(settings, champion, artifact, outcomes, answers)
-    if record.exists() and release.load(record) == promoted:
+    if _is_released(promoted, record=record):
         say(f"  {champion.name} version {champion.version} is already the release of {settings.environment}")
         return
     release.replace(record, promoted, card=artifact.card)
     say(f"  {record}: {champion.name} version {champion.version}, artifact {artifact.sha256[:12]}")
+
+
+def _is_released(promoted: Release, *, record: Path) -> bool:
+    try:
+        return release.load(record) == promoted
+    except release.ReleaseError:  # there is none yet, or it is broken: either way this one is new
+        return False
 
 
 def _refuse(settings: Settings, champion: Champion, outcomes: list[Gate]) -> None:

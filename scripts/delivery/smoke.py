@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import boto3
 
@@ -11,7 +11,7 @@ from infra import names, release
 from model import phantom
 from scripts.delivery.aws import AWS_ERRORS, stack_outputs
 from scripts.delivery.console import DeliveryError, say
-from scripts.delivery.gateway import Gateway, gateway_of
+from scripts.delivery.gateway import gateway_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from infra.config import Settings
     from infra.release import Golden, Release
+    from scripts.delivery.gateway import Answer
 
 # What two machines' floating point may differ by; a different model differs by far more.
 TOLERANCE = 1e-3
@@ -46,7 +47,7 @@ def smoke(settings: Settings, *, record: Path) -> None:
     """
     released = release.load_for(settings.environment, record, local=settings.local)
     try:
-        checks = [*_endpoint(settings), *_gateway(gateway_of(settings), released)]
+        checks = [*_endpoint(settings), *check_gateway(gateway_of(settings), released)]
     except AWS_ERRORS as error:
         raise DeliveryError(f"The endpoint cannot be read: {error}") from error
     for item in checks:
@@ -73,26 +74,42 @@ def _endpoint(settings: Settings) -> Iterator[Check]:
         yield Check("image", image.specified_image == declared["ImageUri"], image.resolved_image)
 
 
-def _gateway(gateway: Gateway, released: Release) -> Iterator[Check]:
-    health = gateway.health()
-    yield Check("health", health.get("status") == "ok", str(health.get("status")))
+class Answers(Protocol):
+    """What is asked of a gateway here; `scripts.delivery.gateway.Gateway` does it over HTTP."""
+
+    def health(self) -> Answer:
+        """Say whether it serves, and which model."""
+
+    def predict(self, image: bytes, *, media_type: str) -> Answer:
+        """Classify one encoded image."""
+
+
+def check_gateway(gateway: Answers, released: Release) -> Iterator[Check]:
+    """Compare what a gateway says of itself and of the golden phantoms with its release."""
+    health = gateway.health().body
+    yield Check("health", health.get("status") == "ok", str(health.get("detail") or health.get("status")))
+    yield _same_model("health's model", health, released)
     for golden in released.golden:
         answer = gateway.predict(phantom.png(seed=golden.seed, lesion=golden.lesion), media_type="image/png")
-        yield _golden(golden, answer, released)
+        yield from _golden(golden, answer, released)
 
 
-def _golden(golden: Golden, answer: dict[str, object], released: Release) -> Check:
+def _golden(golden: Golden, answer: Answer, released: Release) -> Iterator[Check]:
     name = f"golden phantom {golden.seed}"
     if golden.refused:
-        return Check(
-            name,
-            answer["status_code"] == UNPROCESSABLE,
-            f"refusal expected, answered {answer['status_code']}",
-        )
-    if "probability" not in answer:
-        return Check(name, passed=False, detail=f"answered {answer['status_code']}: {answer.get('detail')}")
-    model, probability = answer["model"], answer["probability"]
-    same_model = isinstance(model, dict) and model["sha256"] == released.model.sha256
-    close = isinstance(probability, float) and abs(probability - (golden.probability or 0)) <= TOLERANCE
-    detail = f"probability {probability} expected {golden.probability}"
-    return Check(name, same_model and close, detail if same_model else f"another model answered: {model}")
+        yield Check(name, answer.status == UNPROCESSABLE, f"refusal expected, answered {answer.status}")
+        return
+    probability = answer.body.get("probability")
+    if not isinstance(probability, float):
+        yield Check(name, passed=False, detail=f"answered {answer.status}: {answer.body.get('detail')}")
+        return
+    yield _same_model(f"{name}'s model", answer.body, released)
+    close = abs(probability - (golden.probability or 0)) <= TOLERANCE
+    yield Check(name, close, f"probability {probability:.4f}, {golden.probability:.4f} expected")
+
+
+def _same_model(name: str, body: dict[str, object], released: Release) -> Check:
+    model = body.get("model")
+    sha256 = str(model.get("sha256")) if isinstance(model, dict) else "none"
+    same = sha256 == released.model.sha256
+    return Check(name, same, sha256[:12] if same else f"another model answered: {sha256[:12]}")

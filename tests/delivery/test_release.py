@@ -73,3 +73,10 @@ def test_an_interrupted_promotion_leaves_the_old_release_whole(
     # And the same promotion, run again, succeeds
     release.replace(record, successor(record), card="the successor's card")
     assert release.load_for("local", record, local=True).model.version == "9"
+
+
+def test_a_broken_record_is_replaced_by_a_promotion(record: Path) -> None:
+    whole = successor(record)
+    record.write_text("{")
+    release.replace(record, whole, card="the successor's card")
+    assert release.load_for("local", record, local=True) == whole

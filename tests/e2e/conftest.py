@@ -75,39 +75,38 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="session")
-def copy_of_the_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a clone would hold, with the installed environment linked in to spare a second set-up."""
-    copy = tmp_path_factory.mktemp("clone")
+def copy_tree(*, to: Path) -> Path:
+    """Make what a clone would hold, with the installed environment linked in to spare a second set-up."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
     for linked in (".venv", "node_modules"):
-        (copy / linked).symlink_to(ROOT / linked)
-    return copy
+        (to / linked).symlink_to(ROOT / linked)
+    return to
 
 
 @pytest.fixture(scope="session")
-def laptop(copy_of_the_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     """`scripts/demo` brought up on phantoms; ended as Ctrl-C would."""
+    copy = copy_tree(to=tmp_path_factory.mktemp("clone"))
     port = free_port()
     log = tmp_path_factory.mktemp("demo") / "demo.log"
     with log.open("w") as errors:
         demo = subprocess.Popen(
             ["scripts/demo", "--json", "--port", str(port)],
-            cwd=copy_of_the_tree, env=clean_environment(), stdout=subprocess.PIPE, stderr=errors, text=True,
+            cwd=copy, env=clean_environment(), stdout=subprocess.PIPE, stderr=errors, text=True,
             start_new_session=True,
         )  # fmt: skip
     try:
         answer = _first_json(demo)
         if answer is None:
             pytest.fail(f"scripts/demo printed no JSON:\n{log.read_text()}")
-        yield Laptop(copy_of_the_tree, port, answer["url"], answer["predictions"], log)
+        yield Laptop(copy, port, answer["url"], answer["predictions"], log)
     finally:
         os.killpg(demo.pid, signal.SIGINT)
         try:

@@ -98,6 +98,7 @@ def test_a_promotion_alone_changes_nothing_that_serves(laptop: Laptop, first: st
     smoke = laptop.run("scripts/smoke", "--env", "local", check=False)
     assert smoke.returncode != 0
     assert "another model answered" in smoke.stderr
+    assert "health's model" in smoke.stderr.splitlines()[-1]
 
 
 def test_an_update_under_load_fails_no_request(laptop: Laptop, first: str, second: str) -> None:

@@ -56,6 +56,7 @@ def test_a_saved_record_is_read_back_the_same(record: Path) -> None:
         (None, "theshold", 0.5, "theshold: unknown key"),
         (None, "metrics", {"roc_auc": "good"}, "metrics.roc_auc = 'good'"),
         (None, "metrics", {"roc_auc": float("nan")}, "metrics.roc_auc = nan"),
+        (None, "golden", [], "golden = []: no answer by which"),
         (None, "golden", [{"seed": 1, "lesion": True}], "golden.0 = "),
         (None, "golden", [{"seed": 1, "lesion": True, "probability": 2}], "golden.0.probability = 2"),
         (None, "gates", [{"name": "g", "passed": "yes", "detail": ""}], "gates.0.passed = 'yes'"),

@@ -154,3 +154,8 @@ def test_every_environment_has_a_fixture_release() -> None:
     assert set(config.known_environments()) == set(ENVIRONMENTS)
     for environment in ENVIRONMENTS:
         assert json.loads((RELEASES / f"{environment}.json").read_text())["environment"] == environment
+
+
+def test_none_stands_for_the_registry_stack_alone_whatever_record_there_is(tmp_path: Path) -> None:
+    assembly = synthesize("dev", tmp_path, release=Path(releases.NO_RELEASE))
+    assert assembly.templates() == [assembly.template("registry")]
