@@ -54,6 +54,19 @@ def test_a_second_crowning_is_a_new_version_and_the_first_is_kept(
     assert registry.champion(champion.name, version=champion.version) == champion
 
 
+def test_a_worse_training_does_not_take_the_crown(trained: TrainingResult, champion: Champion) -> None:
+    # Given the champion, and a training on the same images that found less
+    registry.crown(trained)
+    worse = replace(trained, candidates=trained.candidates[-1:])
+    assert worse.best.figures["roc_auc"].value < trained.best.figures["roc_auc"].value
+    # When that is registered, Then it is a version, and the champion stays
+    kept = registry.crown(worse)
+    assert kept.run_id == champion.run_id
+    assert registry.champion(champion.name) == kept
+    newest = str(int(kept.version) + 1)
+    assert registry.champion(champion.name, version=newest).run_id == worse.best.run_id
+
+
 def test_without_a_champion_it_says_what_to_run() -> None:
     with pytest.raises(RegistryError, match=r"no champion of nobody. Run scripts/train first"):
         registry.champion("nobody")
