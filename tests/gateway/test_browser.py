@@ -259,6 +259,22 @@ def test_the_last_of_two_images_counts(visit: Visit, sagemaker: FakeSageMaker) -
     visit.expect_answer("NO")
 
 
+def test_an_answer_never_stands_beside_another_image(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    # Given an image that the model still looks at
+    sagemaker.default = Reply(delay_s=0.5)
+    visit.open()
+    visit.choose(file("first.png"))
+    expect(visit.page.get_by_role("button", name="Cancel")).to_be_visible()
+
+    # When another one takes its place that is refused at once
+    visit.choose(file("second.gif", "image/gif", b"GIF89a"))
+
+    # Then the first one's answer is not shown when it would have come
+    visit.expect_problem("Not a JPEG or PNG", "image/gif")
+    visit.page.wait_for_timeout(700)
+    visit.expect_problem("Not a JPEG or PNG", "image/gif")
+
+
 def test_of_several_files_the_first_is_taken_and_the_rest_named(
     visit: Visit, sagemaker: FakeSageMaker
 ) -> None:
