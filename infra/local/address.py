@@ -8,6 +8,9 @@ import socket
 DEFAULT_PORT = 4566
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
+_HIGHEST_PORT = 65535
+# A shell's proxy could not reach these; the last is every host below it.
+_UNPROXIED = ("localhost", "127.0.0.1", ".localhost")
 
 
 class LocalAwsError(Exception):
@@ -33,6 +36,8 @@ def client_environment(
     region
         By default the one that ``AWS_REGION`` already names, else us-east-1.
     """
+    known = ",".join(os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY"))
+    unproxied = ",".join(dict.fromkeys(filter(None, [*known.split(","), *_UNPROXIED])))
     url = endpoint_url(port) if port else os.environ.get("AWS_ENDPOINT_URL", endpoint_url(DEFAULT_PORT))
     region = region or os.environ.get("AWS_REGION", REGION)
     return {
@@ -44,6 +49,8 @@ def client_environment(
         "AWS_DEFAULT_REGION": region,
         "CDK_DEFAULT_ACCOUNT": account,
         "CDK_DEFAULT_REGION": region,
+        "NO_PROXY": unproxied,  # either spelling is all that some clients read
+        "no_proxy": unproxied,
     }
 
 
@@ -62,8 +69,10 @@ def claim(port: int) -> socket.socket:
     Raises
     ------
     LocalAwsError
-        If it is taken.
+        If it is taken, or no port at all.
     """
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise LocalAwsError(f"Port {port} cannot be used: choose one from 1 to {_HIGHEST_PORT} with --port.")
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

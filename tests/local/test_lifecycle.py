@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import boto3
+import botocore.utils
 import pytest
 import requests
 
@@ -65,6 +66,30 @@ def test_client_environment_keeps_the_port_that_is_in_use(monkeypatch: pytest.Mo
     assert gateway_url("api", "v1") == "http://localhost:4999/restapis/api/v1/_user_request_"
 
 
+@pytest.mark.parametrize("spelling", ["no_proxy", "NO_PROXY"])
+def test_a_shells_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch, spelling: str) -> None:
+    # Given a shell with a proxy, and hosts that it is not for
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://proxy.example.org:3128")
+    monkeypatch.setenv(spelling, "intranet.example.org")
+
+    # When it is pointed at the laptop's AWS, even twice
+    for _ in range(2):
+        for key, value in client_environment(port=4999).items():
+            monkeypatch.setenv(key, value)
+
+    # Then the proxy is asked for other hosts only
+    asked = ("localhost:4999", "127.0.0.1:4999", "api.execute-api.localhost:4999", "intranet.example.org")
+    for host in asked:
+        assert requests.utils.get_environ_proxies(f"http://{host}/") == {}, host
+        assert botocore.utils.get_environ_proxies(f"http://{host}/") == {}, host
+    assert requests.utils.get_environ_proxies("http://example.com/")
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"]
+    assert os.environ["no_proxy"].count("127.0.0.1") == 1
+
+
 def test_printed_environment_points_a_shell_at_it(cloud: Cloud) -> None:
     printed = f"{sys.executable} -m infra.local --port {cloud.aws.port} --print-environment"
     ask = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
@@ -105,6 +130,12 @@ def test_taken_port_is_one_clear_line() -> None:
     assert alone.returncode == 1
     assert alone.stderr.startswith(f"Port {port} of 127.0.0.1")
     assert len(alone.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 99999])
+def test_what_is_no_port_is_one_clear_line(port: int) -> None:
+    with pytest.raises(LocalAwsError, match=rf"^Port {port} .*--port\.$"), LocalAws(port=port):
+        pass
 
 
 def test_failed_start_shows_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
