@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ministack.core.responses import get_region
-
 from infra.local.sagemaker.catalog import Catalog, Properties, Record, mapping, text
 from infra.local.sagemaker.errors import invalid
 
@@ -43,7 +41,6 @@ class Variant:
     image: str
     artifact: str
     environment: Mapping[str, str]
-    region: str
     network_isolation: bool
     memory_mb: int | None
     startup_timeout_s: float
@@ -96,7 +93,6 @@ def resolve(config: Record, models: Catalog) -> Variant:
         image=text(container, "Image"),
         artifact=text(container, "ModelDataUrl"),
         environment={key: str(value) for key, value in mapping(container, "Environment").items()},
-        region=get_region(),
         # CloudFormation hands booleans over as they stand in the template, sometimes as text.
         network_isolation=str(model.get("EnableNetworkIsolation")).lower() == "true",
         memory_mb=_integer(serverless.get("MemorySizeInMB")),
