@@ -7,8 +7,9 @@ import os
 import platform
 import shutil
 import stat
-import subprocess
 from typing import TYPE_CHECKING
+
+from infra.local.docker import docker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,11 +43,12 @@ def remove_containers(*, of: int | None = None) -> None:
     """
     for listing, removal in (("ps --all", "rm --force"), ("network ls", "network rm")):
         shown = f'{{{{.ID}}}} {{{{.Label "{_LABEL}"}}}}'
-        for line in _docker(*listing.split(), "--filter", f"label={_LABEL}", "--format", shown).splitlines():
+        found = docker(*listing.split(), "--filter", f"label={_LABEL}", "--format", shown).stdout
+        for line in found.splitlines():
             identifier, _, owner = line.partition(" ")
             host, _, process = owner.rpartition("/")
             if host == platform.node() and (int(process) == of or not _runs(int(process))):
-                _docker(*removal.split(), identifier)
+                docker(*removal.split(), identifier)
 
 
 def _runs(process: int) -> bool:
@@ -57,7 +59,3 @@ def _runs(process: int) -> bool:
     except PermissionError:
         return True  # it is another user's
     return True
-
-
-def _docker(*arguments: str) -> str:
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False).stdout

@@ -1,13 +1,13 @@
-"""The `docker` command, as far as endpoints need it."""
+"""Endpoints as containers of this machine's Docker engine."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import uuid
 from typing import TYPE_CHECKING
 
 from infra.local import leftovers
+from infra.local.docker import docker
 from infra.local.leash import GRACE_S
 from infra.local.sagemaker.server import Server, ServerError, minimal_environment
 
@@ -29,8 +29,8 @@ class Docker:
     def answers() -> bool:
         """Whether there is a `docker` command and an engine behind it."""
         try:
-            return _docker("version", "--format", "{{.Server.Version}}", timeout_s=10).returncode == 0
-        except (OSError, subprocess.TimeoutExpired):
+            return docker("version", "--format", "{{.Server.Version}}", timeout_s=10).returncode == 0
+        except OSError:
             return False
 
     def run(self, image: str, variant: Variant, *, model: Path, port: int, label: str) -> Server:
@@ -38,7 +38,7 @@ class Docker:
 
         Stricter than SageMaker in one thing: the root file system is read-only, with a temporary /tmp.
         """
-        pulled = _docker("pull", "--quiet", image, timeout_s=_PULL_TIMEOUT_S)
+        pulled = docker("pull", "--quiet", image, timeout_s=_PULL_TIMEOUT_S)
         if pulled.returncode:
             raise ServerError(f"the image {image} cannot be pulled: {pulled.stderr.strip()}")
         name = f"tumor-detector-{uuid.uuid4().hex[:12]}"
@@ -62,7 +62,7 @@ class Docker:
     def close(self) -> None:
         """Remove the network, once no container uses it any more."""
         if self._network:
-            _docker("network", "rm", self._network)
+            docker("network", "rm", self._network)
 
     def _network_of(self, variant: Variant) -> str:
         """Return the network to run in.
@@ -75,16 +75,8 @@ class Docker:
         if self._network is None:
             name = f"tumor-detector-isolated-{uuid.uuid4().hex[:12]}"
             option = "com.docker.network.bridge.enable_ip_masquerade=false"
-            made = _docker(
-                "network", "create", "--opt", option, "--label", leftovers.label(os.getpid()), name
-            )
+            made = docker("network", "create", "--opt", option, "--label", leftovers.label(os.getpid()), name)
             if made.returncode:
                 raise ServerError(f"no isolated network could be made: {made.stderr.strip()}")
             self._network = name
         return self._network
-
-
-def _docker(*arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=timeout_s, check=False
-    )
