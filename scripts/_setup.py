@@ -9,13 +9,13 @@ from __future__ import annotations
 import collections
 import fcntl
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-import venv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".installed"
+LOCK = ROOT / ".local" / "set-up.lock"  # not in .venv, which a new start empties
+CDK = ROOT / "node_modules" / ".bin" / "cdk"
 SUPPORTED = (3, 11)  # what requirements.lock was resolved for and the tests run on
 
 
@@ -35,18 +37,18 @@ def ensure() -> None:
     Raises
     ------
     SystemExit
-        With a line that names the step that failed and what to do about it.
+        With a line that names the step that failed and what to do about it; 130 after Ctrl-C.
     """
     if sys.version_info[:2] != SUPPORTED:
         _restart_with_supported_python()
     # Commands that this one starts (cdk, node, pytest) are the environment's own, whatever the shell has.
     os.environ["PATH"] = f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     if not _is_current():
-        VENV.mkdir(exist_ok=True)
-        with (VENV / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two commands started together must not install twice
-            if not _is_current():
-                _install()
+        try:
+            _install_alone()
+        except KeyboardInterrupt:
+            print("\nset-up: stopped; the same command starts it afresh.", file=sys.stderr)
+            sys.exit(130)
     if Path(sys.prefix) != VENV:
         os.execv(PYTHON, [str(PYTHON), *sys.argv])  # noqa: S606
     sys.path.insert(0, str(ROOT))
@@ -69,17 +71,32 @@ def _fingerprint() -> str:
 
 
 def _is_current() -> bool:
-    return STAMP.is_file() and STAMP.read_text() == _fingerprint()
+    return CDK.is_file() and STAMP.is_file() and STAMP.read_text() == _fingerprint()
+
+
+def _install_alone() -> None:
+    LOCK.parent.mkdir(exist_ok=True)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two commands started together must not install twice
+        if not _is_current():
+            _install()
 
 
 def _install() -> None:
+    if importlib.util.find_spec("ensurepip") is None:  # Debian and Ubuntu have it in a package of its own
+        sys.exit(
+            f"set-up: the venv module of {sys.executable} is missing. Install the package "
+            f"python{SUPPORTED[0]}.{SUPPORTED[1]}-venv, then run the same command again."
+        )
+    # To pip, a package that it was stopped in can look installed though its commands are missing.
+    afresh = [] if STAMP.is_file() else ["--clear"]
     STAMP.unlink(missing_ok=True)
     with _Step("making .venv"):
-        venv.create(VENV, with_pip=True, clear=False)
+        _run(sys.executable, "-m", "venv", *afresh, VENV)
     with _Step("installing the Python packages (a few minutes the first time)") as step:
         _install_packages(step.progress)
     with _Step("installing the CDK CLI"):
-        _run(VENV / "bin" / "npm", "ci", "--no-audit", "--no-fund", "--silent")
+        _run(VENV / "bin" / "npm", "ci", "--no-audit", "--no-fund")
     STAMP.write_text(_fingerprint())
 
 
@@ -104,7 +121,15 @@ def _install_packages(progress: Callable[[str], None]) -> None:
 
 
 def _run(*command: object) -> None:
-    subprocess.run([str(part) for part in command], cwd=ROOT, check=True)
+    """Run a command; what it prints is for whoever has to see why it failed."""
+    subprocess.run(
+        [str(part) for part in command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
 
 
 class _Step:
