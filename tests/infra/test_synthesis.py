@@ -68,7 +68,7 @@ def test_prod_is_protected_from_deletion_and_dev_is_not(dev: Assembly, prod: Ass
             assert properties.get("terminationProtection", False) is protected
 
 
-def test_outputs_are_those_that_scripts_read(assembly: Assembly) -> None:
+def test_outputs_name_what_scripts_and_people_look_for(assembly: Assembly) -> None:
     outputs = {stack: set(assembly.template(stack).content["Outputs"]) for stack in STACKS}
     assert outputs == {
         "registry": {"RepositoryName", "RepositoryUri", "BucketName"},
