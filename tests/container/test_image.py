@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 
 from container.predictor import Predictor
+from tests.docker_engine import docker, find_base_image, succeeds
 
 from . import pictures
 from .serving import ROOT, START_S, Client
@@ -23,50 +22,14 @@ if TYPE_CHECKING:
 
 IMAGE = pictures.png(pictures.scan())
 TAG = "tumor-detector-test"
-LOCAL_BASE = "tumor-detector-base:bookworm"  # as scripts/base-image calls it
 # Nothing to write to, no rights, no way to gain any.
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=512m")
 
 
-def docker(*arguments: str, check: bool = True) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    if check and done.returncode:
-        pytest.fail(f"docker {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
-    return (done.stdout + done.stderr).strip()
-
-
-def there(*arguments: str) -> bool:
-    return subprocess.run(["docker", *arguments], capture_output=True, check=False).returncode == 0
-
-
-def cannot(reason: str) -> NoReturn:
-    """Skip, with the reason; where the whole suite has to run, a skip is a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
-def base_image_argument() -> list[str]:
-    """The build argument for a base image that this machine has; none for the Dockerfile's own."""
-    if shutil.which("docker") is None or not there("info"):
-        cannot("no Docker engine answers: the image can be neither built nor run")
-    if named := os.environ.get("TUMOR_BASE_IMAGE"):
-        return [f"--build-arg=BASE_IMAGE={named}"]
-    if there("image", "inspect", LOCAL_BASE):
-        return [f"--build-arg=BASE_IMAGE={LOCAL_BASE}"]
-    dockerfile = (ROOT / "container" / "Dockerfile").read_text()
-    public = next(line for line in dockerfile.splitlines() if line.startswith("ARG BASE_IMAGE=")).partition(
-        "="
-    )[2]
-    if there("image", "inspect", public) or there("pull", "--quiet", public):
-        return []
-    cannot(f"the base image {public} cannot be pulled here: scripts/base-image makes another")
-
-
-@pytest.fixture(scope="session")
-def image(base_image_argument: list[str]) -> str:
-    docker("build", "--quiet", "--tag", TAG, *base_image_argument, str(ROOT / "container"))
+def image() -> str:
+    base = f"--build-arg=BASE_IMAGE={find_base_image()}"
+    docker("build", "--quiet", "--tag", TAG, base, str(ROOT / "container"))
     return TAG
 
 
@@ -123,7 +86,7 @@ def test_the_image_refuses_as_the_process_does(container: Container) -> None:
 def test_the_server_is_not_root_and_can_write_nowhere(container: Container) -> None:
     assert docker("exec", container.name, "id", "-u") == "10001"
     for place in ("/opt/program/x", "/opt/ml/model/x", "/tmp/x"):
-        assert not there("exec", container.name, "touch", place), place
+        assert not succeeds("exec", container.name, "touch", place), place
 
 
 def test_every_line_of_the_log_is_json(container: Container) -> None:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
-import subprocess
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from infra.local import LocalAws
 from infra.local.leftovers import label
+from tests.docker_engine import docker, find_base_image, succeeds
 from tests.local.cloud import FAKE_SERVER, IMAGE, Cloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "serving"
 PUSHED = IMAGE.replace("absent:latest", f"{REPOSITORY}:v1")
 DOCKERFILE = """
@@ -31,38 +28,9 @@ ENTRYPOINT ["python3", "/fake_server.py"]
 """
 
 
-def docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
-    return done.stdout.strip()
-
-
-def there(*arguments: str) -> bool:
-    try:
-        return subprocess.run(["docker", *arguments], capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
-
-
-def cannot(reason: str) -> NoReturn:
-    """Skip, with the reason; where the whole suite has to run, a skip is a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def base_image() -> str:
-    """A base image with Python: the one that TUMOR_BASE_IMAGE names, else the Dockerfile's own."""
-    if not there("info"):
-        cannot("no Docker engine answers")
-    dockerfile = (ROOT / "container" / "Dockerfile").read_text()
-    public: list[str] = re.findall(r"^ARG BASE_IMAGE=(\S+)", dockerfile, re.MULTILINE)
-    candidates = [os.environ.get("TUMOR_BASE_IMAGE", ""), "tumor-detector-base:bookworm", *public]
-    for image in filter(None, candidates):
-        if there("image", "inspect", image) or there("pull", "--quiet", image):
-            return image
-    cannot(f"none of these base images is here or can be pulled: {candidates}")
+    return find_base_image()
 
 
 @pytest.fixture(scope="module")
@@ -158,4 +126,4 @@ def test_killed_emulator_leaves_no_container(base_image: str) -> None:
         docker("run", "--detach", "--label", mark, "--entrypoint", "sleep", base_image, "600")
         [container] = containers(aws)
         os.kill(aws.process_id, signal.SIGKILL)
-    assert not there("inspect", container)
+    assert not succeeds("inspect", container)
