@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -52,6 +53,17 @@ def ensure() -> None:
     if Path(sys.prefix) != VENV:
         os.execv(PYTHON, [str(PYTHON), *sys.argv])  # noqa: S606
     sys.path.insert(0, str(ROOT))
+    sys.excepthook = _without_trace_after_ctrl_c
+
+
+def _without_trace_after_ctrl_c(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Say one line where a command is stopped while it still imports, which takes seconds."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("stopped", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def _restart_with_supported_python() -> None:
