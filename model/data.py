@@ -158,15 +158,15 @@ def load(folder: Path) -> Dataset:
     found: list[Scan] = []
     skipped: list[tuple[str, str]] = []
     for path in tqdm(_files(folder), desc=f"reading {folder}", unit="file", leave=False):
-        data = path.read_bytes()
-        label = CLASSES.index(path.parent.name.lower())
-        scan = Scan(path=path, label=label, sha256=hashlib.sha256(data).hexdigest())
         try:
+            data = path.read_bytes()
             imaging.decode(data)
-        except Problem as problem:
-            skipped.append((scan.name, problem.detail))
+        except (OSError, Problem) as fault:
+            reason = fault.detail if isinstance(fault, Problem) else str(fault.strerror)
+            skipped.append((f"{path.parent.name}/{path.name}", reason))
         else:
-            found.append(scan)
+            label = CLASSES.index(path.parent.name.lower())
+            found.append(Scan(path=path, label=label, sha256=hashlib.sha256(data).hexdigest()))
     _check_classes(folder, found, skipped)
     scans, copies = _set_copies_aside(found)
     drawn = (folder / phantom.MARKER).is_file()
@@ -195,7 +195,7 @@ def _files(folder: Path) -> list[Path]:
         path
         for parent in folders
         for path in sorted(parent.iterdir())
-        if path.is_file() and not path.name.startswith(".")
+        if not path.is_dir() and not path.name.startswith(".")
     ]
 
 

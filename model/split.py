@@ -34,23 +34,25 @@ THUMBNAIL = 48
 HOLDOUT_SHARE = 0.1
 HELD_OUT = -1
 """The fold number of images that are kept from everything; they show the served model at work."""
-_BLOCK = 1024  # rows of the correlation matrix at a time: memory stays flat however many images there are
+_BLOCK = 1024  # rows of the correlation matrix at a time: all of it would not fit for many images
 
 
-def group(images: Iterable[Image.Image]) -> Indices:
+def group(images: Iterable[Image.Image], *, total: int | None = None) -> Indices:
     """Number the groups of near-duplicates.
 
     Parameters
     ----------
     images
         Mode L, any size; each is looked at once and not kept.
+    total
+        How many there are, for the progress bar, where they come one by one.
 
     Returns
     -------
     Shape (n,): equal numbers are near-duplicates, directly or through others.
     """
     whole, heads = [], []
-    for image in tqdm(images, desc="looking for near-duplicates", unit="image", leave=False):
+    for image in tqdm(images, desc="looking for near-duplicates", unit="image", total=total, leave=False):
         whole.append(_thumbnail(image, box=(0, 0, *image.size)))
         heads.append(_thumbnail(image, box=_head_box(image)))
     links = _links(np.stack(whole)) + _links(np.stack(heads))

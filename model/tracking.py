@@ -16,6 +16,7 @@ import mlflow
 import requests
 from mlflow.entities import Metric, RunStatus
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from .data import ROOT
 
@@ -60,7 +61,7 @@ def connect() -> None:
         if store.startswith(("http://", "https://")):
             requests.head(store, timeout=ANSWER_LIMIT_S)
         mlflow.search_experiments(max_results=1)
-    except (MlflowException, requests.RequestException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, requests.RequestException, OSError) as error:
         raise TrackingError(
             f"the MLflow store {store} cannot be reached: {error}. Start the server, correct "
             "MLFLOW_TRACKING_URI, or unset it to use mlruns/ in this folder."

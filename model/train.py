@@ -89,7 +89,7 @@ def train(
     experiment = model_name(dataset)
     tracking.connect()
     tracking.choose_experiment(experiment)
-    groups = group([scan.image() for scan in dataset.scans])
+    groups = group((scan.image() for scan in dataset.scans), total=len(dataset.scans))
     cases = plan(dataset.labels, groups, folds=recipe.folds, seed=seed)
     examples = Examples(dataset.pixels(recipe.size), cases)
     with tqdm(total=len(architectures) * (recipe.folds + 1) * recipe.epochs, unit="epoch") as bar:

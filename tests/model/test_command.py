@@ -51,6 +51,7 @@ def test_a_folder_that_is_not_there_is_one_line(
     ("arguments", "said"),
     [
         (["--folds", "1"], "must be a whole number of at least 2, not '1'"),
+        (["--seed", "5000000000"], "must be a whole number from 0 to 4294967295"),
         (["--epochs", "0"], "must be a whole number of at least 1, not '0'"),
         (["--architecture", "perceptron"], "invalid choice: 'perceptron'"),
         (["--kaggle", "--data", "x"], "not allowed with argument"),

@@ -235,3 +235,11 @@ def test_the_real_set_is_as_expected(real: Dataset) -> None:
     assert real.labels.sum() == 141
     assert real.skipped == ()
     assert real.kind == "images"
+
+
+def test_a_file_that_cannot_be_opened_is_named_and_skipped(tmp_path: Path) -> None:
+    phantom.write_folder(tmp_path, count=4, seed=1)
+    (tmp_path / "yes" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    dataset = data.load(tmp_path)
+    assert dataset.skipped == (("yes/gone.jpg", "No such file or directory"),)
+    assert len(dataset.scans) == 4

@@ -67,6 +67,26 @@ def test_a_worse_training_does_not_take_the_crown(trained: TrainingResult, champ
     assert registry.champion(champion.name, version=newest).run_id == worse.best.run_id
 
 
+def test_other_images_start_another_contest(
+    trained: TrainingResult, champion: Champion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a champion of other images that found more
+    look_up = registry.champion
+
+    def of_other_images(name: str, *, version: str | None = None) -> Champion:
+        found = look_up(name, version=version)
+        return found if version else replace(found, dataset_fingerprint="f" * 64)
+
+    registry.crown(trained)
+    worse = replace(trained, candidates=trained.candidates[-1:])
+    monkeypatch.setattr(registry, "champion", of_other_images)
+    # When a training on these images is registered, Then figures of two data sets are not compared
+    assert registry.crown(worse).run_id == worse.best.run_id
+    monkeypatch.undo()
+    assert registry.champion(champion.name).run_id == worse.best.run_id
+    registry.crown(trained)
+
+
 def test_without_a_champion_it_says_what_to_run() -> None:
     with pytest.raises(RegistryError, match=r"no champion of nobody. Run scripts/train first"):
         registry.champion("nobody")

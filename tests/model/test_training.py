@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from model.data import Dataset
+    from model.fit import Examples
+    from model.split import Cases
     from model.train import Candidate, TrainingResult
 
 
@@ -110,7 +112,7 @@ def test_the_codes_revision_is_logged(run: Run) -> None:
     if not head:
         pytest.skip("this is no git checkout")
     commit = run.data.tags["mlflow.source.git.commit"].removesuffix("-dirty")
-    assert len(commit) == len(head)
+    assert commit == head
 
 
 @pytest.mark.parametrize("name", ["loss", "roc", "confusion_matrix", "calibration", "worst_mistakes"])
@@ -228,3 +230,31 @@ class TestStore:
             registry.champion()
         monkeypatch.undo()
         tracking.connect()
+
+
+def test_no_fit_sees_what_it_is_judged_by(phantoms: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a training whose fits are watched
+    fits: list[tuple[Cases, Cases | None]] = []
+    fit = Fitter.fit
+
+    def watched(
+        self: Fitter, examples: Examples, *, validation: Examples | None, report: Callable[..., None]
+    ) -> None:
+        fits.append((examples.cases, validation.cases if validation else None))
+        fit(self, examples, validation=validation, report=report)
+
+    monkeypatch.setattr(Fitter, "fit", watched)
+    # When one architecture is trained
+    training.train(phantoms, quick=True, architectures=["plain_cnn"], folds=2, epochs=1)
+    # Then no held-out image is in any fit, and no fold's fit has a group that the fold is judged by
+    assert len(fits) == 3
+    for learnt, judged in fits:
+        assert not learnt.held_out.any()
+        if judged is not None:
+            assert not set(learnt.groups) & set(judged.groups)
+            assert not judged.held_out.any()
+    # And the network that serves learns from all that the folds learnt from
+    (first, judged), (last, nothing) = fits[0], fits[-1]
+    assert judged is not None
+    assert nothing is None
+    assert len(last) == len(first) + len(judged)
