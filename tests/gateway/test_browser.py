@@ -251,6 +251,8 @@ def test_the_last_of_two_images_counts(visit: Visit, sagemaker: FakeSageMaker) -
     sagemaker.default = prediction(label="NO", **{"class": 0}, probability=0.1)
     visit.open()
     visit.choose(file("first.png"))
+    # Else the second could be quicker to the model, and be given the answer that is meant for the first.
+    visit.wait_until(lambda: not sagemaker.replies)
 
     visit.choose(file("second.png"))
 

@@ -8,10 +8,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from playwright.sync_api import FilePayload, Page
 
 # Hands files to the page as a drop or a paste does; Playwright has no call for either.
@@ -87,6 +90,14 @@ class Visit:
     def faint_texts(self) -> list[object]:
         found: list[object] = self.page.evaluate(FAINT_TEXTS)
         return found
+
+    def wait_until(self, happened: Callable[[], bool]) -> None:
+        """Let the page go on until something has happened outside of it; fail after five seconds."""
+        for _ in range(100):
+            if happened():
+                return
+            self.page.wait_for_timeout(50)
+        pytest.fail("it never happened")
 
     def expect_answer(self, label: str) -> None:
         expect(self.page.locator("#label")).to_have_text(label)
