@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = 1
+SCHEMA = 2
 
 _T = TypeVar("_T")
 
@@ -30,6 +30,7 @@ class Metadata:
     intercept: float
     threshold: float  # class 1 from this probability on
     heatmap: tuple[int, int] | None  # the answer's grid: width, height; None where there is no evidence map
+    refusal_threshold: float | None  # judged from this brain score on; None where the network gives none
     known_logit: float  # for the known input, see `Predictor`
 
 
@@ -57,6 +58,9 @@ def load(path: Path) -> Metadata:
             (keys.whole("heatmap.width", 1, 256), keys.whole("heatmap.height", 1, 256))
             if keys.find("heatmap") is not None
             else None
+        ),
+        refusal_threshold=(
+            keys.number("refusal.threshold", 0.0, 1.0) if keys.find("refusal") is not None else None
         ),
         known_logit=keys.number("known_answer.logit"),
     )

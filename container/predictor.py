@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,7 @@ from . import imaging, metadata
 from .metadata import Metadata, ModelError
 from .network import Network, known_question
 from .problem import Problem
-from .refusal import reason_to_refuse
+from .refusal import reason_to_refuse, unlike_a_brain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,10 @@ class Identity(TypedDict):
 
 
 class Heatmap(TypedDict):
-    """Where the image speaks for class 1, from 0 to 1, over the image's own area, rows from top to bottom."""
+    """What each place speaks for: the probability of class 1 if the whole image looked like this cell.
+
+    The grid covers the image's own area, not its padding; rows from top to bottom.
+    """
 
     width: int
     height: int
@@ -50,6 +53,14 @@ Answer = TypedDict(
         "heatmap": NotRequired[Heatmap | None],
     },
 )
+
+
+class Readings(NamedTuple):
+    """What a network says of n images, before calibration; None for what it does not give."""
+
+    logits: NDArray[np.float64]  # shape (n,)
+    brain_logits: NDArray[np.float64] | None  # shape (n,)
+    evidence: NDArray[np.float32] | None  # shape (n, rows, columns)
 
 
 class Predictor:
@@ -91,7 +102,9 @@ class Predictor:
         network = Network(model_dir / "model.tflite", size=about.size, threads=threads)
         if about.heatmap and not network.has_evidence:
             raise ModelError(f"{network.path}: has no evidence map, which metadata.json promises")
-        logit = network.run(known_question(about.size))[0]
+        if about.refusal_threshold is not None and not network.has_brain:
+            raise ModelError(f"{network.path}: has no brain logit, but metadata.json promises a refusal")
+        logit = network.run(known_question(about.size)).logit
         if not abs(logit - about.known_logit) <= KNOWN_ANSWER_TOLERANCE:
             raise ModelError(
                 f"{network.path}: answers {logit:.6f} to the known question, metadata.json says "
@@ -112,14 +125,16 @@ class Predictor:
         Raises
         ------
         Problem
-            400, 413 or 415 as `imaging.read` does, 422 for what is no brain MRI.
+            400, 413 or 415 as `imaging.read` does, 422 for what is no brain MRI: by a rule that names its
+            reason, or by the network's score, which then is a member of the problem.
         """
         image = imaging.read(data)
         grey = imaging.grey(image)
         if reason := reason_to_refuse(image, grey):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason)
-        logit, evidence = self._network.run(imaging.preprocess(grey, size=self._about.size))
-        probability = _sigmoid(self._about.slope * logit + self._about.intercept)
+        reading = self._network.run(imaging.preprocess(grey, size=self._about.size))
+        self._check_brain(reading.brain)
+        probability = self._probability(reading.logit)
         class_ = int(probability >= self._about.threshold)
         answer: Answer = {
             "label": self._about.labels[class_],
@@ -129,12 +144,37 @@ class Predictor:
             "model": self.identity,
         }
         if heatmap:
-            answer["heatmap"] = self._heatmap(evidence, grey)
+            answer["heatmap"] = self._heatmap(reading.evidence, grey)
         return answer
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the network's logits, shape (n,), for preprocessed images, shape (n, size, size, 1)."""
-        return np.array([self._network.run(image)[0] for image in batch])
+        return self.readings(batch).logits
+
+    def readings(self, batch: NDArray[np.float32]) -> Readings:
+        """Return all that the network says of preprocessed images, shape (n, size, size, 1)."""
+        read = [self._network.run(image) for image in batch]
+        brains = [reading.brain for reading in read if reading.brain is not None]
+        maps = [reading.evidence for reading in read if reading.evidence is not None]
+        return Readings(
+            logits=np.array([reading.logit for reading in read]),
+            brain_logits=np.array(brains) if self._network.has_brain else None,
+            evidence=np.array(maps) if self._network.has_evidence else None,
+        )
+
+    def _probability(self, logit: float) -> float:
+        return _sigmoid(self._about.slope * logit + self._about.intercept)
+
+    def _check_brain(self, logit: float | None) -> None:
+        """Refuse what the network does not take for a brain MRI, where metadata.json says from when on."""
+        threshold = self._about.refusal_threshold
+        if logit is None or threshold is None:
+            return
+        score = _sigmoid(logit)
+        if math.isnan(score):  # neither a brain nor none: the network has failed
+            raise ArithmeticError("the network's brain logit is not a number")
+        if score < threshold:
+            raise unlike_a_brain(score=score, threshold=threshold)
 
     def _heatmap(self, evidence: NDArray[np.float32] | None, grey: Image.Image) -> Heatmap | None:
         if evidence is None or self._about.heatmap is None:
@@ -145,7 +185,7 @@ class Predictor:
         own_area = (left * columns / size, top * rows / size, right * columns / size, bottom * rows / size)
         grid = Image.fromarray(evidence).resize(self._about.heatmap, Image.Resampling.BILINEAR, box=own_area)
         width, height = grid.size
-        values = [[round(_sigmoid(float(cell)), 4) for cell in row] for row in np.asarray(grid)]
+        values = [[round(self._probability(float(cell)), 4) for cell in row] for row in np.asarray(grid)]
         return {"width": width, "height": height, "values": values}
 
 

@@ -1,13 +1,18 @@
-"""Says no to what is plainly not one brain-MRI slice.
+"""Says no to what is not one brain-MRI slice, and why.
 
-Each limit is far from anything seen among 3,117 brain MRIs of many scanners and sources (the extremes stand
-beside it), so that a real scan is not turned away: what passes here may still be no brain.
+First by rules, each of which can name its reason. Each limit is far from anything seen among 3,117 brain MRIs
+of many scanners and sources (the extremes stand beside it), so that a real scan is not turned away. What
+passes them may still be no brain: then the network's own brain score, if it gives one, decides.
 """
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import numpy as np
 from PIL import Image
+
+from .problem import Problem
 
 MIN_SIDE = 32  # pixels; smallest seen: 128
 MAX_ASPECT = 3.0  # longer side over shorter; largest seen: 1.8
@@ -39,6 +44,18 @@ def reason_to_refuse(image: Image.Image, grey: Image.Image) -> str | None:
     if _coloured_share(image) > MAX_COLOURED:
         return "The image is colourful like a photograph or a drawing, which a brain MRI is not."
     return None
+
+
+def unlike_a_brain(*, score: float, threshold: float) -> Problem:
+    """Return the refusal of an image whose brain score is below the threshold, both from 0 to 1."""
+    # Two digits are for people, unless they would hide that the one is below the other.
+    digits = 2 if round(score, 2) < round(threshold, 2) else 4
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        f"The image does not look like a brain MRI: its score is {score:.{digits}f}, at least "
+        f"{threshold:.{digits}f} is needed. Send one whole slice, uncropped, exported as JPEG or PNG.",
+        extensions={"score": round(score, 4), "score_threshold": round(threshold, 4)},
+    )
 
 
 def _contrast(grey: Image.Image) -> float:

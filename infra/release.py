@@ -25,6 +25,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
+# It travels in the Lambda's environment: 4 KB in all, of which JSON may take 12 bytes for a character.
+Reason = Annotated[str, Field(pattern=r"\S", max_length=300)]
 
 
 class ReleaseError(FileError):
@@ -102,6 +104,7 @@ class Release:
     threshold: Probability
     gates: tuple[Gate, ...]
     golden: Annotated[tuple[Golden, ...], AfterValidator(_at_least_one)]
+    forced: Reason | None = None  # why it serves although a gate failed: `scripts/promote --force REASON`
 
     @property
     def gates_failed(self) -> tuple[str, ...]:
@@ -180,8 +183,11 @@ def load_for(environment: str, path: Path, *, local: bool) -> Release:
         found.append(f"{card.name} is missing beside it; `scripts/promote` writes both")
     if not local and release.dataset.kind == "phantom":
         found.append("dataset.kind = 'phantom': drawn images; such a model may serve on a laptop only")
-    if not local and release.gates_failed:
-        found.append(f"gates: {', '.join(release.gates_failed)} failed; it may serve on a laptop only")
+    if not local and release.gates_failed and not release.forced:
+        found.append(
+            f"gates: {', '.join(release.gates_failed)} failed; it may serve on a laptop only, "
+            f"unless promoted with --force REASON"
+        )
     if found:
         raise ReleaseError(path, found)
     return release

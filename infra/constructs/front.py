@@ -99,5 +99,6 @@ def _model(release: Release) -> str:
             "sha256": release.model.sha256,
             "kind": release.dataset.kind,
             "gates_failed": release.gates_failed,
+            **({"forced": release.forced} if release.forced else {}),
         }
     )

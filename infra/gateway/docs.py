@@ -84,10 +84,9 @@ def _example(title: str, example: Node) -> str:
 
 
 def _schema(name: str, schema: Node) -> str:
-    required = schema.get("required", ())
     rows = (
         (
-            _code(key) + ("" if key in required else " (optional)"),
+            _member(key, schema),
             _type(value),
             prose.inline(value.get("description", "")),
         )
@@ -125,7 +124,12 @@ def _plain_type(schema: Node) -> str:
 
 
 def _members(schema: Node) -> str:
-    return ", ".join(f"{_code(key)}: {_type(value)}" for key, value in schema["properties"].items())
+    members = schema["properties"].items()
+    return ", ".join(f"{_member(key, schema)}: {_type(value)}" for key, value in members)
+
+
+def _member(key: str, schema: Node) -> str:
+    return _code(key) + ("" if key in schema.get("required", ()) else " (optional)")
 
 
 def _limits(schema: Node) -> str:

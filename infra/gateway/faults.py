@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 
@@ -19,6 +19,9 @@ NOT_READY = frozenset(
 )
 # What the container may say of an image; any other status of its own is its failure.
 OF_THE_IMAGE = frozenset({400, 413, 415, 422})
+REFUSED = 422
+# What the container tells programs with a refusal, each from 0 to 1; no other member of its own is sent on.
+SCORES = ("score", "score_threshold")
 
 RETRY_THROTTLED = {"Retry-After": "1"}  # seconds
 RETRY_NOT_READY = {"Retry-After": "5"}
@@ -80,7 +83,18 @@ def _of_the_container(response: Mapping[str, object], cause: str) -> Problem:
 def _of_the_image(status: int, message: str, cause: str) -> Problem:
     """Return the container's own problem, or at least its status where SageMaker cut the message short."""
     try:
-        detail = json.loads(message)["detail"]
+        told = json.loads(message)
+        detail = str(told["detail"])
     except (ValueError, TypeError, KeyError):
-        detail = "The image was not accepted."
-    return Problem(status, str(detail), cause=cause)
+        return Problem(status, "The image was not accepted.", cause=cause)
+    return Problem(status, detail, cause=cause, extensions=_scores(told) if status == REFUSED else None)
+
+
+def _scores(told: Mapping[str, object]) -> dict[str, float]:
+    """Return the scores of a refusal: all of them, or none where one is missing or no score."""
+    scores = {name: value for name in SCORES if _is_score(value := told.get(name))}
+    return scores if len(scores) == len(SCORES) else {}
+
+
+def _is_score(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

@@ -22,6 +22,7 @@ from upload import IMAGE_TYPES, MAX_IMAGE_BYTES
 
 HERE = Path(__file__).parent
 MODEL_CARD = HERE / "model-card.md"  # laid here when the stack is synthesized
+PLACE = re.compile(r"\{\{(\w+)\}\}")
 INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
@@ -58,9 +59,11 @@ def model_card(request: Request) -> Response:
 
 @cache
 def _page() -> Response:
-    text = _text("page.html")
-    text = text.replace("{{image_types}}", ",".join(IMAGE_TYPES)).replace(
-        "{{max_bytes}}", str(MAX_IMAGE_BYTES)
+    text = _filled(
+        _text("page.html"),
+        image_types=",".join(IMAGE_TYPES),
+        max_bytes=str(MAX_IMAGE_BYTES),
+        script=_text("page.js"),
     )
     return _html(text, "img-src blob: data:", "connect-src 'self'")
 
@@ -77,11 +80,17 @@ def _card_as_markdown() -> Response:
 
 @cache
 def _card() -> Response:
-    return _framed("Model card", prose.to_html(MODEL_CARD.read_text(encoding="utf-8")))
+    card = prose.to_html(MODEL_CARD.read_text(encoding="utf-8"))
+    return _framed("Model card", card, "img-src data:")  # its plots are in the card itself
 
 
-def _framed(title: str, body: str) -> Response:
-    return _html(_text("frame.html").replace("{{title}}", escape(title)).replace("{{body}}", body))
+def _framed(title: str, body: str, *more: str) -> Response:
+    return _html(_filled(_text("frame.html"), title=escape(title), body=body), *more)
+
+
+def _filled(text: str, **values: str) -> str:
+    """Return a text with a value in the place of each `{{name}}`; what a value holds is left as it is."""
+    return PLACE.sub(lambda match: values[match[1]], text)
 
 
 def _html(text: str, *more: str) -> Response:

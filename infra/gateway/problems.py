@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 MEDIA_TYPE = "application/problem+json"
 
 # RFC 9110's phrases: Python's own (http.HTTPStatus) differ between the versions that this runs on.
@@ -33,16 +38,25 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own name for it
         What the status asks to be sent along, such as `Allow` with 405 or `Retry-After` with 503.
     cause
         What the log should say besides; never sent.
+    extensions
+        Further members of the problem (RFC 9457, 3.2), for programs to read.
     """
 
     def __init__(
-        self, status: int, detail: str, *, headers: dict[str, str] | None = None, cause: str | None = None
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        cause: str | None = None,
+        extensions: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.headers = headers or {}
         self.cause = cause
+        self.extensions = extensions or {}
 
     def document(self, *, request_id: str) -> dict[str, object]:
         """Return the problem's members as they are sent; the status says what type of problem it is."""
@@ -51,5 +65,6 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own name for it
             "title": TITLES[self.status],
             "status": self.status,
             "detail": self.detail,
+            **self.extensions,
             "request_id": request_id,
         }

@@ -1,7 +1,8 @@
 """A small part of Markdown to HTML that cannot do harm: what the model's card and the API's descriptions use.
 
-Headings, paragraphs, lists, tables, quotes and fenced code; within a line `code`, **bold**, *stressed* and
-https links. Anything else stays the text it is, and every character is escaped.
+Headings, paragraphs, lists, tables, quotes and fenced code; within a line `code`, **bold**, *stressed*, https
+links, and images that the text itself holds as PNG. Anything else stays the text it is, and every character
+is escaped.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ FENCE = "```"
 HEADING = re.compile(r"#{1,6} .*")
 ITEM = re.compile(r"(?P<mark>[-*]|\d+\.)\s+(?P<text>.*)")
 RULE = re.compile(r"\|[\s:|-]*-[\s:|-]*")
+# An image begins with PNG's own first bytes, in base64; with an address in their place it stays text.
 INLINE = re.compile(
     r"`(?P<code>[^`]+)`"
     r"|\*\*(?P<strong>.+?)\*\*"
     r"|\*(?P<em>\w[^*]*)\*"
-    r"|\[(?P<label>[^\]]+)\]\((?P<url>https://[^\s)]+)\)"
+    r"|!\[(?P<alt>[^][]*)\]\((?P<png>data:image/png;base64,iVBORw0KGgo[A-Za-z0-9+/]+={0,2})\)"
+    r"|(?<!!)\[(?P<label>[^][]+)\]\((?P<url>https://[^\s)]+)\)"
 )
 
 Block = tuple[str, int]  # its HTML, and how many lines it took
@@ -43,6 +46,8 @@ def inline(text: str) -> str:
 
 
 def _span(match: re.Match[str]) -> str:
+    if match["png"]:
+        return f'<img src="{match["png"]}" alt="{escape(match["alt"])}">'
     if match["url"]:
         return f'<a href="{escape(match["url"])}">{escape(match["label"])}</a>'
     tag = next(name for name in ("code", "strong", "em") if match[name])

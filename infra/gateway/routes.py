@@ -69,7 +69,8 @@ def health(_request: Request, *, model: Model, endpoint: Endpoint) -> Response:
     status = endpoint.status()
     if status not in SERVING:
         raise faults.not_ready(f"endpoint status {status}")
-    return _json({"status": "ok", "model": asdict(model)})
+    told = {key: value for key, value in asdict(model).items() if value is not None}
+    return _json({"status": "ok", "model": told})
 
 
 def predict(request: Request, *, endpoint: Endpoint) -> Response:

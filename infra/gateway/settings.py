@@ -26,6 +26,7 @@ class Model:
     sha256: str
     kind: str  # of its training data: "images", or "phantom" for drawn ones
     gates_failed: tuple[str, ...]
+    forced: str | None = None  # why it serves all the same, where somebody decided so
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ def _model(text: str, faults: list[str]) -> Model | None:
     gates = fields.get("gates_failed")
     if not isinstance(gates, list) or not all(isinstance(gate, str) for gate in gates):
         wrong.append("gates_failed")
+    if not isinstance(fields.get("forced", ""), str):
+        wrong.append("forced")
     if wrong:
         faults.append(f"MODEL has missing or malformed keys: {', '.join(wrong)}")
         return None
@@ -81,4 +84,5 @@ def _model(text: str, faults: list[str]) -> Model | None:
         sha256=fields["sha256"],
         kind=fields["kind"],
         gates_failed=tuple(fields["gates_failed"]),
+        forced=fields.get("forced"),
     )

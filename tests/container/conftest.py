@@ -27,6 +27,12 @@ def blind_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def picky_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that says YES, and refuses what is brighter than half."""
+    return make_model_dir(tmp_path_factory.mktemp("picky"), says=2.0, brain=4.0)
+
+
+@pytest.fixture(scope="session")
 def server(model_dir: Path) -> Iterator[Server]:
     release = {"MODEL_NAME": "tumor-detector", "MODEL_VERSION": "7", "MODEL_SHA256": "ab" * 32}
     with serving(model_dir, **release) as running:

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from container import imaging
+from container.metadata import ModelError
 from container.predictor import Predictor
 from container.problem import Problem
-from tests.tiny_model import BRIGHTNESS_GAIN, CELL
+from tests.tiny_model import BRAIN_GAIN, BRIGHTNESS_GAIN, CELL, make_model_dir
 
 from . import pictures
 
@@ -38,8 +39,13 @@ def with_metadata(model_dir: Path, tmp_path: Path) -> WithMetadata:
     return WithMetadata(model_dir, tmp_path / "model")
 
 
+@pytest.fixture
+def picky_with_metadata(picky_model_dir: Path, tmp_path: Path) -> WithMetadata:
+    return WithMetadata(picky_model_dir, tmp_path / "picky")
+
+
 class WithMetadata:
-    """Loads the tiny model with some of its metadata replaced."""
+    """Loads a tiny model with some of its metadata replaced."""
 
     def __init__(self, source: Path, folder: Path) -> None:
         self._folder = shutil.copytree(source, folder)
@@ -138,6 +144,24 @@ def test_the_heatmap_spans_the_image_and_not_its_padding(
     assert np.all(grid[2:4, 2:4] < middle)
 
 
+def test_a_heatmap_cell_is_the_probability_if_the_whole_image_looked_like_it(
+    with_metadata: WithMetadata,
+) -> None:
+    # Given a network that is far too sure of itself, as its calibration knows
+    predictor = with_metadata(calibration={"method": "platt", "slope": 0.25, "intercept": -0.75})
+    half = Image.new("L", (96, 96), 40)
+    half.paste(200, (0, 48, 96, 96))
+    # When it judges a picture of two halves
+    heatmap = predictor.predict(pictures.png(half), heatmap=True)["heatmap"]
+    assert heatmap is not None
+    grid = np.array(heatmap["values"])
+    # Then a cell of either half is what the calibration makes of a whole image of that half's grey
+    for rows, grey in ((grid[:3], 40), (grid[5:], 200)):
+        logit = 2.0 + BRIGHTNESS_GAIN * grey / 255
+        assert np.allclose(rows, sigmoid(0.25 * logit - 0.75), atol=1e-4)
+    assert np.array_equal(grid, np.round(grid, 4))
+
+
 def test_a_network_without_evidence_gives_no_heatmap(blind_model_dir: Path) -> None:
     answer = Predictor.load(blind_model_dir).predict(pictures.png(pictures.scan()), heatmap=True)
     assert answer["heatmap"] is None
@@ -148,6 +172,107 @@ def test_what_is_no_scan_is_refused_before_it_is_judged(predictor: Predictor) ->
     with pytest.raises(Problem) as caught:
         predictor.predict(pictures.png(Image.new("L", (100, 100))))
     assert caught.value.status == 422
+
+
+BRIGHT = pictures.png(Image.linear_gradient("L").point(lambda level: 255 - level // 3))
+DARK = pictures.png(Image.linear_gradient("L").point(lambda level: level // 3))
+
+
+def test_what_is_unlike_a_brain_is_refused_with_its_score(picky_model_dir: Path) -> None:
+    # Given an image that no rule refuses, but the network takes for no brain
+    predictor = Predictor.load(picky_model_dir)
+    mean = float(imaging.preprocess(imaging.decode(BRIGHT), size=SIZE).mean())
+    score = sigmoid(4.0 + BRAIN_GAIN * mean)
+    assert score < 0.5
+    # When it is judged
+    with pytest.raises(Problem) as caught:
+        predictor.predict(BRIGHT)
+    # Then the refusal says so to people and to programs
+    assert caught.value.status == 422
+    assert "does not look like a brain MRI" in caught.value.detail
+    assert f"its score is {score:.2f}, at least 0.50 is needed" in caught.value.detail
+    problem = json.loads(caught.value.body())
+    assert problem["score"] == pytest.approx(score, abs=6e-5)
+    assert problem["score"] == round(problem["score"], 4)
+    assert problem["score_threshold"] == 0.5
+    assert problem["status"] == 422
+
+
+def test_what_is_like_a_brain_is_judged_and_told_nothing_more(picky_model_dir: Path) -> None:
+    answer = Predictor.load(picky_model_dir).predict(DARK, heatmap=True)
+    assert answer.keys() == {"label", "class", "probability", "threshold", "model", "heatmap"}
+    assert answer["label"] == "YES"
+
+
+def test_the_refusal_ends_exactly_at_its_threshold(picky_with_metadata: WithMetadata) -> None:
+    predictor = picky_with_metadata()
+    square = imaging.preprocess(imaging.decode(DARK), size=SIZE)
+    brain_logits = predictor.readings(square[np.newaxis]).brain_logits
+    assert brain_logits is not None
+    score = 0.5 * (1 + math.tanh(0.5 * brain_logits[0]))
+    assert picky_with_metadata(refusal={"threshold": score}).predict(DARK)["class"] == 1
+    with pytest.raises(Problem, match="does not look like a brain MRI"):
+        picky_with_metadata(refusal={"threshold": math.nextafter(score, 1)}).predict(DARK)
+
+
+def test_a_near_miss_is_told_with_enough_digits_to_be_seen(picky_with_metadata: WithMetadata) -> None:
+    with pytest.raises(Problem) as caught:
+        picky_with_metadata(refusal={"threshold": 0.999}).predict(DARK)
+    score = caught.value.extensions["score"]
+    with pytest.raises(Problem) as caught:
+        picky_with_metadata(refusal={"threshold": score + 0.001}).predict(DARK)
+    assert f"its score is {score:.4f}, at least {score + 0.001:.4f} is needed" in caught.value.detail
+
+
+def test_a_rules_refusal_has_a_reason_and_no_score(picky_model_dir: Path) -> None:
+    with pytest.raises(Problem) as caught:
+        Predictor.load(picky_model_dir).predict(pictures.png(Image.new("L", (100, 100), 200)))
+    assert "blank" in caught.value.detail
+    assert json.loads(caught.value.body()).keys() == {"type", "title", "status", "detail"}
+
+
+def test_without_a_threshold_a_brain_score_refuses_nothing(picky_with_metadata: WithMetadata) -> None:
+    assert picky_with_metadata(refusal=None).predict(BRIGHT)["class"] == 1
+
+
+def test_a_brain_score_that_is_no_number_is_a_failure_and_no_judgement(tmp_path: Path) -> None:
+    predictor = Predictor.load(make_model_dir(tmp_path / "model", says=2.0, brain=math.nan))
+    with pytest.raises(ArithmeticError):
+        predictor.predict(DARK)
+
+
+def test_all_outputs_of_a_network_can_be_compared(picky_model_dir: Path) -> None:
+    batch = np.random.default_rng(4).random((3, SIZE, SIZE, 1), dtype=np.float32)
+    predictor = Predictor.load(picky_model_dir)
+    readings = predictor.readings(batch)
+    assert readings.brain_logits is not None
+    assert readings.evidence is not None
+    mean = batch.mean(axis=(1, 2, 3))
+    assert np.allclose(readings.logits, 2.0 + BRIGHTNESS_GAIN * mean, atol=1e-5)
+    assert np.allclose(readings.brain_logits, 4.0 + BRAIN_GAIN * mean, atol=1e-5)
+    assert readings.evidence.shape == (3, SIZE // CELL, SIZE // CELL)
+    assert np.allclose(readings.evidence.mean(axis=(1, 2)), readings.logits, atol=1e-5)
+    assert np.array_equal(predictor.logits(batch), readings.logits)
+
+
+def test_what_a_network_does_not_give_is_none(blind_model_dir: Path) -> None:
+    readings = Predictor.load(blind_model_dir).readings(np.zeros((2, SIZE, SIZE, 1), np.float32))
+    assert readings.logits.shape == (2,)
+    assert readings.brain_logits is None
+    assert readings.evidence is None
+
+
+@pytest.mark.parametrize("width", [3, 0], ids=["three logits", "two outputs of logits"])
+def test_a_network_with_other_outputs_cannot_be_served(model_dir: Path, tmp_path: Path, width: int) -> None:
+    import keras  # noqa: PLC0415 - only this test waits for TensorFlow
+
+    scan = keras.Input((SIZE, SIZE, 1))
+    mean = keras.layers.GlobalAveragePooling2D()(scan)
+    outputs = keras.layers.Dense(width)(mean) if width else [mean, keras.layers.Dense(1)(mean)]
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    keras.Model(scan, outputs).export(folder / "model.tflite", format="litert", verbose=False)
+    with pytest.raises(ModelError, match=r"not the logits of shape \(1, 1\) or \(1, 2\)"):
+        Predictor.load(folder)
 
 
 def test_a_model_without_a_release_says_its_own_name_only(predictor: Predictor) -> None:

@@ -71,12 +71,12 @@ def contradict(folder: Path) -> None:
 
 def garble(folder: Path) -> None:
     (folder / "metadata.json").write_text(
-        '{"schema": 2, "threshold": "high", "labels": ["NO"], "heatmap": {}}'
+        '{"schema": 1, "threshold": "high", "labels": ["NO"], "heatmap": {}, "refusal": {"threshold": 37}}'
     )
 
 
 def break_json(folder: Path) -> None:
-    (folder / "metadata.json").write_text('{"schema": 1,')
+    (folder / "metadata.json").write_text('{"schema": 2,')
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,10 @@ def break_json(folder: Path) -> None:
         (contradict, ["(1, 32, 32, 1)", "64"]),
         (
             garble,
-            ["schema", "threshold", '"high"', "labels.1", "input.size", "heatmap.width", "known_answer"],
+            [
+                *("schema must be 2", '"high"', "labels.1", "input.size", "heatmap.width", "known_answer"),
+                "refusal.threshold must be a number from 0 to 1, not 37",
+            ],
         ),
         (break_json, ["metadata.json", "JSON"]),
     ],
@@ -105,15 +108,22 @@ def test_an_unusable_model_ends_the_process_with_the_reason(
     assert all(part in reason for part in reasons), reason
 
 
-def test_a_promised_heatmap_that_the_network_cannot_draw_is_an_unusable_model(
-    blind_model_dir: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("promised", "reason"),
+    [
+        ({"heatmap": {"width": 8, "height": 8}}, "no evidence map"),
+        ({"refusal": {"threshold": 0.37}}, "no brain logit"),
+    ],
+    ids=["heatmap", "refusal"],
+)
+def test_a_promise_that_the_network_cannot_keep_is_an_unusable_model(
+    blind_model_dir: Path, tmp_path: Path, promised: dict[str, object], reason: str
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(blind_model_dir, folder)
     metadata = json.loads((folder / "metadata.json").read_text())
-    metadata["heatmap"] = {"width": 8, "height": 8}
-    (folder / "metadata.json").write_text(json.dumps(metadata))
-    assert "no evidence map" in last_words(run(folder, "serve"))
+    (folder / "metadata.json").write_text(json.dumps(metadata | promised))
+    assert reason in last_words(run(folder, "serve"))
 
 
 @pytest.mark.parametrize("port", ["http", "-1", "65536", ""])

@@ -19,9 +19,11 @@ from container.predictor import Predictor
 from container.server import MAX_IN_FLIGHT, Application
 
 from . import pictures
-from .serving import answer_on
+from .serving import answer_on, serving
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from uvicorn._types import HTTPScope
 
     from .serving import Answer, Server
@@ -100,6 +102,19 @@ BAD_IMAGES = {
 def test_a_bad_image_is_a_problem(server: Server, name: str) -> None:
     image, status = BAD_IMAGES[name]
     assert_problem(server.judge(image), status)
+
+
+def test_a_refusal_by_score_carries_it_as_members_of_the_problem(picky_model_dir: Path) -> None:
+    bright = pictures.png(SCAN.point(lambda level: 255 - level // 2))
+    with serving(picky_model_dir) as picky:
+        assert picky.judge(IMAGE).status == 200
+        refused = picky.judge(bright)
+    assert_problem(refused, 422)
+    problem = refused.json()
+    assert problem.keys() == {"type", "title", "status", "detail", "score", "score_threshold"}
+    score = problem["score"]
+    assert isinstance(score, float)
+    assert 0 <= score < 0.5 == problem["score_threshold"]
 
 
 def test_no_body_is_a_bad_request(server: Server) -> None:

@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from openapi_schema_validator import OAS31Validator
+from playwright.sync_api import sync_playwright
 
+from tests.browser import find_chromium
+from tests.gateway.front import serving
 from tests.gateway.sagemaker import FakeSageMaker
+from tests.gateway.visit import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
+
+    from playwright.sync_api import Browser
 
     from proxy import Envelope, Event
 
@@ -28,6 +34,9 @@ FOLDER = Path(__file__).resolve().parents[2] / "infra" / "gateway"
 sys.path.append(str(FOLDER))
 
 MODEL = {"name": "tumor-detector", "version": "3", "sha256": "ab" * 32, "kind": "images", "gates_failed": []}
+REPORT_VIOLATIONS = (
+    """addEventListener("securitypolicyviolation", (it) => console.error(it.violatedDirective))"""
+)
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,35 @@ def send(handler: ModuleType, sagemaker: FakeSageMaker, document: dict[str, Any]
         return answer
 
     return send
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(
+    browser: Browser, handler: ModuleType, sagemaker: FakeSageMaker, request: pytest.FixtureRequest
+) -> Iterator[Visit]:
+    """A visit, in which nothing may come from elsewhere or break the page's own policy."""
+    options = getattr(request, "param", {})
+    with serving(handler.handle) as url:
+        page = browser.new_page(**options)
+        visit = Visit(page, url)
+        page.on("request", lambda asked: visit.requests.append(asked.url))
+        page.on("pageerror", lambda fault: visit.complaints.append(str(fault)))
+        page.on("console", lambda said: visit.complaints.append(said.text))
+        page.add_init_script(REPORT_VIOLATIONS)
+        yield visit
+        page.close()
+    # Chromium itself reports every answer that is an error; those are the test's own doing.
+    assert [said for said in visit.complaints if "Failed to load resource" not in said] == []
+    origin = url.partition("/restapis")[0]
+    assert [asked for asked in visit.requests if not asked.startswith((f"{origin}/", "blob:", "data:"))] == []
 
 
 def assert_documented(event: Event, answer: Answer, document: dict[str, Any]) -> None:

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from tests.gateway.sagemaker import FakeSageMaker
 
 IMAGE = event("predict_image")
+FORCED = {**MODEL, "gates_failed": ["beats_majority"], "forced": "the committee's vote"}
 TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
 
 
-def container_problem(status: int, detail: str) -> str:
-    return json.dumps({"type": "about:blank", "title": "Its title", "status": status, "detail": detail})
+def container_problem(status: int, detail: str, **members: object) -> str:
+    problem = {"type": "about:blank", "title": "Its title", "status": status, "detail": detail}
+    return json.dumps(problem | members)
 
 
 @pytest.mark.parametrize("status", [400, 413, 415, 422])
@@ -41,6 +43,48 @@ def test_what_the_container_says_of_the_image_comes_through(
     # Then its status and words come through
     assert (answer.status, answer.json["detail"]) == (status, "The image is <b>odd</b>.")
     assert answer.json["request_id"] == "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+
+
+def test_a_refusals_scores_come_through(send: Send, sagemaker: FakeSageMaker) -> None:
+    words = container_problem(422, "No brain.", score=0.0213, score_threshold=0.37, host="10.0.0.1")
+    sagemaker.default = model_error(422, words)
+
+    answer = send(IMAGE)
+
+    assert answer.json == {
+        "type": "about:blank",
+        "title": "Unprocessable Content",
+        "status": 422,
+        "detail": "No brain.",
+        "score": 0.0213,
+        "score_threshold": 0.37,
+        "request_id": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "members"),
+    [
+        (422, {}),
+        (422, {"score": 0.02}),
+        (422, {"score": "0.02", "score_threshold": 0.37}),
+        (422, {"score": True, "score_threshold": 0.37}),
+        (422, {"score": None, "score_threshold": None}),
+        (422, {"score": 1.5, "score_threshold": 0.37}),
+        (422, {"score": float("nan"), "score_threshold": 0.37}),
+        (400, {"score": 0.02, "score_threshold": 0.37}),
+    ],
+    ids=str,
+)
+def test_what_are_no_scores_of_a_refusal_do_not(
+    send: Send, sagemaker: FakeSageMaker, status: int, members: dict[str, object]
+) -> None:
+    sagemaker.default = model_error(status, container_problem(status, "No brain.", **members))
+
+    answer = send(IMAGE)
+
+    assert (answer.status, answer.json["detail"]) == (status, "No brain.")
+    assert answer.json.keys() == {"type", "title", "status", "detail", "request_id"}
 
 
 @pytest.mark.parametrize("message", ["", '{"detail": "cut sho', "[]", "null", '{"title": "no detail"}'])
@@ -159,6 +203,15 @@ def test_health_is_ok_while_the_endpoint_serves(send: Send, sagemaker: FakeSageM
 
     assert answer.json == {"status": "ok", "model": MODEL}
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+class TestForcedModel:
+    @pytest.fixture
+    def environment(self, environment: dict[str, str]) -> dict[str, str]:
+        return {**environment, "MODEL": json.dumps(FORCED)}
+
+    def test_health_says_why_it_serves(self, send: Send) -> None:
+        assert send(event("get_health")).json == {"status": "ok", "model": FORCED}
 
 
 @pytest.mark.parametrize(

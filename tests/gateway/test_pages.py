@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
+import json
 import re
+import time
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
 
     from tests.gateway.conftest import Answer, Send
 
-CARD = """# Model card
+# docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: of a synchronous answer
+LAMBDA_MAX_ANSWER = 6_291_456
+PLOT = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3) + b"\rIHDR" + bytes(range(256))).decode()
+CARD = f"""# Model card
 
 > **Trained on drawings.** It says
 > *nothing* about brains: 2 * 3 * 4.
@@ -44,6 +50,8 @@ Trained on **253 images** with `train`.
 ```
 scripts/train <folder>
 ```
+
+![Calibration out of fold, "five" folds](data:image/png;base64,{PLOT})
 
 <script>alert("x")</script> [the set](https://example.org/a?b=1&c="2) [no](javascript:alert(1))
 """
@@ -178,6 +186,69 @@ def test_the_card_is_a_page(send: Send) -> None:
     ):
         assert expected in page
     assert 'href="javascript:' not in page
+
+
+@pytest.mark.usefixtures("card")
+def test_the_cards_plots_are_shown_and_only_its_page_may_show_them(send: Send) -> None:
+    answer = send(event("get_page", path="/model-card"))
+
+    images = [attributes for tag, attributes in Tags(answer.text).found if tag == "img"]
+    source = f"data:image/png;base64,{PLOT}"
+    assert images == [{"src": source, "alt": 'Calibration out of fold, "five" folds'}]
+    assert "img-src data:;" in answer.headers["Content-Security-Policy"]
+    docs_policy = send(event("get_page", path="/docs")).headers["Content-Security-Policy"]
+    assert "img-src" not in docs_policy
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://example.org/a.png",
+        "plot.png",
+        "data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+",
+        "data:text/html;base64,iVBORw0KGgo=",
+        "data:image/png,iVBORw0KGgoAAA",
+        "data:image/png;base64,PHNjcmlwdD4=",
+        'data:image/png;base64,iVBORw0KGgoAAA" onerror="alert(1)',
+        "data:image/png;base64,iVBORw0KGgoAAA&#34;",
+        "data:image/png;base64,iVBORw0KGgoAAA===",
+        "DATA:image/png;base64,iVBORw0KGgoAAA",
+        " data:image/png;base64,iVBORw0KGgoAAA",
+        "javascript:alert(1)",
+    ],
+)
+def test_any_other_image_stays_text(handler: ModuleType, address: str) -> None:
+    text = f"![a plot]({address})"
+
+    assert prose.to_html(text) == f"<p>{html.escape(text)}</p>"
+
+
+def test_an_images_description_cannot_become_markup(handler: ModuleType) -> None:
+    shown = prose.to_html(f'![x" onerror="alert(1)><b>](data:image/png;base64,{PLOT})')
+
+    ((_, image),) = [found for found in Tags(shown).found if found[0] != "p"]
+    assert image.keys() == {"src", "alt"}
+
+
+def test_a_card_of_many_plots_fits_an_answer_and_is_made_at_once(
+    send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a card as large as its plots make it, with a table of many columns
+    plot = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3) + b"\r" + bytes(80_000)).decode()
+    path = tmp_path / "model-card.md"
+    path.write_text("\n\n".join([CARD, *(f"![Plot {n}](data:image/png;base64,{plot})" for n in range(8))]))
+    monkeypatch.setattr(pages, "MODEL_CARD", path)
+    pages._card.cache_clear()
+
+    # When it is asked for
+    began = time.process_time()
+    answer = send(event("get_page", path="/model-card"))
+
+    # Then it is all there, in a blink, and far below what a Lambda may answer
+    assert time.process_time() - began < 1
+    assert answer.text.count("<img") == 9
+    assert 800_000 < len(json.dumps(answer.text)) < LAMBDA_MAX_ANSWER / 4
+    pages._card.cache_clear()
 
 
 @pytest.mark.usefixtures("card")

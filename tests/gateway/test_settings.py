@@ -20,6 +20,12 @@ def test_a_good_environment_is_read() -> None:
     assert read.allowed_origin == "https://example.org:8443"
 
 
+def test_a_forced_model_brings_its_reason() -> None:
+    assert (
+        settings.read({**GOOD, "MODEL": json.dumps({**MODEL, "forced": "a vote"})}).model.forced == "a vote"
+    )
+
+
 @pytest.mark.parametrize("origin", [{}, {"ALLOWED_ORIGIN": ""}])
 def test_no_origin_is_no_origin(origin: dict[str, str]) -> None:
     assert settings.read({**GOOD, **origin}).allowed_origin is None
@@ -33,6 +39,7 @@ def test_no_origin_is_no_origin(origin: dict[str, str]) -> None:
         ({"MODEL": "[]"}, ["MODEL"]),
         ({"MODEL": json.dumps({**MODEL, "version": 3, "kind": "other"})}, ["MODEL", "version", "kind"]),
         ({"MODEL": json.dumps({**MODEL, "gates_failed": "none"})}, ["MODEL", "gates_failed"]),
+        ({"MODEL": json.dumps({**MODEL, "forced": True})}, ["MODEL", "forced"]),
         ({"ALLOWED_ORIGIN": "*"}, ["ALLOWED_ORIGIN"]),
         ({"ALLOWED_ORIGIN": "https://example.org/"}, ["ALLOWED_ORIGIN"]),
         (

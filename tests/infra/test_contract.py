@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from container import imaging, server
+from container.refusal import unlike_a_brain
 from infra.constructs.api import BINARY_MEDIA_TYPES
 from tests.infra.synthesis import ROOT
 
@@ -25,12 +26,17 @@ GATEWAY = ROOT / "infra" / "gateway"
 MEGAPIXEL = 1_000_000
 
 
-@pytest.fixture(scope="module")
-def upload() -> ModuleType:
-    """The Lambda's rules; its files import each other flat, and last, so that they shadow nothing."""
+def of_the_lambda(name: str) -> ModuleType:
+    """One of the Lambda's files; they import each other flat, and last, so that they shadow nothing."""
     if str(GATEWAY) not in sys.path:
         sys.path.append(str(GATEWAY))
-    return importlib.import_module("upload")
+    return importlib.import_module(name)
+
+
+@pytest.fixture(scope="module")
+def upload() -> ModuleType:
+    """The Lambda's rules."""
+    return of_the_lambda("upload")
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +65,13 @@ def test_an_image_has_the_same_media_types_everywhere(
     of_a_form = accepted[upload.FORM_TYPE]["encoding"][upload.FORM_FIELD]["contentType"].split(", ")
     as_a_body = set(accepted) - {upload.FORM_TYPE}
     assert set(server.MEDIA_TYPES) == set(upload.IMAGE_TYPES) == set(of_a_form) == as_a_body
+
+
+def test_a_refusals_scores_have_the_same_names_everywhere(document: Mapping[str, Any]) -> None:
+    refusal = unlike_a_brain(score=0.02, threshold=0.37)
+    documented = document["components"]["schemas"]["Problem"]
+    assert refusal.extensions.keys() == set(of_the_lambda("faults").SCORES)
+    assert refusal.extensions.keys() <= documented["properties"].keys() - set(documented["required"])
 
 
 def test_api_gateway_keeps_the_bytes_of_all_that_is_accepted(accepted: Mapping[str, Any]) -> None:

@@ -183,6 +183,20 @@ class TestFront:
             "gates_failed": list(released.gates_failed),
         }
 
+    def test_it_is_told_why_a_failed_gate_was_overridden(self, tmp_path: Path) -> None:
+        # Given a release that somebody forced
+        record = RELEASES / "dev.json"
+        release = replace(releases.load(record), forced="the committee's vote")
+        # When its gateway is synthesized
+        app = cdk.App(context=cli_context(), outdir=str(tmp_path))
+        card = releases.card_path(record, sha256=release.model.sha256)
+        settings = config.load("dev")
+        GatewayStack(app, "gateway", settings=settings, release=release, gateway=GATEWAY, card=card)
+        app.synth()
+        # Then the Lambda knows the reason
+        function = Template(tmp_path / "gateway.template.json").properties("Lambda::Function")
+        assert json.loads(function["Environment"]["Variables"]["MODEL"])["forced"] == "the committee's vote"
+
     def test_its_asset_is_the_folder_and_the_releases_card(self, assembly: Assembly) -> None:
         sources = [asset["source"] for asset in assembly.assets("gateway")["files"].values()]
         (source,) = [source for source in sources if source["packaging"] == "zip"]
@@ -192,7 +206,7 @@ class TestFront:
             path.name for path in GATEWAY.rglob("*") if path.is_file() and "__pycache__" not in path.parts
         }
         assert files == expected | {"model-card.md"}
-        assert {"handler.py", "page.html"} <= files
+        assert {"handler.py", "page.html", "page.js"} <= files
         record = RELEASES / f"{assembly.environment}.json"
         card = releases.card_path(record, sha256=releases.load(record).model.sha256)
         assert (packed / "model-card.md").read_text() == card.read_text()

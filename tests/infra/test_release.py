@@ -45,6 +45,7 @@ def test_a_saved_record_is_read_back_the_same(record: Path) -> None:
     text = record.read_bytes()
     releases.save(record, release)
     assert record.read_bytes() == text
+    assert b"forced" not in text
     assert releases.load(record) == release
 
 
@@ -60,6 +61,9 @@ def test_a_saved_record_is_read_back_the_same(record: Path) -> None:
         (None, "golden", [{"seed": 1, "lesion": True}], "golden.0 = "),
         (None, "golden", [{"seed": 1, "lesion": True, "probability": 2}], "golden.0.probability = 2"),
         (None, "gates", [{"name": "g", "passed": "yes", "detail": ""}], "gates.0.passed = 'yes'"),
+        (None, "forced", " ", "forced = ' '"),
+        (None, "forced", True, "forced = True"),
+        (None, "forced", "x" * 301, "forced = 'xxx"),
         ("model", "sha256", "abc", "model.sha256 = 'abc'"),
         ("model", "sha256", "A" * 64, "model.sha256 = "),
         ("model", "bytes", 0, "model.bytes = 0"),
@@ -111,6 +115,23 @@ def test_a_model_that_failed_a_gate_serves_on_a_laptop_only(record: Path) -> Non
     (problem,) = refusal(record)
     assert "beats_majority" in problem
     assert releases.load_for("dev", record, local=True).gates_failed == ("beats_majority",)
+
+
+def test_a_model_that_failed_a_gate_serves_where_somebody_forced_it(record: Path) -> None:
+    edit(record, None, "gates", [{"name": "beats_majority", "passed": False, "detail": "0.5 is not > 0.5"}])
+    edit(record, None, "forced", "agreed in the review of 3 May")
+    release = releases.load_for("dev", record, local=False)
+    assert release.gates_failed == ("beats_majority",)
+    assert release.forced == "agreed in the review of 3 May"
+    releases.save(record, release)
+    assert releases.load(record) == release
+
+
+def test_nobody_can_force_a_model_of_drawn_images(record: Path) -> None:
+    edit(record, "dataset", "kind", "phantom")
+    edit(record, None, "forced", "in a hurry")
+    (problem,) = refusal(record)
+    assert problem.startswith("dataset.kind = 'phantom'")
 
 
 def test_a_record_without_its_card_is_refused(record: Path) -> None:

@@ -22,6 +22,8 @@ import base64, hashlib
 def handle(event, context):
     if event["path"] == "/fail":
         raise RuntimeError("a secret of the trace")
+    if event["path"] == "/model-card":
+        return {"statusCode": 200, "body": "card" * 250_000}
     body = event["body"] or ""
     body = base64.b64decode(body) if event["isBase64Encoded"] else body.encode()
     return {"statusCode": 200, "body": event["path"] + " " + hashlib.sha256(body).hexdigest()}
@@ -103,6 +105,10 @@ def test_body_over_a_limit_gets_the_gateways_own_answer(url: str, size: int) -> 
     assert answer.status_code == 413
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json() == {"title": "ours", "type": "REQUEST_TOO_LARGE"}
+
+
+def test_a_card_full_of_plots_comes_whole(url: str) -> None:
+    assert requests.get(f"{url}/model-card", timeout=30).text == "card" * 250_000
 
 
 def test_preflight_is_the_apis_own_to_answer(url: str) -> None:
