@@ -41,6 +41,12 @@ _BROKEN = (
 )
 _START_OF_SCAN = b"\xff\xda"
 
+_LOOK = 96  # side in pixels of the small copy on which content is looked for
+_THIN = 2  # of its pixels: half the width of strokes that are no content
+_LEAST_CONTENT = 0.1  # share of the image that content fills at the least
+_ENDS = (0.01, 0.995)  # shares of the pixels that become black, and that do not become white
+_LEAST_SPAN = 30  # grey levels; fewer are not stretched: their noise is no picture
+
 
 def decode(data: bytes) -> Image.Image:
     """Decode a JPEG or PNG file into an upright 8-bit grey image (mode L).
@@ -90,7 +96,10 @@ def grey(image: Image.Image) -> Image.Image:
 
 
 def preprocess(image: Image.Image, *, size: int) -> NDArray[np.float32]:
-    """Fit a grey image into a square of the network's input size, its shape kept, on black.
+    """Bring what a grey image shows to the network's square, its grey levels from black to white.
+
+    Margins, the shape of the file and the brightness it was saved with tell sources apart, not tumours: none of
+    them is left.
 
     Parameters
     ----------
@@ -103,20 +112,61 @@ def preprocess(image: Image.Image, *, size: int) -> NDArray[np.float32]:
     -------
     Shape (size, size, 1), values from 0 (black) to 1 (white).
     """
-    left, top, right, bottom = content_box(image.width, image.height, size)
-    square = Image.new("L", (size, size))
     # Bicubic with Pillow's support scaled to the reduction: every source pixel counts, nothing aliases.
-    square.paste(image.resize((right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
-    return (np.asarray(square, dtype=np.float32) / np.float32(255))[..., np.newaxis]
+    square = image.resize((size, size), Image.Resampling.BICUBIC, box=content_box(image))
+    return (np.asarray(_stretched(square), dtype=np.float32) / np.float32(255))[..., np.newaxis]
 
 
-def content_box(width: int, height: int, size: int) -> tuple[int, int, int, int]:
-    """Return where `preprocess` puts an image inside its square: left, top, right, bottom, in its pixels."""
-    scale = size / max(width, height)
-    inner_width = max(1, round(width * scale))
-    inner_height = max(1, round(height * scale))
-    left, top = (size - inner_width) // 2, (size - inner_height) // 2
-    return left, top, left + inner_width, top + inner_height
+def content_box(image: Image.Image) -> tuple[float, float, float, float]:
+    """Find what an image shows: the box around all that is bright, without margins, letters and thin lines.
+
+    Parameters
+    ----------
+    image
+        Mode L, any size.
+
+    Returns
+    -------
+    Left, top, right and bottom in the image's pixels; the whole image where too little of it is bright.
+    """
+    small = image.resize((_LOOK, _LOOK), Image.Resampling.BOX)
+    bright = np.asarray(small) > _otsu(small) / 2
+    for _ in range(_THIN):  # strokes as thin as this vanish
+        inside = np.pad(bright, 1, constant_values=True)
+        bright = bright & inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+    if len(rows) == 0:
+        return (0, 0, *image.size)
+    top, bottom = rows[0] - _THIN, rows[-1] + 1 + _THIN
+    left, right = columns[0] - _THIN, columns[-1] + 1 + _THIN
+    if (right - left) * (bottom - top) < _LEAST_CONTENT * _LOOK**2:
+        return (0, 0, *image.size)
+    across, down = image.width / _LOOK, image.height / _LOOK
+    return (
+        max(0.0, left * across),
+        max(0.0, top * down),
+        min(float(image.width), right * across),
+        min(float(image.height), bottom * down),
+    )
+
+
+def _otsu(image: Image.Image) -> float:
+    """Threshold between dark and bright that best separates the two (Otsu 1979)."""
+    counts = np.array(image.histogram(), dtype=np.float64)
+    below, mass = np.cumsum(counts), np.cumsum(counts * np.arange(256))
+    spread = below * (below[-1] - below)
+    between = (mass * below[-1] - mass[-1] * below) ** 2 / np.maximum(spread, 1)
+    return float(np.argmax(between))
+
+
+def _stretched(image: Image.Image) -> Image.Image:
+    """Spread the grey levels from black to white; a few of the darkest and brightest pixels do not count."""
+    counts = np.cumsum(image.histogram())
+    low, high = np.searchsorted(counts, [share * counts[-1] for share in _ENDS])
+    if high - low < _LEAST_SPAN:
+        return image
+    levels = (np.arange(256) - low) * 255 / (high - low)
+    return image.point(np.clip(levels, 0, 255).round().astype(int).tolist())
 
 
 def too_many_bytes() -> Problem:

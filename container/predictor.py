@@ -179,13 +179,22 @@ class Predictor:
     def _heatmap(self, evidence: NDArray[np.float32] | None, grey: Image.Image) -> Heatmap | None:
         if evidence is None or self._about.heatmap is None:
             return None
-        size = self._about.size
+        width, height = self._about.heatmap
         rows, columns = evidence.shape
-        left, top, right, bottom = imaging.content_box(grey.width, grey.height, size)
-        own_area = (left * columns / size, top * rows / size, right * columns / size, bottom * rows / size)
-        grid = Image.fromarray(evidence).resize(self._about.heatmap, Image.Resampling.BILINEAR, box=own_area)
-        width, height = grid.size
-        values = [[round(self._probability(float(cell)), 4) for cell in row] for row in np.asarray(grid)]
+        left, top, right, bottom = imaging.content_box(grey)
+        # From a cell of the grid, which covers the whole image, to a place on the evidence, which covers what
+        # the image shows.
+        across, down = columns / (right - left), rows / (bottom - top)
+        stretch_x, stretch_y = grey.width / width * across, grey.height / height * down
+        grid = Image.fromarray(np.pad(evidence, 1, mode="edge")).transform(
+            (width, height),
+            Image.Transform.AFFINE,
+            (stretch_x, 0, 1 - left * across, 0, stretch_y, 1 - top * down),
+            Image.Resampling.BILINEAR,
+            fillcolor=math.nan,  # outside the content nothing was seen
+        )
+        cells = np.nan_to_num(np.asarray(grid), nan=-math.inf)
+        values = [[round(self._probability(float(cell)), 4) for cell in row] for row in cells]
         return {"width": width, "height": height, "values": values}
 
 

@@ -26,7 +26,8 @@ Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 # It travels in the Lambda's environment: 4 KB in all, of which JSON may take 12 bytes for a character.
-Reason = Annotated[str, Field(pattern=r"\S", max_length=300)]
+MAX_REASON = 300
+Reason = Annotated[str, Field(pattern=r"\S", max_length=MAX_REASON)]
 
 
 class ReleaseError(FileError):

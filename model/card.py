@@ -1,118 +1,201 @@
-"""The model card that travels with the artifact: numbers only, no image and nothing made from one."""
+"""The model card that travels with the artifact: words, numbers and drawn plots, no image of the data set."""
 
 from __future__ import annotations
 
+import base64
+import io
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .metadata import Metadata
+from . import plots
+from .card_text import (
+    CHANGES,
+    COMPARED,
+    DATA,
+    DECISION,
+    DRAWN,
+    FIGURES,
+    LABEL_NOISE,
+    LIMITS,
+    MISTAKES,
+    PRETRAINED,
+    REFUSAL,
+    SLICES,
+    USE,
+)
 
-FIGURES = {
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from matplotlib.figure import Figure
+
+    from .evaluate import Figure as Measured
+    from .judge import Judgement
+    from .metadata import Metadata
+    from .report import Report
+
+NAMES = {
     "roc_auc": "ROC AUC",
-    "balanced_accuracy": "Balanced accuracy",
-    "accuracy": "Accuracy",
+    "average_precision": "Average precision",
     "sensitivity": "Sensitivity (tumours found)",
     "specificity": "Specificity (others left alone)",
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+    "youden_balanced_accuracy": "Balanced accuracy at the even threshold",
+    "youden_sensitivity": "Sensitivity at the even threshold",
+    "youden_specificity": "Specificity at the even threshold",
     "brier_score": "Brier score (lower is better)",
+    "calibration_error": "Expected calibration error (lower is better)",
 }
-DRAWN = """\
-> **Trained on drawings.** Every image was drawn by this project's phantom generator. The figures show that
-> the path from training to endpoint works; they say nothing about brains.
-"""
-USE = """\
-**Not a medical device.** Do not use it on patients.
-
-## Intended use
-
-It demonstrates the path from training to a production endpoint. For one slice of a brain MRI it answers
-whether the slice resembles the training images with a tumour (YES, 1) or those without (NO, 0). It was not
-made for diagnosis or triage, for other parts of the body, or for other kinds of images.
-"""
-DATA = """\
-## Data
-
-- Set `{name}`: {images} distinct images, {yes} YES and {no} NO. Left out: {copies} exact copies and
-  {skipped} unreadable files. Fingerprint `{fingerprint}`.
-- Near-duplicates (copies, crops, flips, turns) form {groups} independent groups. A group never straddles a
-  split, and each counts the same whatever its size.
-- {held_out} images were kept from everything. The others went through {folds} stratified folds, each judged
-  by a network that had not seen it.
-"""
-FIGURES_TABLE = """\
-## Figures
-
-Out of fold. Each fold was judged by the calibration and threshold that the *other* folds gave, and the
-number of epochs was fixed beforehand. Intervals: 95 %, bootstrap over groups.
-
-| Figure | Value | Interval |
-|---|---|---|
-{rows}
-
-Always answering the commoner class has an accuracy of {majority_accuracy:.3f} and a balanced accuracy of
-0.500. On the {held_out} images kept from everything, too few for a verdict, the served network has a ROC AUC
-of {holdout_roc_auc:.3f} and an accuracy of {holdout_accuracy:.3f}.
-"""
-DECISION = """\
-## Network and decision
-
-- `{architecture}`, trained from scratch: {recipe}.
-- Probability = sigmoid({slope:.4f} x logit {intercept:+.4f}): Platt's calibration on all out-of-fold logits.
-- YES from a probability of {threshold:.4f} on, where out-of-fold balanced accuracy is highest.
-- The heatmap is the evidence whose mean is the logit: what the network decided by, not what is there.
-- Training run `{run_id}` of the MLflow experiment `{experiment}`.
-"""
-LIMITS = """\
-## Limits
-
-- It sees grey levels at {size} x {size} pixels: what is too small for that, it cannot see.
-- The best of the compared architectures was chosen by these same figures, which makes them slightly too good.
-- The served network was trained on all folds; the figures are those of the folds' own networks.
-"""
-LABEL_NOISE = """\
-- The labels are the folders that whoever collected the images put them in; no radiologist read them again.
-  `no` means "no tumour, says the uploader", not "healthy". In the Kaggle set that this project was made for,
-  several `no` images show plain lesions (N1, N11, N15, N16, N17, N19, N22, no 10, 15 no, 32 no, 36 no).
-- Nobody knows which images are of one patient: two slices of one head may count as independent.
-- In that set, file size and format alone tell the classes apart with an AUC of 0.82 to 0.85, and that link
-  reverses on images of another source. Good figures here promise nothing for another hospital's images.
-"""
+LISTED = 20  # mistakes named in the card
 
 
-def write(metadata: Metadata) -> str:
-    """Write the card of one trained network as Markdown."""
+def write(metadata: Metadata, report: Report, judged: Sequence[Judgement]) -> str:
+    """Write the card of one trained network as Markdown, its plots inside as PNG.
+
+    Parameters
+    ----------
+    judged
+        The repeats whose figures the report claims.
+    """
     phantom = metadata["dataset"]["kind"] == "phantom"
-    origin = ", trained on drawn phantoms" if phantom else ""
+    drawn = {name: _inline(name, figure) for name, figure in plots_of(report, judged).items()}
     sections = [
-        f"# Model card: {metadata['name']} ({metadata['architecture']}){origin}\n",
+        f"# Model card: {metadata['name']} ({metadata['architecture']})"
+        + (", trained on drawn phantoms" if phantom else "")
+        + "\n",
         *([DRAWN] if phantom else []),
         USE,
         _data(metadata),
-        _figures(metadata),
+        _figures(metadata, report),
+        drawn["roc"],
+        drawn["calibration"],
+        _compared(report),
+        drawn["comparison"],
+        _changes(report),
+        _slices(report),
+        _mistakes(report),
+        _refusal(report),
         _decision(metadata),
         LIMITS.format(size=metadata["input"]["size"]) + ("" if phantom else LABEL_NOISE),
     ]
     return "\n".join(sections)
 
 
+def plots_of(report: Report, judged: Sequence[Judgement]) -> dict[str, Figure]:
+    """Draw what the card shows; nothing in it is made from a single image."""
+    rows = {"as chosen inside the folds": report.figures, **report.rivals, **report.baselines}
+    return {
+        "roc": plots.roc(judged, report.figures),
+        "calibration": plots.calibration(judged),
+        "comparison": plots.comparison({name: figures["roc_auc"] for name, figures in rows.items()}),
+    }
+
+
+def _inline(name: str, figure: Figure) -> str:
+    """Put a plot into the text, so that the card is one file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return f"![{plots.TITLES[name]}](data:image/png;base64,{encoded})\n"
+
+
 def _data(metadata: Metadata) -> str:
-    dataset = metadata["dataset"]
-    return DATA.format(**dataset, **metadata["split"], no=dataset["images"] - dataset["yes"])
+    dataset, split = metadata["dataset"], metadata["split"]
+    text = DATA.format(**dataset, **split, no=dataset["images"] - dataset["yes"])
+    before = metadata["pretraining"]
+    if before:
+        text += PRETRAINED.format(**before | {"types": ", ".join(before["types"])})
+    return text
 
 
-def _figures(metadata: Metadata) -> str:
-    metrics = metadata["metrics"]
-    rows = "\n".join(
-        f"| {title} | {metrics[name]:.3f} | {metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f} |"
-        for name, title in FIGURES.items()
+def _figures(metadata: Metadata, report: Report) -> str:
+    rows = _rows((title, *_cells(report.figures[name])) for name, title in NAMES.items())
+    return FIGURES.format(
+        rows=rows,
+        majority_accuracy=report.majority_accuracy,
+        training_auc=report.training_auc,
+        **metadata["split"],
     )
-    return FIGURES_TABLE.format(rows=rows, held_out=metadata["split"]["held_out"], **metrics)
+
+
+def _compared(report: Report) -> str:
+    named = {
+        **{f"`{name}`": figures for name, figures in report.rivals.items()},
+        **report.baselines,
+        "**a careless split** of the network that serves": report.naive,
+    }
+    rows = _rows(
+        (name, str(figures["roc_auc"]), str(figures["youden_balanced_accuracy"]), str(figures["accuracy"]))
+        for name, figures in named.items()
+    )
+    forest = report.over_forest
+    return COMPARED.format(rows=rows, over=forest.value, low=forest.low, high=forest.high)
+
+
+def _changes(report: Report) -> str:
+    rows = _rows(
+        (change, f"{each.roc_auc:.3f}", f"{each.balanced_accuracy:.3f}", f"{-each.fall:+.1f}")
+        for change, each in report.robustness.items()
+    )
+    return CHANGES.format(rows=rows, worst=report.worst_change)
+
+
+def _slices(report: Report) -> str:
+    shown = ("roc_auc", "sensitivity", "specificity")
+    rows = _rows(
+        (
+            each.by,
+            each.name + ("" if each.enough else " (too few for a verdict)"),
+            f"{each.images} ({each.yes} YES)",
+            *(str(each.figures[name]) for name in shown),
+        )
+        for each in report.slices
+    )
+    worst = report.worst_slice
+    verdict = (
+        f"The worst of those large enough is **{worst.by}: {worst.name}**, balanced accuracy "
+        f"{worst.figures['balanced_accuracy']}."
+        if worst
+        else "None is large enough for a verdict."
+    )
+    return SLICES.format(rows=rows, verdict=verdict)
+
+
+def _mistakes(report: Report) -> str:
+    listed = "\n".join(
+        f"- `{each.name}` is labelled {'YES' if each.label else 'NO'}, mean p(YES) {each.probability:.2f}"
+        for each in report.mistakes[:LISTED]
+    )
+    return MISTAKES.format(count=len(report.mistakes), listed=listed or "- none")
+
+
+def _refusal(report: Report) -> str:
+    refusal = report.refusal
+    rows = _rows((kind, f"{share:.1%}") for kind, share in refusal.refused.items())
+    return REFUSAL.format(
+        rows=rows,
+        scans=refusal.scans,
+        pictures=refusal.pictures,
+        wrongly=refusal.wrongly_refused,
+        rightly=refusal.rightly_refused,
+        threshold=refusal.threshold,
+    )
 
 
 def _decision(metadata: Metadata) -> str:
+    recipe = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in metadata["recipe"].items())
     return DECISION.format(
         architecture=metadata["architecture"],
-        recipe=", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in metadata["recipe"].items()),
+        recipe=recipe,
         threshold=metadata["threshold"],
         **metadata["calibration"],
         **metadata["mlflow"],
     )
+
+
+def _cells(figure: Measured) -> tuple[str, str]:
+    return f"{figure.value:.3f}", f"{figure.low:.3f} to {figure.high:.3f}"
+
+
+def _rows(cells: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PHANTOM_FOLDER = ROOT / ".local" / "phantoms"
 PHANTOM_COUNT, PHANTOM_SEED = 160, 1_000_000
 """The built-in set; the seed lies far from the small seeds that tests and golden answers draw with."""
+MODEL_NAME = "tumor-detector"
 KAGGLE_SET = "navoneel/brain-mri-images-for-brain-tumor-detection"
 Kind = Literal["images", "phantom"]
 CLASSES = ("no", "yes")
@@ -99,10 +100,10 @@ class Dataset:
             line += f"; {len(self.skipped)} unreadable files skipped: {reasons}"
         return line
 
-    def pixels(self, size: int) -> NDArray[np.float32]:
-        """Decode and preprocess every scan exactly as serving does: (n, size, size, 1) in [0, 1]."""
-        images = tqdm(self.scans, desc="preparing images", unit="image", leave=False)
-        return np.stack([imaging.preprocess(scan.image(), size=size) for scan in images])
+
+def model_name(dataset: Dataset) -> str:
+    """Name of the registered model, and of the experiment, that this data trains."""
+    return f"{MODEL_NAME}-phantom" if dataset.kind == "phantom" else MODEL_NAME
 
 
 def resolve(folder: Path | None = None) -> Dataset:

@@ -1,7 +1,8 @@
-"""Honest figures: what judges a fold, its calibration and its threshold, was fitted on the other folds.
+"""Figures and their intervals.
 
 Every image counts by its weight, 1 / size of its group of near-duplicates, and intervals come from drawing
-groups, not images: a copy is no further evidence.
+groups, not images: a copy is no further evidence. A figure is that of one network, averaged over the repeats of
+the cross-validation; predictions are never averaged.
 """
 
 from __future__ import annotations
@@ -10,45 +11,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from .judge import Judgement
     from .split import Cases
 
     Floats = NDArray[np.float64]
     Labels = NDArray[np.int64]
+    Figures = dict[str, "Figure"]
 
 BOOTSTRAP_DRAWS = 1000
 CONFIDENCE = 0.95
-TIE = 1e-12  # what rounding may make of equal scores
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Platt's calibration: probability of class 1 = sigmoid(slope * logit + intercept)."""
-
-    slope: float
-    intercept: float
-
-    def probabilities(self, logits: Floats) -> Floats:
-        """Probability of class 1 for each logit."""
-        return 0.5 * (1 + np.tanh(0.5 * (self.slope * logits + self.intercept)))
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A probability and a decision, 0 or 1, for each case."""
-
-    cases: Cases
-    probabilities: Floats
-    decisions: Labels
-
-    @property
-    def wrong(self) -> Labels:
-        """Places of the cases that were decided against their label."""
-        return np.flatnonzero(self.decisions != self.cases.labels)
+BINS = 10
+"""Of the expected calibration error, each of equal mass."""
 
 
 @dataclass(frozen=True)
@@ -64,79 +43,40 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The cross-fitted judgement and its figures; the calibration and threshold of all folds, for serving."""
+class Difference:
+    """How much higher a figure is for one network than for another, over the same drawn groups.
 
-    judged: Judgement
-    figures: dict[str, Figure]
-    calibration: Calibration
-    threshold: float
-
-
-def evaluate(logits: Floats, cases: Cases) -> Evaluation:
-    """Measure an architecture by its out-of-fold logits, and fit what its network will serve with.
-
-    Parameters
+    Attributes
     ----------
-    logits
-        Of each case, by the network that did not see its group; shape (n,).
-    cases
-        Without those held out.
+    better
+        Share of the draws in which it is higher.
     """
-    judged = cross_fit(logits, cases)
-    calibration = calibrate(logits, cases)
-    threshold = choose_threshold(calibration.probabilities(logits), cases)
-    return Evaluation(judged, figures(judged), calibration, threshold)
+
+    value: float
+    low: float
+    high: float
+    better: float
 
 
-def cross_fit(logits: Floats, cases: Cases) -> Judgement:
-    """Judge each fold by the calibration and threshold that the other folds' predictions give."""
-    probabilities = np.empty(len(logits))
-    decisions = np.empty(len(logits), dtype=np.int64)
-    for fold in np.unique(cases.folds):
-        own, others = cases.folds == fold, cases.folds != fold
-        calibration = calibrate(logits[others], cases[others])
-        threshold = choose_threshold(calibration.probabilities(logits[others]), cases[others])
-        probabilities[own] = calibration.probabilities(logits[own])
-        decisions[own] = probabilities[own] >= threshold
-    return Judgement(cases, probabilities, decisions)
+def figures(judged: Sequence[Judgement], *, seed: int = 0) -> Figures:
+    """All figures of one network's repeats, each an average over them, by bootstrap over groups within each class."""
+    cases = judged[0].cases
+    values = _averaged(judged, cases.weights[None])
+    drawn = _averaged(judged, cases.weights * _draws(cases, seed=seed))
+    return {name: Figure(float(values[name][0]), *_interval(drawn[name])) for name in values}
 
 
-def calibrate(logits: Floats, cases: Cases) -> Calibration:
-    """Fit Platt's calibration (Platt 1999): a logistic regression of the label on the logit.
-
-    Its slight penalty (C = 1) keeps the slope finite where the logits separate the classes without a mistake.
-    """
-    fitted = LogisticRegression(C=1.0).fit(logits[:, None], cases.labels, sample_weight=cases.weights)
-    return Calibration(slope=float(fitted.coef_[0, 0]), intercept=float(fitted.intercept_[0]))
-
-
-def choose_threshold(probabilities: Floats, cases: Cases) -> float:
-    """Choose the probability from which on the answer is YES: where balanced accuracy is highest.
-
-    Candidates lie half-way between neighbouring probabilities; of equally good ones the middle one is taken.
-    """
-    levels, level = np.unique(probabilities, return_inverse=True)
-    if len(levels) == 1:
-        return float(levels[0])
-    positive = cases.labels == 1
-    missed = np.cumsum(np.bincount(level, cases.weights * positive))
-    spared = np.cumsum(np.bincount(level, cases.weights * ~positive))
-    scores = (spared / spared[-1] - missed / missed[-1])[:-1]
-    best = np.flatnonzero(scores >= scores.max() - TIE)
-    middle = best[len(best) // 2]
-    return float((levels[middle] + levels[middle + 1]) / 2)
-
-
-def figures(judged: Judgement, *, seed: int = 0) -> dict[str, Figure]:
-    """All figures with their 95 % intervals, by bootstrap over groups within each class."""
-    values = _values(judged, judged.cases.weights[None])
-    drawn = _values(judged, judged.cases.weights * _draws(judged, seed=seed))
-    tail = 100 * (1 - CONFIDENCE) / 2
-    return {
-        name: Figure(float(values[name][0]), *map(float, np.percentile(drawn[name], [tail, 100 - tail])))
-        for name in values
-    }
+def compare(
+    first: Sequence[Judgement], second: Sequence[Judgement], name: str, *, seed: int = 0
+) -> Difference:
+    """Compare a figure of two networks that judged the same images, by a paired bootstrap over groups."""
+    cases = first[0].cases
+    drawn_weights = cases.weights * _draws(cases, seed=seed)
+    value, drawn = (
+        _averaged(first, weights)[name] - _averaged(second, weights)[name]
+        for weights in (cases.weights[None], drawn_weights)
+    )
+    return Difference(float(value[0]), *_interval(drawn), better=float(np.mean(drawn > 0)))
 
 
 def majority_accuracy(cases: Cases) -> float:
@@ -145,10 +85,10 @@ def majority_accuracy(cases: Cases) -> float:
     return max(share_of_yes, 1 - share_of_yes)
 
 
-def flat(measured: dict[str, Figure]) -> dict[str, float]:
+def flat(measured: Figures, *, prefix: str = "") -> dict[str, float]:
     """Figures as MLflow and `metadata.json` keep them: `name`, `name_low`, `name_high`."""
     return {
-        f"{name}{bound}": value
+        f"{prefix}{name}{bound}": value
         for name, figure in measured.items()
         for bound, value in (("", figure.value), ("_low", figure.low), ("_high", figure.high))
     }
@@ -168,49 +108,98 @@ def roc_auc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
     -------
     Shape (rows,); not a number where a row has one class only.
     """
-    order = np.argsort(scores)
-    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # where the next higher score begins
-    positive = labels[order] == 1
-    yes = np.add.reduceat(weights[:, order] * positive, starts, axis=1)
-    no = np.add.reduceat(weights[:, order] * ~positive, starts, axis=1)
+    yes, no = _mass_by_level(scores, labels, weights)
     no_below = np.cumsum(no, axis=1) - no / 2
     with np.errstate(invalid="ignore"):
         area: Floats = (yes * no_below).sum(axis=1) / (yes.sum(axis=1) * no.sum(axis=1))
     return area
 
 
-def _draws(judged: Judgement, *, seed: int) -> Floats:
+def average_precision(scores: Floats, labels: Labels, weights: Floats) -> Floats:
+    """Precision at each score level, averaged by the tumours that lie on it; shapes as `roc_auc`'s."""
+    yes, no = _mass_by_level(scores, labels, weights)
+    found = np.cumsum(yes[:, ::-1], axis=1)[:, ::-1]
+    called = np.cumsum((yes + no)[:, ::-1], axis=1)[:, ::-1]
+    with np.errstate(invalid="ignore"):
+        precision = np.where(called > 0, found / called, 0.0)
+        average: Floats = (yes * precision).sum(axis=1) / yes.sum(axis=1)
+    return average
+
+
+def calibration_error(probabilities: Floats, labels: Labels, weights: Floats) -> Floats:
+    """Expected calibration error: how far each bin's mean probability is from its share of tumours.
+
+    The bins hold equal mass in the first row of weights; every row uses these. Shapes as `roc_auc`'s.
+    """
+    order = np.argsort(probabilities, kind="stable")
+    mass = np.cumsum(weights[0, order])
+    bins = np.minimum((mass - weights[0, order] / 2) * BINS / mass[-1], BINS - 1).astype(int)
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
+    gap = weights[:, order] * (probabilities - labels)[order]
+    error: Floats = np.abs(np.add.reduceat(gap, starts, axis=1)).sum(axis=1) / weights.sum(axis=1)
+    return error
+
+
+def _mass_by_level(scores: Floats, labels: Labels, weights: Floats) -> tuple[Floats, Floats]:
+    """Weight of both classes on each level of the score, from the lowest up: (rows, levels)."""
+    order = np.argsort(scores)
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # where the next higher score begins
+    positive = labels[order] == 1
+    yes: Floats = np.add.reduceat(weights[:, order] * positive, starts, axis=1)
+    no: Floats = np.add.reduceat(weights[:, order] * ~positive, starts, axis=1)
+    return yes, no
+
+
+def _interval(drawn: Floats) -> tuple[float, float]:
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _draws(cases: Cases, *, seed: int) -> Floats:
     """How often each image's group was drawn in each bootstrap draw, shape (draws, n)."""
     rng = np.random.default_rng(seed)
-    unique, first, inverse = np.unique(judged.cases.groups, return_index=True, return_inverse=True)
+    unique, first, inverse = np.unique(cases.groups, return_index=True, return_inverse=True)
     times = np.zeros((BOOTSTRAP_DRAWS, len(unique)))
     for label in (0, 1):
-        stratum = np.flatnonzero(judged.cases.labels[first] == label)
-        times[:, stratum] = rng.multinomial(
-            len(stratum), np.full(len(stratum), 1 / len(stratum)), size=BOOTSTRAP_DRAWS
-        )
+        stratum = np.flatnonzero(cases.labels[first] == label)
+        if len(stratum):
+            chances = np.full(len(stratum), 1 / len(stratum))
+            times[:, stratum] = rng.multinomial(len(stratum), chances, size=BOOTSTRAP_DRAWS)
     return times[:, inverse]
 
 
+def _averaged(judged: Sequence[Judgement], weights: Floats) -> dict[str, Floats]:
+    """Each figure under each row of weights, averaged over the repeats: shape (rows, n) -> (rows,)."""
+    repeats = [_values(each, weights) for each in judged]
+    return {name: np.mean([values[name] for values in repeats], axis=0) for name in repeats[0]}
+
+
 def _values(judged: Judgement, weights: Floats) -> dict[str, Floats]:
-    """Each figure under each row of weights, shape (rows, n) -> (rows,)."""
-    positive, said_yes = judged.cases.labels == 1, judged.decisions == 1
-    everything = np.ones(len(judged.cases), dtype=bool)
-    sensitivity = _share(said_yes, positive, weights)
-    specificity = _share(~said_yes, ~positive, weights)
-    squared_error = (judged.probabilities - judged.cases.labels) ** 2
+    """Each figure of one repeat under each row of weights, shape (rows, n) -> (rows,)."""
+    labels, probabilities = judged.cases.labels, judged.probabilities
+    positive, said_yes, even_yes = labels == 1, judged.decisions == 1, judged.even == 1
+    everything = np.ones(len(labels), dtype=bool)
+    sensitivity, even_sensitivity = (_share(said, positive, weights) for said in (said_yes, even_yes))
+    specificity, even_specificity = (_share(~said, ~positive, weights) for said in (said_yes, even_yes))
     return {
-        "roc_auc": roc_auc(judged.probabilities, judged.cases.labels, weights),
-        "balanced_accuracy": (sensitivity + specificity) / 2,
-        "accuracy": _share(said_yes == positive, everything, weights),
+        "roc_auc": roc_auc(probabilities, labels, weights),
+        "average_precision": average_precision(probabilities, labels, weights),
         "sensitivity": sensitivity,
         "specificity": specificity,
-        "brier_score": _share(squared_error, everything, weights),
+        "balanced_accuracy": (sensitivity + specificity) / 2,
+        "accuracy": _share(said_yes == positive, everything, weights),
+        "youden_sensitivity": even_sensitivity,
+        "youden_specificity": even_specificity,
+        "youden_balanced_accuracy": (even_sensitivity + even_specificity) / 2,
+        "brier_score": _share((probabilities - labels) ** 2, everything, weights),
+        "calibration_error": calibration_error(probabilities, labels, weights),
     }
 
 
 def _share(what: NDArray[np.bool_] | Floats, among: NDArray[np.bool_], weights: Floats) -> Floats:
     """Weighted mean of `what` among the images that `among` marks."""
     counted = weights * among
-    share: Floats = (counted * what).sum(axis=-1) / counted.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        share: Floats = (counted * what).sum(axis=-1) / counted.sum(axis=-1)
     return share

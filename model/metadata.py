@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypedDict
 
+from .data import model_name
+
 if TYPE_CHECKING:
-    from .data import Dataset, Kind
-    from .evaluate import Evaluation
-    from .recipe import Recipe
-    from .split import Cases
+    from .data import Kind
+    from .judge import Rule
+    from .refusal import Refusal
+    from .study import Study
 
 HEATMAP_CELLS = 16
 """Side of the answered heatmap; the evidence, coarser or finer, is interpolated to it."""
@@ -27,6 +29,12 @@ class CalibrationFacts(TypedDict):
     method: str
     slope: float
     intercept: float
+
+
+class RefusalFacts(TypedDict):
+    """An image whose score of being a brain MRI is lower is refused."""
+
+    threshold: float
 
 
 class Heatmap(TypedDict):
@@ -50,10 +58,21 @@ class DatasetFacts(TypedDict):
 
 
 class SplitFacts(TypedDict):
-    """How the images were split; `held_out` of them were in no fold."""
+    """How the images were split; the served network did not learn from `held_out` of them."""
 
     folds: int
+    repeats: int
     held_out: int
+
+
+class PretrainingFacts(TypedDict):
+    """What the trunk learnt from before: other images, told apart by type."""
+
+    name: str
+    fingerprint: str
+    images: int
+    copies: int
+    types: list[str]
 
 
 class RunFacts(TypedDict):
@@ -73,38 +92,41 @@ class Metadata(TypedDict):
     input: Input
     calibration: CalibrationFacts
     threshold: float
+    refusal: RefusalFacts
     heatmap: Heatmap
     dataset: DatasetFacts
+    pretraining: PretrainingFacts | None
     split: SplitFacts
-    recipe: dict[str, float]
+    recipe: dict[str, object]
     metrics: dict[str, float]
     mlflow: RunFacts
 
 
 def describe(
+    study: Study,
     *,
-    experiment: str,
     run_id: str,
     architecture: str,
-    recipe: Recipe,
-    dataset: Dataset,
-    cases: Cases,
-    evaluation: Evaluation,
+    rule: Rule,
+    refusal: Refusal,
     metrics: dict[str, float],
 ) -> Metadata:
     """Put together what is known of one trained network."""
+    dataset, recipe, typed = study.dataset, study.recipe, study.typed
+    experiment = model_name(dataset)
     return {
-        "schema": 1,
+        "schema": 2,
         "name": experiment,
         "architecture": architecture,
         "labels": ["NO", "YES"],
-        "input": {"size": recipe.size},
+        "input": {"size": recipe.input_size(architecture)},
         "calibration": {
             "method": "platt",
-            "slope": evaluation.calibration.slope,
-            "intercept": evaluation.calibration.intercept,
+            "slope": rule.calibration.slope,
+            "intercept": rule.calibration.intercept,
         },
-        "threshold": evaluation.threshold,
+        "threshold": rule.threshold,
+        "refusal": {"threshold": refusal.threshold},
         "heatmap": {"width": HEATMAP_CELLS, "height": HEATMAP_CELLS},
         "dataset": {
             "name": dataset.name,
@@ -112,11 +134,24 @@ def describe(
             "fingerprint": dataset.fingerprint,
             "images": len(dataset.scans),
             "yes": int(dataset.labels.sum()),
-            "groups": len(set(cases.groups.tolist())),
+            "groups": len(set(study.cases.groups.tolist())),
             "copies": len(dataset.copies),
             "skipped": len(dataset.skipped),
         },
-        "split": {"folds": recipe.folds, "held_out": int(cases.held_out.sum())},
+        "pretraining": {
+            "name": typed.folder.name,
+            "fingerprint": typed.fingerprint,
+            "images": len(typed.scans),
+            "copies": study.copies,
+            "types": list(typed.types),
+        }
+        if typed
+        else None,
+        "split": {
+            "folds": recipe.folds,
+            "repeats": recipe.repeats,
+            "held_out": int(study.held_out.sum()),
+        },
         "recipe": asdict(recipe),
         "metrics": metrics,
         "mlflow": {"experiment": experiment, "run_id": run_id},

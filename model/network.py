@@ -1,29 +1,62 @@
-"""The networks. Each takes (size, size, 1) in [0, 1] and gives a logit and the evidence whose mean it is.
+"""Networks: a trunk that turns a scan into feature maps, and linear heads that read them.
 
-A 1x1 convolution turns the last features into one number per place, the evidence for a tumour there, and the
-logit is its mean. So the heatmap is no afterthought: it is what the network decided by (class activation
-mapping, Zhou et al. 2016, in the form of a fully convolutional head).
+A head weighs the features at each place into one number, the evidence there, and its logit is the evidence's
+mean over the picture. So a heatmap is no afterthought: it is what the network decided by (class activation
+mapping, Zhou et al. 2016), exactly and with no gradient.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from . import imagenet
 from .backend import keras
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
 layers = keras.layers
 
-BATCH_NORM_MOMENTUM = 0.9
-"""Keras's 0.99 would need more steps than a small data set has to follow the weights."""
+BATCH = 32  # images at a time where nothing is learnt
 
 
-def build(architecture: str, *, size: int) -> keras.Model:
-    """Make one of `recipe.ARCHITECTURES`, with random weights."""
-    makers: dict[str, Callable[[int], keras.Model]] = {"plain_cnn": plain_cnn, "residual_cnn": residual_cnn}
-    return makers[architecture](size)
+@dataclass(frozen=True)
+class Head:
+    """A linear reading of a trunk's features.
+
+    Attributes
+    ----------
+    weights
+        One for each feature, in the order of the trunk's maps, shape (features,).
+    bias
+        The logit where every feature is 0.
+    """
+
+    weights: NDArray[np.float64]
+    bias: float
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Logits of features as `Features` gives them, shape (n, features) -> (n,)."""
+        return np.asarray(features @ self.weights + self.bias, dtype=np.float64)
+
+
+def build_trunk(architecture: str, *, size: int) -> keras.Model:
+    """Make a trunk: (size, size, 1) in [0, 1] to feature maps, the finest first.
+
+    Raises
+    ------
+    WeightsError
+        When the architecture starts from ImageNet and its weights cannot be had.
+    """
+    drawn: dict[str, Callable[[int], keras.Model]] = {"plain_cnn": plain_cnn, "residual_cnn": residual_cnn}
+    if architecture in drawn:
+        return drawn[architecture](size)
+    return imagenet.trunk(architecture, size=size)
 
 
 def plain_cnn(size: int) -> keras.Model:
@@ -33,7 +66,7 @@ def plain_cnn(size: int) -> keras.Model:
     for filters in (32, 64, 128):
         x = layers.ReLU()(_convolution(x, filters, 3))
         x = layers.MaxPooling2D(2)(x)
-    return _with_head(scan, x)
+    return keras.Model(scan, [x], name="plain_cnn")
 
 
 def residual_cnn(size: int) -> keras.Model:
@@ -46,7 +79,93 @@ def residual_cnn(size: int) -> keras.Model:
         x = layers.ReLU()(_convolution(x, filters, 3))
         x = _convolution(x, filters, 3)
         x = layers.ReLU()(layers.Add()([x, shortcut]))
-    return _with_head(scan, x)
+    return keras.Model(scan, [x], name="residual_cnn")
+
+
+def look_twice(trunk: keras.Model) -> keras.Model:
+    """Make a trunk whose maps are the mean over the scan as it is and mirrored at its diagonal.
+
+    A head reads features linearly, so its logit is the mean of both looks' logits: an ensemble in one network.
+    """
+    scan = keras.Input(trunk.input.shape[1:], name="scan")
+    mirrored = layers.Permute((2, 1, 3))
+    looks = zip(maps_of(trunk, scan), maps_of(trunk, mirrored(scan)), strict=True)
+    return keras.Model(scan, [layers.Average()([plain, mirrored(other)]) for plain, other in looks])
+
+
+def with_asymmetry(trunk: keras.Model) -> keras.Model:
+    """Make a trunk that also gives, behind each map, how far it differs from its own mirror image.
+
+    A healthy brain is nearly symmetric, a tumour seldom lies on the midline. Which axis the midline follows is not
+    asked: of both, each feature takes the one about which it is more symmetric.
+    """
+    scan = keras.Input(trunk.input.shape[1:], name="scan")
+    maps = []
+    for each in maps_of(trunk, scan):
+        maps += [each, Asymmetry()(each)]
+    return keras.Model(scan, maps)
+
+
+class Asymmetry(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Absolute difference of a map and its mirror image, feature by feature about the axis with the smaller mean."""
+
+    def call(self, maps: keras.KerasTensor) -> keras.KerasTensor:
+        """Return maps of the same shape."""
+        across, down = (keras.ops.absolute(maps - keras.ops.flip(maps, axis=axis)) for axis in (2, 1))
+        means = [keras.ops.mean(each, axis=(1, 2), keepdims=True) for each in (across, down)]
+        nearer = keras.ops.cast(means[0] <= means[1], maps.dtype)
+        return nearer * across + (1 - nearer) * down
+
+
+def maps_of(trunk: keras.Model, scans: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """Apply a trunk; a list of maps also where there is one."""
+    maps = trunk(scans)
+    return maps if isinstance(maps, list) else [maps]
+
+
+def pooled(maps: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+    """Mean of every feature over the picture, all maps in a row: (batch, features)."""
+    means = [layers.GlobalAveragePooling2D()(features) for features in maps]
+    return means[0] if len(means) == 1 else layers.Concatenate()(means)
+
+
+def features(trunk: keras.Model, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What heads read of scans: (n, size, size, 1) -> (n, features)."""
+    reader = keras.Model(trunk.input, pooled(trunk.outputs))
+    return np.asarray(reader.predict(pixels, batch_size=BATCH, verbose=0))
+
+
+def assemble(trunk: keras.Model, *, tumour: Head, brain: Head | None) -> keras.Model:
+    """Make the network that serves.
+
+    Returns
+    -------
+    A model of one scan (size, size, 1) with the outputs `judgement`, the logits of a tumour and, with `brain`,
+    of the scan being a brain MRI at all, (1 or 2,), and `evidence` for a tumour, (rows, columns, 1), whose mean
+    is the tumour's logit.
+    """
+    scan = keras.Input(trunk.input.shape[1:], name="scan")
+    maps = maps_of(trunk, scan)
+    heads = [tumour] if brain is None else [tumour, brain]
+    judge = layers.Dense(len(heads), name="judgement")
+    judgement = judge(pooled(maps))
+    judge.set_weights([np.stack([head.weights for head in heads], axis=1), np.array([h.bias for h in heads])])
+    return keras.Model(scan, [judgement, _evidence(maps, tumour)])
+
+
+def _evidence(maps: Sequence[keras.KerasTensor], head: Head) -> keras.KerasTensor:
+    """Weigh each map's features place by place, and lay the coarse maps over the finest."""
+    parts, first = [], 0
+    for place, each in enumerate(maps):
+        width, last = each.shape[-1], place == len(maps) - 1
+        weigh = layers.Conv2D(1, 1, name="evidence" if last else f"evidence_{place}")
+        part = weigh(each)
+        bias = head.bias if last else 0.0
+        weigh.set_weights([head.weights[first : first + width].reshape(1, 1, width, 1), np.array([bias])])
+        factor = maps[0].shape[1] // each.shape[1]
+        parts.append(layers.UpSampling2D(factor)(part) if factor > 1 else part)
+        first += width
+    return parts[0] if len(parts) == 1 else layers.Add()(parts)
 
 
 def _standardised(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -57,11 +176,4 @@ def _standardised(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
 
 def _convolution(x: keras.KerasTensor, filters: int, kernel: int, *, strides: int = 1) -> keras.KerasTensor:
     x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)(x)
-    return layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(x)
-
-
-def _with_head(scan: keras.KerasTensor, features: keras.KerasTensor) -> keras.Model:
-    features = layers.Dropout(0.3)(features)
-    evidence = layers.Conv2D(1, 1, name="evidence")(features)
-    logit = layers.GlobalAveragePooling2D(name="logit")(evidence)
-    return keras.Model(scan, [logit, evidence])
+    return layers.BatchNormalization(momentum=imagenet.MOMENTUM)(x)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import subprocess
 import tempfile
@@ -22,17 +20,22 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from container.network import known_question
 
-from . import card, plots, serving
+from . import card, plots, predictions, serving
 from .data import ROOT
+from .evaluate import flat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from .backend import keras
     from .data import Dataset, Scan
-    from .evaluate import Evaluation, Floats
-    from .fit import Examples
+    from .evaluate import Figures
+    from .judge import Judgement
     from .metadata import Metadata
+    from .report import Report
+    from .study import Study
     from .tracking import History
 
 
@@ -49,45 +52,50 @@ def source(dataset: Dataset) -> None:
 
 
 def evaluation(
-    measured: Evaluation, logits: Floats, scans: Sequence[Scan], histories: Sequence[History]
+    judged: Sequence[Judgement], measured: Figures, scans: Sequence[Scan], histories: Sequence[History]
 ) -> None:
-    """Log the drawn evidence and each image's own prediction; `scans` are the judged cases' files."""
-    judged = measured.judged
-    for name, figure in {
-        "loss": plots.losses(histories),
-        "roc": plots.roc(judged, measured.figures),
-        "confusion_matrix": plots.confusion(judged),
-        "calibration": plots.calibration(judged),
-        "worst_mistakes": plots.worst_mistakes(judged, scans),
-    }.items():
+    """Log one architecture's own figures, curves and predictions; `scans` are the cases' files."""
+    mlflow.log_metrics(flat(measured))
+    drawn = {"roc": plots.roc(judged, measured), "confusion_matrix": plots.confusion(judged)}
+    if any(histories):
+        drawn["loss"] = plots.losses(histories)
+    for name, figure in drawn.items():
         mlflow.log_figure(figure, f"plots/{name}.png")
-    columns = {
-        "name": [scan.name for scan in scans],
-        "label": judged.cases.labels,
-        "group": judged.cases.groups,
-        "fold": judged.cases.folds,
-        "logit": logits,
-        "probability": judged.probabilities,
-        "said": judged.decisions,
-    }
-    table = io.StringIO()
-    csv.writer(table).writerows([columns, *zip(*columns.values(), strict=True)])
-    mlflow.log_text(table.getvalue(), "predictions.csv")
+    mlflow.log_text(predictions.write(judged, scans), predictions.FILE)
 
 
-def holdout(scans: Sequence[Scan]) -> None:
-    """Log which images no training has seen."""
-    rows = [{"name": scan.name, "label": scan.label, "sha256": scan.sha256} for scan in scans]
+def claims(report: Report, judged: Sequence[Judgement], study: Study) -> None:
+    """Log what is claimed of the network that serves, with all that it is compared with."""
+    scans = study.dataset.scans
+    mlflow.log_metrics(report.metrics())
+    mlflow.log_dict(report.document(), "report.json")
+    for name, figure in card.plots_of(report, judged).items():
+        mlflow.log_figure(figure, f"plots/{name}.png")
+    # A picture of the images themselves: it stays here, and never travels with the artifact.
+    mlflow.log_figure(plots.worst_mistakes(report.mistakes, scans), "images/worst_mistakes.png")
+    mlflow.log_text(predictions.write(judged, scans), predictions.FILE)
+    kept = [scan for scan, out in zip(scans, study.held_out, strict=True) if out]
+    rows = [{"name": scan.name, "label": scan.label, "sha256": scan.sha256} for scan in kept]
     mlflow.log_text(json.dumps(rows, indent=1), "holdout.json")
 
 
-def network(trained: keras.Model, metadata: Metadata, examples: Examples, logits: Floats) -> str:
+def network(
+    served: keras.Model,
+    metadata: Metadata,
+    report: Report,
+    judged: Sequence[Judgement],
+    *,
+    pixels: NDArray[np.float32],
+    scans: Sequence[Scan],
+) -> str:
     """Log a network as it serves and as Keras keeps it, once both say the same.
 
     Parameters
     ----------
-    logits
-        What Keras says of the examples, shape (n,).
+    pixels
+        The images on which both are compared, (n, size, size, 1).
+    scans
+        Their files.
 
     Returns
     -------
@@ -98,14 +106,26 @@ def network(trained: keras.Model, metadata: Metadata, examples: Examples, logits
     ParityError
         When the converted network says something else.
     """
+    said = serving.ask(served, pixels)
     with tempfile.TemporaryDirectory() as scratch:
-        served, parity = Path(scratch) / "serving", Path(scratch) / "parity"
-        serving.write(served, network=trained, metadata=metadata, card=card.write(metadata))
-        serving.write_validation(parity, pixels=examples.pixels, logits=logits)
-        difference = serving.check_parity(served, validation=parity)
+        folder, parity = Path(scratch) / "serving", Path(scratch) / "parity"
+        written = card.write(metadata, report, judged)
+        serving.write(folder, network=served, metadata=metadata, card=written)
+        serving.write_validation(parity, pixels=pixels, said=said)
+        difference = serving.check_parity(folder, validation=parity)
         mlflow.log_artifacts(scratch)
     mlflow.log_metric("parity_largest_difference", difference)
-    return _keras_model(trained, metrics=metadata["metrics"])
+    heatmaps(said, pixels, scans)
+    return _keras_model(served, metrics=metadata["metrics"])
+
+
+def heatmaps(said: serving.Said, pixels: NDArray[np.float32], scans: Sequence[Scan]) -> None:
+    """Log a grid of tumour images with the served network's evidence over them, for people to judge."""
+    tumours = [place for place, scan in enumerate(scans) if scan.label]
+    chosen = tumours[:: max(1, len(tumours) // plots.HEATMAPS)][: plots.HEATMAPS]
+    names = [scans[place].name for place in chosen]
+    figure = plots.heatmaps(pixels[chosen], said.evidence[chosen], names)
+    mlflow.log_figure(figure, "images/heatmaps.png")
 
 
 def _keras_model(trained: keras.Model, *, metrics: dict[str, float]) -> str:

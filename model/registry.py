@@ -11,19 +11,32 @@ from typing import TYPE_CHECKING, TypedDict
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from . import tracking
+from . import gates, predictions, tracking
+from .data import MODEL_NAME
+from .evaluate import Difference, compare
 
 if TYPE_CHECKING:
-    from .data import Dataset
+    from .gates import Outcome
+    from .judge import Judgement
     from .train import TrainingResult
 
-MODEL_NAME = "tumor-detector"
 CHAMPION = "champion"
 """The alias; MLflow's stages are deprecated."""
 
 
 class RegistryError(Exception):
     """The registry does not have what is asked for; the text says how to get it there."""
+
+
+GATES, FORCED = "gates", "forced"
+"""Tags of a version: its gates' verdicts, and why it was crowned against them."""
+
+
+class Rival(TypedDict):
+    """What a challenger is compared with; see `gates.evaluate`."""
+
+    over_champion: Difference | None
+    rival: str
 
 
 class HeldOut(TypedDict):
@@ -51,30 +64,72 @@ class Champion:
         held_out: list[HeldOut] = json.loads(mlflow.artifacts.load_text(f"runs:/{self.run_id}/holdout.json"))
         return held_out
 
+    def judged(self) -> list[Judgement]:
+        """What was said of each image out of fold, repeat by repeat."""
+        return predictions.read(mlflow.artifacts.load_text(f"runs:/{self.run_id}/{predictions.FILE}"))
 
-def model_name(dataset: Dataset) -> str:
-    """Name of the registered model, and of the experiment, that this data trains."""
-    return f"{MODEL_NAME}-phantom" if dataset.kind == "phantom" else MODEL_NAME
+    def gates(self) -> list[Outcome]:
+        """Verdicts of the quality gates, as they were when this version was registered."""
+        version = mlflow.MlflowClient().get_model_version(self.name, self.version)
+        outcomes: list[Outcome] = json.loads(version.tags[GATES])
+        return outcomes
 
 
 def crown(result: TrainingResult) -> Champion:
-    """Register the training's best network as a new version, and return the champion that there is then.
+    """Register the training's network as a new version, judge it, and return the champion that there is then.
 
-    It is the new version, unless the champion before was trained on the same images and has the higher
-    out-of-fold ROC AUC: a quick training does not take the crown from a thorough one.
+    A version that passes the gates takes the crown. One that fails a gate takes it only where nothing better is
+    lost: there is no champion, or the champion failed gates too and was trained on other images or is no better.
     """
-    best = result.best
     with contextlib.redirect_stderr(io.StringIO()):  # MLflow prints there what the caller says better
-        tags = {"architecture": best.architecture, "roc_auc": str(best.figures["roc_auc"])}
-        version = mlflow.register_model(best.model_uri, result.experiment, tags=tags).version
-    candidate = champion(result.experiment, version=str(version))
-    with contextlib.suppress(RegistryError):  # there is none yet
+        tags = {"architecture": result.architecture, "roc_auc": str(result.figures["roc_auc"])}
+        version = mlflow.register_model(result.model_uri, result.experiment, tags=tags).version
+    challenger = champion(result.experiment, version=str(version))
+    try:
         present = champion(result.experiment)
-        same_images = present.dataset_fingerprint == candidate.dataset_fingerprint
-        if same_images and present.metrics["roc_auc"] > candidate.metrics["roc_auc"]:
-            return present
-    mlflow.MlflowClient().set_registered_model_alias(result.experiment, CHAMPION, version)
-    return candidate
+    except RegistryError:  # there is none yet
+        present = None
+    outcomes = gates.evaluate(challenger.metrics, **_rival(challenger, present))
+    client = mlflow.MlflowClient()
+    client.set_model_version_tag(result.experiment, version, GATES, json.dumps(outcomes))
+    client.log_dict(result.run_id, {"gates": outcomes}, "gates.json")
+    if present and not passed(outcomes) and _worthier(present, challenger):
+        return present
+    client.set_registered_model_alias(result.experiment, CHAMPION, version)
+    return challenger
+
+
+def passed(outcomes: list[Outcome]) -> bool:
+    """Whether every gate was passed."""
+    return all(outcome["passed"] for outcome in outcomes)
+
+
+def force(chosen: Champion, *, reason: str) -> None:
+    """Crown a version that failed gates, and record why in the registry and in its run."""
+    client = mlflow.MlflowClient()
+    client.set_model_version_tag(chosen.name, chosen.version, FORCED, reason)
+    client.set_tag(chosen.run_id, FORCED, reason)
+    client.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
+
+
+def _rival(challenger: Champion, present: Champion | None) -> Rival:
+    """Pair a challenger with the present champion, where both were judged on the same folds."""
+    if present is None:
+        return {"over_champion": None, "rival": "there is no champion yet"}
+    mine, theirs = challenger.judged(), present.judged()
+    if present.dataset_fingerprint != challenger.dataset_fingerprint or not predictions.comparable(
+        mine, theirs
+    ):
+        reason = f"version {present.version} was judged on other images or folds: they cannot be compared"
+        return {"over_champion": None, "rival": reason}
+    return {"over_champion": compare(mine, theirs, "roc_auc"), "rival": f"version {present.version}"}
+
+
+def _worthier(present: Champion, challenger: Champion) -> bool:
+    if passed(present.gates()):
+        return True
+    same_images = present.dataset_fingerprint == challenger.dataset_fingerprint
+    return same_images and present.metrics["roc_auc"] > challenger.metrics["roc_auc"]
 
 
 def champion(name: str = MODEL_NAME, *, version: str | None = None) -> Champion:

@@ -6,6 +6,7 @@ Importing this imports no TensorFlow: a promotion needs none.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 NETWORK, METADATA, CARD = "model.tflite", "metadata.json", "model-card.md"
 VALIDATION = "validation.npz"
 TOLERANCE = 1e-4
-"""Largest difference of a logit between Keras and the exported network; relative for logits beyond 1, since
-float32 keeps digits, not decimals: logits were seen to reach 12.6 and to differ by 4e-5."""
+"""Largest difference of an output between Keras and the exported network; relative for numbers beyond 1, since
+float32 keeps digits, not decimals."""
 GREYS = np.float32(255)
 
 
@@ -33,24 +34,41 @@ class ParityError(Exception):
     """The exported network does not say what Keras said."""
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a network says of n images: logits of a tumour and of a brain MRI, (n,), and evidence, (n, rows, columns)."""
+
+    tumour: NDArray[np.float64]
+    brain: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+
+
+def ask(network: keras.Model, pixels: NDArray[np.float32]) -> Said:
+    """Have Keras answer preprocessed images, (n, size, size, 1)."""
+    judgement, evidence = network.predict(pixels, batch_size=32, verbose=0)
+    both = np.asarray(judgement, dtype=np.float64)
+    return Said(both[:, 0], both[:, 1], np.asarray(evidence[..., 0], dtype=np.float64))
+
+
 def write(folder: Path, *, network: keras.Model, metadata: Mapping[str, object], card: str) -> None:
     """Convert a network for LiteRT and write it with its metadata, known answer included, and its card."""
     folder.mkdir(parents=True, exist_ok=True)
     network.export(folder / NETWORK, format="litert", verbose=False)
     size = network.input_shape[1]
-    logit = float(network(known_question(size)[np.newaxis], training=False)[0][0, 0])
+    logit = float(ask(network, known_question(size)[np.newaxis]).tumour[0])
     whole = {**metadata, "known_answer": {"input": "ramp", "logit": logit}}
     (folder / METADATA).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     (folder / CARD).write_text(card, encoding="utf-8")
 
 
-def write_validation(folder: Path, *, pixels: NDArray[np.float32], logits: NDArray[np.float64]) -> None:
+def write_validation(folder: Path, *, pixels: NDArray[np.float32], said: Said) -> None:
     """Keep what Keras said of images, so that an export can be checked where neither they nor Keras are.
 
     Preprocessing ends on whole grey levels: 8 bits hold it exactly.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / VALIDATION, greys=np.rint(pixels * GREYS).astype(np.uint8), logits=logits)
+    greys = np.rint(pixels * GREYS).astype(np.uint8)
+    np.savez_compressed(folder / VALIDATION, greys=greys, **asdict(said))
 
 
 def check_parity(served: Path, *, validation: Path) -> float:
@@ -58,7 +76,7 @@ def check_parity(served: Path, *, validation: Path) -> float:
 
     Returns
     -------
-    The largest difference of a logit, measured as `TOLERANCE` is.
+    The largest difference of any output, measured as `TOLERANCE` is.
 
     Raises
     ------
@@ -68,12 +86,20 @@ def check_parity(served: Path, *, validation: Path) -> float:
         When the files cannot be served at all.
     """
     with np.load(validation / VALIDATION) as kept:
-        pixels, expected = kept["greys"].astype(np.float32) / GREYS, kept["logits"]
-    differences = np.abs(Predictor.load(served).logits(pixels) - expected)
-    largest = float(np.max(differences / np.maximum(1, np.abs(expected))))
-    if not largest <= TOLERANCE:
-        raise ParityError(
-            f"the exported network's logits differ from Keras's by up to {largest:.2g} on {len(expected)} "
-            f"validation images, more than {TOLERANCE:g}"
-        )
+        pixels = kept["greys"].astype(np.float32) / GREYS
+        expected = {name: kept[name] for name in ("tumour", "brain", "evidence")}
+    readings = Predictor.load(served).readings(pixels)
+    given = {"tumour": readings.logits, "brain": readings.brain_logits, "evidence": readings.evidence}
+    largest = 0.0
+    for name, wanted in expected.items():
+        had = given[name]
+        if had is None:
+            raise ParityError(f"the exported network gives no {name}, which the trained one does")
+        difference = float(np.max(np.abs(had - wanted) / np.maximum(1, np.abs(wanted))))
+        if not difference <= TOLERANCE:
+            raise ParityError(
+                f"the exported network's {name} differs from Keras's by up to {difference:.2g} on "
+                f"{len(pixels)} validation images, more than {TOLERANCE:g}"
+            )
+        largest = max(largest, difference)
     return largest

@@ -31,9 +31,8 @@ DUPLICATE = 0.87
 """Correlation from which two thumbnails show the same picture. On the Kaggle set pairs known to differ reach
 0.865 and the weakest link inside a known group is 0.880."""
 THUMBNAIL = 48
-HOLDOUT_SHARE = 0.1
-HELD_OUT = -1
-"""The fold number of images that are kept from everything; they show the served model at work."""
+HELD_OUT = 3
+"""Groups of each class that the served network does not learn from: they show it at work, and judge nothing."""
 _BLOCK = 1024  # rows of the correlation matrix at a time: all of it would not fit for many images
 
 
@@ -51,12 +50,26 @@ def group(images: Iterable[Image.Image], *, total: int | None = None) -> Indices
     -------
     Shape (n,): equal numbers are near-duplicates, directly or through others.
     """
-    whole, heads = [], []
-    for image in tqdm(images, desc="looking for near-duplicates", unit="image", total=total, leave=False):
-        whole.append(_thumbnail(image, box=(0, 0, *image.size)))
-        heads.append(_thumbnail(image, box=_head_box(image)))
-    links = _links(np.stack(whole)) + _links(np.stack(heads))
+    seen = Thumbnails.of(images, total=total)
+    links = _links(seen.whole, seen.whole) + _links(seen.heads, seen.heads)
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Small copies of images and of the heads cut out of them, each (n, `THUMBNAIL`, `THUMBNAIL`)."""
+
+    whole: Plane
+    heads: Plane
+
+    @classmethod
+    def of(cls, images: Iterable[Image.Image], *, total: int | None = None) -> Thumbnails:
+        """Look at each image once."""
+        whole, heads = [], []
+        for image in tqdm(images, desc="looking for near-duplicates", unit="image", total=total, leave=False):
+            whole.append(_thumbnail(image, box=(0, 0, *image.size)))
+            heads.append(_thumbnail(image, box=head_box(image)))
+        return cls(np.stack(whole), np.stack(heads))
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class Cases:
     groups
         Number of the image's group of near-duplicates.
     folds
-        Number of the fold that judges the image, or `HELD_OUT`.
+        Number of the fold that judges the image.
     weights
         1 / size of the group, so that every group counts the same.
     """
@@ -80,11 +93,6 @@ class Cases:
     folds: Indices
     weights: NDArray[np.float64]
 
-    @property
-    def held_out(self) -> NDArray[np.bool_]:
-        """Marks the images that no training and no fold of it sees."""
-        return np.equal(self.folds, HELD_OUT)
-
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -93,32 +101,36 @@ class Cases:
 
 
 def plan(labels: Indices, groups: Indices, *, folds: int, seed: int) -> Cases:
-    """Hold out about 10 % of each class's groups, and split the others into stratified folds.
+    """Split the images into stratified folds that no group straddles.
 
     Raises
     ------
     DataError
         When a class has too few groups for that.
     """
-    kept = ~_held_out(labels, groups, seed=seed)
     for label, name in enumerate(CLASSES):
-        independent = len(np.unique(groups[kept & (labels == label)]))
+        independent = len(np.unique(groups[labels == label]))
         if independent < folds:
             raise DataError(
-                f"{name}/ has {independent} independent images besides those held out, fewer than the "
-                f"{folds} folds: add images or use fewer folds. Copies, crops and turns of one count as one."
+                f"{name}/ has {independent} independent images, fewer than the {folds} folds: add images or use "
+                "fewer folds. Copies, crops and turns of one count as one."
             )
-    numbers = np.full(len(labels), HELD_OUT, dtype=np.int64)
+    numbers = np.empty(len(labels), dtype=np.int64)
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    own = np.flatnonzero(kept)
-    for number, (_, judged) in enumerate(splitter.split(own, labels[own], groups[own])):
-        numbers[own[judged]] = number
+    for number, (_, judged) in enumerate(splitter.split(labels, labels, groups)):
+        numbers[judged] = number
     _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     return Cases(labels=labels, groups=groups, folds=numbers, weights=1 / sizes[inverse])
 
 
-def _held_out(labels: Indices, groups: Indices, *, seed: int) -> NDArray[np.bool_]:
-    """Choose the groups to hold out, at least one of each class."""
+def hold_out(labels: Indices, groups: Indices, *, seed: int) -> NDArray[np.bool_]:
+    """Choose `HELD_OUT` groups of each class, fewer where there are few; marks their images, shape (n,).
+
+    Raises
+    ------
+    DataError
+        When every image of a class has a near-duplicate in the other.
+    """
     rng = np.random.default_rng(seed)
     chosen: list[int] = []
     for label, name in enumerate(CLASSES):
@@ -128,18 +140,29 @@ def _held_out(labels: Indices, groups: Indices, *, seed: int) -> NDArray[np.bool
             raise DataError(
                 f"every image in {name}/ has a near-duplicate in the other class: sort them first."
             )
-        count = max(1, round(HOLDOUT_SHARE * len(pure)))
-        chosen.extend(rng.choice(pure, size=count, replace=False))
+        chosen.extend(rng.choice(pure, size=min(HELD_OUT, max(1, len(pure) // 10)), replace=False))
     return np.isin(groups, chosen)
 
 
-def _thumbnail(image: Image.Image, *, box: tuple[float, float, float, float]) -> Plane:
-    small = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, box=box)
-    return np.asarray(small, dtype=np.float32)
+def resembling(images: Iterable[Image.Image], others: Iterable[Image.Image]) -> NDArray[np.bool_]:
+    """Mark the images that are near-duplicates of any of the others, by the rule of `group`, shape (images,)."""
+    mine, theirs = Thumbnails.of(images), Thumbnails.of(others)
+    links = _links(mine.whole, theirs.whole) + _links(mine.heads, theirs.heads)
+    return np.asarray(links.sum(axis=1) > 0, dtype=bool)
 
 
-def _head_box(image: Image.Image) -> tuple[float, float, float, float]:
-    """Box around the largest bright region: the head without margins, text and rulers."""
+def head_box(image: Image.Image) -> tuple[float, float, float, float]:
+    """Find the box around the largest bright region: the head without margins, text and rulers.
+
+    Parameters
+    ----------
+    image
+        Mode L, any size.
+
+    Returns
+    -------
+    Left, top, right and bottom in the image's pixels; the whole image where nothing in it is bright.
+    """
     side = 2 * THUMBNAIL
     small = np.asarray(image.resize((side, side), Image.Resampling.BOX))
     regions, count = ndimage.label(small > _otsu(small) / 2)
@@ -151,6 +174,11 @@ def _head_box(image: Image.Image) -> tuple[float, float, float, float]:
     return columns.start * across, rows.start * down, columns.stop * across, rows.stop * down
 
 
+def _thumbnail(image: Image.Image, *, box: tuple[float, float, float, float]) -> Plane:
+    small = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, box=box)
+    return np.asarray(small, dtype=np.float32)
+
+
 def _otsu(plane: NDArray[np.uint8]) -> float:
     """Threshold between dark and bright that best separates the two (Otsu 1979)."""
     below = np.cumsum(np.bincount(plane.ravel(), minlength=256)).astype(np.float64)
@@ -160,10 +188,10 @@ def _otsu(plane: NDArray[np.uint8]) -> float:
     return float(np.argmax(between))
 
 
-def _links(thumbnails: Plane) -> sparse.csr_array:
+def _links(thumbnails: Plane, others: Plane) -> sparse.csr_array:
     """Sparse matrix of the pairs that correlate above `DUPLICATE` in one of the eight orientations."""
     plain = _unit(thumbnails)
-    turned = [_unit(orientation) for orientation in _orientations(thumbnails)]
+    turned = [_unit(orientation) for orientation in _orientations(others)]
     rows = []
     for start in range(0, len(plain), _BLOCK):
         block = plain[start : start + _BLOCK]

@@ -78,9 +78,15 @@ def choose_experiment(name: str) -> None:
 
 
 @contextmanager
-def run(name: str, *, nested: bool = False) -> Iterator[str]:
-    """Keep one run open and give its id; Ctrl-C leaves it KILLED, a failure FAILED and tagged with why."""
-    started = mlflow.start_run(run_name=name, nested=nested)
+def run(name: str, *, nested: bool = False, resumed: str | None = None) -> Iterator[str]:
+    """Keep one run open and give its id; Ctrl-C leaves it KILLED, a failure FAILED and tagged with why.
+
+    Parameters
+    ----------
+    resumed
+        Id of a run of this name that is gone on with; else a new one begins.
+    """
+    started = mlflow.start_run(run_id=resumed, run_name=name, nested=nested)
     status = RunStatus.FINISHED
     try:
         yield started.info.run_id
@@ -93,6 +99,28 @@ def run(name: str, *, nested: bool = False) -> Iterator[str]:
         raise
     finally:
         mlflow.end_run(RunStatus.to_string(status))
+
+
+def latest(tags: dict[str, str]) -> str | None:
+    """Id of the newest run of the chosen experiment that has these tags, whatever became of it."""
+    found = mlflow.search_runs(
+        filter_string=" and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()),
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+        output_format="list",
+    )
+    return str(found[0].info.run_id) if found else None
+
+
+def children(run_id: str, *, finished: bool = False) -> dict[str, str]:
+    """Ids of the runs directly inside a run by their names; the newest where two have one name."""
+    query = f"tags.mlflow.parentRunId = '{run_id}'"
+    if finished:
+        query += " and attributes.status = 'FINISHED'"
+    found = mlflow.search_runs(
+        filter_string=query, order_by=["attributes.start_time ASC"], output_format="list"
+    )
+    return {str(each.info.run_name): str(each.info.run_id) for each in found}
 
 
 def log_history(history: History) -> None:

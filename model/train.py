@@ -1,179 +1,173 @@
-"""Cross-validate each architecture, fit the network that would serve, and log all of it to MLflow."""
+"""Compare architectures on the same folds, choose one, fit what serves, and log all of it to MLflow."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, NoReturn
 
 import mlflow
-import numpy as np
 from tqdm import tqdm
 
-from . import record, tracking
-from .evaluate import Judgement, evaluate, figures, flat, majority_accuracy, roc_auc
-from .fit import Examples, Fitter
-from .metadata import describe
-from .recipe import ARCHITECTURES, QUICK, THOROUGH, Recipe
-from .registry import model_name
-from .split import group, plan
+from . import pretrain, record, tracking
+from .baselines import BASELINES
+from .crossval import Fit, Logits, choose_inside, cross_validate
+from .data import model_name
+from .evaluate import figures
+from .finish import finish
+from .fits import Fits
+from .imagenet import WeightsError
+from .learner import Learner, learner
+from .recipe import TrainingError
+from .robustness import AS_IT_IS
+from .study import Candidate, Study
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
+    from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from .data import Dataset, Scan
-    from .evaluate import Evaluation, Figure, Floats
-    from .split import Cases
-    from .tracking import History
+    from .baselines import Baseline
+    from .data import Dataset
+    from .evaluate import Figures
+    from .judge import Judgement
+    from .recipe import Recipe
 
 SELECTED_BY = "roc_auc"
-"""The out-of-fold figure by which the best architecture is chosen: it depends on no threshold."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One architecture's trained network and its out-of-fold figures."""
-
-    architecture: str
-    run_id: str
-    model_uri: str
-    figures: dict[str, Figure]
+"""The out-of-fold figure by which an architecture is chosen: it depends on no threshold."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training gave, best first."""
+    """What a training gave.
+
+    Attributes
+    ----------
+    figures
+        Those that are claimed: of choosing an architecture inside each fold.
+    compared
+        Each architecture's own, best first, then each baseline's.
+    left_out
+        Architectures that could not be trained, and why.
+    """
 
     experiment: str
-    candidates: tuple[Candidate, ...]
-    majority_accuracy: float
-
-    @property
-    def best(self) -> Candidate:
-        """The candidate with the highest `SELECTED_BY`."""
-        return self.candidates[0]
+    run_id: str
+    architecture: str
+    model_uri: str
+    figures: Figures
+    compared: dict[str, Figures]
+    left_out: dict[str, str]
 
 
 def train(
     dataset: Dataset,
+    recipe: Recipe,
     *,
-    quick: bool = False,
-    architectures: Sequence[str] = ARCHITECTURES,
-    folds: int | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
+    pretrain_on: Path | None = None,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
 ) -> TrainingResult:
-    """Train every architecture on the same folds; one MLflow run each, with one run per fold inside.
+    """Compare the recipe's architectures and fit the best one to serve.
+
+    The training is one MLflow run; each architecture is a run inside it, and each fit a run inside that.
 
     Parameters
     ----------
-    quick
-        Smaller images, fewer folds and epochs: about a minute on two cores.
-    folds, epochs
-        Instead of the recipe's own.
-    seed
-        Decides the split, the first weights and the augmentation.
+    pretrain_on
+        Folder of class folders that trunks learn from first; see `pretrain`.
+    resume
+        Go on with the last training of these images by this recipe: its finished fits are not done again.
+    say
+        Takes lines for people.
 
     Raises
     ------
     DataError
-        When a class has too few independent images for the folds.
+        When a class has too few independent images for the folds, or a folder cannot be learnt from.
     TrackingError
         When the MLflow store cannot be used.
     TrainingError
-        When a training diverges.
+        When a training diverges, or no architecture can be trained.
     """
-    basis = QUICK if quick else THOROUGH
-    recipe = replace(basis, folds=folds or basis.folds, epochs=epochs or basis.epochs, seed=seed)
     experiment = model_name(dataset)
     tracking.connect()
     tracking.choose_experiment(experiment)
-    groups = group((scan.image() for scan in dataset.scans), total=len(dataset.scans))
-    cases = plan(dataset.labels, groups, folds=recipe.folds, seed=seed)
-    examples = Examples(dataset.pixels(recipe.size), cases)
-    with tqdm(total=len(architectures) * (recipe.folds + 1) * recipe.epochs, unit="epoch") as bar:
-        candidates = [_candidate(name, dataset, examples, recipe, bar) for name in architectures]
-    ranked = sorted(candidates, key=lambda each: each.figures[SELECTED_BY].value, reverse=True)
-    return TrainingResult(experiment, tuple(ranked), majority_accuracy(cases[~cases.held_out]))
-
-
-def _candidate(
-    architecture: str, dataset: Dataset, examples: Examples, recipe: Recipe, bar: tqdm[NoReturn]
-) -> Candidate:
-    """Cross-validate one architecture, then fit the network that would serve, and log both."""
-    held_out = examples.cases.held_out
-    seen = examples[~held_out]
-    with tracking.run(architecture) as run_id:
+    study = Study.of(dataset, recipe, pretrain_on=pretrain_on)
+    if study.typed:
+        say(f"Pretraining: {study.typed.summary()}; {study.copies} more resemble a labelled image: left out")
+    before = tracking.latest({"training": study.fingerprint}) if resume else None
+    if resume and before is None:
+        say("There is no training of these images by this recipe to go on with: this one starts afresh.")
+    with tracking.run("training", resumed=before) as run_id:
+        mlflow.set_tag("training", study.fingerprint)
         record.source(dataset)
-        mlflow.log_params({"architecture": architecture, **asdict(recipe)})
-        fitter = Fitter(architecture, recipe)
-        logits, histories = _cross_validate(fitter, seen, bar, title=architecture)
-        measured = evaluate(logits, seen.cases)
-        record.evaluation(measured, logits, _chosen(dataset, ~held_out), histories)
-        record.holdout(_chosen(dataset, held_out))
-
-        bar.set_description(f"{architecture}, the network that serves")
-        _fit(fitter, seen, validation=None, bar=bar)
-        served = fitter.logits(examples.pixels)
-        metrics = flat(measured.figures) | _held_out_figures(measured, served, examples.cases)
-        mlflow.log_metrics(metrics)
-        metadata = describe(
-            experiment=model_name(dataset),
-            run_id=run_id,
-            architecture=architecture,
-            recipe=recipe,
-            dataset=dataset,
-            cases=examples.cases,
-            evaluation=measured,
-            metrics=metrics,
+        mlflow.log_params({name: str(value) for name, value in asdict(recipe).items()})
+        candidates, left_out = _candidates(study, tracking.children(run_id), say)
+        ranked = sorted(candidates, key=lambda each: -each.figures[SELECTED_BY].value)
+        baselines = _baselines(study)
+        say(f"{ranked[0].architecture} is chosen; measuring it further and fitting the network that serves")
+        judged = choose_inside([each.out_of_fold for each in candidates])
+        compared = {each.architecture: each.figures for each in ranked}
+        model_uri = finish(
+            study, ranked[0], rivals=compared, baselines=baselines, judged=judged, run_id=run_id
         )
-        model_uri = record.network(fitter.network, metadata, examples, served)
-    return Candidate(architecture, run_id, model_uri, measured.figures)
+    return TrainingResult(
+        experiment,
+        run_id,
+        ranked[0].architecture,
+        model_uri,
+        figures(judged),
+        compared | {name: figures(rows) for name, rows in baselines.items()},
+        left_out,
+    )
 
 
-def _cross_validate(
-    fitter: Fitter, seen: Examples, bar: tqdm[NoReturn], *, title: str
-) -> tuple[Floats, list[History]]:
-    """Fit each fold in a run of its own; out-of-fold logits, shape (n,), and each fold's losses."""
-    logits = np.full(len(seen.cases), np.nan)
-    histories = []
-    for fold in range(fitter.recipe.folds):
-        own = seen.cases.folds == fold
-        validation = seen[own]
-        bar.set_description(f"{title}, fold {fold + 1} of {fitter.recipe.folds}")
-        with tracking.run(f"fold {fold + 1}", nested=True):
-            histories.append(_fit(fitter, seen[~own], validation=validation, bar=bar))
-            logits[own] = fitter.logits(validation.pixels)
-            cases = validation.cases
-            mlflow.log_metric("roc_auc", float(roc_auc(logits[own], cases.labels, cases.weights[None])[0]))
-    return logits, histories
+def _candidates(
+    study: Study, begun: dict[str, str], say: Callable[[str], None]
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Cross-validate every architecture whose first weights can be had; say which cannot, and why."""
+    recipe = study.recipe
+    fits = recipe.repeats * recipe.folds * (recipe.folds + 1) // 2
+    candidates, left_out = [], {}
+    with tqdm(total=len(recipe.architectures) * fits, unit="fit", smoothing=0.05) as bar:
+        for architecture in recipe.architectures:
+            try:
+                candidates.append(_candidate(architecture, study, begun.get(architecture), bar))
+            except WeightsError as error:
+                left_out[architecture] = str(error)
+                say(f"{architecture} is left out: {error}")
+                bar.update(fits)  # they will not be done
+    if not candidates:
+        raise TrainingError("no architecture can be trained: " + " ".join(left_out.values()))
+    return candidates, left_out
 
 
-def _fit(fitter: Fitter, examples: Examples, *, validation: Examples | None, bar: tqdm[NoReturn]) -> History:
-    """Fit once from the first weights; show each epoch's losses and log them, also those of a broken fit."""
-    history: History = []
+def _candidate(architecture: str, study: Study, begun: str | None, bar: tqdm[NoReturn]) -> Candidate:
+    recipe = study.recipe
 
-    def report(losses: dict[str, float]) -> None:
-        history.append(losses)
-        bar.update()
-        bar.set_postfix_str(f"loss {losses['loss']:.3f}")
+    @cache
+    def make() -> Learner:
+        trunk = partial(pretrain.start, architecture, study.typed, recipe)
+        return learner(architecture, study.pictures, recipe, start=trunk)
 
-    try:
-        fitter.fit(examples, validation=validation, report=report)
-    finally:
-        tracking.log_history(history)
-    return history
-
-
-def _held_out_figures(measured: Evaluation, served: Floats, cases: Cases) -> dict[str, float]:
-    """What the network that serves says of the images nothing has seen; and what needs no network at all."""
-    probabilities = measured.calibration.probabilities(served[cases.held_out])
-    decisions = (probabilities >= measured.threshold).astype(np.int64)
-    unseen = figures(Judgement(cases[cases.held_out], probabilities, decisions))
-    shown = {f"holdout_{name}": figure.value for name, figure in unseen.items()}
-    return shown | {"majority_accuracy": majority_accuracy(cases[~cases.held_out])}
+    with tracking.run(architecture, nested=True, resumed=begun) as run_id:
+        mlflow.log_param("architecture", architecture)
+        fits = Fits(make, finished=tracking.children(run_id, finished=True), bar=bar, title=architecture)
+        out_of_fold = cross_validate(study.splits, fits, seed=recipe.seed)
+        judged = out_of_fold.judged()
+        measured = figures(judged)
+        record.evaluation(judged, measured, study.dataset.scans, fits.histories)
+    return Candidate(architecture, run_id, out_of_fold, measured, make)
 
 
-def _chosen(dataset: Dataset, marked: NDArray[np.bool_]) -> list[Scan]:
-    return [scan for scan, chosen in zip(dataset.scans, marked, strict=True) if chosen]
+def _baselines(study: Study) -> dict[str, list[Judgement]]:
+    """Judge by what needs no network, on the same folds and in the same way."""
+    judged = {}
+    for name, make in tqdm(BASELINES.items(), desc="baselines", unit="baseline", leave=False):
+        run = partial(_ask, make(study.dataset.scans))
+        judged[name] = cross_validate(study.splits, run, seed=study.recipe.seed).judged()
+    return judged
+
+
+def _ask(baseline: Baseline, fit: Fit) -> Logits:
+    return {AS_IT_IS: baseline.scores(fit.training, fit.cases, fit.seed)}

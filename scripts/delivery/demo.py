@@ -91,7 +91,7 @@ def running(*, folder: Path | None, port: int, engine_wanted: str) -> Iterator[D
 
 def _champion(dataset: Dataset) -> Champion:
     """Reuse the champion that was trained on exactly these images, or train one."""
-    name = registry.model_name(dataset)
+    name = data.model_name(dataset)
     try:
         champion = registry.champion(name)
         if champion.dataset_fingerprint == dataset.fingerprint:

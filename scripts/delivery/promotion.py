@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from container.predictor import Predictor
 from infra import names, release
 from infra.release import Dataset, Gate, Golden, MlflowRun, Model, Release
-from model import gates, golden
+from model import golden, registry
 from model.export import export, unpack
 from scripts.delivery import artifacts
 from scripts.delivery.aws import stack_outputs
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from model.registry import Champion
 
 
-def promote(settings: Settings, champion: Champion, *, record: Path) -> None:
+def promote(settings: Settings, champion: Champion, *, record: Path, forced: str | None = None) -> None:
     """Export the champion, upload its artifact, and write its release record.
 
     Whatever interrupts this leaves the old release or the new one: the artifact's key is its hash, the card's
@@ -35,6 +35,8 @@ def promote(settings: Settings, champion: Champion, *, record: Path) -> None:
         The registered model version to release.
     record
         Where the release record is written.
+    forced
+        Why a gate that fails is no reason to stop; recorded in the registry, the release and `/health`.
 
     Raises
     ------
@@ -43,8 +45,8 @@ def promote(settings: Settings, champion: Champion, *, record: Path) -> None:
     ExportError
         If the exported network does not say what the trained one says.
     """
-    outcomes = [Gate(**gate) for gate in gates.evaluate(champion)]
-    _refuse(settings, champion, outcomes)
+    outcomes = [Gate(**gate) for gate in champion.gates()]
+    overridden = _refuse(settings, champion, outcomes, forced=forced)
     bucket = stack_outputs(names.registry_stack(settings.environment))["BucketName"]
     with tempfile.TemporaryDirectory() as folder:
         artifact = export(champion, to=Path(folder))
@@ -52,7 +54,9 @@ def promote(settings: Settings, champion: Champion, *, record: Path) -> None:
         artifacts.ensure_uploaded(bucket, sha256=artifact.sha256)
         predictor = Predictor.load(unpack(kept, to=Path(folder) / "served"))
         answers = [Golden(**answer) for answer in golden.golden_answers(predictor)]
-    promoted = _describe(settings, champion, artifact, outcomes, answers)
+    promoted = _describe(settings, champion, artifact, outcomes, answers, forced=overridden)
+    if overridden:
+        registry.force(champion, reason=overridden)
     if _is_released(promoted, record=record):
         say(f"  {champion.name} version {champion.version} is already the release of {settings.environment}")
         return
@@ -67,27 +71,44 @@ def _is_released(promoted: Release, *, record: Path) -> bool:
         return False
 
 
-def _refuse(settings: Settings, champion: Champion, outcomes: list[Gate]) -> None:
-    """Show every gate; outside the laptop each of them, and drawn training data, is a reason to stop."""
+def _refuse(
+    settings: Settings, champion: Champion, outcomes: list[Gate], *, forced: str | None
+) -> str | None:
+    """Show every gate; outside the laptop each of them, and drawn training data, is a reason to stop.
+
+    Returns
+    -------
+    The reason why failed gates were overridden, where they were.
+    """
     for gate in outcomes:
         say(f"  {'✓' if gate.passed else '✗'} gate {gate.name}: {gate.detail}")
     failed = [gate.name for gate in outcomes if not gate.passed]
-    if settings.local:
-        if failed:
-            say("  the laptop promotes it all the same, and says so on the page and in /health")
-        return
-    if champion.dataset_kind == "phantom":
+    if champion.dataset_kind == "phantom" and not settings.local:
         raise DeliveryError(
             f"{champion.name} was trained on drawn phantoms and may be promoted to a laptop only."
         )
-    if failed:
+    if not failed:
+        return None
+    if forced:
+        say(f"  promoted all the same: {forced}")
+        return forced
+    if not settings.local:
         raise DeliveryError(
-            f"{champion.name} version {champion.version} failed the gates {', '.join(failed)}."
+            f"{champion.name} version {champion.version} failed the gates {', '.join(failed)}. Train a better "
+            "one, or promote it all the same with --force REASON, which is recorded."
         )
+    say("  the laptop promotes it all the same, and says so on the page and in /health")
+    return None
 
 
 def _describe(
-    settings: Settings, champion: Champion, artifact: Artifact, outcomes: list[Gate], answers: list[Golden]
+    settings: Settings,
+    champion: Champion,
+    artifact: Artifact,
+    outcomes: list[Gate],
+    answers: list[Golden],
+    *,
+    forced: str | None,
 ) -> Release:
     metadata = artifact.metadata
     dataset = metadata["dataset"]
@@ -102,4 +123,5 @@ def _describe(
         threshold=metadata["threshold"],
         gates=tuple(outcomes),
         golden=tuple(answers),
+        forced=forced,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from PIL.Image import Transpose
 
 from container import imaging
@@ -230,28 +230,50 @@ def test_damaged_bytes_are_decoded_or_refused_but_never_crash(form: str) -> None
         assert image.mode == "L"
 
 
-def test_preprocessing_keeps_the_shape_on_black() -> None:
-    # Given a white picture twice as wide as high
-    white = Image.new("L", (200, 100), 255)
-    # When it is fitted into a square
-    square = imaging.preprocess(white, size=64)
-    # Then it fills its box, and the rest is black
-    left, top, right, bottom = imaging.content_box(200, 100, 64)
-    assert (left, top, right, bottom) == (0, 16, 64, 48)
-    assert square.shape == (64, 64, 1)
-    assert square.dtype == np.float32
-    assert np.all(square[top:bottom, left:right] == 1)
-    assert square.sum() == (bottom - top) * (right - left)
+def head(width: int = 120, height: int = 160) -> Image.Image:
+    """A bright textured ellipse that fills its picture."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    inside = np.hypot((columns - width / 2) / (width / 2), (rows - height / 2) / (height / 2)) < 1
+    return Image.fromarray(
+        (inside * (130 + 60 * np.sin(rows / 25) + 40 * np.cos(columns / 20))).astype(np.uint8)
+    )
+
+
+def on_black(image: Image.Image, *, size: tuple[int, int], at: tuple[int, int]) -> Image.Image:
+    canvas = Image.new("L", size)
+    canvas.paste(image, at)
+    return canvas
+
+
+def test_margins_and_shape_of_the_file_do_not_count() -> None:
+    plain = imaging.preprocess(head(), size=64)
+    for size, at in (((300, 200), (150, 20)), ((200, 400), (10, 220)), ((121, 161), (1, 0))):
+        framed = imaging.preprocess(on_black(head(), size=size, at=at), size=64)
+        assert np.abs(framed - plain).mean() < 0.04, size
+
+
+def test_letters_and_thin_lines_are_no_content() -> None:
+    framed = on_black(head(), size=(400, 300), at=(200, 100))
+    marked = framed.copy()
+    pen = ImageDraw.Draw(marked)
+    pen.text((5, 5), "R 24 SE:3", fill=255)
+    pen.line([(10, 30), (10, 290)], fill=255, width=2)
+    assert imaging.content_box(marked) == pytest.approx(imaging.content_box(framed), abs=1)
+
+
+def test_brightness_and_contrast_do_not_count() -> None:
+    plain = imaging.preprocess(head(), size=64)
+    for gain, offset in ((0.7, 0), (1.2, 0), (0.8, 30)):
+        lit = head().point([min(255, round(gain * level + offset)) for level in range(256)])
+        assert np.abs(imaging.preprocess(lit, size=64) - plain).mean() < 0.03, (gain, offset)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (5000, 1), (33, 97), (128, 128), (1920, 1080)])
-def test_the_content_box_lies_inside_and_touches_two_sides(width: int, height: int) -> None:
-    size = 128
-    left, top, right, bottom = imaging.content_box(width, height, size)
-    assert 0 <= left < right <= size
-    assert 0 <= top < bottom <= size
-    assert size in (right - left, bottom - top)
-    assert imaging.preprocess(Image.new("L", (width, height), 255), size=size).max() == 1
+@pytest.mark.parametrize("level", [0, 255])
+def test_the_content_box_of_a_flat_image_is_all_of_it(width: int, height: int, level: int) -> None:
+    image = Image.new("L", (width, height), level)
+    assert imaging.content_box(image) == pytest.approx((0, 0, width, height))
+    assert np.all(imaging.preprocess(image, size=128) == level / 255)
 
 
 def test_shrinking_averages_instead_of_skipping_pixels() -> None:
@@ -261,9 +283,10 @@ def test_shrinking_averages_instead_of_skipping_pixels() -> None:
     assert np.abs(square - 0.5).max() < 0.05
 
 
-def test_an_image_of_the_networks_size_passes_unchanged() -> None:
-    image = pictures.scan(64, 64)
-    assert np.array_equal(imaging.preprocess(image, size=64)[..., 0] * 255, np.asarray(image))
+def test_preprocessing_gives_one_channel_from_black_to_white() -> None:
+    square = imaging.preprocess(pictures.scan(), size=64)
+    assert (square.shape, square.dtype) == ((64, 64, 1), np.float32)
+    assert (square.min(), square.max()) == (0, 1)
 
 
 def test_every_real_image_is_decoded_in_range() -> None:
