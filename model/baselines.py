@@ -111,7 +111,7 @@ class MetadataForest:
 
     def scores(self, chosen: Mask, cases: Cases, seed: int) -> Floats:
         """Logit of the share that the trees give YES."""
-        forest = RandomForestClassifier(TREES, min_samples_leaf=2, random_state=seed)
+        forest = RandomForestClassifier(TREES, min_samples_leaf=2, random_state=seed, n_jobs=-1)
         forest.fit(self._features[chosen], cases.labels[chosen], sample_weight=cases.weights[chosen])
         share = forest.predict_proba(self._features)[:, 1]
         margin = 1 / (2 * TREES)  # half a tree's vote: certainty has no logit

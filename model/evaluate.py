@@ -131,12 +131,13 @@ def calibration_error(probabilities: Floats, labels: Labels, weights: Floats) ->
 
     The bins hold equal mass in the first row of weights; every row uses these. Shapes as `roc_auc`'s.
     """
-    order = np.argsort(probabilities, kind="stable")
-    mass = np.cumsum(weights[0, order])
-    bins = np.minimum((mass - weights[0, order] / 2) * BINS / mass[-1], BINS - 1).astype(int)
-    starts = np.flatnonzero(np.diff(bins, prepend=-1))
-    gap = weights[:, order] * (probabilities - labels)[order]
-    error: Floats = np.abs(np.add.reduceat(gap, starts, axis=1)).sum(axis=1) / weights.sum(axis=1)
+    _, level = np.unique(probabilities, return_inverse=True)  # equal probabilities stay in one bin
+    mass = np.bincount(level, weights[0])
+    middle = np.cumsum(mass) - mass / 2
+    bins = np.minimum(middle * BINS / mass.sum(), BINS - 1).astype(int)[level]
+    in_bin = bins == np.arange(BINS)[:, None]
+    gaps = (weights * (probabilities - labels)) @ in_bin.T
+    error: Floats = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
     return error
 
 

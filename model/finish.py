@@ -125,15 +125,11 @@ def _refusal(study: Study, learner: Learner) -> Refusal:
     if study.typed:
         chosen = np.random.default_rng(study.recipe.seed).permutation(len(study.typed.scans))[:MOST_OTHERS]
         images = (study.typed.scans[place].image() for place in chosen)
-        others = network.features(learner.trunk, preprocessed(images, size=size, total=len(chosen)))
+        others = learner.read(preprocessed(images, size=size, total=len(chosen)))
     return fit_refusal(
         scans,
         study.cases.groups,
-        {
-            kind: network.features(learner.trunk, preprocessed(images, size=size))
-            for kind, images in passed.items()
-            if images
-        },
+        {kind: learner.read(preprocessed(images, size=size)) for kind, images in passed.items() if images},
         drawn=dict.fromkeys(negatives.KINDS, study.recipe.per_kind),
         more=others,
     )

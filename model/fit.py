@@ -40,6 +40,7 @@ class Fitter:
         keras.utils.set_random_seed(recipe.seed)
         tensorflow.config.experimental.enable_op_determinism()
         self.trunk = start()
+        self.read = network.Reader(self.trunk)
         self._recipe = recipe
         self._pictures = pictures
         self._mixing = ARCHITECTURES[architecture].mixing
@@ -73,7 +74,7 @@ class Fitter:
 
     def features(self, change: str, chosen: Mask) -> NDArray[np.float32]:
         """See `Learner.features`."""
-        return network.features(self.trunk, self._pictures.pixels(self._recipe.size, change)[chosen])
+        return self.read(self._pictures.pixels(self._recipe.size, change)[chosen])
 
     def _compile(self, *, averaging: float) -> keras.Model:
         recipe = self._recipe

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .backend import keras
-    from .network import Head
+    from .network import Head, Reader
     from .pictures import Pictures
     from .recipe import Recipe
     from .split import Cases
@@ -29,6 +29,10 @@ class Learner(Protocol):
     @property
     def trunk(self) -> keras.Model:
         """The trunk as the last fit left it."""
+
+    @property
+    def read(self) -> Reader:
+        """Gives what heads read of any pictures, by the trunk as the last fit left it."""
 
     def fit(self, cases: Cases, training: Mask, *, seed: int, report: Report) -> Head:
         """Learn from the images that `training` marks, shape (n,), and from no other; return the head.

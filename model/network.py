@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 layers = keras.layers
 
+SHARPNESS = 4  # power of two means whose ratio shares a feature out between the two axes
 BATCH = 32  # images at a time where nothing is learnt
 
 
@@ -41,7 +42,7 @@ class Head:
     bias: float
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Logits of features as `Features` gives them, shape (n, features) -> (n,)."""
+        """Logits of features as a `Reader` gives them, shape (n, features) -> (n,)."""
         return np.asarray(features @ self.weights + self.bias, dtype=np.float64)
 
 
@@ -96,8 +97,8 @@ def look_twice(trunk: keras.Model) -> keras.Model:
 def with_asymmetry(trunk: keras.Model) -> keras.Model:
     """Make a trunk that also gives, behind each map, how far it differs from its own mirror image.
 
-    A healthy brain is nearly symmetric, a tumour seldom lies on the midline. Which axis the midline follows is not
-    asked: of both, each feature takes the one about which it is more symmetric.
+    A healthy brain is nearly symmetric, a tumour seldom lies on the midline. Which axis the midline follows is
+    not asked: each feature takes the one about which it is more symmetric.
     """
     scan = keras.Input(trunk.input.shape[1:], name="scan")
     maps = []
@@ -107,14 +108,19 @@ def with_asymmetry(trunk: keras.Model) -> keras.Model:
 
 
 class Asymmetry(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Absolute difference of a map and its mirror image, feature by feature about the axis with the smaller mean."""
+    """Absolute difference of a map and its mirror image, feature by feature about the axis where it is smaller.
+
+    Near a tie both axes count: a hard choice would make the map, though not its mean, jump by rounding alone.
+    """
 
     def call(self, maps: keras.KerasTensor) -> keras.KerasTensor:
         """Return maps of the same shape."""
         across, down = (keras.ops.absolute(maps - keras.ops.flip(maps, axis=axis)) for axis in (2, 1))
-        means = [keras.ops.mean(each, axis=(1, 2), keepdims=True) for each in (across, down)]
-        nearer = keras.ops.cast(means[0] <= means[1], maps.dtype)
-        return nearer * across + (1 - nearer) * down
+        of_across, of_down = (
+            keras.ops.mean(each, axis=(1, 2), keepdims=True) ** SHARPNESS for each in (across, down)
+        )
+        share = of_down / (of_across + of_down + keras.config.epsilon())
+        return share * across + (1 - share) * down
 
 
 def maps_of(trunk: keras.Model, scans: keras.KerasTensor) -> list[keras.KerasTensor]:
@@ -129,10 +135,18 @@ def pooled(maps: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
     return means[0] if len(means) == 1 else layers.Concatenate()(means)
 
 
-def features(trunk: keras.Model, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What heads read of scans: (n, size, size, 1) -> (n, features)."""
-    reader = keras.Model(trunk.input, pooled(trunk.outputs))
-    return np.asarray(reader.predict(pixels, batch_size=BATCH, verbose=0))
+class Reader:
+    """Gives what heads read of scans by a trunk, with the weights that it has at the time.
+
+    Keras traces a model anew for each that is made, which takes longer than to ask it: one is made for each trunk.
+    """
+
+    def __init__(self, trunk: keras.Model) -> None:
+        self._pooled = keras.Model(trunk.input, pooled(trunk.outputs))
+
+    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features of preprocessed scans: (n, size, size, 1) -> (n, features)."""
+        return np.asarray(self._pooled.predict(pixels, batch_size=BATCH, verbose=0))
 
 
 def assemble(trunk: keras.Model, *, tumour: Head, brain: Head | None) -> keras.Model:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Features = NDArray[np.float32]
 
+STRENGTH = 0.01  # inverse strength of the head's penalty
 WRONGLY_REFUSED = 0.01
 """Share of brain MRIs that the threshold may turn away, out of fold; the gate allows twice as much."""
 
@@ -92,7 +93,7 @@ def fit_refusal(
     for number, kind in enumerate(kinds):
         own = folds == number
         known = {name: features for name, features in pictures.items() if name != kind}
-        head = _fit(scans[:, ~own], groups[~own], known, more)
+        head = _fit(scans[:, ~own], known, more)
         said[own] = _scores(head, scans[0, own])
         others[kind] = _scores(head, pictures[kind])
     # What judges a fold, its threshold too, comes from the other folds.
@@ -102,7 +103,7 @@ def fit_refusal(
         for kind, threshold in zip(kinds, thresholds, strict=True)
     }
     return Refusal(
-        head=_fit(scans, groups, pictures, more),
+        head=_fit(scans, pictures, more),
         threshold=_threshold(said),
         scans=len(said),
         pictures=sum(drawn.values()),
@@ -111,21 +112,15 @@ def fit_refusal(
     )
 
 
-def _fit(
-    scans: Features, groups: NDArray[np.int64], pictures: dict[str, Features], more: Features | None
-) -> Head:
+def _fit(scans: Features, pictures: dict[str, Features], more: Features | None) -> Head:
     """Fit a head for which brain MRIs and other pictures weigh the same."""
     versions, _, width = scans.shape
     yes = [scans.reshape(-1, width), *([more] if more is not None else [])]
     no = list(pictures.values())
-    # A penalty is chosen by kinds and groups that were left out: each kind is a group of its own.
-    named = (
-        [np.tile(groups, versions), np.full(len(yes[1]), -1)] if len(yes) > 1 else [np.tile(groups, versions)]
-    )
-    named += [np.full(len(features), -2 - number) for number, features in enumerate(no)]
     labels = np.repeat([1, 0], [sum(map(len, yes)), sum(map(len, no))])
     weights = np.where(labels == 1, 1 / np.sum(labels == 1), 1 / np.sum(labels == 0)) * len(labels) / 2
-    return fit_head(np.concatenate([*yes, *no]), labels=labels, weights=weights, groups=np.concatenate(named))
+    rows = np.concatenate([*yes, *no])
+    return fit_head(rows, labels=labels, weights=weights, groups=labels, strengths=(STRENGTH,))
 
 
 def _scores(head: Head, features: Features) -> Floats:
