@@ -98,8 +98,8 @@ def grey(image: Image.Image) -> Image.Image:
 def preprocess(image: Image.Image, *, size: int) -> NDArray[np.float32]:
     """Bring what a grey image shows to the network's square, its grey levels from black to white.
 
-    Margins, the shape of the file and the brightness it was saved with tell sources apart, not tumours: none of
-    them is left.
+    Margins, the shape of the file and the brightness it was saved with tell sources apart, not tumours: none
+    of them is left.
 
     Parameters
     ----------

@@ -186,10 +186,10 @@ class Predictor:
         # the image shows.
         across, down = columns / (right - left), rows / (bottom - top)
         stretch_x, stretch_y = grey.width / width * across, grey.height / height * down
-        grid = Image.fromarray(np.pad(evidence, 1, mode="edge")).transform(
+        grid = Image.fromarray(evidence).transform(
             (width, height),
             Image.Transform.AFFINE,
-            (stretch_x, 0, 1 - left * across, 0, stretch_y, 1 - top * down),
+            (stretch_x, 0, -left * across, 0, stretch_y, -top * down),
             Image.Resampling.BILINEAR,
             fillcolor=math.nan,  # outside the content nothing was seen
         )

@@ -25,8 +25,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
-# It travels in the Lambda's environment: 4 KB in all, of which JSON may take 12 bytes for a character.
-MAX_REASON = 300
+# It travels in the Lambda's environment, 4 KB in all, as JSON inside JSON: up to 14 bytes for a character.
+MAX_REASON = 200
 Reason = Annotated[str, Field(pattern=r"\S", max_length=MAX_REASON)]
 
 

@@ -1,8 +1,8 @@
 """What training does to the images, and the exported network never sees.
 
-Each image is turned by quarters and a little, flipped, scaled, stretched, shifted, and its brightness and gamma
-changed: whatever of these tells the classes apart in a small set is an accident of its sources. What a file adds
-to that, such as margins, letters and compression, is `disturb`'s.
+Each image is turned by quarters and a little, flipped, scaled, stretched, shifted, and its brightness and
+gamma changed: whatever of these tells the classes apart in a small set is an accident of its sources. What a
+file adds to that, such as margins, letters and compression, is `disturb`'s.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 For each repeat and fold one network learns from the other folds, and its logits of the fold are measured. For
 each pair of folds one more learns from what is left: its logits of one fold of the pair are what the other
-fold's calibration, thresholds and choice of architecture come from. One such network serves both ways, so that
-five folds take 5 + 10 fits, not 5 + 20.
+fold's calibration, thresholds and choice of architecture come from. One such network serves both ways, so
+that five folds take 5 + 10 fits, not 5 + 20.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Fit:
 
 
 Logits = dict[str, "Floats"]
-"""Logits of every image by one fit, by `robustness.CHANGES`: shape (n,), not a number where nothing was asked."""
+"""One fit's logits of every image, by `robustness.CHANGES`: (n,), not a number where nothing was asked."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class OutOfFold:
     outer
         By change of the image, the logit by the network that learnt from the other folds; (repeats, n).
     inner
-        [r, f] has the logits of the images outside fold f by networks that saw neither them nor f; not a number
-        inside fold f; (repeats, folds, n).
+        [r, f] has the logits of the images outside fold f by networks that saw neither them nor f; not a
+        number inside fold f; (repeats, folds, n).
     training_auc
         Mean ROC AUC of the measured networks on what they had learnt from.
     """
@@ -88,15 +88,14 @@ class OutOfFold:
         return [judge(logits, cases, rules) for logits, cases, rules in parts]
 
     def inner_auc(self) -> Floats:
-        """ROC AUC on each fold's training side, by which an architecture is chosen for it: (repeats, folds)."""
+        """ROC AUC on each fold's training side, which chooses an architecture for it: (repeats, folds)."""
         areas = np.empty(self.inner.shape[:2])
         for (repeat, fold), _ in np.ndenumerate(areas):
             cases = self.splits[repeat]
             others = cases.folds != fold
             mine = cases[others]
-            areas[repeat, fold] = roc_auc(self.inner[repeat, fold, others], mine.labels, mine.weights[None])[
-                0
-            ]
+            said = self.inner[repeat, fold, others]
+            areas[repeat, fold] = roc_auc(said, mine.labels, mine.weights[None])[0]
         return areas
 
 

@@ -132,17 +132,27 @@ def fetch_kaggle() -> Dataset:
     DataError
         When Kaggle cannot be reached or refuses, or as `load` does.
     """
+    # The cache's own folder is named after a version, which says nothing.
+    return replace(load(download(KAGGLE_SET)), name=KAGGLE_SET.rpartition("/")[2])
+
+
+def download(handle: str) -> Path:
+    """Download a Kaggle set such as ``owner/name``, or find it in kagglehub's cache; its folder.
+
+    Raises
+    ------
+    DataError
+        When Kaggle cannot be reached or refuses.
+    """
     import kagglehub  # noqa: PLC0415 - slow to import, rarely needed
 
     try:
-        folder = Path(kagglehub.dataset_download(KAGGLE_SET))
+        return Path(kagglehub.dataset_download(handle))
     except Exception as error:
         raise DataError(
-            f"the Kaggle set {KAGGLE_SET} could not be fetched: {error}. Check the network (and, where "
-            "Kaggle asks for it, KAGGLE_USERNAME and KAGGLE_KEY), or download it and pass --data FOLDER."
+            f"the Kaggle set {handle} could not be fetched: {error}. Check the network (and, where "
+            "Kaggle asks for it, KAGGLE_USERNAME and KAGGLE_KEY), or download it and name its folder."
         ) from error
-    # The cache's own folder is named after a version, which says nothing.
-    return replace(load(folder), name=KAGGLE_SET.rpartition("/")[2])
 
 
 def load(folder: Path) -> Dataset:

@@ -1,8 +1,8 @@
 """Figures and their intervals.
 
 Every image counts by its weight, 1 / size of its group of near-duplicates, and intervals come from drawing
-groups, not images: a copy is no further evidence. A figure is that of one network, averaged over the repeats of
-the cross-validation; predictions are never averaged.
+groups, not images: a copy is no further evidence. A figure is that of one network, averaged over the repeats
+of the cross-validation; predictions are never averaged.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Difference:
 
 
 def figures(judged: Sequence[Judgement], *, seed: int = 0) -> Figures:
-    """All figures of one network's repeats, each an average over them, by bootstrap over groups within each class."""
+    """All figures of one network, averaged over its repeats, by bootstrap over groups within each class."""
     cases = judged[0].cases
     values = _averaged(judged, cases.weights[None])
     drawn = _averaged(judged, cases.weights * _draws(cases, seed=seed))

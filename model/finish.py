@@ -1,4 +1,4 @@
-"""From a chosen architecture to what serves: its whole measurement, the final fit, the refusal, files and card."""
+"""From a chosen architecture to what serves: its whole measurement, final fit, refusal, files and card."""
 
 from __future__ import annotations
 
@@ -83,8 +83,11 @@ def finish(
         metrics=report.metrics(),
     )
     record.claims(report, judged, study)
-    served = network.assemble(learner.trunk, tumour=head, brain=refusal.head)
     pixels = study.pictures.pixels(metadata["input"]["size"])
+    healthy = pixels[(study.cases.labels == 0) & ~study.held_out]
+    plain = network.assemble(learner.trunk, tumour=head, brain=None)
+    usual = plain.predict(healthy, batch_size=network.BATCH, verbose=0)[1].mean(axis=0)[..., 0]
+    served = network.assemble(learner.trunk, tumour=head, brain=refusal.head, usual=usual)
     return record.network(served, metadata, report, judged, pixels=pixels, scans=scans)
 
 

@@ -58,7 +58,8 @@ class Fitter:
         views = [self._pictures.view(size, number) for number in range(recipe.views)]
         mine = cases[training]
         batches = Batches(
-            [pixels[training] for pixels in (self._pictures.pixels(size), *views)],
+            [self._pictures.pixels(size), *views],
+            chosen=np.flatnonzero(training),
             labels=mine.labels,
             weights=balanced(mine),
             batch_size=recipe.batch_size,
@@ -99,9 +100,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
     Parameters
     ----------
     versions
-        Arrays of the same images, each (n, size, size, 1).
+        Arrays of the same images, each (n, size, size, 1). They are not copied: TensorFlow keeps every set of
+        batches that it was ever given.
+    chosen
+        Places of the images that are learnt from, shape (chosen,).
     labels, weights
-        Shape (n,).
+        Of the chosen images, shape (chosen,).
     mixing
         See `recipe.Architecture`.
     """
@@ -110,6 +114,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
         self,
         versions: Sequence[NDArray[np.float32]],
         *,
+        chosen: NDArray[np.int64],
         labels: NDArray[np.int64],
         weights: NDArray[np.float64],
         batch_size: int,
@@ -117,7 +122,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
         seed: int,
     ) -> None:
         super().__init__()
-        self._versions, self._labels, self._weights = versions, labels.astype(np.float32), weights
+        self._versions, self._chosen = versions, chosen
+        self._labels, self._weights = labels.astype(np.float32), weights
         self._batch_size, self._mixing = batch_size, mixing
         self._rng = np.random.default_rng(seed)
         self.on_epoch_end()
@@ -145,7 +151,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
         self._partners = self._rng.permutation(len(self._labels))
 
     def _draw(self, image: int) -> NDArray[np.float32]:
-        return np.asarray(self._versions[int(self._rng.integers(len(self._versions)))][image])
+        version = int(self._rng.integers(len(self._versions)))
+        return np.asarray(self._versions[version][self._chosen[image]])
 
 
 def reporter(report: Report) -> keras.callbacks.Callback:

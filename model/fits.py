@@ -73,8 +73,8 @@ class Fits:
             logits = {AS_IT_IS: head.logits(learner.features(AS_IT_IS, everything))}
             if not np.isfinite(logits[AS_IT_IS]).all():
                 raise TrainingError(
-                    f"{self._title}, {fit.name}: the network's answers are no numbers, its training diverged. "
-                    "Lower the learning rate."
+                    f"{self._title}, {fit.name}: the network's answers are no numbers, its training "
+                    "diverged. Lower the learning rate."
                 )
             if fit.measured:
                 self.histories.append(history)

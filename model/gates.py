@@ -38,8 +38,8 @@ def evaluate(metrics: Mapping[str, float], *, over_champion: Difference | None, 
     metrics
         As `Report.metrics` gives them.
     over_champion
-        How much higher its ROC AUC is than the present champion's on the same folds; None where they cannot be
-        paired.
+        How much higher its ROC AUC is than the present champion's on the same folds; None where they cannot
+        be paired.
     rival
         The present champion, or why there is nothing to compare with, for people.
     """

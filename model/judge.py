@@ -1,8 +1,8 @@
 """From logits to decisions without a look at the answer: what judges a fold was fitted without it.
 
-A fold's calibration and thresholds come from logits of images on its training side, each given by a network that
-saw neither the image nor the fold (nested cross-validation). For the network that serves they come from every
-image's own out-of-fold logit.
+A fold's calibration and thresholds come from logits of images on its training side, each given by a network
+that saw neither the image nor the fold (nested cross-validation). For the network that serves they come from
+every image's own out-of-fold logit.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def youden_threshold(probabilities: Floats, cases: Cases) -> float:
 
 
 def _rates(probabilities: Floats, cases: Cases) -> tuple[Floats, Floats, Floats]:
-    """Each level with the sensitivity and specificity of answering YES from it on, from the lowest level up."""
+    """Give each level, from the lowest up, with sensitivity and specificity of answering YES from it on."""
     levels, level = np.unique(probabilities, return_inverse=True)
     positive = cases.labels == 1
     yes = np.bincount(level, cases.weights * positive)

@@ -1,4 +1,4 @@
-"""What a careless split would have claimed of the same network: the figures most papers on such sets report."""
+"""What a careless split would have claimed of the same network, as most papers on such sets do."""
 
 from __future__ import annotations
 

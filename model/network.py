@@ -86,7 +86,8 @@ def residual_cnn(size: int) -> keras.Model:
 def look_twice(trunk: keras.Model) -> keras.Model:
     """Make a trunk whose maps are the mean over the scan as it is and mirrored at its diagonal.
 
-    A head reads features linearly, so its logit is the mean of both looks' logits: an ensemble in one network.
+    A head reads features linearly, so its logit is the mean of both looks' logits: an ensemble in one
+    network.
     """
     scan = keras.Input(trunk.input.shape[1:], name="scan")
     mirrored = layers.Permute((2, 1, 3))
@@ -97,8 +98,8 @@ def look_twice(trunk: keras.Model) -> keras.Model:
 def with_asymmetry(trunk: keras.Model) -> keras.Model:
     """Make a trunk that also gives, behind each map, how far it differs from its own mirror image.
 
-    A healthy brain is nearly symmetric, a tumour seldom lies on the midline. Which axis the midline follows is
-    not asked: each feature takes the one about which it is more symmetric.
+    A healthy brain is nearly symmetric, a tumour seldom lies on the midline. Which axis the midline follows
+    is not asked: each feature takes the one about which it is more symmetric.
     """
     scan = keras.Input(trunk.input.shape[1:], name="scan")
     maps = []
@@ -107,8 +108,22 @@ def with_asymmetry(trunk: keras.Model) -> keras.Model:
     return keras.Model(scan, maps)
 
 
+@keras.saving.register_keras_serializable(package="tumor-detector")
+class Shift(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Adds to every map a constant one."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Make the constant map, 0 everywhere."""
+        self.by = self.add_weight(shape=shape[1:], initializer="zeros", trainable=False)
+
+    def call(self, maps: keras.KerasTensor) -> keras.KerasTensor:
+        """Return maps of the same shape."""
+        return maps + self.by
+
+
+@keras.saving.register_keras_serializable(package="tumor-detector")
 class Asymmetry(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Absolute difference of a map and its mirror image, feature by feature about the axis where it is smaller.
+    """Absolute difference of a map and its mirror image, for each feature about the axis where it is smaller.
 
     Near a tie both axes count: a hard choice would make the map, though not its mean, jump by rounding alone.
     """
@@ -138,7 +153,7 @@ def pooled(maps: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
 class Reader:
     """Gives what heads read of scans by a trunk, with the weights that it has at the time.
 
-    Keras traces a model anew for each that is made, which takes longer than to ask it: one is made for each trunk.
+    Keras traces a model anew for each that is made, which takes longer than to ask it: each trunk has one.
     """
 
     def __init__(self, trunk: keras.Model) -> None:
@@ -149,14 +164,23 @@ class Reader:
         return np.asarray(self._pooled.predict(pixels, batch_size=BATCH, verbose=0))
 
 
-def assemble(trunk: keras.Model, *, tumour: Head, brain: Head | None) -> keras.Model:
+def assemble(
+    trunk: keras.Model, *, tumour: Head, brain: Head | None, usual: NDArray[np.float32] | None = None
+) -> keras.Model:
     """Make the network that serves.
+
+    Parameters
+    ----------
+    usual
+        The evidence of images without a tumour, at each place its mean, (rows, columns). The map then shows
+        what is above the usual at its place, skull and corners left out; its mean over the picture stays the
+        logit.
 
     Returns
     -------
-    A model of one scan (size, size, 1) with the outputs `judgement`, the logits of a tumour and, with `brain`,
-    of the scan being a brain MRI at all, (1 or 2,), and `evidence` for a tumour, (rows, columns, 1), whose mean
-    is the tumour's logit.
+    A model of one scan (size, size, 1) with the outputs `judgement`, the logits of a tumour and, with
+    `brain`, of the scan being a brain MRI at all, (1 or 2,), and `evidence` for a tumour, (rows, columns, 1),
+    whose mean is the tumour's logit.
     """
     scan = keras.Input(trunk.input.shape[1:], name="scan")
     maps = maps_of(trunk, scan)
@@ -164,7 +188,12 @@ def assemble(trunk: keras.Model, *, tumour: Head, brain: Head | None) -> keras.M
     judge = layers.Dense(len(heads), name="judgement")
     judgement = judge(pooled(maps))
     judge.set_weights([np.stack([head.weights for head in heads], axis=1), np.array([h.bias for h in heads])])
-    return keras.Model(scan, [judgement, _evidence(maps, tumour)])
+    evidence = _evidence(maps, tumour)
+    if usual is not None:
+        shift = Shift(name="above_usual")
+        evidence = shift(evidence)
+        shift.set_weights([(usual.mean() - usual)[..., np.newaxis]])
+    return keras.Model(scan, [judgement, evidence])
 
 
 def _evidence(maps: Sequence[keras.KerasTensor], head: Head) -> keras.KerasTensor:

@@ -1,4 +1,4 @@
-"""The pixels of a training, each prepared once: as they are, harmlessly changed, or disturbed to learn from."""
+"""The pixels of a training, prepared once: as they are, harmlessly changed, or disturbed to learn from."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 A folder of tumours from one hospital and one of healthy heads from another teach the hospital: '512 x 512
 means tumour' is right almost everywhere between such sets. So only classes that lie beside each other in one
-folder are told apart: `glioma/` from `meningioma/`, and in `oasis/` its grades among themselves, but no tumour
-from any grade.
+folder are told apart: `glioma/` from `meningioma/`, and in `oasis/` its grades among themselves, but no
+tumour from any grade.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from container import imaging
 from container.problem import Problem
 
 from . import tracking
-from .data import DataError
+from .data import DataError, download
 from .pictures import Pictures
 from .recipe import ARCHITECTURES
 from .split import resembling
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 LEARNING_RATE = 5e-4
 BATCH_SIZE, DROPOUT = 32, 0.3
 WEIGHTS = "trunk.weights.h5"
+NO_TYPES = frozenset({"no", "none", "normal", "healthy", "notumor", "notumour"})
+"""Names of class folders that are no type: who is healthy usually comes from another source."""
+KAGGLE = "kaggle:"
 VIEWS = 2
 """Disturbed versions of each image; the tensors' own augmentation comes on top."""
 
@@ -98,8 +101,8 @@ class TypedSet:
         kept = tuple(scan for scan, copy in zip(self.scans, copies, strict=True) if not copy)
         if len({scan.type for scan in kept}) < len(self.types):
             raise DataError(
-                f"{self.folder}: all images of a type are near-duplicates of labelled images, so nothing is left "
-                "to learn its look from. Name other images for the pretraining."
+                f"{self.folder}: all images of a type are near-duplicates of labelled images, so nothing is "
+                "left to learn its look from. Name other images for the pretraining."
             )
         return replace(self, scans=kept), int(copies.sum())
 
@@ -113,15 +116,22 @@ class TypedSet:
         return line + (f"; {len(self.skipped)} unreadable files skipped" if self.skipped else "")
 
 
-def load(folder: Path) -> TypedSet:
-    """Read a folder of class folders, at any depth.
+def load(where: Path | str) -> TypedSet:
+    """Read a folder of class folders, at any depth; folders named as in `NO_TYPES` are passed over.
+
+    Parameters
+    ----------
+    where
+        The folder, or ``kaggle:owner/name`` for a Kaggle set, which kagglehub fetches.
 
     Raises
     ------
     DataError
-        When it is no folder, or no folder in it holds at least two class folders with readable images.
+        When it is no folder or cannot be fetched, or no folder in it holds at least two class folders with
+        readable images.
     """
-    folder = folder.expanduser()
+    named = str(where)
+    folder = download(named.removeprefix(KAGGLE)) if named.startswith(KAGGLE) else Path(where).expanduser()
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder. Name one that holds a folder of images for each type.")
     scans: list[TypedScan] = []
@@ -140,8 +150,8 @@ def load(folder: Path) -> TypedSet:
                 families.append(family)
     if len(types) <= len(set(families)):
         raise DataError(
-            f"{folder} cannot be learnt from: no folder in it has two class folders with readable JPEG or PNG "
-            "files. Needed: a folder for each type, such as glioma/ and meningioma/, beside each other."
+            f"{folder} cannot be learnt from: no folder in it has two class folders with readable JPEG or "
+            "PNG files. Needed: a folder for each type, such as glioma/ and meningioma/, beside each other."
         )
     return TypedSet(folder.resolve(), tuple(scans), tuple(types), tuple(families), tuple(skipped))
 
@@ -153,6 +163,7 @@ def _class_folders(folder: Path) -> list[Path]:
         for path in folder.rglob("*")
         if path.is_dir()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and "".join(filter(str.isalpha, path.name.lower())) not in NO_TYPES
         and any(child.is_file() for child in path.iterdir())
     )
 
@@ -173,11 +184,11 @@ def _read(folder: Path, *, number: int, skipped: list[tuple[str, str]]) -> list[
 def start(architecture: str, typed: TypedSet | None, recipe: Recipe) -> keras.Model:
     """Make the trunk that an architecture's fits begin with, pretrained where there are images for it.
 
-    One that has seen ImageNet is left as it is: types made it worse (ROC AUC of its heads, on the Kaggle set with
-    the types of two others: 0.938 against 0.946).
+    One that has seen ImageNet is left as it is: types made it worse (ROC AUC of its heads, on the Kaggle set
+    with the types of two others: 0.938 against 0.946).
 
-    A pretraining is a run of its own. One that was done before, from the same images by the same recipe, is found
-    there and not done again.
+    A pretraining is a run of its own. One that was done before, from the same images by the same recipe, is
+    found there and not done again.
 
     Raises
     ------
@@ -246,6 +257,7 @@ def pretrain(trunk: keras.Model, typed: TypedSet, recipe: Recipe, *, title: str,
     pictures = Pictures(typed.scans, seed=recipe.seed)
     batches = Batches(
         [pictures.pixels(size), *(pictures.view(size, number) for number in range(VIEWS))],
+        chosen=np.arange(len(typed.scans)),
         labels=np.array([scan.type for scan in typed.scans]),
         weights=np.ones(len(typed.scans)),
         batch_size=BATCH_SIZE,

@@ -19,8 +19,8 @@ class Architecture:
     Attributes
     ----------
     from_imagenet
-        Whether its trunk has seen ImageNet and stays as it is, so that only the head learns, from the features
-        and their asymmetry; else all of it learns.
+        Whether its trunk has seen ImageNet and stays as it is, so that only the head learns, from the
+        features and their asymmetry; else all of it learns.
     mixing
         Parameter of the beta distribution by which two images are mixed (mixup, Zhang et al. 2018); 0: none.
     averaging

@@ -1,4 +1,4 @@
-"""Whether an image is a brain MRI at all: a second head on the same trunk, and the score below which to refuse.
+"""Whether an image is a brain MRI at all: a second head on the same trunk, and the score that refuses.
 
 It learns from the training images and from pictures of `negatives`. What it will meet is of kinds that nobody
 thought of, so it is measured that way: each kind is judged by a head that never saw one of that kind.
@@ -41,8 +41,8 @@ class Refusal:
     wrongly_refused
         Share of the brain MRIs that were refused.
     refused
-        Share of each kind's pictures that were refused, by the simple rules or by a head that had seen none of
-        that kind.
+        Share of each kind's pictures that were refused, by the simple rules or by a head that had seen none
+        of that kind.
     """
 
     head: Head
@@ -80,7 +80,8 @@ def fit_refusal(
     groups
         Near-duplicates, which are never on both sides; shape (n,).
     pictures
-        Features of each kind's pictures that the simple rules of `container.refusal` let through: (m, features).
+        Features of each kind's pictures that the simple rules of `container.refusal` let through:
+        (m, features).
     drawn
         How many pictures of each kind there were before those rules.
     more
@@ -114,8 +115,7 @@ def fit_refusal(
 
 def _fit(scans: Features, pictures: dict[str, Features], more: Features | None) -> Head:
     """Fit a head for which brain MRIs and other pictures weigh the same."""
-    versions, _, width = scans.shape
-    yes = [scans.reshape(-1, width), *([more] if more is not None else [])]
+    yes = [scans.reshape(-1, scans.shape[-1]), *([more] if more is not None else [])]
     no = list(pictures.values())
     labels = np.repeat([1, 0], [sum(map(len, yes)), sum(map(len, no))])
     weights = np.where(labels == 1, 1 / np.sum(labels == 1), 1 / np.sum(labels == 0)) * len(labels) / 2

@@ -69,8 +69,19 @@ class Champion:
         return predictions.read(mlflow.artifacts.load_text(f"runs:/{self.run_id}/{predictions.FILE}"))
 
     def gates(self) -> list[Outcome]:
-        """Verdicts of the quality gates, as they were when this version was registered."""
+        """Verdicts of the quality gates, as they were when this version was registered.
+
+        Raises
+        ------
+        RegistryError
+            When there are none: a training of an earlier form registered it.
+        """
         version = mlflow.MlflowClient().get_model_version(self.name, self.version)
+        if GATES not in version.tags:
+            raise RegistryError(
+                f"{self.name} version {self.version} was registered before gates were recorded with it. "
+                "Run scripts/train again."
+            )
         outcomes: list[Outcome] = json.loads(version.tags[GATES])
         return outcomes
 
@@ -78,8 +89,9 @@ class Champion:
 def crown(result: TrainingResult) -> Champion:
     """Register the training's network as a new version, judge it, and return the champion that there is then.
 
-    A version that passes the gates takes the crown. One that fails a gate takes it only where nothing better is
-    lost: there is no champion, or the champion failed gates too and was trained on other images or is no better.
+    A version that passes the gates takes the crown. One that fails a gate takes it only where nothing better
+    is lost: there is no champion, or the champion failed gates too and was trained on other images or is no
+    better.
     """
     with contextlib.redirect_stderr(io.StringIO()):  # MLflow prints there what the caller says better
         tags = {"architecture": result.architecture, "roc_auc": str(result.figures["roc_auc"])}

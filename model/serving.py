@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 NETWORK, METADATA, CARD = "model.tflite", "metadata.json", "model-card.md"
 VALIDATION = "validation.npz"
 TOLERANCE = 1e-4
-"""Largest difference of an output between Keras and the exported network; relative for numbers beyond 1, since
-float32 keeps digits, not decimals."""
+"""Largest difference of an output between Keras and the exported network; relative for numbers beyond 1,
+since float32 keeps digits, not decimals."""
 GREYS = np.float32(255)
 
 
@@ -36,7 +36,10 @@ class ParityError(Exception):
 
 @dataclass(frozen=True)
 class Said:
-    """What a network says of n images: logits of a tumour and of a brain MRI, (n,), and evidence, (n, rows, columns)."""
+    """What a network says of n images: logits of a tumour and of a brain MRI, (n,), and evidence.
+
+    The evidence has shape (n, rows, columns).
+    """
 
     tumour: NDArray[np.float64]
     brain: NDArray[np.float64]

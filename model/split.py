@@ -32,7 +32,8 @@ DUPLICATE = 0.87
 0.865 and the weakest link inside a known group is 0.880."""
 THUMBNAIL = 48
 HELD_OUT = 3
-"""Groups of each class that the served network does not learn from: they show it at work, and judge nothing."""
+"""Groups of each class that the served network does not learn from: they show it at work, and judge nothing.
+"""
 _BLOCK = 1024  # rows of the correlation matrix at a time: all of it would not fit for many images
 
 
@@ -112,8 +113,8 @@ def plan(labels: Indices, groups: Indices, *, folds: int, seed: int) -> Cases:
         independent = len(np.unique(groups[labels == label]))
         if independent < folds:
             raise DataError(
-                f"{name}/ has {independent} independent images, fewer than the {folds} folds: add images or use "
-                "fewer folds. Copies, crops and turns of one count as one."
+                f"{name}/ has {independent} independent images, fewer than the {folds} folds: add images or "
+                "use fewer folds. Copies, crops and turns of one count as one."
             )
     numbers = np.empty(len(labels), dtype=np.int64)
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
@@ -145,7 +146,7 @@ def hold_out(labels: Indices, groups: Indices, *, seed: int) -> NDArray[np.bool_
 
 
 def resembling(images: Iterable[Image.Image], others: Iterable[Image.Image]) -> NDArray[np.bool_]:
-    """Mark the images that are near-duplicates of any of the others, by the rule of `group`, shape (images,)."""
+    """Mark the images that are near-duplicates of any of the others, by `group`'s rule, shape (images,)."""
     mine, theirs = Thumbnails.of(images), Thumbnails.of(others)
     links = _links(mine.whole, theirs.whole) + _links(mine.heads, theirs.heads)
     return np.asarray(links.sum(axis=1) > 0, dtype=bool)

@@ -47,7 +47,7 @@ class Study:
     copies: int = 0
 
     @classmethod
-    def of(cls, dataset: Dataset, recipe: Recipe, *, pretrain_on: Path | None = None) -> Study:
+    def of(cls, dataset: Dataset, recipe: Recipe, *, pretrain_on: Path | str | None = None) -> Study:
         """Find near-duplicates, draw the folds, and read what is pretrained on.
 
         Raises

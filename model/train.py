@@ -63,7 +63,7 @@ def train(
     dataset: Dataset,
     recipe: Recipe,
     *,
-    pretrain_on: Path | None = None,
+    pretrain_on: Path | str | None = None,
     resume: bool = False,
     say: Callable[[str], None] = print,
 ) -> TrainingResult:

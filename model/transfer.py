@@ -1,7 +1,7 @@
 """A trunk that stays as it is, and a linear head fitted to what it says of the images.
 
-Its features are computed once for all folds: a fold then costs a logistic regression. A data set of a few hundred
-images teaches a head of a few hundred numbers better than a network of millions.
+Its features are computed once for all folds: a fold then costs a logistic regression. A data set of a few
+hundred images teaches a head of a few hundred numbers better than a network of millions.
 """
 
 from __future__ import annotations

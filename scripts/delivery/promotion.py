@@ -94,8 +94,8 @@ def _refuse(
         return forced
     if not settings.local:
         raise DeliveryError(
-            f"{champion.name} version {champion.version} failed the gates {', '.join(failed)}. Train a better "
-            "one, or promote it all the same with --force REASON, which is recorded."
+            f"{champion.name} version {champion.version} failed the gates {', '.join(failed)}. Train a "
+            "better one, or promote it all the same with --force REASON, which is recorded."
         )
     say("  the laptop promotes it all the same, and says so on the page and in /health")
     return None

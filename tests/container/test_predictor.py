@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from container import imaging
 from container.metadata import ModelError
@@ -21,6 +21,8 @@ from . import pictures
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 SIZE = 32
 
@@ -110,33 +112,36 @@ def test_the_served_file_agrees_with_keras(model_dir: Path, tmp_path: Path) -> N
     assert np.ptp(expected) > 0.01
 
 
-def test_the_heatmap_shows_the_evidence_where_it_is(predictor: Predictor) -> None:
-    # Given a picture that is bright in its lower left quarter only
-    picture = Image.new("L", (96, 96))
-    picture.paste(255, (0, 48, 48, 96))
-    # When it is judged
+def heatmap_of(predictor: Predictor, picture: Image.Image) -> NDArray[np.float64]:
     heatmap = predictor.predict(pictures.png(picture), heatmap=True)["heatmap"]
     assert heatmap is not None
     grid = np.array(heatmap["values"])
-    # Then the grid's first rows are the picture's top, and its brightest cells the bright quarter's
     assert grid.shape == (heatmap["height"], heatmap["width"]) == (SIZE // CELL, SIZE // CELL)
+    return grid
+
+
+def test_the_heatmap_shows_the_evidence_where_it_is(predictor: Predictor) -> None:
+    # Given a picture that is grey, which counts as its black, and bright in its lower left quarter only
+    picture = Image.new("L", (96, 96), 110)
+    picture.paste(255, (0, 48, 48, 96))
+    # When it is judged
+    grid = heatmap_of(predictor, picture)
+    # Then the grid's first rows are the picture's top, and its brightest cells the bright quarter's
     assert np.allclose(grid[5:, :3], sigmoid(2.0 + BRIGHTNESS_GAIN), atol=1e-3)
     assert np.allclose(grid[:3], sigmoid(2.0), atol=1e-3)
     assert np.allclose(grid[:, 5:], sigmoid(2.0), atol=1e-3)
 
 
 @pytest.mark.parametrize(("width", "height"), [(200, 100), (100, 200)], ids=["wide", "high"])
-def test_the_heatmap_spans_the_image_and_not_its_padding(
+def test_the_heatmap_covers_the_image_whatever_its_shape(
     predictor: Predictor, width: int, height: int
 ) -> None:
-    # Given a bright picture with a dark spot, the black bars of the letterbox beside it
+    # Given a bright picture with a dark spot
     picture = Image.new("L", (width, height), 255)
     picture.paste(0, (width // 4, height // 4, width // 2, height // 2))
     # When it is judged
-    heatmap = predictor.predict(pictures.png(picture), heatmap=True)["heatmap"]
-    assert heatmap is not None
-    grid = np.array(heatmap["values"])
-    # Then the edges are bright (a bar would be dark) and the spot is where it is in the picture
+    grid = heatmap_of(predictor, picture)
+    # Then the edges are bright and the spot is where it is in the picture
     bright, dark = sigmoid(2.0 + BRIGHTNESS_GAIN), sigmoid(2.0)
     middle = (bright + dark) / 2
     assert np.all(grid[[0, -1]] > middle)
@@ -144,22 +149,54 @@ def test_the_heatmap_spans_the_image_and_not_its_padding(
     assert np.all(grid[2:4, 2:4] < middle)
 
 
+@pytest.mark.parametrize(("left", "top"), [(150, 90), (20, 0), (200, 10)])
+def test_the_heatmap_of_a_head_off_the_middle_lies_on_the_head(
+    predictor: Predictor, left: int, top: int
+) -> None:
+    # Given a head somewhere on black
+    head = pictures.scan()
+    picture = Image.new("L", (340, 200))
+    picture.paste(head, (left, top))
+    # When it is judged
+    grid = heatmap_of(predictor, picture)
+    # Then exactly the cells whose middle lies in what the image shows have a value
+    box = imaging.content_box(picture)
+    assert box == pytest.approx((left, top, left + head.width, top + head.height), abs=16)
+    across, down = (np.arange(SIZE // CELL) + 0.5) * picture.width / 8, (np.arange(8) + 0.5) * 200 / 8
+    shown = ((down >= box[1]) & (down < box[3]))[:, None] & ((across >= box[0]) & (across < box[2]))
+    assert np.array_equal(grid > 0, shown)
+    assert 4 < shown.sum() < 32
+    assert np.all(grid[shown] >= round(sigmoid(2.0), 4))
+    # And the brightest of them is the head's own brightest part, right above its middle
+    row, column = np.unravel_index(np.argmax(grid), grid.shape)
+    assert across[column] > left + head.width / 2
+    assert down[row] < top + head.height / 2
+
+
+def test_a_mirrored_picture_has_a_mirrored_heatmap(predictor: Predictor) -> None:
+    picture = Image.new("L", (320, 192))
+    picture.paste(pictures.scan(160, 120), (120, 24))
+    plain, mirrored = (heatmap_of(predictor, each) for each in (picture, ImageOps.mirror(picture)))
+    assert np.allclose(plain, mirrored[:, ::-1], atol=0.01)
+    assert not np.allclose(plain, plain[:, ::-1], atol=0.01)
+
+
 def test_a_heatmap_cell_is_the_probability_if_the_whole_image_looked_like_it(
     with_metadata: WithMetadata,
 ) -> None:
     # Given a network that is far too sure of itself, as its calibration knows
     predictor = with_metadata(calibration={"method": "platt", "slope": 0.25, "intercept": -0.75})
-    half = Image.new("L", (96, 96), 40)
-    half.paste(200, (0, 48, 96, 96))
-    # When it judges a picture of two halves
-    heatmap = predictor.predict(pictures.png(half), heatmap=True)["heatmap"]
-    assert heatmap is not None
-    grid = np.array(heatmap["values"])
-    # Then a cell of either half is what the calibration makes of a whole image of that half's grey
-    for rows, grey in ((grid[:3], 40), (grid[5:], 200)):
-        logit = 2.0 + BRIGHTNESS_GAIN * grey / 255
-        assert np.allclose(rows, sigmoid(0.25 * logit - 0.75), atol=1e-4)
+    # When it judges a picture of three bands, none so dark that it would be a margin
+    bands = Image.new("L", (96, 96), 80)
+    bands.paste(128, (0, 24, 96, 72))
+    bands.paste(200, (0, 72, 96, 96))
+    grid = heatmap_of(predictor, bands)
+    # Then a cell is what the calibration makes of a whole image of that cell's grey
+    greys = imaging.preprocess(bands, size=SIZE).reshape(8, CELL, 8, CELL).mean(axis=(1, 3))
+    expected = [[sigmoid(0.25 * (2.0 + BRIGHTNESS_GAIN * grey) - 0.75) for grey in row] for row in greys]
+    assert np.allclose(grid, expected, atol=6e-5)
     assert np.array_equal(grid, np.round(grid, 4))
+    assert np.ptp(greys) > 0.9
 
 
 def test_a_network_without_evidence_gives_no_heatmap(blind_model_dir: Path) -> None:
@@ -174,8 +211,15 @@ def test_what_is_no_scan_is_refused_before_it_is_judged(predictor: Predictor) ->
     assert caught.value.status == 422
 
 
-BRIGHT = pictures.png(Image.linear_gradient("L").point(lambda level: 255 - level // 3))
-DARK = pictures.png(Image.linear_gradient("L").point(lambda level: level // 3))
+def two_squares() -> Image.Image:
+    """Black but for two opposite corners: what it shows is all of it, and mostly black."""
+    picture = Image.new("L", (96, 96))
+    for corner in ((0, 0, 20, 20), (76, 76, 96, 96)):
+        picture.paste(255, corner)
+    return picture
+
+
+BRIGHT, DARK = pictures.png(ImageOps.invert(two_squares())), pictures.png(two_squares())
 
 
 def test_what_is_unlike_a_brain_is_refused_with_its_score(picky_model_dir: Path) -> None:
@@ -220,8 +264,8 @@ def test_a_near_miss_is_told_with_enough_digits_to_be_seen(picky_with_metadata: 
         picky_with_metadata(refusal={"threshold": 0.999}).predict(DARK)
     score = caught.value.extensions["score"]
     with pytest.raises(Problem) as caught:
-        picky_with_metadata(refusal={"threshold": score + 0.001}).predict(DARK)
-    assert f"its score is {score:.4f}, at least {score + 0.001:.4f} is needed" in caught.value.detail
+        picky_with_metadata(refusal={"threshold": score + 0.0003}).predict(DARK)
+    assert f"its score is {score:.4f}, at least {score + 0.0003:.4f} is needed" in caught.value.detail
 
 
 def test_a_rules_refusal_has_a_reason_and_no_score(picky_model_dir: Path) -> None:

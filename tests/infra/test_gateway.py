@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,34 @@ from aws_cdk import aws_apigateway as apigateway
 from infra import config
 from infra import release as releases
 from infra.app import GATEWAY
+from infra.release import MAX_REASON, Gate
 from infra.stacks.gateway import GatewayStack
+from model import gates
 from tests.infra.synthesis import RELEASES, Template, cli_context
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from infra.release import Release
     from tests.infra.synthesis import Assembly, Json
+
+
+ENVIRONMENT_LIMIT = 4096  # bytes of all of a Lambda's variables
+WORST = defaultdict[str, float](lambda: 1.0)
+"""Any figures: what the gates say of them does not matter, only what they are called."""
+
+
+def told(release: Release, *, to: Path) -> dict[str, str]:
+    """The variables of the Lambda of dev's gateway with this release, synthesized."""
+    app = cdk.App(context=cli_context(), outdir=str(to))
+    card = releases.card_path(RELEASES / "dev.json", sha256=release.model.sha256)
+    GatewayStack(
+        app, "gateway", settings=config.load("dev"), release=release, gateway=GATEWAY, card=card
+    )
+    app.synth()
+    function = Template(to / "gateway.template.json").properties("Lambda::Function")
+    variables: dict[str, str] = function["Environment"]["Variables"]
+    return variables
 
 
 def methods(assembly: Assembly) -> dict[tuple[str, str], Json]:
@@ -185,17 +207,24 @@ class TestFront:
 
     def test_it_is_told_why_a_failed_gate_was_overridden(self, tmp_path: Path) -> None:
         # Given a release that somebody forced
-        record = RELEASES / "dev.json"
-        release = replace(releases.load(record), forced="the committee's vote")
+        release = replace(releases.load(RELEASES / "dev.json"), forced="the committee's vote")
+        # When its gateway is synthesized, Then the Lambda knows the reason
+        assert json.loads(told(release, to=tmp_path)["MODEL"])["forced"] == "the committee's vote"
+
+    @pytest.mark.parametrize("character", ["x", '"', "\U0001f9e0"], ids=["letters", "quotes", "emoji"])
+    def test_what_it_is_told_fits_whatever_the_gates_say(self, tmp_path: Path, character: str) -> None:
+        # Given a release that fails every gate there is, each at length, and a reason as long as it may be
+        names = [outcome["name"] for outcome in gates.evaluate(WORST, over_champion=None, rival="none")]
+        failed = tuple(Gate(name=name, passed=False, detail="x" * 1000) for name in names)
+        dev = releases.load(RELEASES / "dev.json")
+        release = replace(
+            dev, model=replace(dev.model, name="m" * 128), gates=failed, forced=character * MAX_REASON
+        )
         # When its gateway is synthesized
-        app = cdk.App(context=cli_context(), outdir=str(tmp_path))
-        card = releases.card_path(record, sha256=release.model.sha256)
-        settings = config.load("dev")
-        GatewayStack(app, "gateway", settings=settings, release=release, gateway=GATEWAY, card=card)
-        app.synth()
-        # Then the Lambda knows the reason
-        function = Template(tmp_path / "gateway.template.json").properties("Lambda::Function")
-        assert json.loads(function["Environment"]["Variables"]["MODEL"])["forced"] == "the committee's vote"
+        variables = told(release, to=tmp_path)
+        # Then the Lambda takes its environment, which it measures as JSON, with room for an origin
+        assert json.loads(variables["MODEL"])["gates_failed"] == names
+        assert len(json.dumps(variables)) < ENVIRONMENT_LIMIT - 500
 
     def test_its_asset_is_the_folder_and_the_releases_card(self, assembly: Assembly) -> None:
         sources = [asset["source"] for asset in assembly.assets("gateway")["files"].values()]

@@ -63,7 +63,7 @@ def test_a_saved_record_is_read_back_the_same(record: Path) -> None:
         (None, "gates", [{"name": "g", "passed": "yes", "detail": ""}], "gates.0.passed = 'yes'"),
         (None, "forced", " ", "forced = ' '"),
         (None, "forced", True, "forced = True"),
-        (None, "forced", "x" * 301, "forced = 'xxx"),
+        (None, "forced", "x" * (releases.MAX_REASON + 1), "forced = 'xxx"),
         ("model", "sha256", "abc", "model.sha256 = 'abc'"),
         ("model", "sha256", "A" * 64, "model.sha256 = "),
         ("model", "bytes", 0, "model.bytes = 0"),

@@ -93,19 +93,13 @@ def assert_no_group_straddles(cases: Cases, groups: Numbers) -> None:
         assert len(set(cases.folds[groups == group])) == 1
 
 
-def test_every_fold_and_the_held_out_have_both_classes(
+def test_every_fold_has_both_classes_and_every_image_a_fold(
     labels_and_groups: tuple[Numbers, Numbers],
 ) -> None:
     cases = split.plan(*labels_and_groups, folds=4, seed=0)
-    assert set(cases.folds) == {split.HELD_OUT, 0, 1, 2, 3}
+    assert set(cases.folds) == {0, 1, 2, 3}
     for fold in set(cases.folds):
         assert set(cases.labels[cases.folds == fold]) == {0, 1}
-
-
-def test_about_a_tenth_of_the_groups_is_held_out(labels_and_groups: tuple[Numbers, Numbers]) -> None:
-    cases = split.plan(*labels_and_groups, folds=3, seed=0)
-    share = len(set(cases.groups[cases.held_out])) / len(set(cases.groups))
-    assert 0.05 < share < 0.15
 
 
 def test_every_group_weighs_the_same(labels_and_groups: tuple[Numbers, Numbers]) -> None:
@@ -122,15 +116,74 @@ def test_the_seed_decides_the_split(labels_and_groups: tuple[Numbers, Numbers]) 
 def test_a_class_with_too_few_groups_is_named() -> None:
     # Given ten images of class no that are all copies of two
     labels, groups = np.repeat([0, 1], 10), np.r_[np.arange(10) % 2, np.arange(10) + 2]
-    with pytest.raises(
-        DataError, match="no/ has 1 independent images besides those held out, fewer than the 3"
-    ):
+    with pytest.raises(DataError, match="no/ has 2 independent images, fewer than the 3 folds"):
         split.plan(labels, groups, folds=3, seed=0)
+
+
+def test_what_is_chosen_of_cases_keeps_everything_together(
+    labels_and_groups: tuple[Numbers, Numbers],
+) -> None:
+    cases = split.plan(*labels_and_groups, folds=3, seed=0)
+    chosen = cases.folds == 1
+    part = cases[chosen]
+    assert len(part) == chosen.sum()
+    assert part.groups.tolist() == cases.groups[chosen].tolist()
+    assert part.labels.tolist() == cases.labels[chosen].tolist()
+    assert part.weights.tolist() == cases.weights[chosen].tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whole_groups_of_both_classes_are_held_out(
+    labels_and_groups: tuple[Numbers, Numbers], seed: int
+) -> None:
+    labels, groups = labels_and_groups
+    held_out = split.hold_out(labels, groups, seed=seed)
+    # Then what is held out shares no group with what is learnt from
+    assert not set(groups[held_out]) & set(groups[~held_out])
+    # And of each class there is something, but little: a tenth of its groups, HELD_OUT at the most
+    for label in (0, 1):
+        of_class = len(set(groups[held_out & (labels == label)]))
+        assert of_class == min(split.HELD_OUT, len(set(groups[labels == label])) // 10) == 1
+
+
+def test_of_a_large_set_no_more_is_held_out() -> None:
+    labels = np.repeat([0, 1], 200)
+    held_out = split.hold_out(labels, np.arange(400), seed=0)
+    assert [held_out[labels == label].sum() for label in (0, 1)] == [split.HELD_OUT] * 2
+
+
+def test_the_seed_decides_what_is_held_out(labels_and_groups: tuple[Numbers, Numbers]) -> None:
+    first, again = (split.hold_out(*labels_and_groups, seed=1) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert len({split.hold_out(*labels_and_groups, seed=seed).tobytes() for seed in range(10)}) > 1
+
+
+def test_a_group_of_both_classes_is_not_held_out() -> None:
+    # Given one group for each class, and eight that hold images of both
+    labels, groups = np.r_[0, 1, np.tile([0, 1], 8)], np.r_[0, 1, np.repeat(np.arange(2, 10), 2)]
+    for seed in range(5):
+        assert np.flatnonzero(split.hold_out(labels, groups, seed=seed)).tolist() == [0, 1]
 
 
 def test_classes_that_share_all_their_images_are_an_error() -> None:
     with pytest.raises(DataError, match="every image in no/ has a near-duplicate in the other class"):
-        split.plan(np.repeat([0, 1], 5), np.tile(np.arange(5), 2), folds=2, seed=0)
+        split.hold_out(np.repeat([0, 1], 5), np.tile(np.arange(5), 2), seed=0)
+
+
+@pytest.mark.parametrize("change", COPIES)
+def test_a_changed_copy_of_one_of_the_others_is_found(change: str) -> None:
+    images = [head(3), COPIES[change](head(1)), head(4)]
+    assert split.resembling(images, [head(2), head(1)]).tolist() == [False, True, False]
+
+
+def test_images_that_resemble_only_each_other_are_kept() -> None:
+    assert split.resembling([head(1), ImageOps.mirror(head(1))], [head(2)]).tolist() == [False, False]
+
+
+def test_blocks_do_not_change_what_resembles(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, others = [head(seed) for seed in (1, 2, 3, 4, 5)], [ImageOps.flip(head(5)), head(2)]
+    monkeypatch.setattr(split, "_BLOCK", 2)
+    assert split.resembling(images, others).tolist() == [False, True, False, False, True]
 
 
 @pytest.fixture(scope="module")
