@@ -46,6 +46,9 @@ class _Tensor:
     def read(self, storages: dict[str, bytes]) -> NDArray[np.generic]:
         kind = _KINDS[self.kind]
         numbers: NDArray[np.generic] = np.frombuffer(storages[self.key], kind)[self.offset :]
+        last = sum((side - 1) * stride for side, stride in zip(self.shape, self.strides, strict=True))
+        if min((self.offset, *self.shape, *self.strides)) < 0 or last >= len(numbers):
+            raise TorchFileError("a tensor reaches beyond its storage")  # numpy would read on in memory
         strides = [stride * kind.itemsize for stride in self.strides]
         return np.lib.stride_tricks.as_strided(numbers, self.shape, strides).copy()
 

@@ -28,6 +28,10 @@ def problems(source: str, *, channel: str, session: boto3.Session) -> list[str]:
     """Say what keeps a job from training on this folder or S3 prefix."""
     if source.startswith(S3):
         return _problems_of_prefix(source, channel=channel, session=session)
+    if source.startswith(pretrain.KAGGLE):
+        return [
+            f"--{channel}: {source} is fetched here only. Download it and name its folder, or put it on S3."
+        ]
     try:
         data.load(Path(source)) if channel == "data" else pretrain.load(Path(source))
     except data.DataError as error:

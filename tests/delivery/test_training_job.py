@@ -84,6 +84,12 @@ def test_of_a_data_folder_only_the_images_are_uploaded(training_aws: Aws, images
     }
 
 
+def test_a_kaggle_set_to_pretrain_on_is_not_sent_as_nothing(training_aws: Aws) -> None:
+    job = replace(JOB, sources={**JOB.sources, "pretrain": "kaggle:owner/name"})
+    with pytest.raises(DeliveryError, match=r"--pretrain: kaggle:owner/name is fetched here only"):
+        training_submit.submit(job)
+
+
 def test_pretraining_images_are_a_channel_of_their_own_at_any_depth(
     training_aws: Aws, images: Path, tmp_path: Path
 ) -> None:

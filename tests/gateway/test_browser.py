@@ -283,7 +283,7 @@ def test_an_endpoint_that_is_down_is_told_at_once(visit: Visit, sagemaker: FakeS
 class TestPhantomModel:
     @pytest.fixture
     def environment(self, environment: dict[str, str]) -> dict[str, str]:
-        model = {**MODEL, "kind": "phantom", "gates_failed": ["beats_majority", MARKUP]}
+        model = {**MODEL, "kind": "phantom", "gates_failed": ["beats_metadata", MARKUP]}
         return {**environment, "MODEL": json.dumps(model)}
 
     def test_it_is_called_what_it_is(self, visit: Visit) -> None:
@@ -292,7 +292,7 @@ class TestPhantomModel:
         warning = visit.page.locator("#warning")
         expect(warning).to_be_visible()
         expect(warning).to_contain_text("drawn phantoms")
-        expect(warning).to_contain_text(f"beats_majority, {MARKUP}")
+        expect(warning).to_contain_text(f"beats_metadata, {MARKUP}")
 
 
 def test_a_model_of_real_images_that_passed_has_no_warning(visit: Visit) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.gateway.sagemaker import FakeSageMaker
 
 IMAGE = event("predict_image")
-FORCED = {**MODEL, "gates_failed": ["beats_majority"], "forced": "the committee's vote"}
+FORCED = {**MODEL, "gates_failed": ["beats_metadata"], "forced": "the committee's vote"}
 TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
 
 

@@ -199,12 +199,12 @@ def test_every_text_of_refusal_and_card_stands_out(visit: Visit, sagemaker: Fake
 class TestForcedModel:
     @pytest.fixture
     def environment(self, environment: dict[str, str]) -> dict[str, str]:
-        model = {**MODEL, "gates_failed": ["beats_majority"], "forced": f"a vote {MARKUP}"}
+        model = {**MODEL, "gates_failed": ["beats_metadata"], "forced": f"a vote {MARKUP}"}
         return {**environment, "MODEL": json.dumps(model)}
 
     def test_the_page_says_that_it_was_forced_and_why(self, visit: Visit) -> None:
         visit.open()
 
         warning = visit.page.locator("#warning")
-        expect(warning).to_contain_text("did not pass its quality gates (beats_majority)")
+        expect(warning).to_contain_text("did not pass its quality gates (beats_metadata)")
         expect(warning).to_contain_text(f"The reason given: a vote {MARKUP}")

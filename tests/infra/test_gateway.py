@@ -35,9 +35,7 @@ def told(release: Release, *, to: Path) -> dict[str, str]:
     """The variables of the Lambda of dev's gateway with this release, synthesized."""
     app = cdk.App(context=cli_context(), outdir=str(to))
     card = releases.card_path(RELEASES / "dev.json", sha256=release.model.sha256)
-    GatewayStack(
-        app, "gateway", settings=config.load("dev"), release=release, gateway=GATEWAY, card=card
-    )
+    GatewayStack(app, "gateway", settings=config.load("dev"), release=release, gateway=GATEWAY, card=card)
     app.synth()
     function = Template(to / "gateway.template.json").properties("Lambda::Function")
     variables: dict[str, str] = function["Environment"]["Variables"]

@@ -111,17 +111,17 @@ def test_a_model_of_drawn_images_serves_on_a_laptop_only(record: Path) -> None:
 
 
 def test_a_model_that_failed_a_gate_serves_on_a_laptop_only(record: Path) -> None:
-    edit(record, None, "gates", [{"name": "beats_majority", "passed": False, "detail": "0.5 is not > 0.5"}])
+    edit(record, None, "gates", [{"name": "beats_metadata", "passed": False, "detail": "0.5 is not > 0.5"}])
     (problem,) = refusal(record)
-    assert "beats_majority" in problem
-    assert releases.load_for("dev", record, local=True).gates_failed == ("beats_majority",)
+    assert "beats_metadata" in problem
+    assert releases.load_for("dev", record, local=True).gates_failed == ("beats_metadata",)
 
 
 def test_a_model_that_failed_a_gate_serves_where_somebody_forced_it(record: Path) -> None:
-    edit(record, None, "gates", [{"name": "beats_majority", "passed": False, "detail": "0.5 is not > 0.5"}])
+    edit(record, None, "gates", [{"name": "beats_metadata", "passed": False, "detail": "0.5 is not > 0.5"}])
     edit(record, None, "forced", "agreed in the review of 3 May")
     release = releases.load_for("dev", record, local=False)
-    assert release.gates_failed == ("beats_majority",)
+    assert release.gates_failed == ("beats_metadata",)
     assert release.forced == "agreed in the review of 3 May"
     releases.save(record, release)
     assert releases.load(record) == release

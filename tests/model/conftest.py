@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from model import data, phantom, registry, tracking
+from model.recipe import QUICK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from model.data import Dataset
+    from model.recipe import Recipe
     from model.registry import Champion
     from model.train import TrainingResult
 
@@ -36,11 +39,26 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def trained(phantoms: Dataset) -> TrainingResult:
-    """Both architectures really trained, in a hurry, on a few phantoms."""
+def tiny() -> Recipe:
+    """One architecture that learns whole and one from ImageNet, in a hurry."""
+    return replace(
+        QUICK,
+        architectures=("plain_cnn", "efficientnet_lite0"),
+        folds=3,
+        epochs=4,
+        views=1,
+        size=64,
+        transfer_size=96,
+        per_kind=6,
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(phantoms: Dataset, tiny: Recipe) -> TrainingResult:
+    """Really trained and measured, on a few phantoms."""
     from model.train import train  # noqa: PLC0415 - only who needs a training waits for TensorFlow
 
-    return train(phantoms, quick=True, folds=2, epochs=5)
+    return train(phantoms, tiny)
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,8 @@ def test_the_calibration_error_of_one_certainty_is_its_distance_from_the_share(c
 
 def test_every_figure_lies_in_its_interval(judged: list[Judgement]) -> None:
     for name, figure in evaluate.figures(judged).items():
-        assert figure.low <= figure.value <= figure.high or name == "calibration_error", name
+        if name != "calibration_error":  # fewer distinct groups are drawn, so every draw's is larger
+            assert figure.low <= figure.value <= figure.high, name
         assert figure.high - figure.low > 0.02, name
 
 

