@@ -134,7 +134,7 @@ def _compared(report: Report) -> str:
 
 def _changes(report: Report) -> str:
     rows = _rows(
-        (change, f"{each.roc_auc:.3f}", f"{each.balanced_accuracy:.3f}", f"{-each.fall:+.1f}")
+        (change, f"{each.roc_auc:.3f}", f"{each.balanced_accuracy:.3f}", f"{0.0 - each.fall:+.1f}")
         for change, each in report.robustness.items()
     )
     return CHANGES.format(rows=rows, worst=report.worst_change)

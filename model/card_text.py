@@ -21,8 +21,9 @@ DATA = """\
   {skipped} unreadable files. Fingerprint `{fingerprint}`.
 - Near-duplicates (copies, crops, flips, turns) form {groups} independent groups. A group never straddles a
   split, and each counts the same whatever its size.
-- {folds} stratified folds, drawn {repeats} times anew. Every image is judged by networks that saw neither it
-  nor its near-duplicates.
+- {folds} stratified folds, in {repeats} independent draw(s). Every image is judged by networks that saw
+  neither it nor its near-duplicates. The network that serves learnt from all but {held_out} images, which are
+  kept to show it at work.
 """
 PRETRAINED = """\
 - Before, the trunk learnt from {images} images of `{name}` (fingerprint `{fingerprint}`) to tell types
@@ -108,7 +109,7 @@ LIMITS = """\
 ## Limits
 
 - It sees grey levels at {size} x {size} pixels: what is too small for that, it cannot see.
-- The served network was trained on all folds; the figures are those of the folds' own networks.
+- The served network learnt from nearly all images; the figures are those of the folds' own networks.
 - Preprocessing, augmentation and the form of the networks were found while looking at figures of this same
   data set. The folds do not know of that choice, and it makes the figures somewhat too good.
 """

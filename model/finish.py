@@ -19,11 +19,12 @@ from .refusal import Refusal, fit_refusal
 from .report import FOREST, Report, mistakes, robustness, sliced
 from .robustness import AS_IT_IS, CHANGES
 from .slices import slices
-from .split import Cases
+from .split import Cases, group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from PIL import Image
 
     from .crossval import OutOfFold
@@ -71,7 +72,7 @@ def finish(
         mistakes=mistakes(judged, scans),
         refusal=refusal,
         training_auc=best.out_of_fold.training_auc,
-        straddling=straddling(study.splits),
+        straddling=straddling(study.splits, group(scan.image() for scan in scans)),
         majority_accuracy=majority_accuracy(study.cases),
     )
     metadata = describe(
@@ -103,12 +104,16 @@ def pooled_rule(out_of_fold: OutOfFold) -> Rule:
     return fit_rule(out_of_fold.outer[AS_IT_IS].ravel(), pooled)
 
 
-def straddling(splits: Sequence[Cases]) -> int:
-    """How many groups of near-duplicates stand on both sides of a split, which none should."""
+def straddling(splits: Sequence[Cases], groups: NDArray[np.int64]) -> int:
+    """How many groups of near-duplicates stand on both sides of a split, which none should.
+
+    Parameters
+    ----------
+    groups
+        Found anew in the images, whatever the splits were drawn by; shape (n,).
+    """
     return sum(
-        len(np.unique(cases.folds[cases.groups == number])) > 1
-        for cases in splits
-        for number in np.unique(cases.groups)
+        len(np.unique(cases.folds[groups == number])) > 1 for cases in splits for number in np.unique(groups)
     )
 
 

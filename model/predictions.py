@@ -60,11 +60,15 @@ def read(text: str) -> list[Judgement]:
     return judged
 
 
-def comparable(first: Sequence[Judgement], second: Sequence[Judgement]) -> bool:
-    """Whether two networks were judged on the same images by the same folds, so that they can be paired."""
-    return len(first) == len(second) and all(
-        np.array_equal(one.cases.labels, other.cases.labels)
+def paired(
+    first: Sequence[Judgement], second: Sequence[Judgement]
+) -> tuple[list[Judgement], list[Judgement]]:
+    """Give the repeats in which two networks judged the same images by the same folds, both in one order."""
+    pairs = [
+        (one, other)
+        for one, other in zip(first, second, strict=False)
+        if np.array_equal(one.cases.labels, other.cases.labels)
         and np.array_equal(one.cases.folds, other.cases.folds)
         and np.array_equal(one.cases.groups, other.cases.groups)
-        for one, other in zip(first, second, strict=True)
-    )
+    ]
+    return [one for one, _ in pairs], [other for _, other in pairs]

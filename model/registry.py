@@ -35,6 +35,7 @@ GATES, FORCED = "gates", "forced"
 class Rival(TypedDict):
     """What a challenger is compared with; see `gates.evaluate`."""
 
+    comparable: bool
     over_champion: Difference | None
     rival: str
 
@@ -97,10 +98,7 @@ def crown(result: TrainingResult) -> Champion:
         tags = {"architecture": result.architecture, "roc_auc": str(result.figures["roc_auc"])}
         version = mlflow.register_model(result.model_uri, result.experiment, tags=tags).version
     challenger = champion(result.experiment, version=str(version))
-    try:
-        present = champion(result.experiment)
-    except RegistryError:  # there is none yet
-        present = None
+    present = _present(result.experiment)
     outcomes = gates.evaluate(challenger.metrics, **_rival(challenger, present))
     client = mlflow.MlflowClient()
     client.set_model_version_tag(result.experiment, version, GATES, json.dumps(outcomes))
@@ -124,17 +122,29 @@ def force(chosen: Champion, *, reason: str) -> None:
     client.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
 
 
+def _present(name: str) -> Champion | None:
+    """Look up the champion; none where there is none yet, or one of an earlier form that was never judged."""
+    try:
+        present = champion(name)
+        present.gates()
+    except RegistryError:
+        return None
+    return present
+
+
 def _rival(challenger: Champion, present: Champion | None) -> Rival:
-    """Pair a challenger with the present champion, where both were judged on the same folds."""
+    """Pair a challenger with the present champion, on the repeats that judged both by the same folds."""
     if present is None:
-        return {"over_champion": None, "rival": "there is no champion yet"}
-    mine, theirs = challenger.judged(), present.judged()
-    if present.dataset_fingerprint != challenger.dataset_fingerprint or not predictions.comparable(
-        mine, theirs
-    ):
-        reason = f"version {present.version} was judged on other images or folds: they cannot be compared"
-        return {"over_champion": None, "rival": reason}
-    return {"over_champion": compare(mine, theirs, "roc_auc"), "rival": f"version {present.version}"}
+        return {"comparable": True, "over_champion": None, "rival": "there is no champion yet"}
+    named = f"version {present.version}"
+    if present.dataset_fingerprint != challenger.dataset_fingerprint:
+        reason = f"{named} was judged on other images: they cannot be compared"
+        return {"comparable": True, "over_champion": None, "rival": reason}
+    mine, theirs = predictions.paired(challenger.judged(), present.judged())
+    if not mine:
+        reason = f"{named} was judged on the same images by other folds: train with its seed and folds"
+        return {"comparable": False, "over_champion": None, "rival": reason}
+    return {"comparable": True, "over_champion": compare(mine, theirs, "roc_auc"), "rival": named}
 
 
 def _worthier(present: Champion, challenger: Champion) -> bool:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from model.learner import Learner, Report
 
 SIZE = 32
-RECIPE = replace(QUICK, size=SIZE, transfer_size=SIZE, views=1, epochs=3, folds=3)
+RECIPE = replace(QUICK, size=SIZE, transfer_size=SIZE, views=1, epochs=2, folds=3)
 ARCHITECTURES = ("residual_cnn", "efficientnet_lite0")
-every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +42,17 @@ def made(architecture: str, pictures: Pictures) -> Learner:
     return learner(architecture, pictures, RECIPE, start=start)
 
 
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def architecture(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def fitted(architecture: str, pictures: Pictures) -> Learner:
+    """One for all tests: what it was fitted to before must not matter."""
+    return made(architecture, pictures)
+
+
 def ignore(_: dict[str, float]) -> None:
     pass
 
@@ -57,20 +67,16 @@ def said(
     return logits
 
 
-@every_architecture
-def test_what_was_fitted_before_leaves_no_trace(architecture: str, pictures: Pictures, cases: Cases) -> None:
-    used = made(architecture, pictures)
-    said(used, cases, fold=1, seed=5)
-    again = said(used, cases)
+def test_what_was_fitted_before_leaves_no_trace(
+    fitted: Learner, architecture: str, pictures: Pictures, cases: Cases
+) -> None:
+    said(fitted, cases, fold=1, seed=5)
+    again = said(fitted, cases)
     fresh = said(made(architecture, pictures), cases)
     np.testing.assert_allclose(again, fresh, atol=1e-5)
 
 
-@every_architecture
-def test_labels_of_what_is_left_out_do_not_matter(
-    architecture: str, pictures: Pictures, cases: Cases
-) -> None:
-    fitted = made(architecture, pictures)
+def test_labels_of_what_is_left_out_do_not_matter(fitted: Learner, cases: Cases) -> None:
     plain = said(fitted, cases)
     for fold, alike in ((0, True), (1, False)):
         own = cases.folds == fold
@@ -78,10 +84,9 @@ def test_labels_of_what_is_left_out_do_not_matter(
         assert np.allclose(said(fitted, turned), plain, atol=1e-5) == alike
 
 
-@every_architecture
-def test_what_is_learnt_from_is_told_apart(architecture: str, pictures: Pictures, cases: Cases) -> None:
+def test_what_is_learnt_from_is_told_apart(fitted: Learner, architecture: str, cases: Cases) -> None:
     losses: list[dict[str, float]] = []
-    logits = np.array(said(made(architecture, pictures), cases, report=losses.append))
+    logits = np.array(said(fitted, cases, report=losses.append))
     learnt = cases.folds != 0
     yes, no = (logits[learnt & (cases.labels == label)] for label in (1, 0))
     assert yes.mean() > no.mean()
@@ -90,8 +95,9 @@ def test_what_is_learnt_from_is_told_apart(architecture: str, pictures: Pictures
     assert all(set(epoch) == {"loss"} for epoch in losses)
 
 
-def test_the_features_are_those_of_the_chosen_images(pictures: Pictures, cases: Cases) -> None:
-    fitted = made("efficientnet_lite0", pictures)
+def test_the_features_are_those_of_the_chosen_images(
+    fitted: Learner, pictures: Pictures, cases: Cases
+) -> None:
     chosen = cases.folds == 1
     mirrored = fitted.features("mirrored", chosen)
     expected = fitted.read(pictures.pixels(SIZE, "mirrored")[chosen])

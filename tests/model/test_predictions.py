@@ -95,17 +95,18 @@ def test_a_row_tells_which_file_it_is_about(scans: list[Scan], judged: list[Judg
 
 def test_the_same_folds_can_be_compared_whatever_was_said(judged: list[Judgement]) -> None:
     other = [replace(each, probabilities=1 - each.probabilities, even=1 - each.even) for each in judged]
-    assert predictions.comparable(judged, other)
+    assert predictions.paired(judged, other) == (judged, other)
 
 
 @pytest.mark.parametrize("what", ["labels", "groups", "folds"])
-def test_other_images_groups_or_folds_cannot_be_compared(judged: list[Judgement], what: str) -> None:
+def test_a_repeat_with_other_images_groups_or_folds_is_left_out(judged: list[Judgement], what: str) -> None:
     values = getattr(judged[1].cases, what).copy()
     values[5] += 1
     other = [judged[0], replace(judged[1], cases=replace(judged[1].cases, **{what: values}))]
-    assert not predictions.comparable(judged, other)
+    assert predictions.paired(judged, other) == (judged[:1], judged[:1])
 
 
-def test_fewer_repeats_or_images_cannot_be_compared(judged: list[Judgement]) -> None:
-    assert not predictions.comparable(judged, judged[:1])
-    assert not predictions.comparable(judged, [each[np.arange(N) < N - 1] for each in judged])
+def test_only_common_repeats_of_the_same_images_are_paired(judged: list[Judgement]) -> None:
+    assert predictions.paired(judged, judged[:1]) == (judged[:1], judged[:1])
+    fewer = [each[np.arange(N) < N - 1] for each in judged]
+    assert predictions.paired(judged, fewer) == ([], [])
