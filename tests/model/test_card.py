@@ -125,7 +125,6 @@ def test_the_run_holds_the_same_card(champion: Champion, text: str) -> None:
     assert mlflow.artifacts.load_text(f"runs:/{champion.run_id}/serving/model-card.md") == text
 
 
-
 def test_what_it_learnt_from_before_is_told(artifact: Artifact) -> None:
     before: PretrainingFacts = {
         "name": "others", "fingerprint": "f" * 64, "images": 70, "copies": 3, "types": ["a", "b"],
