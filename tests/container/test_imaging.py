@@ -285,7 +285,8 @@ def test_shrinking_averages_instead_of_skipping_pixels() -> None:
 
 def test_preprocessing_gives_one_channel_from_black_to_white() -> None:
     square = imaging.preprocess(pictures.scan(), size=64)
-    assert (square.shape, square.dtype) == ((64, 64, 1), np.float32)
+    assert square.shape == (64, 64, 1)
+    assert square.dtype == np.float32
     assert (square.min(), square.max()) == (0, 1)
 
 

@@ -50,7 +50,7 @@ class Candidate:
     version: str = "7"
 
     def gates(self) -> list[Outcome]:
-        return gates.evaluate(self.figures, over_champion=None, rival="there is no champion yet")
+        return gates.evaluate(self.figures, comparable=True, over_champion=None, rival="there is no champion")
 
 
 GOOD, BLUNT = Candidate(), Candidate(FIGURES | {"specificity": 0.4})

@@ -110,7 +110,10 @@ def test_ctrl_c_leaves_killed_runs_and_one_line(environment: dict[str, str], tmp
             time.sleep(0.2)
         # When the person presses Ctrl-C
         process.send_signal(signal.SIGINT)
-        _, after = process.communicate(timeout=60)
+        try:
+            _, after = process.communicate(timeout=60)
+        finally:
+            process.kill()  # one that does not stop must not be waited for
     # Then it says so without a trace, and its runs are marked
     assert process.returncode == 130
     assert "scripts/train: stopped. Its unfinished runs are marked KILLED" in after

@@ -244,15 +244,15 @@ def test_too_many_folds_for_the_data_are_an_error_before_anything_is_trained(pha
 def test_an_architecture_without_its_weights_is_left_out_and_said(
     phantoms: Dataset, tiny: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from model import imagenet  # noqa: PLC0415 - TensorFlow
+    from model.backend import keras  # noqa: PLC0415 - TensorFlow
 
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("no route to the weights")
 
-    monkeypatch.setattr(imagenet.keras.applications, "MobileNetV2", unreachable)
+    monkeypatch.setattr(keras.applications, "MobileNetV2", unreachable)
     monkeypatch.setattr(training, "model_name", lambda _: "left-out")
     said: list[str] = []
-    with pytest.raises(TrainingError, match="no architecture can be trained.*no route to the weights"):
+    with pytest.raises(TrainingError, match=r"no architecture can be trained.*no route to the weights"):
         training.train(phantoms, replace(tiny, architectures=("mobilenet_v2",)), say=said.append)
     assert "mobilenet_v2 is left out" in said[0]
 
