@@ -212,10 +212,8 @@ class TestFront:
     @pytest.mark.parametrize("character", ["x", '"', "\U0001f9e0"], ids=["letters", "quotes", "emoji"])
     def test_what_it_is_told_fits_whatever_the_gates_say(self, tmp_path: Path, character: str) -> None:
         # Given a release that fails every gate there is, each at length, and a reason as long as it may be
-        names = [
-            outcome["name"]
-            for outcome in gates.evaluate(WORST, comparable=True, over_champion=None, rival="")
-        ]
+        outcomes = gates.evaluate(WORST, comparable=True, over_champion=None, rival="")
+        names = [outcome["name"] for outcome in outcomes]
         failed = tuple(Gate(name=name, passed=False, detail="x" * 1000) for name in names)
         dev = releases.load(RELEASES / "dev.json")
         release = replace(
