@@ -130,7 +130,7 @@ def content_box(image: Image.Image) -> tuple[float, float, float, float]:
     Left, top, right and bottom in the image's pixels; the whole image where too little of it is bright.
     """
     small = image.resize((_LOOK, _LOOK), Image.Resampling.BOX)
-    bright = np.asarray(small) > _otsu(small) / 2
+    bright = np.asarray(small) > otsu(small) / 2
     for _ in range(_THIN):  # strokes as thin as this vanish
         inside = np.pad(bright, 1, constant_values=True)
         bright = bright & inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
@@ -150,8 +150,8 @@ def content_box(image: Image.Image) -> tuple[float, float, float, float]:
     )
 
 
-def _otsu(image: Image.Image) -> float:
-    """Threshold between dark and bright that best separates the two (Otsu 1979)."""
+def otsu(image: Image.Image) -> float:
+    """Return the grey level that best separates dark from bright in a mode L image (Otsu 1979)."""
     counts = np.array(image.histogram(), dtype=np.float64)
     below, mass = np.cumsum(counts), np.cumsum(counts * np.arange(256))
     spread = below * (below[-1] - below)

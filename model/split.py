@@ -17,6 +17,8 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
 
+from container import imaging
+
 from .data import CLASSES, DataError
 
 if TYPE_CHECKING:
@@ -165,8 +167,8 @@ def head_box(image: Image.Image) -> tuple[float, float, float, float]:
     Left, top, right and bottom in the image's pixels; the whole image where nothing in it is bright.
     """
     side = 2 * THUMBNAIL
-    small = np.asarray(image.resize((side, side), Image.Resampling.BOX))
-    regions, count = ndimage.label(small > _otsu(small) / 2)
+    small = image.resize((side, side), Image.Resampling.BOX)
+    regions, count = ndimage.label(np.asarray(small) > imaging.otsu(small) / 2)
     if count == 0:
         return (0, 0, *image.size)
     largest = int(np.argmax(np.bincount(regions.ravel())[1:]))
@@ -178,15 +180,6 @@ def head_box(image: Image.Image) -> tuple[float, float, float, float]:
 def _thumbnail(image: Image.Image, *, box: tuple[float, float, float, float]) -> Plane:
     small = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, box=box)
     return np.asarray(small, dtype=np.float32)
-
-
-def _otsu(plane: NDArray[np.uint8]) -> float:
-    """Threshold between dark and bright that best separates the two (Otsu 1979)."""
-    below = np.cumsum(np.bincount(plane.ravel(), minlength=256)).astype(np.float64)
-    mass = np.cumsum(np.bincount(plane.ravel(), minlength=256) * np.arange(256.0))
-    spread = below * (below[-1] - below)
-    between = (mass * below[-1] - mass[-1] * below) ** 2 / np.maximum(spread, 1)
-    return float(np.argmax(between))
 
 
 def _links(thumbnails: Plane, others: Plane) -> sparse.csr_array:
