@@ -151,7 +151,7 @@ def download(handle: str) -> Path:
     except Exception as error:
         raise DataError(
             f"the Kaggle set {handle} could not be fetched: {error}. Check the network (and, where "
-            "Kaggle asks for it, KAGGLE_USERNAME and KAGGLE_KEY), or download it and name its folder."
+            "Kaggle asks for it, KAGGLE_USERNAME and KAGGLE_KEY), or download it and pass --data FOLDER."
         ) from error
 
 

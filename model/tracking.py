@@ -118,7 +118,10 @@ def children(run_id: str, *, finished: bool = False) -> dict[str, str]:
     if finished:
         query += " and attributes.status = 'FINISHED'"
     found = mlflow.search_runs(
-        filter_string=query, order_by=["attributes.start_time ASC"], output_format="list"
+        [mlflow.get_run(run_id).info.experiment_id],
+        filter_string=query,
+        order_by=["attributes.start_time ASC"],
+        output_format="list",
     )
     return {str(each.info.run_name): str(each.info.run_id) for each in found}
 
