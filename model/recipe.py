@@ -121,4 +121,4 @@ QUICK = Recipe(
     per_kind=24,
     strengths=(0.01,),
 )
-"""About a minute on two cores, and measured in the same way."""
+"""A minute or two on two cores, and measured in the same way."""
