@@ -111,9 +111,9 @@ class MetadataForest:
 
     def scores(self, chosen: Mask, cases: Cases, seed: int) -> Floats:
         """Logit of the share that the trees give YES."""
-        forest = RandomForestClassifier(TREES, min_samples_leaf=2, random_state=seed, n_jobs=-1)
+        # On one thread: more take longer for so few images, and add the votes in another order each time.
+        forest = RandomForestClassifier(TREES, min_samples_leaf=2, random_state=seed)
         forest.fit(self._features[chosen], cases.labels[chosen], sample_weight=cases.weights[chosen])
-        forest.n_jobs = 1  # threads would add the trees' votes in another order each time
         share = forest.predict_proba(self._features)[:, 1]
         margin = 1 / (2 * TREES)  # half a tree's vote: certainty has no logit
         return np.asarray(logit(np.clip(share, margin, 1 - margin)), dtype=np.float64)
