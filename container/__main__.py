@@ -1,4 +1,7 @@
-"""`python3 -m container serve`: the process that SageMaker starts, in the image and out of it."""
+"""`python3 -m container serve`: the process that SageMaker starts, in the image and out of it.
+
+This process, the front, speaks HTTP. It forks a nursery, which loads the model and forks the workers.
+"""
 
 from __future__ import annotations
 
@@ -7,60 +10,12 @@ import logging
 import os
 import signal
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-import uvicorn
-
-from . import log
+from . import log, settings
 from .metadata import ModelError
-from .predictor import Predictor
-from .server import Application
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-DRAIN_S = 25  # SageMaker kills 30 s after SIGTERM
-KEEP_ALIVE_S = 75  # longer than callers keep idle connections, so that it is never us who closes one in use
-
-_log = logging.getLogger("container")
-
-_ENVIRONMENT = """\
-environment:
-  MODEL_DIR               the model's folder, read only (default: /opt/ml/model)
-  BIND_HOST               the address to listen on (default: 0.0.0.0)
-  SAGEMAKER_BIND_TO_PORT  the port to listen on (default: 8080; 0: any free one, named in the log)
-  MODEL_NAME, MODEL_VERSION, MODEL_SHA256
-                          what the release calls the model; part of every answer
-"""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the environment decides."""
-
-    model_dir: Path
-    host: str
-    port: int
-    name: str | None
-    version: str | None
-    sha256: str | None
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Read the settings, or leave with a line that says which one is wrong."""
-        port = environment.get("SAGEMAKER_BIND_TO_PORT", "8080")
-        if not (port.isascii() and port.isdigit() and int(port) < 2**16):
-            _leave("wrong setting", f"SAGEMAKER_BIND_TO_PORT is {port!r}, no port from 0 to 65535")
-        return cls(
-            model_dir=Path(environment.get("MODEL_DIR", "/opt/ml/model")),
-            host=environment.get("BIND_HOST", "0.0.0.0"),  # noqa: S104 - a container's only way to be reached
-            port=int(port),
-            name=environment.get("MODEL_NAME"),
-            version=environment.get("MODEL_VERSION"),
-            sha256=environment.get("MODEL_SHA256"),
-        )
+from .nursery import Nursery, prepare_process
+from .settings import Settings, SettingsError
 
 
 def main() -> None:
@@ -68,55 +23,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python3 -m container",
         description="Serve a brain-MRI classifier by SageMaker's contract: GET /ping, POST /invocations.",
-        epilog=_ENVIRONMENT,
+        epilog=settings.HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=["serve"], help="load the model and serve it until SIGTERM")
     parser.parse_args()
     log.configure()
-    serve(Settings.read(os.environ))
-
-
-def serve(settings: Settings) -> None:
-    """Load the model, then listen: whoever gets an answer gets it from a model that has answered before."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     try:
-        with log.native_output_muted():
-            predictor = Predictor.load(
-                settings.model_dir, name=settings.name, version=settings.version, sha256=settings.sha256
-            )
+        wanted = Settings.read(os.environ)
+    except SettingsError as error:
+        _leave("wrong setting", str(error))
+    prepare_process()
+    nursery = Nursery.start(wanted, workers=wanted.workers)
+    serve(wanted, nursery)
+
+
+def serve(wanted: Settings, nursery: Nursery) -> None:
+    """Wait for the first worker, then listen: no answer comes from a model that has not answered before."""
+    from . import front  # noqa: PLC0415 - uvicorn, while the nursery loads the model on another core
+
+    try:
+        first = nursery.next()
     except ModelError as error:
         _leave("unusable model", str(error))
-    config = uvicorn.Config(
-        Application(predictor),
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=DRAIN_S,
-    )
-    listener = config.bind_socket()
-    listener.listen(config.backlog)
-    host, port = listener.getsockname()[:2]
-    _log.info("ready", extra={"host": host, "port": port, "model": predictor.identity})
-    uvicorn.Server(config).run(sockets=[listener])
+    if first is None:
+        _leave("failed", "the process that loads the model has ended; its log says why")
+    if not front.run(wanted, nursery, first):
+        sys.exit(1)
 
 
 def _stop(*_: object) -> NoReturn:
     """End in order: while loading at once, later when uvicorn, having drained, raises its signal again."""
-    _log.info("stopped")
+    logging.getLogger(__package__).info("stopped")
     sys.exit(0)
 
 
 def _leave(event: str, reason: str) -> NoReturn:
-    _log.critical(event, extra={"reason": reason})
+    logging.getLogger(__package__).critical(event, extra={"reason": reason})
     sys.exit(1)
 
 

@@ -17,13 +17,12 @@ from PIL import Image, ImageChops, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from .limits import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, too_many_bytes
 from .problem import Problem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAX_IMAGE_BYTES = 4 * 1024 * 1024  # below it every hop and SageMaker's serverless variant work
-MAX_IMAGE_PIXELS = 25_000_000
 # Encoders write about 10 scans. One of 42 bytes was measured to cost 0.05 s at 25 megapixels: 4 MiB of them
 # would take over an hour. libjpeg-turbo advises applications to set such a limit.
 MAX_JPEG_SCANS = 100
@@ -167,14 +166,6 @@ def _stretched(image: Image.Image) -> Image.Image:
         return image
     levels = (np.arange(256) - low) * 255 / (high - low)
     return image.point(np.clip(levels, 0, 255).round().astype(int).tolist())
-
-
-def too_many_bytes() -> Problem:
-    """Return the refusal of a file beyond `MAX_IMAGE_BYTES`."""
-    return Problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"The image has more than {MAX_IMAGE_BYTES // 1024**2} MiB: send it smaller or more compressed.",
-    )
 
 
 def _check_cost(image: Image.Image, data: bytes) -> None:

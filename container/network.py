@@ -36,8 +36,8 @@ class Network:
     def __init__(self, path: Path, *, size: int, threads: int) -> None:
         self.path = path
         try:
-            # From memory: a file replaced under a running server cannot change or crash it.
-            self._interpreter = Interpreter(model_content=path.read_bytes(), num_threads=threads)
+            # By its path LiteRT maps the file into memory, where processes share it.
+            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
             self._interpreter.allocate_tensors()
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path}: cannot be loaded: {error}") from error

@@ -55,6 +55,13 @@ Answer = TypedDict(
 )
 
 
+class Seen(NamedTuple):
+    """An image that may be a brain MRI, as it goes to the network."""
+
+    grey: Image.Image  # upright, mode L
+    pixels: NDArray[np.float32]  # preprocessed, shape (size, size, 1)
+
+
 class Readings(NamedTuple):
     """What a network says of n images, before calibration; None for what it does not give."""
 
@@ -104,13 +111,24 @@ class Predictor:
             raise ModelError(f"{network.path}: has no evidence map, which metadata.json promises")
         if about.refusal_threshold is not None and not network.has_brain:
             raise ModelError(f"{network.path}: has no brain logit, but metadata.json promises a refusal")
-        logit = network.run(known_question(about.size)).logit
-        if not abs(logit - about.known_logit) <= KNOWN_ANSWER_TOLERANCE:
+        predictor = cls(network, about, {"name": name or about.name, "version": version, "sha256": sha256})
+        predictor.check()
+        return predictor
+
+    def check(self) -> None:
+        """Have the network answer the known question.
+
+        Raises
+        ------
+        ModelError
+            The answer is not the one in `metadata.json`.
+        """
+        logit, known = self._network.run(known_question(self._about.size)).logit, self._about.known_logit
+        if not abs(logit - known) <= KNOWN_ANSWER_TOLERANCE:
             raise ModelError(
-                f"{network.path}: answers {logit:.6f} to the known question, metadata.json says "
-                f"{about.known_logit:.6f}: not the network that was exported"
+                f"{self._network.path}: answers {logit:.6f} to the known question, metadata.json says "
+                f"{known:.6f}: not the network that was exported"
             )
-        return cls(network, about, {"name": name or about.name, "version": version, "sha256": sha256})
 
     def predict(self, data: bytes, *, heatmap: bool = False) -> Answer:
         """Judge one image file.
@@ -125,14 +143,33 @@ class Predictor:
         Raises
         ------
         Problem
-            400, 413 or 415 as `imaging.read` does, 422 for what is no brain MRI: by a rule that names its
-            reason, or by the network's score, which then is a member of the problem.
+            As `see` and `judge` do.
+        """
+        return self.judge(self.see(data), heatmap=heatmap)
+
+    def see(self, data: bytes) -> Seen:
+        """Decode and preprocess one image file.
+
+        Raises
+        ------
+        Problem
+            400, 413 or 415 as `imaging.read` does, 422 for what no brain MRI is, with the reason.
         """
         image = imaging.read(data)
         grey = imaging.grey(image)
         if reason := reason_to_refuse(image, grey):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason)
-        reading = self._network.run(imaging.preprocess(grey, size=self._about.size))
+        return Seen(grey, imaging.preprocess(grey, size=self._about.size))
+
+    def judge(self, seen: Seen, *, heatmap: bool = False) -> Answer:
+        """Have the network judge what was seen.
+
+        Raises
+        ------
+        Problem
+            422 for what the network does not take for a brain MRI, with its score as a member.
+        """
+        reading = self._network.run(seen.pixels)
         self._check_brain(reading.brain)
         probability = self._probability(reading.logit)
         class_ = int(probability >= self._about.threshold)
@@ -144,7 +181,7 @@ class Predictor:
             "model": self.identity,
         }
         if heatmap:
-            answer["heatmap"] = self._heatmap(reading.evidence, grey)
+            answer["heatmap"] = self._heatmap(reading.evidence, seen.grey)
         return answer
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -6,14 +6,12 @@ import asyncio
 import json
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from . import problem
-from .imaging import MAX_IMAGE_BYTES, too_many_bytes
+from .limits import MAX_IMAGE_BYTES, too_many_bytes
 from .problem import Problem
 
 if TYPE_CHECKING:
@@ -21,12 +19,14 @@ if TYPE_CHECKING:
 
     from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
-    from .predictor import Predictor
+    from .pool import Pool
 
 MEDIA_TYPES = ("image/jpeg", "image/png", "application/octet-stream")
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 # Images being received, waiting or judged. Each holds at most MAX_IMAGE_BYTES: this bounds memory and wait.
 MAX_IN_FLIGHT = 64
+BODY_S = 20.0  # for an image to arrive; longer takes a client of less than 2 Mbit/s with the largest
+ANSWERS = frozenset({"*/*", "application/*", "application/json"})  # what an Accept header may ask for
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class Request:
     headers: dict[str, str]
     receive: ASGIReceiveCallable
     received: int = 0
+    phases: dict[str, int] = field(default_factory=dict)  # where its time went, microseconds
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,15 @@ class Response:
 
 
 class Application:
-    """Answers for one predictor, one image at a time and in the order of arrival.
+    """Answers for the workers of a pool."""
 
-    Letting inferences interleave would finish none of them sooner and double the slowest.
-    """
-
-    def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predictor")
+    def __init__(self, pool: Pool, *, workers: int) -> None:
+        self._pool = pool
+        self._workers = workers
         self._in_flight = 0
         self._routes: dict[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
             "/ping": ("GET", self._ping),
+            "/execution-parameters": ("GET", self._execution_parameters),
             "/invocations": ("POST", self._invocations),
         }
 
@@ -81,7 +80,9 @@ class Application:
             response = _problem(
                 Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed here; its log says why.")
             )
+        answered = time.perf_counter()
         await _send(response, request, send)
+        ended = time.perf_counter()
         _log.info(
             "request",
             extra={
@@ -89,7 +90,9 @@ class Application:
                 "path": request.path,
                 "status": response.status.value,
                 "bytes": request.received,
-                "ms": round((time.perf_counter() - began) * 1000, 2),
+                "ms": round((ended - began) * 1000, 2),
+                **request.phases,
+                "write_us": int((ended - answered) * 1e6),
             },
         )
 
@@ -104,16 +107,24 @@ class Application:
         return await answer(request)
 
     async def _ping(self, request: Request) -> Response:  # noqa: ARG002 - a route's signature
-        return _json({"status": "ok", "model": self._predictor.identity})
+        ready = self._pool.ready
+        if ready == 0:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "No worker is alive; new ones are being started.")
+        workers = {"ready": ready, "wanted": self._workers}
+        return _json({"status": "ok", "model": self._pool.model, "workers": workers})
+
+    async def _execution_parameters(self, request: Request) -> Response:  # noqa: ARG002 - a route's signature
+        """Tell SageMaker's Batch Transform what suits here: an object is an image, never split or joined."""
+        return _json(
+            {
+                "BatchStrategy": "SINGLE_RECORD",
+                "MaxConcurrentTransforms": 2 * self._workers,  # one is judged while the next arrives
+                "MaxPayloadInMB": MAX_IMAGE_BYTES // 1024**2,
+            }
+        )
 
     async def _invocations(self, request: Request) -> Response:
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type not in MEDIA_TYPES:
-            raise Problem(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                f"Send the image's bytes with one of these as Content-Type: {', '.join(MEDIA_TYPES)}.",
-                headers={"accept": ", ".join(MEDIA_TYPES)},
-            )
+        _check_media_types(request)
         if self._in_flight >= MAX_IN_FLIGHT:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -122,29 +133,67 @@ class Application:
             )
         self._in_flight += 1
         try:
+            began = time.perf_counter()
             image = await _body(request)
-            predict = partial(self._predictor.predict, image, heatmap=_wants_heatmap(request))
-            return _json(await asyncio.get_running_loop().run_in_executor(self._worker, predict))
+            request.phases["read_us"] = int((time.perf_counter() - began) * 1e6)
+            reply, waited_us = await self._pool.judge(image, heatmap=_wants_heatmap(request))
         finally:
             self._in_flight -= 1
+        request.phases |= {
+            "queue_us": waited_us,
+            "decode_us": reply.decode_us,
+            "inference_us": reply.inference_us,
+        }
+        judged = reply.status == HTTPStatus.OK
+        media_type = "application/json" if judged else problem.MEDIA_TYPE
+        return Response(HTTPStatus(reply.status), reply.body, media_type)
 
 
-async def _body(request: Request) -> bytes:
-    """Receive the body, and stop as soon as it is known to be too large."""
+def _check_media_types(request: Request) -> None:
+    media_type = _media_type(request.headers.get("content-type", ""))
+    if media_type not in MEDIA_TYPES:
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Send the image's bytes with one of these as Content-Type: {', '.join(MEDIA_TYPES)}.",
+            headers={"accept": ", ".join(MEDIA_TYPES)},
+        )
+    wanted = request.headers.get("accept") or "*/*"
+    if ANSWERS.isdisjoint(_media_type(each) for each in wanted.split(",")):
+        raise Problem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            f"The answer is application/json, which Accept: {wanted} rules out: leave the header out.",
+        )
+
+
+def _media_type(value: str) -> str:
+    return value.partition(";")[0].strip().lower()
+
+
+async def _body(request: Request) -> bytearray:
+    """Receive the body, and stop as soon as it is known to be too large or too slow."""
     if int(request.headers.get("content-length", 0)) > MAX_IMAGE_BYTES:
         raise too_many_bytes()
     body = bytearray()
     more = True
-    while more:
-        message = await request.receive()
-        if message["type"] != "http.request":
-            raise Problem(HTTPStatus.BAD_REQUEST, "The connection was closed before the image was complete.")
-        body += message["body"]
-        more = message["more_body"]
-        request.received = len(body)
-        if len(body) > MAX_IMAGE_BYTES:
-            raise too_many_bytes()
-    return bytes(body)
+    try:
+        async with asyncio.timeout(BODY_S):
+            while more:
+                message = await request.receive()
+                if message["type"] != "http.request":
+                    detail = "The connection was closed before the image was complete."
+                    raise Problem(HTTPStatus.BAD_REQUEST, detail)
+                body += message["body"]
+                more = message["more_body"]
+                request.received = len(body)
+                if len(body) > MAX_IMAGE_BYTES:
+                    raise too_many_bytes()
+    except TimeoutError:
+        raise Problem(
+            HTTPStatus.REQUEST_TIMEOUT,
+            f"Of the image only {len(body)} bytes arrived in {BODY_S:.0f} seconds: send it on a faster line.",
+            headers={"connection": "close"},
+        ) from None
+    return body
 
 
 def _wants_heatmap(request: Request) -> bool:
@@ -154,8 +203,7 @@ def _wants_heatmap(request: Request) -> bool:
 
 
 def _json(content: object) -> Response:
-    # NaN is no JSON: a network that gives it has failed, and says so as a 500.
-    return Response(HTTPStatus.OK, json.dumps(content, ensure_ascii=False, allow_nan=False).encode())
+    return Response(HTTPStatus.OK, json.dumps(content, ensure_ascii=False).encode())
 
 
 def _problem(refusal: Problem) -> Response:

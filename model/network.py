@@ -93,8 +93,10 @@ def look_twice(trunk: keras.Model) -> keras.Model:
     """
     scan = keras.Input(trunk.input.shape[1:], name="scan")
     mirrored = layers.Permute((2, 1, 3))
-    looks = zip(maps_of(trunk, scan), maps_of(trunk, mirrored(scan)), strict=True)
-    return keras.Model(scan, [layers.Average()([plain, mirrored(other)]) for plain, other in looks])
+    # As one batch: a runtime that prepares a layer's weights for each of its uses then has them once.
+    looks = maps_of(trunk, layers.Concatenate(axis=0)([scan, mirrored(scan)]))
+    pairs = (keras.ops.split(maps, 2, axis=0) for maps in looks)
+    return keras.Model(scan, [layers.Average()([plain, mirrored(other)]) for plain, other in pairs])
 
 
 def with_asymmetry(trunk: keras.Model) -> keras.Model:

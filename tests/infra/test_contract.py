@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from container import imaging, server
+from container import limits, server
 from container.refusal import unlike_a_brain
 from infra.constructs.api import BINARY_MEDIA_TYPES
 from tests.infra.synthesis import ROOT
@@ -54,9 +54,9 @@ def accepted(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def test_an_image_may_be_as_large_everywhere(upload: ModuleType, document: Mapping[str, Any]) -> None:
     image = document["components"]["schemas"]["Image"]
-    assert imaging.MAX_IMAGE_BYTES == upload.MAX_IMAGE_BYTES == image["maxLength"]
+    assert limits.MAX_IMAGE_BYTES == upload.MAX_IMAGE_BYTES == image["maxLength"]
     (megapixels,) = re.findall(r"(\d+) megapixels", image["description"])
-    assert int(megapixels) * MEGAPIXEL == imaging.MAX_IMAGE_PIXELS
+    assert int(megapixels) * MEGAPIXEL == limits.MAX_IMAGE_PIXELS
 
 
 def test_an_image_has_the_same_media_types_everywhere(
