@@ -13,11 +13,15 @@ import pytest
 
 DOCKERFILE = Path(__file__).resolve().parents[1] / "container" / "Dockerfile"
 LOCAL_BASE = "tumor-detector-base:bookworm"  # as scripts/base-image calls it
+# As `scripts/deploy` builds: with attestations a build's manifest is one that SageMaker refuses.
+_ENVIRONMENT = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 
 
 def docker(*arguments: str) -> str:
     """Run `docker` and return what it prints; a failure is the test's."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, check=False, env=_ENVIRONMENT
+    )
     if done.returncode:
         pytest.fail(f"docker {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
     return (done.stdout + done.stderr).strip()

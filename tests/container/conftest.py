@@ -8,6 +8,7 @@ import pytest
 
 from tests.tiny_model import make_model_dir
 
+from . import containers
 from .serving import Server, serving
 
 if TYPE_CHECKING:
@@ -37,3 +38,15 @@ def server(model_dir: Path) -> Iterator[Server]:
     release = {"MODEL_NAME": "tumor-detector", "MODEL_VERSION": "7", "MODEL_SHA256": "ab" * 32}
     with serving(model_dir, **release) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the image is built from, as it is when the tests begin."""
+    return containers.copy_context(tmp_path_factory.mktemp("context") / "container")
+
+
+@pytest.fixture(scope="session")
+def image(context: Path) -> str:
+    """The serving image, built from the Dockerfile."""
+    return containers.build(containers.TAG, context)

@@ -35,7 +35,13 @@ def demo(copy: Path, *arguments: str, **variables: str) -> subprocess.CompletedP
     )  # fmt: skip
 
 
-def test_docker_runs_the_very_image_that_the_deploy_pushed(laptop: Laptop) -> None:
+REPOSITORY = "tumor-detector-local"
+DOCKER_V2 = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+@pytest.fixture(scope="module")
+def deployed(laptop: Laptop) -> str:
+    """The image that serves, where an engine runs it."""
     serving = laptop.client("sagemaker").describe_endpoint(EndpointName="tumor-detector-local-real-time")
     image = serving["ProductionVariants"][0]["DeployedImages"][0]["ResolvedImage"]
     if image.startswith("process:"):
@@ -43,8 +49,23 @@ def test_docker_runs_the_very_image_that_the_deploy_pushed(laptop: Laptop) -> No
         if os.environ.get("CI"):
             pytest.fail(f"CI must have an engine and a base image. {reason}")
         pytest.skip(reason)
-    pushed = laptop.client("ecr").describe_images(repositoryName="tumor-detector-local")["imageDetails"]
-    assert image in {f"localhost:{laptop.port}/tumor-detector-local@{each['imageDigest']}" for each in pushed}
+    return str(image)
+
+
+def test_docker_runs_the_very_image_that_the_deploy_pushed(laptop: Laptop, deployed: str) -> None:
+    pushed = laptop.client("ecr").describe_images(repositoryName=REPOSITORY)["imageDetails"]
+    assert deployed in {f"localhost:{laptop.port}/{REPOSITORY}@{each['imageDigest']}" for each in pushed}
+
+
+def test_the_deploy_pushed_a_manifest_that_sagemaker_takes(laptop: Laptop, deployed: str) -> None:
+    """Not OCI's index, which holds a build's attestations beside the image."""
+    digest = deployed.partition("@")[2]
+    answer = laptop.client("ecr").batch_get_image(
+        repositoryName=REPOSITORY, imageIds=[{"imageDigest": digest}]
+    )
+    [image] = answer["images"]
+    assert image["imageManifestMediaType"] == DOCKER_V2
+    assert json.loads(image["imageManifest"])["mediaType"] == DOCKER_V2
 
 
 def test_without_docker_the_same_deploy_serves_from_a_process(laptop: Laptop, second_copy: Path) -> None:

@@ -85,3 +85,34 @@ def test_test_runs_every_check_and_fails_if_one_does(root: Path) -> None:
     assert done.returncode == 1
     assert "mypy passed" in done.stderr
     assert done.stderr.splitlines()[-1] == "scripts/test: failed: ruff check, ruff format"
+
+
+def make_checks(root: Path, *, audit: str) -> None:
+    """Stand-ins for the checks that all pass, but for the audit, which is this line."""
+    for name in ("ruff", "mypy", "pytest"):
+        (root / f"{name}.py").touch()
+    (root / "scripts" / "delivery").mkdir()
+    (root / "scripts" / "delivery" / "audit.py").write_text(audit)
+
+
+def test_test_goes_on_where_the_audit_cannot_be_made(root: Path) -> None:
+    make_checks(root, audit="print('no network'); raise SystemExit(75)")
+    done = run(root, "test")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "no network\n"
+    assert "pip-audit skipped" in done.stderr
+    assert "pytest passed" in done.stderr
+
+
+def test_test_fails_where_the_audit_finds_something(root: Path) -> None:
+    make_checks(root, audit="raise SystemExit(1)")
+    done = run(root, "test")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "scripts/test: failed: pip-audit"
+
+
+def test_some_tests_alone_are_run_without_the_audit(root: Path) -> None:
+    make_checks(root, audit="raise SystemExit(1)")
+    done = run(root, "test", "tests/model", "-k", "split")
+    assert done.returncode == 0, done.stderr
+    assert "pip-audit" not in done.stderr
