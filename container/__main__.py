@@ -50,7 +50,11 @@ def serve(wanted: Settings, nursery: Nursery) -> None:
         _leave("unusable model", str(error))
     if first is None:
         _leave("failed", "the process that loads the model has ended; its log says why")
-    if not front.run(wanted, nursery, first):
+    try:
+        served = front.run(wanted, nursery, first)
+    except SettingsError as error:
+        _leave("wrong setting", str(error))
+    if not served:
         sys.exit(1)
 
 

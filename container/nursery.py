@@ -125,9 +125,11 @@ def _raise(predictor: Predictor, front: socket.socket) -> None:
     pid = _fork(lambda: work(predictor, own), keeping=own)
     own.close()
     with channel:
-        if channel.recv(len(READY)) == READY:
-            message = json.dumps({"pid": pid, "model": predictor.identity}).encode()
-            socket.send_fds(front, [message], [channel.fileno()])
+        if channel.recv(len(READY)) != READY:
+            os.waitpid(pid, 0)
+            return
+        message = json.dumps({"pid": pid, "model": predictor.identity}).encode()
+        socket.send_fds(front, [message], [channel.fileno()])
 
 
 def _fork(run: Callable[[], None], *, keeping: socket.socket) -> int:
@@ -144,12 +146,14 @@ def _be_child(run: Callable[[], None], keeping: socket.socket) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the front, which lets requests end
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise: the front ends them, or its own end does
         gc.freeze()  # nothing that the parent has open is ever finalised here
         os.closerange(3, keeping.fileno())
         os.closerange(keeping.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         run()
         code = 0
+    except ConnectionError:
+        code = 0  # the front has gone: nobody is left to work for
     except Exception:
         _log.exception("failed")
     finally:

@@ -103,6 +103,7 @@ class Pool:
         self._settings = settings
         self._first = first
         self._nursery: Nursery | None = nursery
+        self._raised = 1  # workers by the present nursery, so far
         self._closing = False
         self._workers: set[Worker] = set()
         # The last to become idle is the next to be asked: its caches are warm.
@@ -185,11 +186,12 @@ class Pool:
     def _raise_missing(self) -> None:
         missing = self._settings.workers - len(self._workers)
         if missing > 0 and self._nursery is None and not self._closing:
-            self._nursery = Nursery.start(self._settings, workers=missing)
+            self._nursery, self._raised = Nursery.start(self._settings, workers=missing), 0
             self._listen_to(self._nursery)
 
     def _listen_to(self, nursery: Nursery) -> None:
-        asyncio.get_running_loop().add_reader(nursery.channel, self._hear, nursery)
+        if self._nursery is nursery:
+            asyncio.get_running_loop().add_reader(nursery.channel, self._hear, nursery)
 
     def _hear(self, nursery: Nursery) -> None:
         """Take in what a nursery sends: a worker, or its end."""
@@ -198,12 +200,18 @@ class Pool:
         except ModelError as error:
             _log.critical("unusable model", extra={"reason": str(error)})
             newborn = None
+        loop = asyncio.get_running_loop()
         if newborn is not None:
+            # Its end is heard only once the worker is in, or the last worker would seem to be missing.
+            loop.remove_reader(nursery.channel)
+            self._raised += 1
             self._admitting = asyncio.ensure_future(self._admit(newborn))
+            self._admitting.add_done_callback(lambda _: self._listen_to(nursery))
             return
         self._end_nursery()
-        if self._workers:
-            asyncio.get_running_loop().call_later(RETRY_S, self._raise_missing)
+        loop.call_later(RETRY_S, self._reap)
+        if self._workers or self._raised:
+            loop.call_later(RETRY_S, self._raise_missing)
         else:
             _log.critical("failed", extra={"reason": "no worker is left and none can be raised"})
             self.lost.set()
@@ -214,12 +222,30 @@ class Pool:
             self._nursery.end()
             self._nursery = None
 
+    def _reap(self) -> None:
+        """Take leave of children that nobody waits for: those that ended while they were a nursery's."""
+        known = {worker.pid for worker in self._workers}
+        with contextlib.suppress(ChildProcessError):  # there are no children at all
+            while self._nursery is None and not self._closing:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if ended is None or ended.si_pid in known:
+                    return
+                os.waitpid(ended.si_pid, 0)
 
-def _end(worker: Worker) -> int:
-    """Make sure that a worker has ended, and return its exit code, minus the signal if one ended it."""
+
+def _end(worker: Worker) -> int | None:
+    """Make sure that a worker has ended.
+
+    Returns
+    -------
+    Its exit code, minus the signal if one ended it; None while it is its nursery's child, see `Pool._reap`.
+    """
     with contextlib.suppress(ProcessLookupError):
         os.kill(worker.pid, signal.SIGKILL)
-    _, status = os.waitpid(worker.pid, 0)
+    try:
+        _, status = os.waitpid(worker.pid, 0)
+    except ChildProcessError:
+        return None
     return os.waitstatus_to_exitcode(status)
 
 

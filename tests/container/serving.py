@@ -10,10 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from . import processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,12 +46,13 @@ class Answer:
 
 
 class Client:
-    """Talks to the server at a port of this machine."""
+    """Talks to the server at a port of this machine, or of another address."""
 
+    host = "127.0.0.1"
     port: int
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)
+        return http.client.HTTPConnection(self.host, self.port, timeout=ANSWER_S)
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -67,7 +71,7 @@ class Client:
 
 
 class Server(Client):
-    """A running server process and all that it printed."""
+    """A running server, its processes and all that they printed."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -98,11 +102,25 @@ class Server(Client):
             time.sleep(0.01)
         raise AssertionError(f"no {event!r} was logged: {self.output}")
 
+    def workers(self) -> list[int]:
+        """Wait until all workers are up and nothing else is left of raising them; return their ids."""
+        processes.wait_until(self._is_complete, "all workers are up")
+        return processes.children(self.process.pid)
+
+    def _is_complete(self) -> bool:
+        ping = self.ask("GET", "/ping")
+        if ping.status != HTTPStatus.OK:
+            return False
+        workers = cast("dict[str, int]", ping.json()["workers"])
+        return workers["ready"] == workers["wanted"] == len(processes.children(self.process.pid))
+
+    def memory(self) -> int:
+        """The memory that all of its processes hold, in bytes."""
+        return processes.memory([self.process.pid, *self.workers()])
+
     def peak_memory(self) -> int:
-        """The most memory the process ever held, in bytes."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+        """The most memory that each of its processes ever held, summed up, in bytes."""
+        return processes.peak_memory([self.process.pid, *self.workers()])
 
 
 def answer_on(connection: http.client.HTTPConnection) -> Answer:
@@ -112,8 +130,8 @@ def answer_on(connection: http.client.HTTPConnection) -> Answer:
 
 
 @contextmanager
-def serving(model_dir: Path, **extra: str) -> Iterator[Server]:
-    """Run a server for as long as the block lasts; keyword arguments are further variables."""
+def starting(model_dir: Path, **extra: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a server, and kill it and all of its processes in the end; keyword arguments are variables."""
     process = subprocess.Popen(
         [sys.executable, "-m", "container", "serve"],
         cwd=ROOT,
@@ -121,9 +139,18 @@ def serving(model_dir: Path, **extra: str) -> Iterator[Server]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     try:
-        yield Server(process)
+        yield process
     finally:
-        process.send_signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # those too that a test has stopped
         process.wait()
+
+
+@contextmanager
+def serving(model_dir: Path, **extra: str) -> Iterator[Server]:
+    """Run a server for as long as the block lasts; keyword arguments are further variables."""
+    with starting(model_dir, **extra) as process:
+        yield Server(process)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageDraw
 from PIL.Image import Transpose
 
-from container import imaging
+from container import imaging, limits
 from container.problem import Problem
 
 from . import pictures
@@ -188,7 +188,7 @@ def test_a_png_without_its_palette_is_a_bad_request() -> None:
 
 
 def test_too_many_bytes_are_too_large() -> None:
-    assert refused(pictures.png(SCAN) + bytes(imaging.MAX_IMAGE_BYTES)) == 413
+    assert refused(pictures.png(SCAN) + bytes(limits.MAX_IMAGE_BYTES)) == 413
 
 
 def test_too_many_pixels_are_too_large_before_one_is_decoded() -> None:
@@ -199,7 +199,7 @@ def test_too_many_pixels_are_too_large_before_one_is_decoded() -> None:
 
 def test_the_largest_picture_is_accepted() -> None:
     side = 5000
-    assert side * side == imaging.MAX_IMAGE_PIXELS
+    assert side * side == limits.MAX_IMAGE_PIXELS
     data = pictures.png_of(width=side, height=side, pixels=pictures.zeros(side * (1 + side // 8)))
     assert imaging.decode(data).size == (side, side)
 
@@ -207,7 +207,7 @@ def test_the_largest_picture_is_accepted() -> None:
 @pytest.mark.parametrize("bomb", [pictures.text_bomb, pictures.scans_bomb])
 def test_a_file_made_to_cost_is_refused_at_once(bomb: Callable[[], bytes]) -> None:
     data = bomb()
-    assert len(data) < imaging.MAX_IMAGE_BYTES
+    assert len(data) < limits.MAX_IMAGE_BYTES
     began = time.process_time()
     assert refused(data) == 400
     assert time.process_time() - began < 0.5

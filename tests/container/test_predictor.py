@@ -321,3 +321,29 @@ def test_a_network_with_other_outputs_cannot_be_served(model_dir: Path, tmp_path
 
 def test_a_model_without_a_release_says_its_own_name_only(predictor: Predictor) -> None:
     assert predictor.identity == {"name": "tumor-detector", "version": None, "sha256": None}
+
+
+@pytest.mark.parametrize("heatmap", [False, True])
+def test_to_predict_is_to_see_and_then_to_judge(predictor: Predictor, *, heatmap: bool) -> None:
+    data = pictures.jpeg(pictures.scan())
+    seen = predictor.see(data)
+    assert np.array_equal(seen.pixels, imaging.preprocess(imaging.decode(data), size=SIZE))
+    assert seen.grey.mode == "L"
+    assert predictor.judge(seen, heatmap=heatmap) == predictor.predict(data, heatmap=heatmap)
+
+
+def test_what_the_rules_refuse_is_never_seen(predictor: Predictor) -> None:
+    with pytest.raises(Problem) as caught:
+        predictor.see(pictures.png(Image.new("L", (100, 100))))
+    assert caught.value.status == 422
+
+
+def test_a_network_that_has_come_to_answer_otherwise_does_not_pass_its_check(predictor: Predictor) -> None:
+    predictor.check()
+    reading = predictor._network.run(np.zeros((SIZE, SIZE, 1), np.float32))
+    for wrong in (reading.logit, math.nan):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(predictor._network, "run", lambda _, wrong=wrong: reading._replace(logit=wrong))
+            with pytest.raises(ModelError, match="not the network that was exported"):
+                predictor.check()
+    predictor.check()

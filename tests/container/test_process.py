@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 IMAGE = pictures.png(pictures.scan())
 
 
-def run(model_dir: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Run the process to its end: for starts that fail."""
+def run(
+    model_dir: Path, *arguments: str, start: Callable[[], None] | None = None, **extra: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the process to its end, for starts that fail; `start` is called in it before all else."""
     return subprocess.run(
         [sys.executable, "-m", "container", *arguments],
         cwd=ROOT,
@@ -34,6 +37,7 @@ def run(model_dir: Path, *arguments: str, **extra: str) -> subprocess.CompletedP
         text=True,
         timeout=60,
         check=False,
+        preexec_fn=start,
     )
 
 
@@ -51,9 +55,18 @@ def without(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
 
-def cut(folder: Path) -> None:
-    network = folder / "model.tflite"
-    network.write_bytes(network.read_bytes()[:1000])
+def cut(to: slice) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        network = folder / "model.tflite"
+        network.write_bytes(network.read_bytes()[to])
+
+    return damage
+
+
+def modernise(folder: Path) -> None:
+    """Export as a later version of this project would, for a container that is not deployed yet."""
+    later = json.loads((folder / "metadata.json").read_text()) | {"schema": 3}
+    (folder / "metadata.json").write_text(json.dumps(later))
 
 
 def tamper(folder: Path) -> None:
@@ -75,6 +88,11 @@ def garble(folder: Path) -> None:
     )
 
 
+def empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
 def break_json(folder: Path) -> None:
     (folder / "metadata.json").write_text('{"schema": 2,')
 
@@ -82,9 +100,13 @@ def break_json(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reasons"),
     [
-        (without("model.tflite"), ["model.tflite", "No such file"]),
+        (without("model.tflite"), ["model.tflite", "cannot be loaded"]),
         (without("metadata.json"), ["metadata.json", "No such file"]),
-        (cut, ["model.tflite", "cannot be loaded"]),
+        (empty, ["metadata.json", "No such file"]),
+        (cut(slice(0)), ["model.tflite", "cannot be loaded"]),
+        (cut(slice(1000)), ["model.tflite", "cannot be loaded"]),
+        (cut(slice(-1)), ["model.tflite", "cannot be loaded"]),
+        (modernise, ["metadata.json", "schema must be 2, not 3"]),
         (tamper, ["not the network that was exported"]),
         (contradict, ["(1, 32, 32, 1)", "64"]),
         (
@@ -96,7 +118,10 @@ def break_json(folder: Path) -> None:
         ),
         (break_json, ["metadata.json", "JSON"]),
     ],
-    ids=["no network", "no metadata", "cut network", "other network", "other size", "wrong keys", "no JSON"],
+    ids=[
+        *("no network", "no metadata", "nothing", "no byte of a network", "half a network", "a byte too few"),
+        *("newer schema", "other network", "other size", "wrong keys", "no JSON"),
+    ],
 )
 def test_an_unusable_model_ends_the_process_with_the_reason(
     model_dir: Path, tmp_path: Path, damage: Callable[[Path], None], reasons: list[str]
@@ -126,17 +151,45 @@ def test_a_promise_that_the_network_cannot_keep_is_an_unusable_model(
     assert reason in last_words(run(folder, "serve"))
 
 
-@pytest.mark.parametrize("port", ["http", "-1", "65536", ""])
-def test_a_port_that_is_none_ends_the_process(model_dir: Path, port: str) -> None:
-    done = run(model_dir, "serve", SAGEMAKER_BIND_TO_PORT=port)
-    assert "SAGEMAKER_BIND_TO_PORT" in last_words(done)
+def test_settings_that_cannot_be_obeyed_end_the_process_with_all_of_them(model_dir: Path) -> None:
+    done = run(
+        model_dir,
+        "serve",
+        SAGEMAKER_BIND_TO_PORT="http",
+        SAGEMAKER_MODEL_SERVER_WORKERS="0",
+        SAGEMAKER_MODEL_SERVER_TIMEOUT="60",
+    )
+    reason = last_words(done)
+    assert all(variable in reason for variable in ("BIND_TO_PORT", "WORKERS", "TIMEOUT"))
+
+
+def test_too_few_files_end_the_process_with_the_reason(model_dir: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    done = run(model_dir, "serve", start=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (500, 500)))
+    assert "only 500 files may be open" in last_words(done)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == limits
+
+
+def test_a_model_directory_is_only_read(model_dir: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    for path in (*folder.iterdir(), folder):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    with serving(folder) as server:
+        assert server.judge(IMAGE).status == 200
+        os.kill(server.workers()[0], signal.SIGKILL)  # so that another nursery loads it
+        server.wait_for("worker ended")
+        server.workers()
+        assert server.judge(IMAGE).status == 200
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
 
 
 def test_a_taken_port_ends_the_process(model_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run(model_dir, "serve", SAGEMAKER_BIND_TO_PORT=str(taken.getsockname()[1]))
     assert done.returncode != 0
-    assert "in use" in json.loads(done.stdout.splitlines()[-1])["event"]
+    (line,) = done.stdout.splitlines()  # the processes that are left waiting end without a word
+    assert "in use" in json.loads(line)["event"]
 
 
 def test_help_names_the_command_and_the_variables(model_dir: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
@@ -14,12 +13,13 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 from PIL import Image
 
-from container.imaging import MAX_IMAGE_BYTES
-from container.predictor import Predictor
+from container.limits import MAX_IMAGE_BYTES
+from container.pool import Pool
 from container.server import MAX_IN_FLIGHT, Application
 
 from . import pictures
 from .serving import answer_on, serving
+from .wires import connect, head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,8 +188,8 @@ def test_beyond_the_limit_one_is_asked_to_come_back(server: Server) -> None:
     with ExitStack() as stack:
         # Given as many uploads as the server takes, none of them complete
         for _ in range(MAX_IN_FLIGHT):
-            upload = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
-            upload.sendall(head(length=len(IMAGE)))
+            upload = stack.enter_context(connect(server.port))
+            upload.sendall(head(f"Content-Length: {len(IMAGE)}"))
         # When one more comes (the last of them may still be on their way: then it may go before them)
         answers = (server.judge(IMAGE) for _ in range(1000))
         answer = next(answer for answer in answers if answer.status != 200)
@@ -202,27 +202,10 @@ def test_beyond_the_limit_one_is_asked_to_come_back(server: Server) -> None:
     assert next(answer for answer in answers if answer.status != 503).status == 200
 
 
-def head(*, length: int) -> bytes:
-    lines = [
-        "POST /invocations HTTP/1.1",
-        "Host: test",
-        "Content-Type: image/png",
-        f"Content-Length: {length}",
-    ]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-@pytest.mark.parametrize(
-    "failure", [RuntimeError("a secret of ours"), math.nan], ids=["raises", "not a number"]
-)
-def test_a_failure_of_ours_is_told_to_the_log_only(
-    failure: Exception | float, caplog: pytest.LogCaptureFixture
-) -> None:
-    predictor = Mock(spec=Predictor)
-    predictor.predict.side_effect = (
-        [failure] if isinstance(failure, Exception) else [{"probability": failure}]
-    )
-    sent = asyncio.run(answer_in_process(Application(predictor)))
+def test_a_failure_of_ours_is_told_to_the_log_only(caplog: pytest.LogCaptureFixture) -> None:
+    pool = Mock(spec=Pool)
+    pool.judge = AsyncMock(side_effect=RuntimeError("a secret of ours"))
+    sent = asyncio.run(answer_in_process(Application(pool, workers=1)))
     assert sent[0]["status"] == 500
     assert (b"content-type", b"application/problem+json") in sent[0]["headers"]
     assert b"secret" not in sent[1]["body"]
@@ -240,8 +223,8 @@ async def answer_in_process(application: Application) -> list[dict[str, Any]]:
 
 
 def test_a_client_that_leaves_midway_disturbs_nobody(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as upload:
-        upload.sendall(head(length=12345) + b"half of it")
+    with connect(server.port) as upload:
+        upload.sendall(head("Content-Length: 12345") + b"half of it")
     line = server.wait_for("request", lambda line: line["bytes"] == len(b"half of it"))
     assert line["status"] == 400
     assert server.judge(IMAGE).status == 200
@@ -262,3 +245,31 @@ def test_the_log_has_one_line_a_request_and_nothing_of_the_image(server: Server)
     assert [line["bytes"] for line in lines[-3:]] == [len(image), len(broken), len(secret)]
     assert all({"time", "level", "method", "path", "ms"} <= set(line) for line in lines)
     assert secret not in json.dumps(server.events())
+
+
+PHASES = ("read_us", "queue_us", "decode_us", "inference_us", "write_us")
+
+
+def test_the_log_tells_where_a_requests_time_went(server: Server) -> None:
+    # Given an image that takes a while to decode, and one that is refused before the network sees it
+    large = pictures.jpeg(pictures.scan(1600, 1200))
+    server.judge(large)
+    server.judge(large[:-1000])
+    judged, broken = (
+        server.wait_for("request", lambda line, size=size: line["bytes"] == size)  # type: ignore[misc]
+        for size in (len(large), len(large) - 1000)
+    )
+    # Then each has its phases in whole microseconds, which make up no more than the whole
+    for line in (judged, broken):
+        assert all(isinstance(line[phase], int) and cast("int", line[phase]) >= 0 for phase in PHASES), line
+        assert sum(cast("int", line[phase]) for phase in PHASES) <= cast("float", line["ms"]) * 1000 + 10
+    assert cast("int", judged["decode_us"]) > 1000
+    assert cast("int", judged["inference_us"]) > 0
+    assert broken["inference_us"] == 0
+
+
+def test_what_never_reached_a_worker_has_no_phases_of_it(server: Server) -> None:
+    server.ask("POST", "/invocations", b"seventeen letters", {"content-type": "text/plain"})
+    line = server.wait_for("request", lambda line: line["status"] == 415 and line["bytes"] == 0)
+    assert "write_us" in line
+    assert not {"decode_us", "inference_us", "queue_us"} & set(line)
