@@ -16,9 +16,11 @@ from cdk_nag import AwsSolutionsChecks
 from infra import config, names
 from infra.release import NO_RELEASE, card_path, load_for, record_path
 from infra.report import FileError
+from infra.stacks.delivery import DeliveryStack
 from infra.stacks.endpoint import EndpointStack
 from infra.stacks.gateway import GatewayStack
 from infra.stacks.registry import RegistryStack
+from infra.stacks.sight import SightStack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 CONTAINER = ROOT / "container"
 GATEWAY = ROOT / "infra" / "gateway"
+CANARY = ROOT / "infra" / "canary"
 DEFAULT_ENVIRONMENT = "dev"
 
 
@@ -33,6 +36,7 @@ def build_app(
     *,
     environment: str,
     release: Path | None = None,
+    environments: Path = config.ENVIRONMENTS,
     context: Mapping[str, object] | None = None,
     outdir: str | None = None,
 ) -> cdk.App:
@@ -41,9 +45,11 @@ def build_app(
     Parameters
     ----------
     environment
-        The name of a file in infra/environments.
+        The name of a file in `environments`.
     release
         The release record to serve; without it the environment's own, if there has been a promotion.
+    environments
+        The folder with the settings.
     context
         The CDK's feature flags, as in cdk.json, and our key `base_image`.
     outdir
@@ -55,15 +61,22 @@ def build_app(
         With everything that is wrong with the settings or the record.
     """
     app = cdk.App(context=context, outdir=outdir, analytics_reporting=False)
-    declare(app, environment=environment, record=release)
+    declare(app, environment=environment, record=release, environments=environments)
     return app
 
 
-def declare(app: cdk.App, *, environment: str, record: Path | None) -> None:
-    """Add the stacks of `environment` to `app`: all three, or without a release the registry alone."""
-    settings = config.load(environment)
+def declare(
+    app: cdk.App, *, environment: str, record: Path | None, environments: Path = config.ENVIRONMENTS
+) -> None:
+    """Add the stacks of `environment` to `app`: all of them, or without a release the registry alone."""
+    settings = config.load(environment, folder=environments)
     Validations.of(app).add_plugins(AwsSolutionsChecks())
     registry = RegistryStack(app, names.registry_stack(environment), settings=settings)
+    if settings.github:
+        delivery = DeliveryStack(
+            app, names.delivery_stack(environment), settings=settings, github=settings.github
+        )
+        delivery.add_stack_dependency(registry)
     if record == Path(NO_RELEASE):
         return
     path = record or record_path(environment)
@@ -94,15 +107,30 @@ def declare(app: cdk.App, *, environment: str, record: Path | None) -> None:
     # They meet by name, not by reference, so CloudFormation must be told their order.
     endpoint.add_stack_dependency(registry)
     gateway.add_stack_dependency(endpoint)
+    if settings.sight:
+        sight = SightStack(
+            app,
+            names.sight_stack(environment),
+            settings=settings,
+            sight=settings.sight,
+            release=release,
+            canary=CANARY,
+        )
+        sight.add_stack_dependency(gateway)
 
 
-def main() -> None:
-    """Synthesize what the CDK CLI's context asks for."""
-    app = cdk.App(analytics_reporting=False)
+def main(*, context: Mapping[str, object] | None = None, environments: Path = config.ENVIRONMENTS) -> None:
+    """Synthesize what the CDK CLI's context asks for; what people can mend ends it with a report alone."""
+    app = cdk.App(context=context, analytics_reporting=False)
     environment = app.node.try_get_context("env") or DEFAULT_ENVIRONMENT
     record = app.node.try_get_context("release")
     try:
-        declare(app, environment=environment, record=Path(record) if record else None)
+        declare(
+            app,
+            environment=environment,
+            record=Path(record) if record else None,
+            environments=environments,
+        )
     except FileError as error:
         sys.exit(str(error))
     try:

@@ -1,32 +1,33 @@
 """The settings of one environment: a small TOML file, read into one typed, frozen value.
 
-A rule that AWS would enforce late, half-way through a deploy, is enforced here. The limits are SageMaker's:
-docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html and deployment-guardrails-exclusions.html.
+A rule that AWS would enforce late, half-way through a deploy, is enforced here and in infra/settings/.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
 from infra.names import ENVIRONMENT_NAME
 from infra.report import FileError, problems
+from infra.settings.access import Auth, Firewall, SignIn
+from infra.settings.checked import CHECKED
+from infra.settings.hosting import Hosting, RealTime
+from infra.settings.sight import Sight
 
 ENVIRONMENTS = Path(__file__).parent / "environments"
 
-MINIMUM_TO_SPLIT = 2  # instances, below which SageMaker cannot shift a part of the traffic
+# The keys that hold one of several tables, and their tags.
+_UNIONS = {
+    "hosting": frozenset({"serverless", "real-time"}),
+    "rollout": frozenset({"all-at-once", "canary", "linear"}),
+}
 
-_CHECKED = ConfigDict(strict=True, extra="forbid")
-# The tags of the unions below: steps of pydantic's paths, but no keys of the file.
-_TAGS = frozenset({"serverless", "real-time", "all-at-once", "canary"})
-
-Auth = Literal["none", "api_key", "iam"]
 RetentionDays = Literal[1, 7, 14, 30, 90, 365, 731]  # some of those that CloudWatch Logs accepts
 
 
@@ -34,58 +35,7 @@ class SettingsError(FileError):
     """An environment's settings cannot be used; the message lists every reason."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_CHECKED)
-class AllAtOnce:
-    """The new fleet takes all traffic as soon as it is healthy."""
-
-    strategy: Literal["all-at-once"] = "all-at-once"
-
-
-@dataclass(frozen=True, kw_only=True, config=_CHECKED)
-class Canary:
-    """A part of the traffic goes to the new fleet first; an alarm while it bakes rolls the update back."""
-
-    strategy: Literal["canary"]
-    percent: Annotated[int, Field(ge=1, le=50)]
-    bake_seconds: Annotated[int, Field(ge=60, le=3600)]
-    latency_alarm_ms: Annotated[int, Field(ge=1, le=60_000)]
-
-
-@dataclass(frozen=True, kw_only=True, config=_CHECKED)
-class Serverless:
-    """Billed by the request. Takes no network isolation, no guardrails and images up to 4 MB."""
-
-    mode: Literal["serverless"]
-    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144]
-    max_concurrency: Annotated[int, Field(ge=1, le=200)]
-
-
-@dataclass(frozen=True, kw_only=True, config=_CHECKED)
-class RealTime:
-    """Instances that run all the time, isolated from every network."""
-
-    mode: Literal["real-time"]
-    instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z][a-z0-9-]*\.[a-z0-9]+$")]
-    rollout: Annotated[AllAtOnce | Canary, Field(discriminator="strategy")] = AllAtOnce()
-    instance_count: Annotated[int, Field(ge=1, le=100)]  # after rollout, on which its check depends
-
-    @field_validator("instance_type")
-    @classmethod
-    def _runs_our_image(cls, instance_type: str) -> str:
-        # Graviton families carry a g after their generation: c7g, m6gd; g5 and g4dn are x86.
-        if re.match(r"ml\.[a-z]+[0-9]+[a-z]*g", instance_type):
-            raise ValueError("an Arm instance; the image is linux/amd64: choose an x86 family, like ml.c7i")
-        return instance_type
-
-    @field_validator("instance_count")
-    @classmethod
-    def _can_be_split(cls, instance_count: int, info: ValidationInfo) -> int:
-        if instance_count < MINIMUM_TO_SPLIT and isinstance(info.data.get("rollout"), Canary):
-            raise ValueError(f"a canary needs at least {MINIMUM_TO_SPLIT} instances, or rollout all-at-once")
-        return instance_count
-
-
-@dataclass(frozen=True, kw_only=True, config=_CHECKED)
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Throttle:
     """How many requests the gateway lets through, over all callers together."""
 
@@ -93,12 +43,25 @@ class Throttle:
     burst: Annotated[int, Field(ge=1, le=5_000)]
 
 
-@dataclass(frozen=True, kw_only=True, config=_CHECKED)
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class GitHub:
+    """The repository whose workflows may deliver here; its stack is `infra/stacks/delivery.py`.
+
+    An account holds one provider of GitHub's tokens: where another stack made it, it is "existing".
+    """
+
+    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$")]
+    provider: Literal["own", "existing"] = "own"
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Settings:
     """All that differs between environments.
 
     Without `account` the stacks go to the account of whoever deploys; nothing is ever looked up.
-    `auth` says who may ask for a prediction, `allowed_origin` which other site's pages may.
+    `auth` says who may ask for a prediction, `allowed_origin` which other site's pages may. With `firewall`
+    AWS WAF looks at every request first. With `customer_key` a KMS key of the environment's own encrypts
+    bucket, images, volumes, logs and alarms.
     """
 
     environment: Annotated[str, Field(pattern=ENVIRONMENT_NAME)]
@@ -106,21 +69,48 @@ class Settings:
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
     account: Annotated[str, Field(pattern=r"^[0-9]{12}$")] | None = None
     auth: Auth
+    sign_in: SignIn | None = None  # after local and auth, on which its check depends
+    firewall: Firewall | None = None
     allowed_origin: Annotated[str, Field(pattern=r"^https://[a-z0-9.-]+(:[0-9]+)?$")] | None = None
     throttle: Throttle
-    hosting: Annotated[Serverless | RealTime, Field(discriminator="mode")]
+    hosting: Hosting
     log_retention_days: RetentionDays
     retain_data: bool
     termination_protection: bool
+    customer_key: bool = False  # after hosting, on which its check depends
+    sight: Sight | None = None
+    github: GitHub | None = None
 
     @field_validator("auth")
     @classmethod
     def _is_guarded(cls, auth: str, info: ValidationInfo) -> str:
         if auth == "none" and info.data.get("local") is False:
             raise ValueError(
-                "open to everyone, which only a laptop (local = true) may be; write api_key or iam"
+                "open to everyone, which only a laptop (local = true) may be; write api_key, iam or cognito"
             )
         return auth
+
+    @field_validator("sign_in")
+    @classmethod
+    def _has_people_to_sign_in(cls, sign_in: SignIn | None, info: ValidationInfo) -> SignIn | None:
+        if sign_in is None:
+            return None
+        if info.data.get("auth", "cognito") != "cognito":
+            raise ValueError('only for auth = "cognito"; leave the table out')
+        if sign_in.laptop_address and info.data.get("local") is False:
+            raise ValueError("laptop_address is for a laptop (local = true); AWS has an address of its own")
+        return sign_in
+
+    @field_validator("customer_key")
+    @classmethod
+    def _fits_the_instances(cls, customer_key: bool, info: ValidationInfo) -> bool:
+        hosting = info.data.get("hosting")
+        if customer_key and isinstance(hosting, RealTime) and hosting.has_local_disks:
+            raise ValueError(
+                f"{hosting.instance_type} has disks of its own, for which SageMaker takes no key; choose a "
+                "family without, like ml.c7i, or write false"
+            )
+        return customer_key
 
 
 _SETTINGS = TypeAdapter(Settings)
@@ -151,4 +141,4 @@ def load(environment: str, *, folder: Path = ENVIRONMENTS) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(path, [f"not TOML: {error}"]) from None
     except ValidationError as error:
-        raise SettingsError(path, problems(error, hidden=_TAGS)) from None
+        raise SettingsError(path, problems(error, unions=_UNIONS)) from None

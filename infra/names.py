@@ -34,6 +34,21 @@ def gateway_stack(environment: str) -> str:
     return f"{PROJECT}-{environment}-gateway"
 
 
+def delivery_stack(environment: str) -> str:
+    """Name of the stack that lets the project's GitHub workflows deliver."""
+    return f"{PROJECT}-{environment}-delivery"
+
+
+def watch(environment: str) -> str:
+    """Name of the GitHub environment that looks for drift: one on which nobody has to be waited for."""
+    return f"{environment}-watch"
+
+
+def stack_prefix(environment: str) -> str:
+    """What the names of an environment's stacks, and of no other's, begin with."""
+    return f"{PROJECT}-{environment}-"
+
+
 def repository(environment: str) -> str:
     """Name of the ECR repository of the serving image."""
     return f"{PROJECT}-{environment}"
@@ -42,6 +57,11 @@ def repository(environment: str) -> str:
 def image_publishing_role(environment: str) -> str:
     """Name of the role that `cdk deploy` assumes to push the serving image."""
     return f"{PROJECT}-{environment}-image-publishing"
+
+
+def sign_in_domain(environment: str, *, account: str) -> str:
+    """First part of the host at which people sign in; the account makes it unique over all of a region."""
+    return f"{PROJECT}-{environment}-{account}"
 
 
 def bucket(environment: str, *, account: str, region: str) -> str:
@@ -56,3 +76,38 @@ def endpoint(environment: str, *, mode: Mode) -> str:
     changing the mode is then a replacement, which always works.
     """
     return f"{PROJECT}-{environment}-{mode}"
+
+
+def sight_stack(environment: str) -> str:
+    """Name of the stack that holds the dashboard, the alarms, the budget and the scheduled canary."""
+    return f"{PROJECT}-{environment}-sight"
+
+
+def deployment(environment: str) -> str:
+    """Value of the tag by which the bill tells the environments of this project apart."""
+    return f"{PROJECT}-{environment}"
+
+
+def api(environment: str) -> str:
+    """Name of the REST API, by which its metrics are found."""
+    return f"{PROJECT}-{environment}"
+
+
+def function(environment: str) -> str:
+    """Name of the gateway's Lambda, by which its metrics are found and the canary calls it."""
+    return f"{PROJECT}-{environment}-gateway"
+
+
+def capture_bucket(environment: str, *, account: str, region: str) -> str:
+    """Name of the bucket of captured answers, where an environment captures any."""
+    return f"{PROJECT}-{environment}-sample-{account}-{region}"
+
+
+def key_alias(environment: str) -> str:
+    """Alias of the environment's own key."""
+    return f"alias/{PROJECT}-{environment}"
+
+
+def key_parameter(environment: str) -> str:
+    """Parameter in which the registry stack leaves its key's ARN for the other stacks."""
+    return f"/{PROJECT}/{environment}/key-arn"

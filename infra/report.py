@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pydantic import ValidationError
@@ -28,21 +29,26 @@ class FileError(Exception):
         super().__init__("\n".join([f"{source} cannot be used:", *(f"  - {line}" for line in problems)]))
 
 
-def problems(error: ValidationError, *, hidden: frozenset[str] = frozenset()) -> list[str]:
+def problems(error: ValidationError, *, unions: Mapping[str, frozenset[str]] | None = None) -> list[str]:
     """Turn what pydantic found into lines for people.
 
     Parameters
     ----------
     error
         What was raised.
-    hidden
-        Steps of pydantic's paths that are no keys of the file: the tags of unions.
+    unions
+        Keys whose value is one of several tables, each with their tags: in pydantic's paths a tag follows its
+        key, but it is no key of the file.
     """
-    return [_line(item, hidden) for item in error.errors(include_url=False)]
+    return [_line(item, unions or {}) for item in error.errors(include_url=False)]
 
 
-def _line(item: ErrorDetails, hidden: frozenset[str]) -> str:
-    key = ".".join(str(step) for step in item["loc"] if step not in hidden)
+def _line(item: ErrorDetails, unions: Mapping[str, frozenset[str]]) -> str:
+    steps = [str(step) for step in item["loc"]]
+    before = ["", *steps]
+    key = ".".join(
+        step for step, parent in zip(steps, before, strict=False) if step not in unions.get(parent, ())
+    )
     found = item["input"]
     match item["type"]:
         case "missing":

@@ -1,4 +1,4 @@
-"""The REST API: every path goes to one Lambda; what asks the model may need a key or a signature."""
+"""The REST API: every path goes to one Lambda; what asks the model may need a key, a signature or a token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from infra.names import STAGE_NAME
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
 
-    from infra.config import Auth, RetentionDays, Throttle
+    from infra.config import RetentionDays, Throttle
+    from infra.constructs.users import Users
+    from infra.settings.access import Auth
 
 # Listed, never */*: that would turn every body, JSON too, into base64.
 BINARY_MEDIA_TYPES = ["application/octet-stream", "image/jpeg", "image/png", "multipart/form-data"]
@@ -36,12 +38,18 @@ ACCESS_LOG = {
     "integration_ms": "$context.integrationLatency",
     "error": "$context.error.responseType",
 }
+# Who asked, as the mode knows callers: the ids of keys and people, which open nothing.
+_CALLER: dict[Auth, str] = {
+    "api_key": "$context.identity.apiKeyId",
+    "iam": "$context.identity.userArn",
+    "cognito": "$context.authorizer.claims.sub",
+}
 
 # What cdk-nag holds against POST in each mode, and why that is the mode.
-_GUARDS: dict[Auth, tuple[list[str], str]] = {
-    "none": (["APIG4", "COG4"], "A laptop's API, for the person at it; settings refuse this elsewhere."),
-    "api_key": (["APIG4", "COG4"], "An API key is required, which holds its callers to the usage plan."),
-    "iam": (["COG4"], "Callers sign with IAM; there are no users of our own to sign in."),
+_GUARDS: dict[Auth, tuple[tuple[str, ...], str]] = {
+    "none": (("APIG4", "COG4"), "A laptop's API, for the person at it; settings refuse this elsewhere."),
+    "api_key": (("APIG4", "COG4"), "An API key is required, which holds its callers to the usage plan."),
+    "iam": (("COG4",), "Callers sign with IAM; there are no users of our own to sign in."),
 }
 
 
@@ -54,6 +62,12 @@ class Api(Construct):
         Names the API.
     url
         The stage's address, with the slash after it.
+    page
+        The same as text, without the reference to the stage that would make a cycle of what it depends on.
+    stage_arn
+        Names the stage, for what stands before it.
+    predict_arn
+        What a policy must allow, as execute-api:Invoke, whose holder is to ask the model.
     key_id
         Names the key that callers must send, where they must; its value is AWS's secret.
     """
@@ -66,22 +80,34 @@ class Api(Construct):
         name: str,
         handler: lambda_.IFunction,
         auth: Auth,
+        users: Users | None,
+        firewalled: bool,
         throttle: Throttle,
         allowed_origin: str | None,
         log_retention_days: RetentionDays,
         retain_account_role: bool,
     ) -> None:
         super().__init__(scope, id_)
-        api = self._build_api(name, throttle, log_retention_days, retain_account_role)
+        api = self._build_api(name, auth, throttle, log_retention_days, retain_account_role)
+        _acknowledge_findings(api, firewalled=firewalled)
         self._own_execution_logs(api, log_retention_days)
-        self._add_methods(api, handler, auth)
+        self._add_methods(api, handler, auth, users)
         self.key_id = self._add_key(api, throttle) if auth == "api_key" else None
         add_gateway_responses(api, allowed_origin=allowed_origin)
         self.api_id = api.rest_api_id
         self.url = api.url
+        stack = cdk.Stack.of(self)
+        self.page = f"https://{api.rest_api_id}.execute-api.{stack.region}.{stack.url_suffix}/{STAGE_NAME}/"
+        self.stage_arn = api.deployment_stage.stage_arn
+        self.predict_arn = api.arn_for_execute_api("POST", "/predict", STAGE_NAME)
 
     def _build_api(
-        self, name: str, throttle: Throttle, retention_days: RetentionDays, retain_account_role: bool
+        self,
+        name: str,
+        auth: Auth,
+        throttle: Throttle,
+        retention_days: RetentionDays,
+        retain_account_role: bool,
     ) -> apigateway.RestApi:
         access_logs = log_group(self, "AccessLogs", retention_days=retention_days)
         api = apigateway.RestApi(
@@ -101,14 +127,13 @@ class Api(Construct):
                 throttling_rate_limit=throttle.requests_per_second,
                 throttling_burst_limit=throttle.burst,
                 access_log_destination=apigateway.LogGroupLogDestination(access_logs),
-                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(ACCESS_LOG)),
+                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_access_log(auth))),
                 logging_level=apigateway.MethodLoggingLevel.ERROR,
                 data_trace_enabled=False,  # it would write bodies, that is images, into the log
                 tracing_enabled=True,
             ),
         )
         api.node.try_remove_child("Endpoint")  # an output of its own, beside the stack's Url
-        _acknowledge_findings(api)
         return api
 
     def _own_execution_logs(self, api: apigateway.RestApi, retention_days: RetentionDays) -> None:
@@ -117,7 +142,9 @@ class Api(Construct):
         logs = log_group(self, "ExecutionLogs", retention_days=retention_days, name=name)
         api.deployment_stage.node.add_dependency(logs)
 
-    def _add_methods(self, api: apigateway.RestApi, handler: lambda_.IFunction, auth: Auth) -> None:
+    def _add_methods(
+        self, api: apigateway.RestApi, handler: lambda_.IFunction, auth: Auth, users: Users | None
+    ) -> None:
         """Send everything to the Lambda; guard every POST below the root.
 
         A guard on a resource /predict alone would leave it open to /{proxy+} under another spelling.
@@ -129,15 +156,32 @@ class Api(Construct):
             for rule in ("APIG4", "COG4"):
                 reason = "Page, documents and health are for everyone; nothing here asks the model."
                 acknowledge(method, f"AwsSolutions-{rule}", reason=reason)
-        guarded = below_root.add_method(
-            "POST",
-            to_handler,
-            api_key_required=auth == "api_key",
-            authorization_type=apigateway.AuthorizationType.IAM if auth == "iam" else None,
-        )
-        rules, reason = _GUARDS[auth]
+        guarded = self._add_guarded(below_root, to_handler, auth, users)
+        rules, reason = _GUARDS.get(auth, ((), ""))
         for rule in rules:
             acknowledge(guarded, f"AwsSolutions-{rule}", reason=reason)
+
+    def _add_guarded(
+        self,
+        resource: apigateway.Resource,
+        integration: apigateway.Integration,
+        auth: Auth,
+        users: Users | None,
+    ) -> apigateway.Method:
+        if (auth == "cognito") != (users is not None):
+            raise ValueError("there are users with cognito, and with it alone")
+        return resource.add_method(
+            "POST",
+            integration,
+            api_key_required=auth == "api_key",
+            authorization_type=apigateway.AuthorizationType.IAM if auth == "iam" else None,
+            authorizer=self._build_authorizer(users) if users else None,
+            # With a scope API Gateway takes access tokens that carry it, and no identity token.
+            authorization_scopes=[users.scope] if users else None,
+        )
+
+    def _build_authorizer(self, users: Users) -> apigateway.IAuthorizer:
+        return apigateway.CognitoUserPoolsAuthorizer(self, "Authorizer", cognito_user_pools=[users.pool])
 
     def _add_key(self, api: apigateway.RestApi, throttle: Throttle) -> str:
         """Make a key and the plan that binds it; its value is made by AWS and read by who may."""
@@ -153,17 +197,22 @@ class Api(Construct):
         return key.key_id
 
 
-def _acknowledge_findings(api: apigateway.RestApi) -> None:
+def _access_log(auth: Auth) -> dict[str, str]:
+    return ACCESS_LOG | ({"caller": _CALLER[auth]} if auth in _CALLER else {})
+
+
+def _acknowledge_findings(api: apigateway.RestApi, *, firewalled: bool) -> None:
     acknowledge(
         api,
         "AwsSolutions-APIG2",
         reason="The bodies are images and forms, which no JSON schema describes; the Lambda checks them.",
     )
-    acknowledge(
-        api.deployment_stage,
-        "AwsSolutions-APIG3",
-        reason="Requests are throttled and every body is checked; a web ACL costs by the month.",
-    )
+    if not firewalled:
+        acknowledge(
+            api.deployment_stage,
+            "AwsSolutions-APIG3",
+            reason="Requests are throttled and every body is checked; a web ACL costs by the month.",
+        )
     acknowledge(
         api,
         "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"

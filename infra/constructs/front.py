@@ -19,6 +19,7 @@ from infra.constructs.logs import log_group
 if TYPE_CHECKING:
     from infra.config import RetentionDays
     from infra.release import Release
+    from infra.settings.access import Auth
 
 TIMEOUT = cdk.Duration.seconds(28)  # API Gateway waits for 29 s
 MEMORY_MB = 1024  # CPU comes with memory, and importing boto3 is most of a cold start
@@ -39,10 +40,12 @@ class Front(Construct):
         scope: Construct,
         id_: str,
         *,
+        name: str,
         code: Path,
         card: Path,
         release: Release,
         endpoint_name: str,
+        auth: Auth,
         allowed_origin: str | None,
         log_retention_days: RetentionDays,
     ) -> None:
@@ -51,13 +54,14 @@ class Front(Construct):
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         logs.grant_write(role)
         self._allow_endpoint(role, endpoint_name)
-        environment = {"ENDPOINT_NAME": endpoint_name, "MODEL": _model(release)}
+        environment = {"ENDPOINT_NAME": endpoint_name, "MODEL": _model(release), "AUTH": auth}
         if allowed_origin:
             environment["ALLOWED_ORIGIN"] = allowed_origin
         with tempfile.TemporaryDirectory() as folder:  # the CDK copies it before this ends
             self.function = lambda_.Function(
                 self,
                 "Function",
+                function_name=name,
                 runtime=lambda_.Runtime.PYTHON_3_14,
                 architecture=lambda_.Architecture.ARM_64,
                 handler="handler.handle",
@@ -70,6 +74,14 @@ class Front(Construct):
                 tracing=lambda_.Tracing.ACTIVE,
             )
         acknowledge_wildcard(role, "*", reason="X-Ray's two actions for sending traces take no resource.")
+
+    def tell_sign_in(self, *, address: str, client_id: str, scope: str) -> None:
+        """Tell the page where people sign in, what it is called there, and what to ask for.
+
+        It is told late: the client is made for the page's address, which is that of the API before this.
+        """
+        sign_in = {"address": address, "client_id": client_id, "scope": scope}
+        self.function.add_environment("SIGN_IN", cdk.Stack.of(self).to_json_string(sign_in))
 
     def _allow_endpoint(self, role: iam.Role, endpoint_name: str) -> None:
         arn = cdk.Stack.of(self).format_arn(

@@ -16,6 +16,7 @@ class _Answer:
     title: str
     detail: str
     retry_after_s: int | None = None
+    challenge: str | None = None  # of WWW-Authenticate, which RFC 9110 asks of every 401
 
 
 _NOT_LET_IN = _Answer(403, "Forbidden", "This request is not let in; the API's owner says who is.")
@@ -43,11 +44,21 @@ _ANSWERS = {
     _Type.REQUEST_TOO_LARGE: _Answer(413, "Content Too Large", "Send an image of at most 4 MiB."),
     _Type.RESOURCE_NOT_FOUND: _Answer(404, "Not Found", "There is nothing here."),
     _Type.THROTTLED: _Answer(429, "Too Many Requests", "Wait a moment and try again.", retry_after_s=1),
-    _Type.UNAUTHORIZED: _Answer(401, "Unauthorized", "Sign in first."),
+    _Type.UNAUTHORIZED: _Answer(
+        401,
+        "Unauthorized",
+        "Sign in, and send the access token as Authorization: Bearer.",
+        challenge="Bearer",
+    ),
     _Type.UNSUPPORTED_MEDIA_TYPE: _Answer(
         415, "Unsupported Media Type", "Send image/jpeg, image/png or multipart/form-data."
     ),
-    _Type.WAF_FILTERED: _NOT_LET_IN,
+    _Type.WAF_FILTERED: _Answer(
+        403,
+        "Forbidden",
+        "The firewall stopped this: too much came from this address, or it looks like an attack. "
+        "Wait five minutes.",
+    ),
 }
 
 
@@ -64,13 +75,15 @@ def add_gateway_responses(api: apigateway.RestApi, *, allowed_origin: str | None
     headers = {"Content-Type": "'application/problem+json'", "Cache-Control": "'no-store'"}
     if allowed_origin:
         headers["Access-Control-Allow-Origin"] = f"'{allowed_origin}'"
+        headers["Access-Control-Expose-Headers"] = "'Retry-After'"
     for type_, answer in _ANSWERS.items():
-        waiting = {"Retry-After": f"'{answer.retry_after_s}'"} if answer.retry_after_s else {}
+        more = {"Retry-After": answer.retry_after_s, "WWW-Authenticate": answer.challenge}
+        named = {name: f"'{value}'" for name, value in more.items() if value is not None}
         api.add_gateway_response(
             type_.response_type,
             type=type_,
             status_code=str(answer.status),
-            response_headers=headers | waiting,
+            response_headers=headers | named,
             templates={"application/json": _template(answer)},
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from infra.constructs.acknowledge import acknowledge_wildcard
@@ -22,7 +23,14 @@ class ImageRepository(Construct):
     """
 
     def __init__(
-        self, scope: Construct, id_: str, *, name: str, publishing_role_name: str, retain: bool
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        name: str,
+        publishing_role_name: str,
+        key: kms.IKey | None,
+        retain: bool,
     ) -> None:
         super().__init__(scope, id_)
         self.repository = ecr.Repository(
@@ -31,6 +39,9 @@ class ImageRepository(Construct):
             repository_name=name,
             image_tag_mutability=ecr.TagMutability.IMMUTABLE,
             image_scan_on_push=True,
+            # ECR uses the key by a grant of its own: whoever pulls or pushes needs no permission for it.
+            encryption=ecr.RepositoryEncryption.KMS if key else ecr.RepositoryEncryption.AES_256,
+            encryption_key=key,
             lifecycle_rules=[
                 ecr.LifecycleRule(
                     description="Layers that lost their tag",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -18,13 +19,15 @@ class ModelBucket(Construct):
         The bucket: private, encrypted, TLS only, versioned.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, name: str, retain: bool) -> None:
+    def __init__(self, scope: Construct, id_: str, *, name: str, key: kms.IKey | None, retain: bool) -> None:
         super().__init__(scope, id_)
         self.bucket = s3.Bucket(
             self,
             "Bucket",
             bucket_name=name,
-            encryption=s3.BucketEncryption.S3_MANAGED,
+            encryption=s3.BucketEncryption.KMS if key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=key,
+            bucket_key_enabled=True if key else None,  # one call to KMS for many objects
             enforce_ssl=True,
             minimum_tls_version=1.2,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,

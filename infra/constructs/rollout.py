@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import assert_never
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -10,19 +10,14 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from infra.names import VARIANT_NAME
+from infra.constructs.endpoint_metrics import MICROSECONDS_PER_MS, EndpointMetrics
+from infra.settings.rollout import AllAtOnce, Canary, Linear, update_timeout_s
 
-if TYPE_CHECKING:
-    from infra.config import Canary
-
-# SageMaker gives up on an update after this long: one bake, the old fleet's wait and its start leave room.
-UPDATE_TIMEOUT_S = 7200
-OLD_FLEET_WAIT_S = 300
-MICROSECONDS_PER_MS = 1000  # ModelLatency is in microseconds
+_Endpoint = sagemaker.CfnEndpoint
 
 
-class CanaryRollout(Construct):
-    """A canary, and the alarms that take it back.
+class GuardedRollout(Construct):
+    """A rollout, and the alarms that take it back.
 
     Attributes
     ----------
@@ -31,14 +26,22 @@ class CanaryRollout(Construct):
     """
 
     def __init__(
-        self, scope: Construct, id_: str, *, canary: Canary, endpoint_name: str, role: iam.Role
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        rollout: AllAtOnce | Canary | Linear,
+        latency_alarm_ms: int,
+        endpoint_name: str,
+        role: iam.Role,
     ) -> None:
         super().__init__(scope, id_)
-        self._dimensions = {"EndpointName": endpoint_name, "VariantName": VARIANT_NAME}
+        metrics = EndpointMetrics(endpoint_name, period=cdk.Duration.minutes(1))
+        latency_us = latency_alarm_ms * MICROSECONDS_PER_MS
         alarms = [
-            self._alarm_on_server_errors(),
-            self._alarm_on_model_errors(),
-            self._alarm_on_latency(canary.latency_alarm_ms),
+            self._alarm("ServerErrors", metric=metrics.server_errors(), above=0, minutes=1),
+            self._alarm("ModelErrors", metric=metrics.model_faults(), above=0, minutes=1),
+            self._alarm("Latency", metric=metrics.model_latency("p99"), above=latency_us, minutes=3),
         ]
         # docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html asks for this.
         role.add_to_policy(
@@ -46,42 +49,7 @@ class CanaryRollout(Construct):
                 actions=["cloudwatch:DescribeAlarms"], resources=[alarm.alarm_arn for alarm in alarms]
             )
         )
-        self.deployment_config = _deployment_config(canary, alarms)
-
-    def _alarm_on_server_errors(self) -> cloudwatch.Alarm:
-        return self._alarm(
-            "ServerErrors", metric=self._metric("Invocation5XXErrors", statistic="Sum"), above=0, minutes=1
-        )
-
-    def _alarm_on_model_errors(self) -> cloudwatch.Alarm:
-        # Every answer but 2XX counts as a model error, a caller's broken image too: those are taken out.
-        faults = cloudwatch.MathExpression(
-            expression="FILL(failed, 0) - FILL(callers, 0)",
-            label="Model errors that are not the caller's",
-            period=cdk.Duration.minutes(1),
-            using_metrics={
-                "failed": self._metric("InvocationModelErrors", statistic="Sum"),
-                "callers": self._metric("Invocation4XXErrors", statistic="Sum"),
-            },
-        )
-        return self._alarm("ModelErrors", metric=faults, above=0, minutes=1)
-
-    def _alarm_on_latency(self, milliseconds: int) -> cloudwatch.Alarm:
-        return self._alarm(
-            "Latency",
-            metric=self._metric("ModelLatency", statistic="p99"),
-            above=milliseconds * MICROSECONDS_PER_MS,
-            minutes=3,
-        )
-
-    def _metric(self, name: str, *, statistic: str) -> cloudwatch.Metric:
-        return cloudwatch.Metric(
-            namespace="AWS/SageMaker",
-            metric_name=name,
-            dimensions_map=self._dimensions,
-            statistic=statistic,
-            period=cdk.Duration.minutes(1),
-        )
+        self.deployment_config = _deployment_config(rollout, alarms)
 
     def _alarm(self, id_: str, *, metric: cloudwatch.IMetric, above: float, minutes: int) -> cloudwatch.Alarm:
         return cloudwatch.Alarm(
@@ -96,20 +64,39 @@ class CanaryRollout(Construct):
 
 
 def _deployment_config(
-    canary: Canary, alarms: list[cloudwatch.Alarm]
-) -> sagemaker.CfnEndpoint.DeploymentConfigProperty:
-    endpoint = sagemaker.CfnEndpoint
-    return endpoint.DeploymentConfigProperty(
-        auto_rollback_configuration=endpoint.AutoRollbackConfigProperty(
-            alarms=[endpoint.AlarmProperty(alarm_name=alarm.alarm_name) for alarm in alarms]
+    rollout: AllAtOnce | Canary | Linear, alarms: list[cloudwatch.Alarm]
+) -> _Endpoint.DeploymentConfigProperty:
+    return _Endpoint.DeploymentConfigProperty(
+        auto_rollback_configuration=_Endpoint.AutoRollbackConfigProperty(
+            alarms=[_Endpoint.AlarmProperty(alarm_name=alarm.alarm_name) for alarm in alarms]
         ),
-        blue_green_update_policy=endpoint.BlueGreenUpdatePolicyProperty(
-            maximum_execution_timeout_in_seconds=UPDATE_TIMEOUT_S,
-            termination_wait_in_seconds=OLD_FLEET_WAIT_S,
-            traffic_routing_configuration=endpoint.TrafficRoutingConfigProperty(
-                type="CANARY",
-                canary_size=endpoint.CapacitySizeProperty(type="CAPACITY_PERCENT", value=canary.percent),
-                wait_interval_in_seconds=canary.bake_seconds,
-            ),
+        blue_green_update_policy=_Endpoint.BlueGreenUpdatePolicyProperty(
+            maximum_execution_timeout_in_seconds=update_timeout_s(rollout),
+            termination_wait_in_seconds=rollout.old_fleet_wait_seconds,
+            traffic_routing_configuration=_traffic_routing(rollout),
         ),
     )
+
+
+def _traffic_routing(rollout: AllAtOnce | Canary | Linear) -> _Endpoint.TrafficRoutingConfigProperty:
+    match rollout:
+        case AllAtOnce():
+            return _Endpoint.TrafficRoutingConfigProperty(type="ALL_AT_ONCE")
+        case Canary():
+            return _Endpoint.TrafficRoutingConfigProperty(
+                type="CANARY",
+                canary_size=_share(rollout.percent),
+                wait_interval_in_seconds=rollout.bake_seconds,
+            )
+        case Linear():
+            return _Endpoint.TrafficRoutingConfigProperty(
+                type="LINEAR",
+                linear_step_size=_share(rollout.step_percent),
+                wait_interval_in_seconds=rollout.bake_seconds,
+            )
+        case _:
+            assert_never(rollout)
+
+
+def _share(percent: int) -> _Endpoint.CapacitySizeProperty:
+    return _Endpoint.CapacitySizeProperty(type="CAPACITY_PERCENT", value=percent)

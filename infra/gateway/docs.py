@@ -43,6 +43,7 @@ def _operation(method: str, path: str, operation: Node, document: Node) -> str:
         [
             f"<section><h2>{call} {escape(operation['summary'])}</h2>",
             prose.to_html(operation.get("description", "")),
+            *(_way_in(name, document) for needed in operation.get("security", []) for name in needed),
             _table("Parameters", ("Name", "Type", "Meaning"), map(_parameter, parameters)),
             _table(
                 "Body",
@@ -54,6 +55,10 @@ def _operation(method: str, path: str, operation: Node, document: Node) -> str:
             "</section>",
         ]
     )
+
+
+def _way_in(name: str, document: Node) -> str:
+    return f"<h3>Access</h3>{prose.to_html(document['components']['securitySchemes'][name]['description'])}"
 
 
 def _parameter(parameter: Node) -> Iterable[str]:

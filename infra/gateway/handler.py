@@ -8,16 +8,19 @@ import time
 import traceback
 from dataclasses import replace
 
+import faults
+import metrics
 import problems
 import routes
 import settings
+from access import HEADERS
 from endpoint import Endpoint
 from problems import Problem
 from proxy import Envelope, Event, Request, Response
 
 # Made at import: a cold start pays for it once, and with a wrong environment the function does not start.
 SETTINGS = settings.read(os.environ)
-ROUTES = routes.table(model=SETTINGS.model, endpoint=Endpoint(SETTINGS.endpoint_name))
+ROUTES = routes.table(model=SETTINGS.model, endpoint=Endpoint(SETTINGS.endpoint_name), access=SETTINGS.access)
 
 SERVER_ERRORS = range(500, 600)
 SECURITY_HEADERS = {
@@ -53,7 +56,8 @@ def _answer(request: Request) -> tuple[Response, str | None]:
 def _tell(problem: Problem, request: Request) -> Response:
     document = json.dumps(problem.document(request_id=request.id))
     headers = {"Cache-Control": "no-store", **problem.headers}
-    return Response(problem.status, problems.MEDIA_TYPE, document, headers)
+    outcome: metrics.Outcome | None = metrics.REFUSED if problem.status == faults.REFUSED else None
+    return Response(problem.status, problems.MEDIA_TYPE, document, headers, outcome)
 
 
 def _cors(request: Request) -> dict[str, str]:
@@ -67,15 +71,15 @@ def _cors(request: Request) -> dict[str, str]:
     if request.method == "OPTIONS":
         headers |= {
             "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS, POST",
-            "Access-Control-Allow-Headers": "Content-Type",
+            "Access-Control-Allow-Headers": ", ".join(("Content-Type", *HEADERS[SETTINGS.access.mode])),
             "Access-Control-Max-Age": "600",
         }
     return headers
 
 
 def _log(request: Request, response: Response, *, cause: str | None, seconds: float) -> None:
-    """Write one JSON line: nothing that a sender chose freely is in it."""
-    line = {
+    """Write one JSON line: nothing that a sender chose freely is in it, no image, key or token."""
+    line: dict[str, object] = {
         "level": "ERROR" if response.status in SERVER_ERRORS else "INFO",
         "request_id": request.id,
         "method": request.method,
@@ -85,4 +89,8 @@ def _log(request: Request, response: Response, *, cause: str | None, seconds: fl
         "body_chars": len(request.body),
         "cause": cause,
     }
+    if response.outcome and not request.id.startswith(metrics.CANARY):
+        at_ms = time.time_ns() // 1_000_000
+        line |= metrics.of(response.outcome, endpoint_name=SETTINGS.endpoint_name, at_ms=at_ms)
+        line["model_version"] = SETTINGS.model.version
     print(json.dumps(line))

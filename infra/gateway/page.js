@@ -5,13 +5,15 @@ const base = location.pathname.replace(/\/*$/, "/");
 const imageTypes = document.body.dataset.imageTypes.split(",");
 const maxBytes = Number(document.body.dataset.maxBytes);
 // What a status means to a person; the problem's own detail says the rest.
-const TITLES = { 0: "No answer", 413: "Too large", 415: "Not a JPEG or PNG", 429: "Busy", 502: "The model failed", 503: "Not ready yet", 504: "Too slow" };
+const TITLES = { 0: "No answer", 401: "Not let in", 403: "Not let in", 413: "Too large", 415: "Not a JPEG or PNG", 429: "Busy", 502: "The model failed", 503: "Not ready yet", 504: "Too slow" };
 const MAY_PASS = [0, 429, 500, 502, 503, 504];
+const NOT_LET_IN = [401, 403];
 const COOL = [[32, 92, 168], [140, 214, 255]]; // evidence for NO, from some to much
 const WARM = [[226, 88, 34], [255, 236, 140]]; // evidence for YES
 
 let chosen = null; // the file that is shown
 let sending = null; // the request under way
+let waiting = false; // whether the chosen file is to be sent once its sender is let in
 
 function show(state, spoken) {
   for (const view of document.querySelectorAll("[data-state]")) view.hidden = view.dataset.state !== state;
@@ -43,6 +45,7 @@ function take(files) {
   if (!file) return;
   sending?.abort(); // also where this one is not sent: its place is taken
   chosen = file;
+  waiting = false;
   preview(file, others.length);
   const fault = faultOf(file);
   if (fault) fail(fault);
@@ -70,23 +73,34 @@ function preview(file, others) {
 }
 
 function classify(file) {
+  const closed = access.closed(); // by the deployment's way in, in ways_in/
+  waiting = Boolean(closed);
+  if (closed) return fail(closed);
   const request = new XMLHttpRequest(); // fetch cannot tell how much of an upload is through
   sending = request;
   request.open("POST", `${base}predict?heatmap=true`);
   request.setRequestHeader("Content-Type", file.type || "application/octet-stream");
+  for (const [name, value] of Object.entries(access.headers())) request.setRequestHeader(name, value);
   request.upload.onprogress = ({ loaded, total }) => busy("Sending the image…", loaded / total);
   request.upload.onload = () => busy("The model is looking…");
   request.onload = () => {
     const body = parsed(request.responseText);
     const { status } = request;
     const problem = { ...body, detail: body.detail || "The answer cannot be read.", status };
+    waiting = NOT_LET_IN.includes(status);
     if (status === 200 && body.label) tell(body);
+    else if (waiting) fail({ request_id: body.request_id, ...(access.refused() || problem) });
     else (status === 422 ? decline : fail)(problem);
   };
   request.onerror = () => fail({ status: 0, detail: "The gateway could not be reached: check the connection." });
   request.onabort = () => show("idle", "");
   busy("Sending the image…", 0);
   request.send(file);
+}
+
+// The way in is open now: send what waits for it.
+function goOn() {
+  if (waiting) classify(chosen);
 }
 
 function busy(doing, share) {

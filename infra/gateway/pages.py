@@ -9,16 +9,21 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import docs
 import prose
+from access import told
 from problems import Problem
 from proxy import Request, Response
 from upload import IMAGE_TYPES, MAX_IMAGE_BYTES
+
+if TYPE_CHECKING:
+    from access import Access
 
 HERE = Path(__file__).parent
 MODEL_CARD = HERE / "model-card.md"  # laid here when the stack is synthesized
@@ -26,19 +31,19 @@ PLACE = re.compile(r"\{\{(\w+)\}\}")
 INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
-def page(_request: Request) -> Response:
+def page(_request: Request, *, access: Access) -> Response:
     """Answer with the page on which a person classifies an image."""
-    return _page()
+    return _page(access)
 
 
-def openapi(_request: Request) -> Response:
-    """Answer with the OpenAPI document."""
-    return _document("application/json", _text("openapi.json"))
+def openapi(_request: Request, *, access: Access) -> Response:
+    """Answer with the OpenAPI document of this deployment."""
+    return _document("application/json", _openapi(access))
 
 
-def api_docs(_request: Request) -> Response:
+def api_docs(_request: Request, *, access: Access) -> Response:
     """Answer with the OpenAPI document as a page."""
-    return _api_docs()
+    return _api_docs(access)
 
 
 def model_card(request: Request) -> Response:
@@ -58,19 +63,28 @@ def model_card(request: Request) -> Response:
 
 
 @cache
-def _page() -> Response:
+def _page(access: Access) -> Response:
+    sign_in = access.sign_in
     text = _filled(
         _text("page.html"),
         image_types=",".join(IMAGE_TYPES),
         max_bytes=str(MAX_IMAGE_BYTES),
-        script=_text("page.js"),
+        access=_filled(_text(f"ways_in/{access.mode}.html"), region=escape(access.region)),
+        sign_in=escape(json.dumps(asdict(sign_in)) if sign_in else ""),
+        script=_text("page.js") + _text(f"ways_in/{access.mode}.js"),
     )
-    return _html(text, "img-src blob: data:", "connect-src 'self'")
+    connected = ["'self'", *([sign_in.address] if sign_in else [])]
+    return _html(text, "img-src blob: data:", f"connect-src {' '.join(connected)}")
 
 
 @cache
-def _api_docs() -> Response:
-    return _framed("API", docs.to_html(json.loads(_text("openapi.json"))))
+def _api_docs(access: Access) -> Response:
+    return _framed("API", docs.to_html(json.loads(_openapi(access))))
+
+
+@cache
+def _openapi(access: Access) -> str:
+    return json.dumps(told(json.loads(_text("openapi.json")), access), ensure_ascii=False, indent=2)
 
 
 @cache

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from metrics import Outcome
+
 
 class Context(TypedDict, total=False):
     """The part of an event's `requestContext` that is used."""
@@ -73,12 +75,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP answer."""
+    """An HTTP answer, and what is counted of it: how an image was judged, where one was."""
 
     status: int
     media_type: str = ""
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    outcome: Outcome | None = None
 
     def envelope(self) -> Envelope:
         """Return the answer in the form API Gateway expects; text only, which the gateway compresses."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import faults
+import metrics
 import pages
 from problems import Problem
 from proxy import Request, Response
 from upload import image_of
 
 if TYPE_CHECKING:
+    from access import Access
     from endpoint import Endpoint
     from settings import Model
 
@@ -25,12 +27,12 @@ SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
 PREDICTION = frozenset({"label", "class", "probability", "threshold", "model"})
 
 
-def table(*, model: Model, endpoint: Endpoint) -> Routes:
+def table(*, model: Model, endpoint: Endpoint, access: Access) -> Routes:
     """Return every path's methods; HEAD and OPTIONS follow from them."""
     return {
-        "/": {"GET": pages.page},
-        "/openapi.json": {"GET": pages.openapi},
-        "/docs": {"GET": pages.api_docs},
+        "/": {"GET": partial(pages.page, access=access)},
+        "/openapi.json": {"GET": partial(pages.openapi, access=access)},
+        "/docs": {"GET": partial(pages.api_docs, access=access)},
         "/model-card": {"GET": pages.model_card},
         "/health": {"GET": partial(health, model=model, endpoint=endpoint)},
         "/predict": {"POST": partial(predict, endpoint=endpoint)},
@@ -79,7 +81,8 @@ def predict(request: Request, *, endpoint: Endpoint) -> Response:
     if heatmap not in ("true", "false"):
         raise Problem(400, "The parameter heatmap is true or false.")
     prediction = _prediction(endpoint.predict(image_of(request), heatmap=heatmap == "true"))
-    return _json({**prediction, "request_id": request.id})
+    answer = _json({**prediction, "request_id": request.id})
+    return replace(answer, outcome=metrics.OF_A_LABEL.get(prediction["label"]))
 
 
 def _prediction(answer: bytes) -> dict[str, object]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from access import Access, Mode, SignIn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ORIGIN = re.compile(r"https?://[^\s/]+")
+# Of letters, digits and these alone: it becomes part of headers and of the page's policy.
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
 
 
 class SettingsError(ValueError):
@@ -35,6 +38,7 @@ class Settings:
 
     endpoint_name: str
     model: Model
+    access: Access
     allowed_origin: str | None
 
 
@@ -53,18 +57,44 @@ def read(environ: Mapping[str, str]) -> Settings:
     allowed_origin = environ.get("ALLOWED_ORIGIN") or None
     if allowed_origin and not ORIGIN.fullmatch(allowed_origin):
         faults.append(f"ALLOWED_ORIGIN is {allowed_origin!r}: write an origin such as https://example.org")
+    access = _access(environ, faults)
     model = _model(environ.get("MODEL", ""), faults)
-    if model is None or faults:
+    if model is None or access is None or faults:
         raise SettingsError("; ".join(faults))
-    return Settings(endpoint_name=endpoint_name, model=model, allowed_origin=allowed_origin)
+    return Settings(endpoint_name=endpoint_name, model=model, access=access, allowed_origin=allowed_origin)
 
 
-def _model(text: str, faults: list[str]) -> Model | None:
+def _access(environ: Mapping[str, str], faults: list[str]) -> Access | None:
+    mode = environ.get("AUTH", "")
+    if mode not in get_args(Mode):
+        faults.append(f"AUTH is {mode!r}: set it to one of {', '.join(get_args(Mode))}")
+        return None
+    sign_in = _sign_in(environ.get("SIGN_IN", ""), faults) if mode == "cognito" else None
+    return Access(cast("Mode", mode), region=environ.get("AWS_REGION", ""), sign_in=sign_in)
+
+
+def _sign_in(text: str, faults: list[str]) -> SignIn | None:
+    fields = _object(text) or {}
+    wrong = [key for key in ("address", "client_id", "scope") if not isinstance(fields.get(key), str)]
+    if "address" not in wrong and not ORIGIN.fullmatch(fields["address"]):
+        wrong.append("address")
+    if wrong:
+        faults.append(f"SIGN_IN has missing or malformed keys: {', '.join(wrong)}")
+        return None
+    return SignIn(address=fields["address"], client_id=fields["client_id"], scope=fields["scope"])
+
+
+def _object(text: str) -> dict[str, Any] | None:
     try:
         fields = json.loads(text)
     except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def _model(text: str, faults: list[str]) -> Model | None:
+    fields = _object(text)
+    if fields is None:
         faults.append("MODEL is not a JSON object: set it to the release record's model")
         return None
     wrong = [key for key in ("name", "version", "sha256") if not isinstance(fields.get(key), str)]

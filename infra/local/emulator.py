@@ -10,7 +10,7 @@ import uvicorn
 from ministack import app as ministack
 from ministack.core import router
 
-from infra.local import cloudformation, ecr, gateway, lambdas, leftovers, recorded
+from infra.local import alarms, cloudformation, ecr, gateway, lambdas, leftovers, recorded
 from infra.local.address import LocalAwsError, endpoint_url
 from infra.local.clients import LaptopEcr, LaptopS3
 from infra.local.guard import local_only
@@ -97,6 +97,7 @@ def _extend(sagemaker: SageMaker, *, port: int, builds_images: bool) -> None:
     ecr.mend(port=port, builds_images=builds_images)
     gateway.complete()
     lambdas.mend()
+    alarms.mend()
 
 
 def _announce(port: int, docker: Docker | None) -> None:

@@ -34,8 +34,8 @@ RECORDED: Mapping[str, Sequence[str]] = {
 # Parts of emulated types that have no effect here.
 WITHOUT_EFFECT = (
     "IAM policies, signatures and bucket policies",
-    "alarms, log shipping of endpoints, X-Ray",
-    "WAF rules, response compression",
+    "alarms on metric math, log shipping and metric filters of endpoints, X-Ray",
+    "WAF rules, response compression, the second factor and the mails of Cognito",
     "SageMaker's guardrails, instance counts, concurrency limits, data capture and VPCs",
     "a restart of a model server that died",
 )

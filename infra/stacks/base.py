@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import aws_cdk as cdk
 
 from infra import names
+from infra.constructs.environment_key import LogsUnderKey, environment_key
 
 if TYPE_CHECKING:
+    from aws_cdk import aws_kms as kms
     from constructs import Construct
 
     from infra.config import Settings
@@ -35,9 +37,20 @@ class EnvironmentStack(cdk.Stack):
             description=description,
             env=cdk.Environment(account=settings.account, region=settings.region),
             synthesizer=synthesizer,
-            tags={"project": names.PROJECT, "environment": settings.environment},
+            tags={
+                "project": names.PROJECT,
+                "environment": settings.environment,
+                "deployment": names.deployment(settings.environment),  # a budget filters by one tag
+            },
             termination_protection=settings.termination_protection,
         )
+
+    def put_logs_under_key(self, settings: Settings) -> kms.IKey | None:
+        """Encrypt every log group of this stack under the environment's key; return it where there is one."""
+        key = environment_key(self, settings)
+        if key:
+            cdk.Aspects.of(self).add(LogsUnderKey(key))
+        return key
 
     def add_output(self, id_: str, value: str, description: str) -> None:
         """Print `value` after a deploy, for scripts and people."""

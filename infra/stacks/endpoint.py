@@ -8,15 +8,18 @@ import aws_cdk as cdk
 from aws_cdk import aws_ecr_assets as ecr_assets
 
 from infra import names
+from infra.constructs.container_phases import ContainerPhases
 from infra.constructs.execution_role import ExecutionRole
 from infra.constructs.logs import log_group
 from infra.constructs.model_endpoint import ModelEndpoint
 from infra.release import artifact_key
+from infra.settings.hosting import RealTime
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aws_cdk import aws_kms as kms
     from constructs import Construct
 
     from infra.config import Settings
@@ -61,18 +64,24 @@ class EndpointStack(EnvironmentStack):
         )
         endpoint_name = names.endpoint(settings.environment, mode=settings.hosting.mode)
         bucket_name = names.bucket(settings.environment, account=self.account, region=settings.region)
+        capture_bucket = names.capture_bucket(
+            settings.environment, account=self.account, region=settings.region
+        )
+        key = self.put_logs_under_key(settings)
+        logs = log_group(
+            self,
+            "Logs",
+            retention_days=settings.log_retention_days,
+            name=f"/aws/sagemaker/Endpoints/{endpoint_name}",  # SageMaker's choice
+        )
         execution = ExecutionRole(
             self,
             "ExecutionRole",
             repository_name=names.repository(settings.environment),
             bucket_name=bucket_name,
-            log_group=log_group(
-                self,
-                "Logs",
-                retention_days=settings.log_retention_days,
-                name=f"/aws/sagemaker/Endpoints/{endpoint_name}",  # SageMaker's choice
-            ),
+            log_group=logs,
         )
+        _allow_options(execution, settings, key=key, capture_bucket=capture_bucket)
         endpoint = ModelEndpoint(
             self,
             "Endpoint",
@@ -86,11 +95,28 @@ class EndpointStack(EnvironmentStack):
                 "MODEL_SHA256": release.model.sha256,
             },
             role=execution.role,
+            key=key,
+            capture_url=f"s3://{capture_bucket}/{endpoint_name}",
         )
+        if settings.sight:
+            ContainerPhases(self, "Phases", environment=settings.environment, log_group=logs)
         self.add_output("EndpointName", endpoint_name, "What the gateway calls")
         self.add_output("EndpointConfigName", endpoint.config_name, "What must serve after this deploy")
         self.add_output("ModelName", endpoint.model_name, "The SageMaker model of the release")
         self.add_output("ImageUri", image.image_uri, "The serving image, tagged by its content")
+
+
+def _allow_options(
+    execution: ExecutionRole, settings: Settings, *, key: kms.IKey | None, capture_bucket: str
+) -> None:
+    """Let the role do what the environment's optional parts need."""
+    if key:
+        execution.allow_key(key)
+    if isinstance(settings.hosting, RealTime):
+        if settings.hosting.data_capture:
+            execution.allow_capture(capture_bucket, key)
+        if settings.hosting.network:
+            execution.allow_network(settings.hosting.network)
 
 
 def _pushing_to_our_repository(environment: str) -> cdk.DefaultStackSynthesizer:

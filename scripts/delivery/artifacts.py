@@ -7,10 +7,10 @@ import hashlib
 import shutil
 from pathlib import Path
 
-import boto3
 from botocore.exceptions import ClientError
 
 from infra.release import artifact_key
+from scripts.delivery.aws import session
 from scripts.delivery.console import DeliveryError, say
 
 STORE = Path(__file__).resolve().parents[2] / ".local" / "artifacts"
@@ -56,7 +56,7 @@ def ensure_uploaded(bucket: str, *, sha256: str) -> None:
             "Promote the run again with `scripts/promote`, or deploy from the machine that promoted it."
         )
     try:
-        boto3.client("s3").put_object(
+        session().client("s3").put_object(
             Bucket=bucket,
             Key=key,
             Body=source.read_bytes(),
@@ -74,7 +74,7 @@ def _is_whole(path: Path, *, sha256: str) -> bool:
 
 def _uploaded_sha256(bucket: str, key: str) -> str | None:
     """SHA-256 of the object as S3 computed it on upload, or of its bytes where S3 kept none."""
-    s3 = boto3.client("s3")
+    s3 = session().client("s3")
     try:
         head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
     except ClientError as error:

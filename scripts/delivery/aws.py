@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
@@ -10,12 +11,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local import ACCOUNT as LAPTOP
 from infra.local import client_environment
+from infra.names import PROJECT
 from scripts.delivery.console import DeliveryError
 
 if TYPE_CHECKING:
     from infra.config import Settings
 
 AWS_ERRORS = (BotoCoreError, ClientError)
+
+# Where a workflow delivers, its own role can do nothing but become others; the CDK CLI becomes the CDK's, and
+# these commands become the environment's smoke role (infra/constructs/smoke_role.py), which this names.
+SMOKE_ROLE = "TUMOR_SMOKE_ROLE"
 
 
 def reach(settings: Settings) -> None:
@@ -52,6 +58,41 @@ def reach(settings: Settings) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Keys:
+    """Temporary credentials of a role."""
+
+    id: str
+    secret: str
+    token: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables by which another program has them."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.id,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_SESSION_TOKEN": self.token,
+        }
+
+
+def session() -> boto3.Session:
+    """Return the session in which these commands ask AWS: the caller's own, or that of the smoke role.
+
+    The role is taken anew each time: its sessions end after an hour, before a slow deploy does.
+    """
+    if role := os.environ.get(SMOKE_ROLE):
+        keys = assume(role)
+        return boto3.Session(keys.id, keys.secret, keys.token)
+    return boto3.Session()
+
+
+def assume(role: str) -> Keys:
+    """Take the role with this ARN, which the caller must be allowed to assume."""
+    taken = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName=PROJECT)["Credentials"]
+    return Keys(id=taken["AccessKeyId"], secret=taken["SecretAccessKey"], token=taken["SessionToken"])
+
+
 def stack_outputs(stack: str) -> dict[str, str]:
     """Return a deployed stack's outputs by name.
 
@@ -61,7 +102,7 @@ def stack_outputs(stack: str) -> dict[str, str]:
         If the stack does not exist or has no outputs yet.
     """
     try:
-        description = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+        description = session().client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     except ClientError as error:
         raise DeliveryError(f"Stack {stack} cannot be read: {error}. Was it deployed?") from error
     return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}

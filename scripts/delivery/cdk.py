@@ -26,7 +26,12 @@ _ENVIRONMENT = {
 _EVENT = re.compile(r"^\s*(?P<stack>\S+) \|\s+(?P<done>\d+)/(?P<all>\d+) \|")
 
 
-def cdk(*arguments: str, context: Mapping[str, str] | None = None) -> None:
+def cdk(
+    *arguments: str,
+    context: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    root: Path = ROOT,
+) -> None:
     """Run one CDK command and show what it prints.
 
     Parameters
@@ -35,6 +40,10 @@ def cdk(*arguments: str, context: Mapping[str, str] | None = None) -> None:
         As on the command line, for example ``"deploy", "--all"``.
     context
         Keys and values for ``-c``; the application reads ``env``, ``release`` and ``base_image``.
+    environment
+        What its environment holds beside this process's own.
+    root
+        The tree whose application it runs, where it is not this one.
 
     Raises
     ------
@@ -46,8 +55,8 @@ def cdk(*arguments: str, context: Mapping[str, str] | None = None) -> None:
     reasons: collections.deque[str] = collections.deque(maxlen=_REASONS_KEPT)
     with subprocess.Popen(
         command,
-        cwd=ROOT,
-        env=os.environ | _ENVIRONMENT,
+        cwd=root,
+        env={**os.environ, **_ENVIRONMENT, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -34,9 +34,9 @@ EXPECTED = (
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Make a parser with the arguments that every one of these commands takes."""
+    """Make a parser with the arguments that every command for a release takes."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--env", required=True, help="an environment of infra/environments/, for example local")
+    add_environment(made)
     made.add_argument(
         "--release",
         type=Path,
@@ -44,6 +44,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         help="release record (default: infra/releases/<environment>.json)",
     )
     return made
+
+
+def add_environment(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names the environment."""
+    parser.add_argument(
+        "--env", required=True, help="an environment of infra/environments/, for example local"
+    )
 
 
 def record_of(options: argparse.Namespace) -> Path:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra import names, release
-from infra.release import NO_RELEASE
-from scripts.delivery import artifacts, engine
+from scripts.delivery import artifacts
 from scripts.delivery.aws import stack_outputs
 from scripts.delivery.cdk import cdk
 from scripts.delivery.console import say, step
 from scripts.delivery.smoke import smoke
+from scripts.delivery.synthesis import synthesize
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from infra.config import Settings
 
 
 def deploy_registry(settings: Settings) -> None:
     """Deploy the stack with the image repository and the model bucket; it needs no release."""
     with tempfile.TemporaryDirectory() as assembly:
-        _synthesize(settings, release=NO_RELEASE, to=assembly)
+        synthesize(settings, record=None, to=Path(assembly))
         _deploy(names.registry_stack(settings.environment), assembly=assembly)
 
 
@@ -51,7 +50,7 @@ def deploy(settings: Settings, *, record: Path) -> None:
         released = release.load_for(settings.environment, record, local=settings.local)
     with tempfile.TemporaryDirectory() as assembly:
         with step("cdk synth"):
-            _synthesize(settings, release=str(record.resolve()) if released else NO_RELEASE, to=assembly)
+            synthesize(settings, record=record if released else None, to=Path(assembly))
         with step("cdk deploy of the registry stack, which the artifact and the image go into"):
             _deploy(names.registry_stack(settings.environment), assembly=assembly)
         if released is None:
@@ -64,14 +63,6 @@ def deploy(settings: Settings, *, record: Path) -> None:
             _deploy("--all", assembly=assembly)
     with step("smoke test"):
         smoke(settings, record=record)
-
-
-def _synthesize(settings: Settings, *, release: str, to: str) -> None:
-    context = {"env": settings.environment, "release": release}
-    cdk(
-        "synth", "--quiet", "--output", to,
-        context=context | engine.base_image_context(local=settings.local),
-    )  # fmt: skip
 
 
 def _deploy(what: str, *, assembly: str) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import boto3
-
 from infra import names, release
 from model import phantom
-from scripts.delivery.aws import AWS_ERRORS, stack_outputs
+from scripts.delivery.aws import AWS_ERRORS, session, stack_outputs
 from scripts.delivery.console import DeliveryError, say
 from scripts.delivery.gateway import gateway_of
 
@@ -62,7 +60,7 @@ def _endpoint(settings: Settings) -> Iterator[Check]:
     from sagemaker.core.resources import Endpoint  # noqa: PLC0415
 
     declared = stack_outputs(names.endpoint_stack(settings.environment))
-    endpoint = Endpoint.get(declared["EndpointName"], session=boto3.Session())
+    endpoint = Endpoint.get(declared["EndpointName"], session=session())
     status, serving = endpoint.endpoint_status, endpoint.endpoint_config_name
     yield Check("endpoint status", status == "InService", status)
     yield Check(

@@ -17,7 +17,7 @@ from openapi_schema_validator import OAS31Validator
 from playwright.sync_api import sync_playwright
 
 from tests.browser import find_chromium
-from tests.gateway.front import serving
+from tests.gateway.front import Guard, serving
 from tests.gateway.sagemaker import FakeSageMaker
 from tests.gateway.visit import Visit
 
@@ -82,6 +82,7 @@ def environment(running_sagemaker: FakeSageMaker) -> dict[str, str]:
     """What the stack and Lambda itself set."""
     return {
         "ENDPOINT_NAME": "tumor-detector-test-real-time",
+        "AUTH": "none",
         "MODEL": json.dumps(MODEL),
         "AWS_REGION": "eu-west-1",
         "AWS_DEFAULT_REGION": "eu-west-1",
@@ -124,12 +125,29 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(
-    browser: Browser, handler: ModuleType, sagemaker: FakeSageMaker, request: pytest.FixtureRequest
+def guard() -> Guard | None:
+    """Whom API Gateway lets in: everybody, unless a test says otherwise."""
+    return None
+
+
+@pytest.fixture
+def elsewhere() -> tuple[str, ...]:
+    """The origins besides its own that a visit may lead to."""
+    return ()
+
+
+@pytest.fixture
+def visit(  # noqa: PLR0917 - fixtures are asked for by name
+    browser: Browser,
+    handler: ModuleType,
+    sagemaker: FakeSageMaker,
+    guard: Guard | None,
+    elsewhere: tuple[str, ...],
+    request: pytest.FixtureRequest,
 ) -> Iterator[Visit]:
     """A visit, in which nothing may come from elsewhere or break the page's own policy."""
     options = getattr(request, "param", {})
-    with serving(handler.handle) as url:
+    with serving(handler.handle, guard) as url:
         page = browser.new_page(**options)
         visit = Visit(page, url)
         page.on("request", lambda asked: visit.requests.append(asked.url))
@@ -141,7 +159,8 @@ def visit(
     # Chromium itself reports every answer that is an error; those are the test's own doing.
     assert [said for said in visit.complaints if "Failed to load resource" not in said] == []
     origin = url.partition("/restapis")[0]
-    assert [asked for asked in visit.requests if not asked.startswith((f"{origin}/", "blob:", "data:"))] == []
+    known = (f"{origin}/", *(f"{each}/" for each in elsewhere), "blob:", "data:")
+    assert [asked for asked in visit.requests if not asked.startswith(known)] == []
 
 
 def assert_documented(event: Event, answer: Answer, document: dict[str, Any]) -> None:

@@ -152,7 +152,9 @@ def test_each_failure_of_the_endpoint_has_its_status(
 
 def with_read_timeout(handler: ModuleType, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = Endpoint(handler.SETTINGS.endpoint_name, read_timeout=seconds)
-    monkeypatch.setattr(handler, "ROUTES", routes.table(model=handler.SETTINGS.model, endpoint=endpoint))
+    told = handler.SETTINGS
+    table = routes.table(model=told.model, endpoint=endpoint, access=told.access)
+    monkeypatch.setattr(handler, "ROUTES", table)
 
 
 def test_a_late_answer_is_504_and_is_not_asked_for_again(

@@ -7,9 +7,23 @@ import json
 import pytest
 
 import settings
+from access import Access, SignIn
 from tests.gateway.conftest import MODEL
 
-GOOD = {"ENDPOINT_NAME": "tumor-detector-dev-serverless", "MODEL": json.dumps(MODEL)}
+GOOD = {"ENDPOINT_NAME": "tumor-detector-dev-serverless", "MODEL": json.dumps(MODEL), "AUTH": "api_key"}
+
+SIGN_IN = {
+    "address": "https://people.auth.eu-west-1.amazoncognito.com",
+    "client_id": "1a2b",
+    "scope": "t/predict",
+}
+
+
+def test_people_sign_in_only_with_cognito() -> None:
+    told = {**GOOD, "SIGN_IN": json.dumps(SIGN_IN), "AWS_REGION": "eu-west-1"}
+
+    assert settings.read(told).access == Access("api_key", region="eu-west-1")
+    assert settings.read({**told, "AUTH": "cognito"}).access.sign_in == SignIn(**SIGN_IN)
 
 
 def test_a_good_environment_is_read() -> None:
@@ -42,9 +56,22 @@ def test_no_origin_is_no_origin(origin: dict[str, str]) -> None:
         ({"MODEL": json.dumps({**MODEL, "forced": True})}, ["MODEL", "forced"]),
         ({"ALLOWED_ORIGIN": "*"}, ["ALLOWED_ORIGIN"]),
         ({"ALLOWED_ORIGIN": "https://example.org/"}, ["ALLOWED_ORIGIN"]),
+        ({"ALLOWED_ORIGIN": "https://example.org;script-src"}, ["ALLOWED_ORIGIN"]),
+        ({"AUTH": ""}, ["AUTH", "cognito"]),
+        ({"AUTH": "password"}, ["AUTH", "'password'"]),
+        ({"AUTH": "cognito"}, ["SIGN_IN", "address", "client_id", "scope"]),
+        ({"AUTH": "cognito", "SIGN_IN": "[]"}, ["SIGN_IN", "address"]),
+        ({"AUTH": "cognito", "SIGN_IN": json.dumps({**SIGN_IN, "client_id": 7})}, ["SIGN_IN", "client_id"]),
         (
-            {"ENDPOINT_NAME": "", "MODEL": "{}", "ALLOWED_ORIGIN": "x"},
-            ["ENDPOINT_NAME", "name", "sha256", "ALLOWED_ORIGIN"],
+            {
+                "AUTH": "cognito",
+                "SIGN_IN": json.dumps({**SIGN_IN, "address": "https://a.example; script-src *"}),
+            },
+            ["SIGN_IN", "address"],
+        ),
+        (
+            {"ENDPOINT_NAME": "", "MODEL": "{}", "ALLOWED_ORIGIN": "x", "AUTH": "x"},
+            ["ENDPOINT_NAME", "name", "sha256", "ALLOWED_ORIGIN", "AUTH"],
         ),
     ],
 )

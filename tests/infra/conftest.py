@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra import release as release_module
-from tests.infra.synthesis import ENVIRONMENTS, RELEASES, Assembly, synthesize
+from tests.infra.synthesis import (
+    ENVIRONMENTS,
+    FIXTURE_ENVIRONMENTS,
+    RELEASES,
+    Assembly,
+    record_for,
+    synthesize,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +34,14 @@ def unreleased(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Assembl
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(release_module, "RELEASES", folder / "no-releases")
         return {name: synthesize(name, folder / name, release=None) for name in ENVIRONMENTS}
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """An environment with every optional part of the settings, which none of ours has."""
+    folder = tmp_path_factory.mktemp("full")
+    record = record_for("full", folder)
+    return synthesize("full", folder / "out", release=record, environments=FIXTURE_ENVIRONMENTS)
 
 
 @pytest.fixture(params=ENVIRONMENTS)

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from infra.app import build_app
+from infra.config import ENVIRONMENTS as OURS
+from infra.release import card_path
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASES = ROOT / "tests" / "fixtures" / "releases"
 ENVIRONMENTS = ("local", "dev", "prod")
+FIXTURE_ENVIRONMENTS = ROOT / "tests" / "fixtures" / "environments"
 
 # JSON, of a shape that only AWS defines.
 Json = dict[str, Any]
@@ -54,8 +57,11 @@ class Template:
         """Return every statement of every policy with the logical id of its resource."""
         documents = [
             (id_, resource["Properties"]["PolicyDocument"])
-            for kind in ("IAM::Policy", "S3::BucketPolicy")
+            for kind in ("IAM::Policy", "S3::BucketPolicy", "SNS::TopicPolicy")
             for id_, resource in self.all(kind).items()
+        ]
+        documents += [
+            (id_, resource["Properties"]["KeyPolicy"]) for id_, resource in self.all("KMS::Key").items()
         ]
         return [(id_, statement) for id_, document in documents for statement in document["Statement"]]
 
@@ -89,11 +95,34 @@ class Assembly:
         return {path.name: path.read_bytes() for path in paths}
 
 
-def synthesize(environment: str, folder: Path, *, release: Path | None) -> Assembly:
+def synthesize(
+    environment: str, folder: Path, *, release: Path | None, environments: Path = OURS
+) -> Assembly:
     """Synthesize as the CLI does, in this process."""
-    app = build_app(environment=environment, release=release, context=cli_context(), outdir=str(folder))
+    app = build_app(
+        environment=environment,
+        release=release,
+        environments=environments,
+        context=cli_context(),
+        outdir=str(folder),
+    )
     app.synth()
     return Assembly(environment, folder)
+
+
+def record_for(environment: str, folder: Path) -> Path:
+    """Write prod's fixture release as another environment's, with its card, and return its path."""
+    content = json.loads((RELEASES / "prod.json").read_text())
+    record = folder / f"{environment}.json"
+    record.write_text(json.dumps(content | {"environment": environment}))
+    card_path(record, sha256=content["model"]["sha256"]).write_text("# A card\n")
+    return record
+
+
+def synthesize_written(written: str, folder: Path) -> Assembly:
+    """Synthesize an environment whose settings are given as text, with a release."""
+    (folder / "stage.toml").write_text(written)
+    return synthesize("stage", folder / "out", release=record_for("stage", folder), environments=folder)
 
 
 def as_list(value: Any) -> list[Any]:

@@ -35,17 +35,17 @@ def declared(assembly: Assembly) -> Iterator[tuple[str, str, str]]:
 
 
 def test_there_is_no_finding_without_a_reason(
-    assemblies: Mapping[str, Assembly], unreleased: Mapping[str, Assembly]
+    assemblies: Mapping[str, Assembly], unreleased: Mapping[str, Assembly], full: Assembly
 ) -> None:
-    for assembly in every(assemblies, unreleased):
+    for assembly in [*every(assemblies, unreleased), full]:
         reports = assembly.json("validation-report.json")["pluginReports"]
         assert [violation for report in reports for violation in report["violations"]] == []
 
 
 def test_every_acknowledgement_is_used(
-    assemblies: Mapping[str, Assembly], unreleased: Mapping[str, Assembly]
+    assemblies: Mapping[str, Assembly], unreleased: Mapping[str, Assembly], full: Assembly
 ) -> None:
-    for assembly in every(assemblies, unreleased):
+    for assembly in [*every(assemblies, unreleased), full]:
         reports = assembly.json("validation-report.json")["pluginReports"]
         used = {
             (row["acknowledgedAt"], row["acknowledgedId"])
@@ -66,11 +66,19 @@ def test_acknowledgements_keep_their_row_in_the_report(assembly: Assembly) -> No
 def test_cfn_lint_is_clean_in_the_environments_region(
     environment: str, assemblies: Mapping[str, Assembly]
 ) -> None:
-    templates = [str(template.path) for template in assemblies[environment].templates()]
+    lint(assemblies[environment], region=config.load(environment).region)
+
+
+def test_cfn_lint_is_clean_with_every_optional_part(full: Assembly) -> None:
+    lint(full, region="eu-west-1")
+
+
+def lint(assembly: Assembly, *, region: str) -> None:
+    templates = [str(template.path) for template in assembly.templates()]
     cfn_lint = Path(sys.executable).parent / "cfn-lint"
     done = subprocess.run(
         [
-            cfn_lint, "--regions", config.load(environment).region,
+            cfn_lint, "--regions", region,
             "--ignore-checks", REDUNDANT_DEPENDENCY, "--template", *templates,
         ],
         capture_output=True, text=True, check=False,

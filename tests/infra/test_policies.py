@@ -13,18 +13,51 @@ if TYPE_CHECKING:
 
     from tests.infra.synthesis import Assembly, Json
 
+_KEY = "in a key's own policy this is the key"
+_NETWORK = "a network interface has no id before SageMaker makes it"
+_DESCRIBES = "the action takes no resource"
+
 # (stack, effect, action, resource): why it must be. Logical ids lose their hashes, environments their names.
 WILDCARDS = {
     ("registry", "Allow", "ecr:GetAuthorizationToken", "*"): "the action takes no resource",
     ("registry", "Deny", "s3:*", "<ModelsBucket.Arn>/*"): "whatever is asked without TLS is refused",
     ("registry", "Deny", "s3:*", "<ModelsBucket.Arn>"): "whatever is asked without TLS is refused",
+    ("registry", "Deny", "s3:*", "<CapturedBucket.Arn>/*"): "whatever is asked without TLS is refused",
+    ("registry", "Deny", "s3:*", "<CapturedBucket.Arn>"): "whatever is asked without TLS is refused",
+    ("registry", "Allow", "kms:*", "*"): f"{_KEY}, left to the account's own policies",
+    ("registry", "Allow", "kms:Encrypt", "*"): _KEY,
+    ("registry", "Allow", "kms:Decrypt", "*"): _KEY,
+    ("registry", "Allow", "kms:ReEncrypt*", "*"): f"{_KEY}; ReEncrypt is two actions",
+    ("registry", "Allow", "kms:GenerateDataKey*", "*"): f"{_KEY}; with and without the plain text",
+    ("registry", "Allow", "kms:Describe*", "*"): f"{_KEY}; as CloudWatch Logs' page asks for it",
     ("endpoint", "Allow", "ecr:GetAuthorizationToken", "*"): "the action takes no resource",
     (
         "endpoint",
         "Allow",
         "s3:GetObject",
-        "arn:aws:s3:::tumor-detector-ENV-models-<AWS::AccountId>-REGION/models/*",
+        "arn:aws:s3:::tumor-detector-ENV-models-ACCOUNT-REGION/models/*",
     ): "during an update the old release's artifact and the new one's are read",
+    (
+        "endpoint",
+        "Allow",
+        "s3:PutObject",
+        "arn:aws:s3:::tumor-detector-ENV-sample-ACCOUNT-REGION/*",
+    ): "SageMaker names each captured file by its time",
+    **{
+        ("endpoint", "Allow", f"ec2:{action}", "arn:aws:ec2:REGION:ACCOUNT:network-interface/*"): _NETWORK
+        for action in ("CreateNetworkInterface", "CreateNetworkInterfacePermission", "DeleteNetworkInterface")
+    },
+    **{
+        ("endpoint", "Allow", f"ec2:{action}", "*"): _DESCRIBES
+        for action in (
+            "DeleteNetworkInterfacePermission",
+            "DescribeDhcpOptions",
+            "DescribeNetworkInterfaces",
+            "DescribeSecurityGroups",
+            "DescribeSubnets",
+            "DescribeVpcs",
+        )
+    },
     ("gateway", "Allow", "xray:PutTelemetryRecords", "*"): "the action takes no resource",
     ("gateway", "Allow", "xray:PutTraceSegments", "*"): "the action takes no resource",
 }
@@ -44,16 +77,36 @@ def grants(assembly: Assembly, stack: str) -> Iterator[tuple[str, str, str, str]
                     plain = plain.replace(f"<{id_}.", f"<{readable}.")
                 for region in ("eu-west-1", "us-east-1"):
                     plain = plain.replace(region, "REGION")
+                for account in ("<AWS::AccountId>", "123456789012"):
+                    plain = plain.replace(account, "ACCOUNT")
                 yield stack, statement["Effect"], action, plain
 
 
 def all_grants(assembly: Assembly) -> set[tuple[str, str, str, str]]:
-    return {grant for stack in ("registry", "endpoint", "gateway") for grant in grants(assembly, stack)}
+    stacks = [template.path.name.split(".")[0].rsplit("-", 1)[-1] for template in assembly.templates()]
+    return {grant for stack in stacks for grant in grants(assembly, stack)}
 
 
-def test_every_wildcard_is_on_the_list_and_none_is_spare(assembly: Assembly) -> None:
-    found = {grant for grant in all_grants(assembly) if "*" in grant[2] + grant[3]}
+def test_every_wildcard_is_on_the_list_and_none_is_spare(
+    assemblies: Mapping[str, Assembly], full: Assembly
+) -> None:
+    found = {
+        grant
+        for assembly in (*assemblies.values(), full)
+        for grant in all_grants(assembly)
+        if "*" in grant[2] + grant[3]
+    }
     assert found == WILDCARDS.keys()
+
+
+def test_no_role_has_policies_that_this_list_does_not_see(
+    assemblies: Mapping[str, Assembly], full: Assembly
+) -> None:
+    for assembly in (*assemblies.values(), full):
+        for template in assembly.templates():
+            assert not any("Policies" in role["Properties"] for role in template.all("IAM::Role").values())
+            assert not template.all("IAM::ManagedPolicy")
+            assert not template.all("S3::AccessPoint")
 
 
 def test_no_role_may_act_on_another_ones_behalf(assembly: Assembly) -> None:
@@ -70,13 +123,13 @@ def test_the_lambda_may_ask_its_one_endpoint(assemblies: Mapping[str, Assembly],
         for _, _, action, resource in grants(assembly, "gateway")
         if action.startswith("sagemaker:")
     }
-    arn = f"arn:aws:sagemaker:REGION:<AWS::AccountId>:endpoint/{name}".replace(f"-{environment}-", "-ENV-")
+    arn = f"arn:aws:sagemaker:REGION:ACCOUNT:endpoint/{name}".replace(f"-{environment}-", "-ENV-")
     assert allowed == {("sagemaker:InvokeEndpoint", arn), ("sagemaker:DescribeEndpoint", arn)}
 
 
 def test_sagemaker_may_fetch_log_and_watch_nothing_else(assembly: Assembly) -> None:
     actions = {action for _, _, action, _ in grants(assembly, "endpoint")}
-    assert actions - {"cloudwatch:DescribeAlarms"} == {
+    assert actions - {"cloudwatch:DescribeAlarms", "kms:Decrypt"} == {
         "ecr:BatchCheckLayerAvailability",
         "ecr:BatchGetImage",
         "ecr:GetAuthorizationToken",
@@ -89,7 +142,8 @@ def test_sagemaker_may_fetch_log_and_watch_nothing_else(assembly: Assembly) -> N
 
 
 def test_logs_go_to_the_stacks_own_groups(assembly: Assembly) -> None:
-    for stack in ("endpoint", "gateway"):
+    stacks = ("endpoint", "gateway", *(("sight",) if assembly.environment == "prod" else ()))
+    for stack in stacks:
         groups = {f"<{id_[:-8]}.Arn>" for id_ in assembly.template(stack).all("Logs::LogGroup")}
         written = {
             resource for _, _, action, resource in grants(assembly, stack) if action.startswith("logs:")

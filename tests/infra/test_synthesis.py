@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -13,12 +14,21 @@ import pytest
 
 from infra import app, config
 from infra import release as releases
-from tests.infra.synthesis import ENVIRONMENTS, RELEASES, ROOT, Assembly, synthesize
+from tests.infra.synthesis import (
+    ENVIRONMENTS,
+    FIXTURE_ENVIRONMENTS,
+    RELEASES,
+    ROOT,
+    Assembly,
+    record_for,
+    synthesize,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STACKS = ("registry", "endpoint", "gateway")
+SIGHTED = ("dev", "prod")  # the environments with a fourth
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -27,6 +37,16 @@ def test_two_synths_are_byte_identical(
 ) -> None:
     again = synthesize(environment, tmp_path, release=RELEASES / f"{environment}.json")
     assert again.deployed_bytes() == assemblies[environment].deployed_bytes()
+
+
+def test_two_synths_of_every_optional_part_are_byte_identical(full: Assembly, tmp_path: Path) -> None:
+    again = synthesize(
+        "full",
+        tmp_path / "out",
+        release=record_for("full", tmp_path),
+        environments=FIXTURE_ENVIRONMENTS,
+    )
+    assert again.deployed_bytes() == full.deployed_bytes()
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -55,7 +75,8 @@ def test_no_stack_imports_from_another(assembly: Assembly) -> None:
 
 def test_stacks_are_deployed_in_the_order_of_their_needs(assembly: Assembly) -> None:
     manifest = assembly.json("manifest.json")["artifacts"]
-    for stack, before in (("endpoint", "registry"), ("gateway", "endpoint")):
+    order = [*STACKS, *(["sight"] if assembly.environment in SIGHTED else [])]
+    for before, stack in itertools.pairwise(order):
         dependencies = manifest[f"tumor-detector-{assembly.environment}-{stack}"]["dependencies"]
         assert f"tumor-detector-{assembly.environment}-{before}" in dependencies
 
@@ -63,18 +84,25 @@ def test_stacks_are_deployed_in_the_order_of_their_needs(assembly: Assembly) -> 
 def test_prod_is_protected_from_deletion_and_dev_is_not(dev: Assembly, prod: Assembly) -> None:
     for assembly, protected in ((dev, False), (prod, True)):
         manifest = assembly.json("manifest.json")["artifacts"]
-        for stack in STACKS:
+        for stack in (*STACKS, "sight"):
             properties = manifest[f"tumor-detector-{assembly.environment}-{stack}"]["properties"]
             assert properties.get("terminationProtection", False) is protected
 
 
 def test_outputs_name_what_scripts_and_people_look_for(assembly: Assembly) -> None:
-    outputs = {stack: set(assembly.template(stack).content["Outputs"]) for stack in STACKS}
-    assert outputs == {
+    outputs = {
+        template.path.name.split(".")[0].rsplit("-", 1)[-1]: set(template.content["Outputs"])
+        for template in assembly.templates()
+    }
+    ways_in = {"local": set[str](), "dev": {"ApiKeyId"}, "prod": {"PredictArn"}}
+    expected = {
         "registry": {"RepositoryName", "RepositoryUri", "BucketName"},
         "endpoint": {"EndpointName", "EndpointConfigName", "ModelName", "ImageUri"},
-        "gateway": {"Url", "ApiId", "StageName"} | ({"ApiKeyId"} if assembly.environment == "dev" else set()),
+        "gateway": {"Url", "ApiId", "StageName"} | ways_in[assembly.environment],
     }
+    if assembly.environment in SIGHTED:
+        expected["sight"] = {"DashboardName", "TopicArn"}
+    assert outputs == expected
 
 
 def test_another_base_image_is_a_build_argument(tmp_path: Path) -> None:

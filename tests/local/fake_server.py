@@ -1,6 +1,7 @@
 """A stand-in for the serving image's program: SageMaker's hosting contract and nothing else.
 
-Its model is `behaviour.json`: {"answer": "...", "seconds": 1.5, "refuse": 422, "start": "crash" | "never"}.
+Its model is `behaviour.json`: {"answer": "...", "seconds": 1.5, "refuse": 422, "start": "crash" | "never",
+"adds": {...}}, of which the last becomes members of its answer.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "accept": self.headers.get("Accept"),
             "attributes": self.headers.get("X-Amzn-SageMaker-Custom-Attributes"),
             "environment": dict(os.environ),
+            **dict(self.behaviour.get("adds", {})),  # type: ignore[call-overload]
         }
         self._answer(int(str(self.behaviour.get("refuse", 200))), json.dumps(echo).encode())
 

@@ -1,0 +1,233 @@
+"""What an environment may add to its endpoint: guardrails, scaling, capture, a network, a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, as_list, synthesize_written, text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.infra.synthesis import Assembly, Json
+
+FULL = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()
+LINEAR = FULL[FULL.index("[hosting.rollout]") : FULL.index("[hosting.scaling]")]
+
+
+def endpoint(assembly: Assembly) -> Json:
+    return assembly.template("endpoint").properties("SageMaker::Endpoint")
+
+
+def config(assembly: Assembly) -> Json:
+    return assembly.template("endpoint").properties("SageMaker::EndpointConfig")
+
+
+def policy(assembly: Assembly) -> Json:
+    found: Json = endpoint(assembly)["DeploymentConfig"]["BlueGreenUpdatePolicy"]
+    return found
+
+
+class TestRollout:
+    """Three strategies, each with the alarms that take it back."""
+
+    def test_a_linear_rollout_moves_in_steps_and_has_time_for_all_of_them(self, full: Assembly) -> None:
+        routing = policy(full)["TrafficRoutingConfiguration"]
+        assert routing == {
+            "Type": "LINEAR",
+            "LinearStepSize": {"Type": "CAPACITY_PERCENT", "Value": 25},
+            "WaitIntervalInSeconds": 300,
+        }
+        assert policy(full)["TerminationWaitInSeconds"] == 120
+        assert policy(full)["MaximumExecutionTimeoutInSeconds"] > 4 * 300 + 120
+
+    def test_all_at_once_with_a_latency_alarm_is_taken_back_too(self, tmp_path: Path) -> None:
+        rollout = '[hosting.rollout]\nstrategy = "all-at-once"\nlatency_alarm_ms = 500\n\n'
+        made = synthesize_written(FULL.replace(LINEAR, rollout), tmp_path)
+        assert policy(made)["TrafficRoutingConfiguration"] == {"Type": "ALL_AT_ONCE"}
+        assert len(endpoint(made)["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]) == 3
+        alarms = made.template("endpoint").all("CloudWatch::Alarm").values()
+        (latency,) = [a["Properties"] for a in alarms if "ModelLatency" in str(a)]
+        assert latency["Threshold"] == 500_000
+
+    def test_all_at_once_without_one_has_no_guardrails(self, local: Assembly) -> None:
+        assert not {"DeploymentConfig", "RetainDeploymentConfig"} & endpoint(local).keys()
+        assert local.template("endpoint").all("CloudWatch::Alarm") == {}
+
+    def test_an_update_from_outside_finds_the_guardrails_again(self, prod: Assembly, full: Assembly) -> None:
+        for assembly in (prod, full):
+            assert endpoint(assembly)["RetainDeploymentConfig"] is True
+
+    @pytest.mark.parametrize("percent", [10, 15, 33, 50])
+    def test_the_longest_bake_that_is_let_in_ends_in_time(self, tmp_path: Path, percent: int) -> None:
+        steps = -(-100 // percent)
+        longest = min((28_800 - 1800 - 120) // steps, 3600)
+        written = FULL.replace("step_percent = 25", f"step_percent = {percent}")
+        made = synthesize_written(
+            written.replace("bake_seconds = 300", f"bake_seconds = {longest}"), tmp_path
+        )
+        timeout = policy(made)["MaximumExecutionTimeoutInSeconds"]
+        assert steps * longest + 120 < timeout <= 28_800
+
+
+class TestScaling:
+    """How many instances there are."""
+
+    @pytest.fixture
+    def target(self, full: Assembly) -> Json:
+        return full.template("endpoint").properties("ApplicationAutoScaling::ScalableTarget")
+
+    def test_the_variant_of_the_endpoint_scales_between_the_settings(
+        self, full: Assembly, target: Json
+    ) -> None:
+        (endpoint_id,) = full.template("endpoint").all("SageMaker::Endpoint")
+        assert text(target["ResourceId"]) == f"endpoint/<{endpoint_id}.EndpointName>/variant/champion"
+        assert (target["MinCapacity"], target["MaxCapacity"]) == (4, 8)
+        assert target["ScalableDimension"] == "sagemaker:variant:DesiredInstanceCount"
+        assert "RoleARN" not in target, "the service-linked role acts"
+
+    def test_it_follows_concurrency_with_a_cooldown_for_each_direction(self, full: Assembly) -> None:
+        scaling = full.template("endpoint").properties("ApplicationAutoScaling::ScalingPolicy")
+        assert scaling["TargetTrackingScalingPolicyConfiguration"] == {
+            "PredefinedMetricSpecification": {
+                "PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+            },
+            "TargetValue": 5,
+            "ScaleOutCooldown": 30,
+            "ScaleInCooldown": 900,
+        }
+
+    def test_off_hours_keep_fewer_and_may_still_grow(self, target: Json) -> None:
+        off, on = target["ScheduledActions"]
+        assert off["Schedule"] == "cron(30 20 ? * MON,TUE,WED,THU,FRI *)"
+        assert on["Schedule"] == "cron(0 6 ? * MON,TUE,WED,THU,FRI *)"
+        assert off["Timezone"] == on["Timezone"] == "Europe/Dublin"
+        assert off["ScalableTargetAction"] == {"MinCapacity": 2, "MaxCapacity": 8}
+        assert on["ScalableTargetAction"] == {"MinCapacity": 4, "MaxCapacity": 8}
+
+    def test_a_deploy_leaves_the_scaled_count_and_nothing_else(self, full: Assembly, prod: Assembly) -> None:
+        for assembly in (full, prod):
+            assert endpoint(assembly)["RetainAllVariantProperties"] is True
+            excluded = endpoint(assembly)["ExcludeRetainedVariantProperties"]
+            assert {each["VariantPropertyType"] for each in excluded} == {
+                "DesiredWeight",
+                "DataCaptureConfig",
+            }
+
+    def test_without_scaling_the_count_is_the_settings(self, local: Assembly) -> None:
+        assert "RetainAllVariantProperties" not in endpoint(local)
+        assert local.template("endpoint").all("ApplicationAutoScaling::ScalableTarget") == {}
+
+    def test_serverless_scales_by_itself(self, dev: Assembly) -> None:
+        assert dev.template("endpoint").all("ApplicationAutoScaling::ScalableTarget") == {}
+
+
+class TestDataCapture:
+    """What is kept of requests, where somebody asks for it."""
+
+    def test_only_answers_are_captured_unless_images_are_asked_for(
+        self, full: Assembly, tmp_path: Path
+    ) -> None:
+        assert config(full)["DataCaptureConfig"]["CaptureOptions"] == [{"CaptureMode": "Output"}]
+        asked = FULL.replace("expire_days = 30", 'expire_days = 30\nwhat = ["input", "output"]')
+        made = synthesize_written(asked, tmp_path)
+        modes = [each["CaptureMode"] for each in config(made)["DataCaptureConfig"]["CaptureOptions"]]
+        assert modes == ["Input", "Output"]
+
+    def test_it_goes_encrypted_into_a_bucket_of_its_own_and_expires(self, full: Assembly) -> None:
+        capture = config(full)["DataCaptureConfig"]
+        bucket_name = "tumor-detector-full-sample-123456789012-eu-west-1"
+        assert capture["DestinationS3Uri"].startswith(f"s3://{bucket_name}/")
+        assert capture["InitialSamplingPercentage"] == 20
+        assert capture["KmsKeyId"] == config(full)["KmsKeyId"]
+        buckets = full.template("registry").all("S3::Bucket").values()
+        (bucket,) = [b["Properties"] for b in buckets if b["Properties"]["BucketName"] == bucket_name]
+        assert [rule.get("ExpirationInDays") for rule in bucket["LifecycleConfiguration"]["Rules"]] == [30]
+        assert "VersioningConfiguration" not in bucket, "what has expired is gone"
+        assert all(bucket["PublicAccessBlockConfiguration"].values())
+
+    def test_nothing_is_captured_by_default(self, assembly: Assembly) -> None:
+        assert "DataCaptureConfig" not in config(assembly)
+        assert len(assembly.template("registry").all("S3::Bucket")) == 1
+
+
+def test_a_network_is_the_models_and_isolation_stays(full: Assembly) -> None:
+    model = full.template("endpoint").properties("SageMaker::Model")
+    assert model["VpcConfig"] == {
+        "Subnets": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+        "SecurityGroupIds": ["sg-0123456789abcdef0"],
+    }
+    assert model["EnableNetworkIsolation"] is True
+
+
+class TestCustomerKey:
+    """One key of the environment's own, met through a parameter and never through an export."""
+
+    def key_of(self, assembly: Assembly, stack: str) -> str:
+        """The parameter by which a stack that is not the registry knows the key."""
+        parameters = assembly.template(stack).content["Parameters"]
+        (found,) = [
+            id_
+            for id_, parameter in parameters.items()
+            if parameter["Default"] == f"/tumor-detector/{assembly.environment}/key-arn"
+        ]
+        assert parameters[found]["Type"] == "AWS::SSM::Parameter::Value<String>"
+        return str(found)
+
+    def test_it_turns_and_stays(self, prod: Assembly) -> None:
+        key = prod.template("registry").only("KMS::Key")
+        assert key["Properties"]["EnableKeyRotation"] is True
+        assert key["DeletionPolicy"] == "Retain"
+
+    def test_it_encrypts_artifacts_and_images(self, prod: Assembly) -> None:
+        registry = prod.template("registry")
+        (key_id,) = registry.all("KMS::Key")
+        arn = {"Fn::GetAtt": [key_id, "Arn"]}
+        (rule,) = registry.properties("S3::Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["BucketKeyEnabled"] is True
+        assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn}
+        encryption = registry.properties("ECR::Repository")["EncryptionConfiguration"]
+        assert encryption == {"EncryptionType": "KMS", "KmsKey": arn}
+        assert registry.properties("SSM::Parameter")["Value"] == arn
+
+    def test_it_encrypts_volumes_and_lets_the_role_read_artifacts(self, prod: Assembly) -> None:
+        arn = {"Ref": self.key_of(prod, "endpoint")}
+        assert config(prod)["KmsKeyId"] == arn
+        statements = [s for _, s in prod.template("endpoint").statements() if "kms:Decrypt" in s["Action"]]
+        assert [(s["Action"], s["Resource"]) for s in statements] == [("kms:Decrypt", arn)]
+
+    @pytest.mark.parametrize("stack", ["endpoint", "gateway", "sight"])
+    def test_it_encrypts_every_log_group(self, prod: Assembly, stack: str) -> None:
+        arn = {"Ref": self.key_of(prod, stack)}
+        groups = prod.template(stack).all("Logs::LogGroup")
+        assert groups
+        assert all(group["Properties"]["KmsKeyId"] == arn for group in groups.values())
+
+    def test_logs_may_use_it_for_our_groups_alone(self, prod: Assembly) -> None:
+        statements = [s for _, s in prod.template("registry").statements() if "Principal" in s]
+        (logs,) = [s for s in statements if "logs." in str(s["Principal"].get("Service"))]
+        for group in logs["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]:
+            name = text(group).split(":log-group:")[1]
+            assert "tumor-detector-prod-" in name or name == "API-Gateway-Execution-Logs_*/v1"
+
+    def test_it_encrypts_the_alarms_and_lets_their_senders_use_it(self, prod: Assembly) -> None:
+        assert prod.template("sight").properties("SNS::Topic")["KmsMasterKeyId"] == {
+            "Ref": self.key_of(prod, "sight")
+        }
+        statements = [s for _, s in prod.template("registry").statements() if "Condition" in s]
+        senders = {
+            service
+            for s in statements
+            for service in as_list(s["Principal"].get("Service"))
+            if s["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+        }
+        assert senders == {"cloudwatch.amazonaws.com", "budgets.amazonaws.com"}
+
+    def test_without_it_there_is_none_and_aws_own_keys_encrypt(self, dev: Assembly) -> None:
+        registry = dev.template("registry")
+        assert registry.all("KMS::Key") == {}
+        (rule,) = registry.properties("S3::Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+        assert "KmsKeyId" not in config(dev)
