@@ -1,1 +1,1 @@
-"""The system on AWS, declared: three stacks per environment, filled by a release record."""
+"""The system on AWS, declared: a handful of stacks per environment, filled by a release record."""

@@ -1,1 +1,4 @@
-"""Three stacks per environment: registry, endpoint, gateway. Each only composes constructs."""
+"""The stacks of an environment: registry, endpoint, gateway; sight and delivery where its file asks for them.
+
+Each only composes constructs.
+"""
