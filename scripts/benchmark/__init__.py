@@ -1,0 +1,1 @@
+"""What `scripts/bench` does: the server beside its peers and its floor, with one network and one client."""
