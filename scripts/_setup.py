@@ -100,6 +100,11 @@ def _install() -> None:
             f"set-up: the venv module of {sys.executable} is missing. Install the package "
             f"python{SUPPORTED[0]}.{SUPPORTED[1]}-venv, then run the same command again."
         )
+    if VENV.is_symlink():  # what is installed there is somebody else's, and a fresh start would delete it
+        sys.exit(
+            f"set-up: {VENV} is a link to {VENV.resolve()}, which holds other packages than "
+            "requirements.lock asks for. Remove the link, then run the same command again."
+        )
     # To pip, a package that it was stopped in can look installed though its commands are missing.
     afresh = [] if STAMP.is_file() else ["--clear"]
     STAMP.unlink(missing_ok=True)

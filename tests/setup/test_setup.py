@@ -148,6 +148,17 @@ def test_a_python_without_venv_names_the_package_to_install(
     assert installers.ran == []
 
 
+def test_an_environment_behind_a_link_is_never_touched(
+    setup: ModuleType, installers: Installers, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    setup.VENV.symlink_to(theirs)
+    with pytest.raises(SystemExit, match="is a link"):
+        setup.ensure()
+    assert installers.ran == []
+
+
 def test_a_step_is_silent_unless_it_fails_and_then_says_why(
     setup: ModuleType, capfd: pytest.CaptureFixture[str]
 ) -> None:
