@@ -14,6 +14,7 @@ from scripts.benchmark.places import CORES, ROOT
 if TYPE_CHECKING:
     from scripts.benchmark.rows import Row
 
+SCHEMA = 1  # of what is written; results of another form are set aside
 FILE = "results.json"
 
 
@@ -109,6 +110,7 @@ class Machine(TypedDict):
 class Results(TypedDict):
     """Everything that has been measured with one network on one machine."""
 
+    schema: int
     network: str
     revision: str
     machine: Machine
@@ -125,6 +127,7 @@ class Store:
         self.path = folder / FILE
         folder.mkdir(parents=True, exist_ok=True)
         fresh: Results = {
+            "schema": SCHEMA,
             "network": network,
             "revision": revision(),
             "machine": machine(),
@@ -137,11 +140,11 @@ class Store:
         self.results |= {"command": command, "revision": fresh["revision"]}
 
     def _kept(self, fresh: Results) -> Results | None:
-        """What is there already, if it is of the same network and machine."""
+        """What is there already, if it is of the same form, network and machine."""
         if not self.path.is_file():
             return None
         kept: Results = json.loads(self.path.read_text())
-        same = kept["network"] == fresh["network"] and kept["machine"] == fresh["machine"]
+        same = all(kept.get(key) == fresh[key] for key in ("schema", "network", "machine"))
         if not same:
             self.path.rename(self.path.with_suffix(f".{datetime.now(UTC):%Y%m%d-%H%M%S}.json"))
         return kept if same else None
