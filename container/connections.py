@@ -51,6 +51,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn does so only where there was no error
         self._watch()
 
     def data_received(self, data: bytes) -> None:

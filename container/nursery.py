@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from . import log
@@ -49,19 +50,37 @@ class Nursery:
     """A nursery as the front sees it."""
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
+        self.pid = pid
         self.channel = channel
-        self._pid = pid
 
     @classmethod
-    def start(cls, settings: Settings, *, workers: int) -> Nursery:
+    def start(cls, settings: Settings, *, workers: int, forget: Callable[[], None] = lambda: None) -> Nursery:
         """Fork a nursery off this process, which must have one thread.
 
         Connections and an event loop do no harm: the nursery closes what it inherits, and never comes back.
+
+        Parameters
+        ----------
+        forget
+            Called in the nursery: lets go of memory that it inherits, and its workers after it.
+
+        Raises
+        ------
+        OSError
+            The system has no room for one more process or socket.
         """
+
+        def nursery() -> None:
+            forget()
+            _nurse(own, settings, workers)
+
         front, own = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = _fork(lambda: _nurse(own, settings, workers), keeping=own)
-        own.close()
-        return cls(pid, front)
+        with own:
+            try:
+                return cls(_fork(nursery, keeping=own), front)
+            except OSError:
+                front.close()
+                raise
 
     def next(self) -> Newborn | None:
         """Wait for the next worker; None when the nursery has ended.
@@ -82,9 +101,13 @@ class Nursery:
     def end(self) -> None:
         """End the nursery, if it has not ended by itself; the workers that it has raised stay."""
         self.channel.close()
+        self.kill()
+        os.waitpid(self.pid, 0)
+
+    def kill(self) -> None:
+        """Have the nursery end at once."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+            os.kill(self.pid, signal.SIGKILL)
 
 
 def prepare_process() -> None:
@@ -148,8 +171,10 @@ def _be_child(run: Callable[[], None], keeping: socket.socket) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the front, which lets requests end
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise: the front ends them, or its own end does
         gc.freeze()  # nothing that the parent has open is ever finalised here
-        os.closerange(3, keeping.fileno())
-        os.closerange(keeping.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        for descriptor in [int(each.name) for each in Path("/proc/self/fd").iterdir()]:
+            if descriptor > sys.stderr.fileno() and descriptor != keeping.fileno():
+                with contextlib.suppress(OSError):  # the listing's own
+                    os.close(descriptor)
         run()
         code = 0
     except ConnectionError:

@@ -9,9 +9,12 @@ import urllib.request
 
 TIMEOUT_S = 2
 
+# Not by way of a proxy that the environment may name.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 if __name__ == "__main__":
     port = os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")
     try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=TIMEOUT_S).close()
+        _direct.open(f"http://127.0.0.1:{port}/ping", timeout=TIMEOUT_S).close()
     except (OSError, ValueError) as error:  # refused, timed out, any status but 2XX, a port that is none
         sys.exit(f"not up: {error}")

@@ -17,13 +17,14 @@ from .problem import Problem
 from .wire import REPLY_HEAD, REQUEST_HEAD, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .nursery import Newborn
     from .predictor import Identity
     from .settings import Settings
 
-QUEUE_S = 20.0  # that an image waits for a worker
+QUEUE_S = 15.0  # that an image waits for a worker: with 20 to arrive and 20 to be judged below SageMaker's 60
+LOAD_S = 30.0  # that a nursery may take for each worker
 RETRY_S = 0.5  # from a nursery that raised too few to the next
 
 _log = logging.getLogger(__name__)
@@ -60,9 +61,10 @@ class Worker(asyncio.Protocol):
 
     def kill(self) -> None:
         """End it at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        self._transport.abort()
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.WriteTransport) -> None:  # type: ignore[override]
         """Keep the way to the worker."""
@@ -106,6 +108,8 @@ class Pool:
         self._raised = 1  # workers by the present nursery, so far
         self._closing = False
         self._workers: set[Worker] = set()
+        self._images: dict[int, bytearray] = {}  # in flight, by their ids
+        self._turn = asyncio.Lock()  # a queue alone would let a newcomer overtake those who wait
         # The last to become idle is the next to be asked: its caches are warm.
         self._idle: asyncio.LifoQueue[Worker] = asyncio.LifoQueue()
 
@@ -120,12 +124,23 @@ class Pool:
         self._closing = True
         self._end_nursery()
         for worker in self._workers:
+            worker.alive = False
             _end(worker)
 
     @property
     def ready(self) -> int:
         """Number of workers that are alive."""
         return len(self._workers)
+
+    @contextlib.contextmanager
+    def image(self) -> Iterator[bytearray]:
+        """Make room for an image in flight: a nursery that is forked meanwhile does not keep it."""
+        image = bytearray()
+        self._images[id(image)] = image
+        try:
+            yield image
+        finally:
+            del self._images[id(image)]
 
     async def judge(self, image: bytes | bytearray, *, heatmap: bool) -> tuple[Reply, int]:
         """Have an image judged by the next idle worker.
@@ -157,7 +172,7 @@ class Pool:
 
     async def _next_idle(self) -> Worker:
         try:
-            async with asyncio.timeout(QUEUE_S):
+            async with asyncio.timeout(QUEUE_S), self._turn:
                 while not (worker := await self._idle.get()).alive:
                     pass
                 return worker
@@ -186,8 +201,26 @@ class Pool:
     def _raise_missing(self) -> None:
         missing = self._settings.workers - len(self._workers)
         if missing > 0 and self._nursery is None and not self._closing:
-            self._nursery, self._raised = Nursery.start(self._settings, workers=missing), 0
-            self._listen_to(self._nursery)
+            loop = asyncio.get_running_loop()
+            try:
+                nursery = Nursery.start(self._settings, workers=missing, forget=self._forget_images)
+            except OSError as error:  # too many processes or files, too little memory: it may pass
+                _log.error("no nursery", extra={"reason": str(error)})
+                loop.call_later(RETRY_S, self._raise_missing)
+                return
+            self._nursery, self._raised = nursery, 0
+            self._listen_to(nursery)
+            loop.call_later(LOAD_S * missing, self._give_up, nursery)
+
+    def _forget_images(self) -> None:
+        for image in self._images.values():
+            with contextlib.suppress(BufferError):  # on its way to a worker
+                image.clear()
+
+    def _give_up(self, nursery: Nursery) -> None:
+        if self._nursery is nursery:
+            _log.error("nursery hung", extra={"pid": nursery.pid})
+            nursery.kill()  # its end is heard like any other
 
     def _listen_to(self, nursery: Nursery) -> None:
         if self._nursery is nursery:

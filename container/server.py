@@ -75,6 +75,10 @@ class Application:
             response = await self._route(request)
         except Problem as refusal:
             response = _problem(refusal)
+        except asyncio.CancelledError:  # the time to drain is over
+            response = _problem(
+                Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The server is stopping: send the image again.")
+            )
         except Exception:
             _log.exception("failed")
             response = _problem(
@@ -87,7 +91,7 @@ class Application:
             "request",
             extra={
                 "method": request.method,
-                "path": request.path,
+                "path": request.path if request.path in self._routes else None,  # else the client's own text
                 "status": response.status.value,
                 "bytes": request.received,
                 "ms": round((ended - began) * 1000, 2),
@@ -133,10 +137,11 @@ class Application:
             )
         self._in_flight += 1
         try:
-            began = time.perf_counter()
-            image = await _body(request)
-            request.phases["read_us"] = int((time.perf_counter() - began) * 1e6)
-            reply, waited_us = await self._pool.judge(image, heatmap=_wants_heatmap(request))
+            with self._pool.image() as image:
+                began = time.perf_counter()
+                await _receive(request, image)
+                request.phases["read_us"] = int((time.perf_counter() - began) * 1e6)
+                reply, waited_us = await self._pool.judge(image, heatmap=_wants_heatmap(request))
         finally:
             self._in_flight -= 1
         request.phases |= {
@@ -169,11 +174,10 @@ def _media_type(value: str) -> str:
     return value.partition(";")[0].strip().lower()
 
 
-async def _body(request: Request) -> bytearray:
+async def _receive(request: Request, body: bytearray) -> None:
     """Receive the body, and stop as soon as it is known to be too large or too slow."""
     if int(request.headers.get("content-length", 0)) > MAX_IMAGE_BYTES:
         raise too_many_bytes()
-    body = bytearray()
     more = True
     try:
         async with asyncio.timeout(BODY_S):
@@ -193,7 +197,6 @@ async def _body(request: Request) -> bytearray:
             f"Of the image only {len(body)} bytes arrived in {BODY_S:.0f} seconds: send it on a faster line.",
             headers={"connection": "close"},
         ) from None
-    return body
 
 
 def _wants_heatmap(request: Request) -> bool:

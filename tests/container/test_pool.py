@@ -137,6 +137,45 @@ def test_images_are_judged_in_the_order_of_their_arrival(nurseries: Nurseries) -
     with_pool(nurseries, use)
 
 
+def test_a_newcomer_does_not_overtake_those_who_wait(nurseries: Nurseries) -> None:
+    async def use(pool: Pool) -> None:
+        answered: list[str] = []
+
+        async def ask(name: str) -> None:
+            answered.append(await word(pool, f"{name} 0.01".encode()))
+
+        async def ask_twice() -> None:
+            await ask("a")
+            await ask("z")  # at the very moment in which the worker is free again
+
+        await asyncio.gather(ask_twice(), ask("b"), ask("c"))
+        assert answered == [*"abcz"]
+
+    with_pool(nurseries, use)
+
+
+def test_a_system_with_no_room_for_a_nursery_is_asked_again(
+    nurseries: Nurseries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = iter([OSError("no room"), OSError("no room"), None])
+
+    def start(*_: object, **__: object) -> Nursery:
+        if error := next(tries):
+            raise error
+        return nurseries.nursery(raises=1)
+
+    monkeypatch.setattr(Nursery, "start", start)
+    monkeypatch.setattr(pool_module, "RETRY_S", 0.05)
+
+    async def use(pool: Pool) -> None:
+        with pytest.raises(Problem):
+            await word(pool, b"die")
+        assert pool.ready == 0
+        assert await word(pool, b"back") == "back"
+
+    with_pool(nurseries, use)
+
+
 def test_an_image_that_no_worker_is_free_for_is_asked_to_come_back(
     nurseries: Nurseries, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,13 +6,15 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from . import pictures, processes
+from . import pictures, processes, wires
 from .serving import ROOT, answer_on, serving, starting
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 IMAGE = pictures.png(pictures.scan())
 TWO, ONE = {"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}, {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
+LARGE, MANY = 3 * 2**20, 24  # bytes of an image, images
 HURRIED = {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "1"}
 
 
@@ -82,6 +85,27 @@ def test_a_worker_killed_over_an_image_costs_that_image_only(pair: Server) -> No
     # And there are two workers again
     assert spared in pair.workers()
     assert pair.judge(IMAGE).status == 200
+
+
+def test_a_worker_raised_under_load_keeps_no_image_of_anybody(pair: Server) -> None:
+    # Given many large images that have nearly arrived
+    head = wires.head(f"Content-Length: {LARGE}")
+    with ExitStack() as stack:
+        for _ in range(MANY):
+            client = socket.create_connection(("127.0.0.1", pair.port), timeout=30)
+            stack.enter_context(client).sendall(head + os.urandom(LARGE - 1))
+        processes.wait_until(
+            lambda: processes.memory([pair.process.pid]) > MANY * LARGE * 0.9, "the images arrive"
+        )
+        # When a worker is killed and replaced meanwhile
+        killed, spared = pair.workers()
+        os.kill(killed, signal.SIGKILL)
+        pair.wait_for("worker ended")
+        raised = next(worker for worker in pair.workers() if worker != spared)
+    # Then, once they have gone, the new worker holds no more than the other
+    processes.wait_until(
+        lambda: processes.memory([raised]) < processes.memory([spared]) + 4 * LARGE, "the images go"
+    )
 
 
 def test_a_worker_that_hangs_is_replaced_and_the_next_image_waits_for_that(model_dir: Path) -> None:

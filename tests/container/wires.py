@@ -73,6 +73,10 @@ class Judges:
         self._body = body
         self._delays_s = iter(delays_s)
 
+    @contextmanager
+    def image(self) -> Iterator[bytearray]:
+        yield bytearray()
+
     async def judge(self, image: bytearray, *, heatmap: bool) -> tuple[Reply, int]:
         self.images.append(bytes(image))
         await asyncio.sleep(next(self._delays_s, 0))
