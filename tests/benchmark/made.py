@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scripts.benchmark.results import SCHEMA
+
 if TYPE_CHECKING:
     from scripts.benchmark.results import Measured, Point, Results, Round
 
@@ -48,6 +50,7 @@ def measured(
 
 def results(**rows: Measured) -> Results:
     return {
+        "schema": SCHEMA,
         "network": "ab" * 32,
         "revision": "0123456789ab",
         "machine": {

@@ -133,6 +133,13 @@ def test_a_row_measured_anew_forgets_its_rounds_and_a_resumed_one_keeps_them(sto
     assert not store.has(ROWS["ours"], 1)
 
 
+def test_results_of_another_form_are_set_aside(store: Store) -> None:
+    written = json.loads(store.path.read_text())
+    del written["schema"]  # as before there was one
+    store.path.write_text(json.dumps(written))
+    assert Store(store.path.parent, network="one", command="scripts/bench").results["rows"] == {}
+
+
 def test_results_of_another_network_are_set_aside(store: Store) -> None:
     other = Store(store.path.parent, network="two", command="scripts/bench")
     assert other.results["rows"] == {}
