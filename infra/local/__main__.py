@@ -31,8 +31,13 @@ def main() -> None:
         # ministack reads its settings when it is imported: not before they are prepared.
         from infra.local import emulator  # noqa: PLC0415
 
-        program = shlex.split(options.program)
-        emulator.run(listener, engine=options.engine, program=program, scratch=scratch / "endpoints")
+        emulator.run(
+            listener,
+            engine=options.engine,
+            program=shlex.split(options.program),
+            scratch=scratch / "endpoints",
+            enforce_policies=options.enforce_policies,
+        )
     except LocalAwsError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
@@ -52,6 +57,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--account", default=ACCOUNT, help="twelve digits (default: %(default)s)")
     parser.add_argument("--region", default=REGION, help="(default: %(default)s)")
+    parser.add_argument(
+        "--enforce-policies",
+        action="store_true",
+        help="check signatures, and let roles do what their policies allow and no more",
+    )
     parser.add_argument(
         "--print-environment",
         action="store_true",

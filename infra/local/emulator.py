@@ -10,9 +10,9 @@ import uvicorn
 from ministack import app as ministack
 from ministack.core import router
 
-from infra.local import alarms, cloudformation, ecr, gateway, lambdas, leftovers, recorded
+from infra.local import alarms, cloudformation, declared, ecr, gateway, lambdas, leftovers, policies, recorded
 from infra.local.address import LocalAwsError, endpoint_url
-from infra.local.clients import LaptopEcr, LaptopS3
+from infra.local.clients import Laptop
 from infra.local.guard import local_only
 from infra.local.sagemaker import api, runtime
 from infra.local.sagemaker.containers import Docker
@@ -30,7 +30,9 @@ log = logging.getLogger("laptop")
 _GRACEFUL_STOP_S = 5
 
 
-def run(listener: socket.socket, *, engine: str, program: Sequence[str], scratch: Path) -> None:
+def run(
+    listener: socket.socket, *, engine: str, program: Sequence[str], scratch: Path, enforce_policies: bool
+) -> None:
     """Serve on a socket until SIGTERM or SIGINT, then stop every endpoint.
 
     Parameters
@@ -41,6 +43,8 @@ def run(listener: socket.socket, *, engine: str, program: Sequence[str], scratch
         What the process form of an endpoint runs, as arguments of this Python.
     scratch
         A directory for the endpoints' models.
+    enforce_policies
+        Whether roles may do what their policies allow and no more; see `infra.local.policies`.
 
     Raises
     ------
@@ -49,16 +53,17 @@ def run(listener: socket.socket, *, engine: str, program: Sequence[str], scratch
     """
     port: int = listener.getsockname()[1]
     docker = _docker(engine)
-    store = LaptopS3()
+    laptop = Laptop(port=port)
     launcher = Launcher(
-        store=store,
-        registry=LaptopEcr(port=port),
+        cloud=laptop,
         docker=docker,
         strict=engine == "docker",
         program=program,
         scratch=scratch,
     )
-    _extend(SageMaker(store=store, launcher=launcher), port=port, builds_images=docker is not None)
+    _extend(SageMaker(cloud=laptop, launcher=launcher), port=port, builds_images=docker is not None)
+    if enforce_policies:
+        policies.enforce()
     _announce(port, docker)
     try:
         _serve(listener)
@@ -85,15 +90,21 @@ def _extend(sagemaker: SageMaker, *, port: int, builds_images: bool) -> None:
     ) -> Answer:
         # On threads: both wait, for a container or for this very process.
         if name := runtime.endpoint_of(path):
+            if refused := runtime.refused(name, headers):
+                return refused
             return await asyncio.to_thread(
                 runtime.invoke, sagemaker.endpoints, name, headers=headers, body=body
             )
-        return await asyncio.to_thread(api.answer, sagemaker, headers.get("x-amz-target", ""), body)
+        target = headers.get("x-amz-target", "")
+        if refused := api.refused(target, headers, body):
+            return refused
+        return await asyncio.to_thread(api.answer, sagemaker, target, body)
 
     ministack.SERVICE_HANDLERS["sagemaker"] = answer
     router.SERVICE_PATTERNS["sagemaker"] = {"target_prefixes": [api.TARGET_PREFIX], "host_patterns": []}
     cloudformation.register(sagemaker)
     recorded.register()
+    declared.register()
     ecr.mend(port=port, builds_images=builds_images)
     gateway.complete()
     lambdas.mend()
@@ -104,8 +115,10 @@ def _announce(port: int, docker: Docker | None) -> None:
     log.info("AWS on this laptop: %s", endpoint_url(port))
     form = "Docker containers of the image in this ECR" if docker else "plain processes, not in containers"
     log.info("Endpoints run as %s.", form)
+    log.info("A minute of a SageMaker update and of the alarms that guard it lasts %g s.", alarms.MINUTE_S)
     log.info("Declared but not emulated: %s.", ", ".join(recorded.RECORDED))
-    log.info("Without effect: %s.", "; ".join(recorded.WITHOUT_EFFECT))
+    unenforced = [] if policies.enforced() else [recorded.POLICIES]
+    log.info("Without effect: %s.", "; ".join([*unenforced, *recorded.WITHOUT_EFFECT]))
 
 
 def _serve(listener: socket.socket) -> None:

@@ -48,6 +48,8 @@ class LocalAws:
         Twelve digits.
     program
         What an endpoint runs as a process, as arguments of this Python; by default the serving image's own.
+    enforce_policies
+        Whether signatures are checked, and roles may do what their policies allow and no more.
 
     Examples
     --------
@@ -66,12 +68,14 @@ class LocalAws:
         account: str = ACCOUNT,
         region: str = REGION,
         program: Sequence[str] = PROGRAM,
+        enforce_policies: bool = False,
     ) -> None:
         self.port = port
         self.account = account
         self.region = region
         self._engine = engine
         self._program = program
+        self._enforce_policies = enforce_policies
         self._log = log
         self._scratch: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -159,6 +163,7 @@ class LocalAws:
             *(sys.executable, "-m", "infra.local", "--until-input-ends", "--scratch", str(scratch)),
             *("--port", str(self.port), "--engine", self._engine, "--program", shlex.join(self._program)),
             *("--account", self.account, "--region", self.region),
+            *(["--enforce-policies"] if self._enforce_policies else []),
         ]
 
     def _wait_until_healthy(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:

@@ -17,7 +17,6 @@ _Identity = tuple[str, dict[str, str]]
 RECORDED: Mapping[str, Sequence[str]] = {
     "AWS::ApplicationAutoScaling::ScalableTarget": ("Id",),
     "AWS::ApplicationAutoScaling::ScalingPolicy": ("Arn",),
-    "AWS::Budgets::Budget": (),
     "AWS::CE::AnomalyMonitor": ("MonitorArn",),
     "AWS::CE::AnomalySubscription": ("SubscriptionArn",),
     "AWS::CloudWatch::AnomalyDetector": ("Id",),
@@ -28,15 +27,16 @@ RECORDED: Mapping[str, Sequence[str]] = {
     "AWS::SageMaker::MonitoringSchedule": ("MonitoringScheduleArn",),
     "AWS::WAFv2::IPSet": ("Arn", "Id"),
     "AWS::WAFv2::LoggingConfiguration": (),
-    "AWS::WAFv2::WebACLAssociation": (),
 }
+
+# What has no effect unless it is asked for; then see `infra.local.policies`.
+POLICIES = "IAM policies, signatures and bucket policies (--enforce-policies)"
 
 # Parts of emulated types that have no effect here.
 WITHOUT_EFFECT = (
-    "IAM policies, signatures and bucket policies",
-    "alarms on metric math, log shipping and metric filters of endpoints, X-Ray",
-    "WAF rules, response compression, the second factor and the mails of Cognito",
-    "SageMaker's guardrails, instance counts, concurrency limits, data capture and VPCs",
+    "alarms on metric math but sums of SageMaker's, log shipping and metric filters of endpoints, X-Ray",
+    "WAF rules, what budgets count, response compression, the second factor and the mails of Cognito",
+    "SageMaker's instance counts, concurrency limits, data capture and VPCs",
     "a restart of a model server that died",
 )
 

@@ -73,7 +73,9 @@ def running(*, folder: Path | None, port: int, engine_wanted: str) -> Iterator[D
     chosen = engine.choose(engine_wanted)
     say(f"Serving: {chosen.reason}")
     # Before the training, which takes a minute: a port that is taken should be said at once.
-    with LocalAws(port=port, engine=chosen.name, log=LOG, region=settings.region) as aws:
+    with LocalAws(
+        port=port, engine=chosen.name, log=LOG, region=settings.region, enforce_policies=True
+    ) as aws:
         say(f"The laptop's AWS answers at {aws.endpoint_url} (its log: {LOG.relative_to(ROOT)})")
         champion = _champion(dataset)
         os.environ["AWS_ENDPOINT_URL"] = aws.endpoint_url

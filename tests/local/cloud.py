@@ -41,20 +41,24 @@ class Cloud:
     aws: LocalAws
 
     def __post_init__(self) -> None:
+        self.s3: S3Client = self.client("s3")
+        self.ecr: ECRClient = self.client("ecr")
+        self.stacks: CloudFormationClient = self.client("cloudformation")
+        self.sagemaker: SageMakerClient = self.client("sagemaker")
+        self.runtime: SageMakerRuntimeClient = self.client("sagemaker-runtime")
+        self.functions: Any = self.client("lambda")
+        self.s3.create_bucket(Bucket=BUCKET)
+
+    def client(self, service: str) -> Any:
+        """Return a client of another of its services."""
         environment = self.aws.environment
-        session = boto3.Session(
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=self.aws.endpoint_url,
+            region_name=environment["AWS_REGION"],
             aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=environment["AWS_REGION"],
         )
-        url = self.aws.endpoint_url
-        self.s3: S3Client = session.client("s3", endpoint_url=url)
-        self.ecr: ECRClient = session.client("ecr", endpoint_url=url)
-        self.stacks: CloudFormationClient = session.client("cloudformation", endpoint_url=url)
-        self.sagemaker: SageMakerClient = session.client("sagemaker", endpoint_url=url)
-        self.runtime: SageMakerRuntimeClient = session.client("sagemaker-runtime", endpoint_url=url)
-        self.functions: Any = session.client("lambda", endpoint_url=url)
-        self.s3.create_bucket(Bucket=BUCKET)
 
     def artifact(self, **behaviour: object) -> str:
         """Upload a model of the stand-in server and return its URL."""

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
-import boto3
 import pytest
 import requests
 from botocore.auth import SigV4Auth
@@ -55,14 +54,7 @@ class Deployed:
     outputs: dict[str, str]
 
     def client(self, service: str) -> Any:
-        environment = self.cloud.aws.environment
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=self.cloud.aws.endpoint_url,
-            region_name=environment["AWS_REGION"],
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        )
+        return self.cloud.client(service)
 
     def ask(self, path: str = "/predict", **headers: str) -> requests.Response:
         """Send an image; what comes back says whether it was let in."""

@@ -134,7 +134,7 @@ def test_artifact_that_was_deleted_meanwhile_fails_the_endpoint(cloud: Cloud) ->
     url = cloud.artifact(answer="")
     config = cloud.config(artifact=url)
     cloud.s3.delete_object(Bucket=BUCKET, Key=url.removeprefix(f"s3://{BUCKET}/"))
-    assert "404" in cloud.failed_endpoint(config)
+    assert "NoSuchKey" in cloud.failed_endpoint(config)
 
 
 def test_containers_own_error_arrives_as_model_error(cloud: Cloud) -> None:

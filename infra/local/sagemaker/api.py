@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from infra.local import policies
 from infra.local.sagemaker.catalog import (
     ENDPOINT,
     ENDPOINT_CONFIG,
@@ -49,6 +50,26 @@ def answer(sagemaker: SageMaker, target: str, body: bytes) -> Answer:
         return 200, {"Content-Type": _CONTENT_TYPE}, json.dumps(action(sagemaker, _parameters(body))).encode()
     except SageMakerError as error:
         return error_answer(error, content_type=_CONTENT_TYPE)
+
+
+def refused(target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+    """Return AWS's refusal of a request that its caller's policies do not allow; None if they do.
+
+    Parameters as in `answer`; `headers` by their names in lower case.
+    """
+    action = target.removeprefix(TARGET_PREFIX)
+    kind = next((kind for kind in (MODEL, ENDPOINT_CONFIG, ENDPOINT) if action.endswith(kind.member)), None)
+    try:
+        name = _parameters(body).get(kind.name_member) if kind else None
+    except SageMakerError as error:
+        return error_answer(error, content_type=_CONTENT_TYPE)
+    resource = kind.arn_of(str(name)) if kind else "*"  # lists take no resource
+    why = policies.denial(f"sagemaker:{action}", resource, headers)
+    return (
+        error_answer(SageMakerError("AccessDeniedException", why), content_type=_CONTENT_TYPE)
+        if why
+        else None
+    )
 
 
 def error_answer(error: SageMakerError, *, content_type: str) -> Answer:
@@ -93,6 +114,8 @@ def _describe_endpoint(sagemaker: SageMaker, parameters: Properties) -> dict[str
         "CreationTime": endpoint.record.created,
         "LastModifiedTime": endpoint.modified,
     }
+    if endpoint.deployment_config:
+        described["LastDeploymentConfig"] = endpoint.deployment_config
     if endpoint.failure_reason:
         described["FailureReason"] = endpoint.failure_reason
     variants = _describe_variants(endpoint)

@@ -5,24 +5,17 @@ from __future__ import annotations
 import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from infra.local.sagemaker.errors import invalid
 
+if TYPE_CHECKING:
+    from infra.local.sagemaker.cloud import ObjectStore
+
 
 class ArtifactError(Exception):
     """A model artifact cannot be unpacked; the message says why."""
-
-
-class ObjectStore(Protocol):
-    """The two questions that SageMaker asks of S3."""
-
-    def exists(self, bucket: str, key: str) -> bool:
-        """Whether there is such an object."""
-
-    def fetch(self, bucket: str, key: str, target: IO[bytes]) -> None:
-        """Write an object's bytes into a file."""
 
 
 def location(url: str) -> tuple[str, str]:
@@ -40,6 +33,8 @@ def unpack(url: str, *, store: ObjectStore, to: Path) -> Path:
     ------
     ArtifactError
         If it is not a gzipped tar archive of plain files.
+    AccessDenied
+        If it may not be read.
     """
     to.mkdir(parents=True)
     archive = to / "model.tar.gz"

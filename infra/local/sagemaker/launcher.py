@@ -8,30 +8,25 @@ import threading
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from infra.local.address import claim
 from infra.local.leftovers import remove_files
 from infra.local.sagemaker import artifact
-from infra.local.sagemaker.artifact import ArtifactError, ObjectStore
+from infra.local.sagemaker.artifact import ArtifactError
+from infra.local.sagemaker.cloud import AccessDenied
 from infra.local.sagemaker.server import Server, ServerError, minimal_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from infra.local.sagemaker.cloud import Cloud
     from infra.local.sagemaker.containers import Docker
     from infra.local.sagemaker.variant import Variant
 
 log = logging.getLogger("sagemaker")
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-class ImageRegistry(Protocol):
-    """The one question that SageMaker asks of ECR."""
-
-    def pull_name(self, image: str) -> str | None:
-        """Name, by digest, under which Docker can pull this image; None if ECR does not hold it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +50,8 @@ class Launcher:
 
     Parameters
     ----------
+    cloud
+        Where models and images are fetched from.
     docker
         None where every server runs as a process.
     strict
@@ -68,15 +65,13 @@ class Launcher:
     def __init__(
         self,
         *,
-        store: ObjectStore,
-        registry: ImageRegistry,
+        cloud: Cloud,
         docker: Docker | None,
         strict: bool,
         program: Sequence[str],
         scratch: Path,
     ) -> None:
-        self._store = store
-        self._registry = registry
+        self._cloud = cloud
         self._docker = docker
         self._strict = strict
         self._program = program
@@ -94,13 +89,14 @@ class Launcher:
 
         Raises
         ------
-        ServerError
+        ServerError, AccessDenied
             If it does not come up; nothing of it is left then.
         """
         directory = self._scratch / f"model-{uuid.uuid4().hex[:12]}"
         server = None
         try:
-            model = artifact.unpack(variant.artifact, store=self._store, to=directory)
+            store = self._cloud.store(variant.role)
+            model = artifact.unpack(variant.artifact, store=store, to=directory)
             server, image = self._start(variant, model=model, label=label)
             with self._lock:
                 self._running.add(server)
@@ -110,6 +106,8 @@ class Launcher:
             if server:
                 self._stop(server)
             remove_files(directory)
+            if isinstance(error, AccessDenied):
+                raise
             if not isinstance(error, ServerError | ArtifactError):
                 log.exception("%s could not be launched", label)
             raise ServerError(str(error)) from error
@@ -135,7 +133,8 @@ class Launcher:
     def _start(self, variant: Variant, *, model: Path, label: str) -> tuple[Server, str]:
         with claim(0) as free:
             port = free.getsockname()[1]
-        image = self._registry.pull_name(variant.image) if self._docker else None
+        # Asked where nothing is pulled as well: a role that may not pull is found out in either form.
+        image = self._cloud.registry(variant.role).pull_name(variant.image)
         if self._docker and image:
             return self._docker.run(image, variant, model=model, port=port, label=label), image
         if self._docker and self._strict:

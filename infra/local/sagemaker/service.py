@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.local.sagemaker.artifact import ObjectStore, location
+from infra.local.sagemaker.artifact import location
 from infra.local.sagemaker.catalog import (
     ENDPOINT,
     ENDPOINT_CONFIG,
@@ -15,11 +15,14 @@ from infra.local.sagemaker.catalog import (
     mapping,
     text,
 )
+from infra.local.sagemaker.cloud import AccessDenied
 from infra.local.sagemaker.endpoints import Endpoint, Endpoints
 from infra.local.sagemaker.errors import invalid
+from infra.local.sagemaker.rollout import rollout
 from infra.local.sagemaker.variant import production_variant, resolve
 
 if TYPE_CHECKING:
+    from infra.local.sagemaker.cloud import Cloud
     from infra.local.sagemaker.launcher import Launcher
 
 # What SageMaker does not take together with a serverless variant:
@@ -32,11 +35,11 @@ _OFF = (None, False, "false")
 class SageMaker:
     """Models, endpoint configurations and endpoints of the one account that a laptop has."""
 
-    def __init__(self, *, store: ObjectStore, launcher: Launcher) -> None:
+    def __init__(self, *, cloud: Cloud, launcher: Launcher) -> None:
         self.models = Catalog(MODEL)
         self.configs = Catalog(ENDPOINT_CONFIG)
         self.endpoints = Endpoints(launcher=launcher)
-        self._store = store
+        self._cloud = cloud
 
     def create_model(self, properties: Properties) -> Record:
         """Keep a model, once its artifact is known to be there.
@@ -49,11 +52,15 @@ class SageMaker:
         if properties.get("Containers"):
             raise invalid("The laptop's SageMaker runs models of one container (PrimaryContainer).")
         container = mapping(properties, "PrimaryContainer")
-        text(properties, "ExecutionRoleArn")
+        role = text(properties, "ExecutionRoleArn")
         text(container, "Image")
         url = text(container, "ModelDataUrl")
         bucket, key = location(url)
-        if not self._store.exists(bucket, key):
+        try:
+            found = self._cloud.store(role).exists(bucket, key)
+        except AccessDenied as error:
+            raise invalid(f"Could not access model data at {url}. {error}") from error
+        if not found:
             raise invalid(f"Could not find model data at {url}.")
         return self.models.create(properties)
 
@@ -80,11 +87,18 @@ class SageMaker:
         name = text(properties, "EndpointName")
         config = self.configs.get(text(properties, "EndpointConfigName"))
         record = Record(name=name, arn=ENDPOINT.arn_of(name), properties=properties)
-        return self.endpoints.create(record, config, resolve(config, self.models))
+        guarded = mapping(properties, "DeploymentConfig")
+        endpoint = self.endpoints.create(record, config, resolve(config, self.models), rollout(guarded))
+        endpoint.deployment_config = guarded
+        return endpoint
 
     def update_endpoint(self, properties: Properties) -> Endpoint:
         """Begin to move an endpoint to another configuration."""
         endpoint = self.endpoints.get(text(properties, "EndpointName"))
         config = self.configs.get(text(properties, "EndpointConfigName"))
-        endpoint.deploy(config, resolve(config, self.models))
+        guarded = mapping(properties, "DeploymentConfig")
+        if not guarded and properties.get("RetainDeploymentConfig") in (True, "true"):
+            guarded = endpoint.deployment_config
+        endpoint.deploy(config, resolve(config, self.models), rollout(guarded))
+        endpoint.deployment_config = guarded
         return endpoint
