@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ministack.services.cloudformation import provisioners, stacks
+from ministack.services.cloudformation import handlers, provisioners, stacks
 
 from infra.local.sagemaker.catalog import ENDPOINT, Catalog, Kind, Properties, Record
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from infra.local.sagemaker.endpoints import Endpoint
     from infra.local.sagemaker.service import SageMaker
+
+    _Answer = Callable[[Mapping[str, object]], object]
 
 _Created = tuple[str, dict[str, str]]
 _MAX_NAME = 63
@@ -59,6 +61,18 @@ def register(sagemaker: SageMaker) -> None:
     # Their handlers wait, and read the laptop's own S3: on the event loop they would wait for themselves.
     known = stacks._runs_on_worker_thread
     stacks._runs_on_worker_thread = lambda kind: kind in _REPLACING or known(kind)
+
+    action = "ContinueUpdateRollback"
+    handlers._ACTION_HANDLERS[action] = _skipping_nothing(handlers._ACTION_HANDLERS[action])
+
+
+def _skipping_nothing(answer: _Answer) -> _Answer:
+    """Take an empty list of resources to skip, as the CDK CLI sends it, for none."""
+
+    def answered(parameters: Mapping[str, object]) -> object:
+        return answer({key: value for key, value in parameters.items() if value != [""]})
+
+    return answered
 
 
 def _named(kind: Kind, logical_id: str, properties: Properties, stack: str) -> dict[str, object]:
@@ -105,7 +119,7 @@ def _endpoint_handlers(sagemaker: SageMaker) -> Mapping[str, object]:
             raise StackError(f"Could not find endpoint {arn}.")
         wanted = str(new["EndpointConfigName"])
         if endpoint.config.name != wanted:
-            sagemaker.update_endpoint({"EndpointName": endpoint.record.name, "EndpointConfigName": wanted})
+            sagemaker.update_endpoint({**new, "EndpointName": endpoint.record.name})
             endpoint.wait()
             if endpoint.config.name != wanted:
                 raise StackError(endpoint.failure_reason)

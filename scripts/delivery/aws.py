@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 AWS_ERRORS = (BotoCoreError, ClientError)
 
+_QUALIFIER = "hnb659fds"  # of a bootstrap's roles, where nobody chose another
+
 # Where a workflow delivers, its own role can do nothing but become others; the CDK CLI becomes the CDK's, and
 # these commands become the environment's smoke role (infra/constructs/smoke_role.py), which this names.
 SMOKE_ROLE = "TUMOR_SMOKE_ROLE"
@@ -75,6 +77,11 @@ class Keys:
             "AWS_SESSION_TOKEN": self.token,
         }
 
+    @property
+    def session(self) -> boto3.Session:
+        """A session of whoever has them."""
+        return boto3.Session(self.id, self.secret, self.token)
+
 
 def session() -> boto3.Session:
     """Return the session in which these commands ask AWS: the caller's own, or that of the smoke role.
@@ -82,9 +89,18 @@ def session() -> boto3.Session:
     The role is taken anew each time: its sessions end after an hour, before a slow deploy does.
     """
     if role := os.environ.get(SMOKE_ROLE):
-        keys = assume(role)
-        return boto3.Session(keys.id, keys.secret, keys.token)
+        return assume(role).session
     return boto3.Session()
+
+
+def reader(settings: Settings) -> Keys:
+    """Take the role that `cdk bootstrap` made for reading, which may see all that a deploy made.
+
+    A workflow's own role may see nothing, and a person's need not.
+    """
+    partition, account = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1:5:3]
+    role = f"cdk-{_QUALIFIER}-lookup-role-{account}-{settings.region}"
+    return assume(f"arn:{partition}:iam::{account}:role/{role}")
 
 
 def assume(role: str) -> Keys:

@@ -76,13 +76,13 @@ def speaking() -> Iterator[None]:
     Raises
     ------
     SystemExit
-        1 after a failure, 130 after Ctrl-C, as a shell would have it.
+        1 after a failure, 75 where the same command works later, 130 after Ctrl-C, as a shell would have it.
     """
     try:
         yield
     except EXPECTED as error:
         say(f"✗ {error}")
-        raise SystemExit(1) from None
+        raise SystemExit(error.status if isinstance(error, DeliveryError) else 1) from None
     except AWS_ERRORS as error:
         say(f"✗ AWS refused: {error}")
         raise SystemExit(1) from None

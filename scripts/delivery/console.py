@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
 
 class DeliveryError(Exception):
     """Something that a person has to mend; its text says what is wrong and what to do."""
+
+    status = 1  # of the command that ends with it
+
+
+class BusyError(DeliveryError):
+    """Somebody else is at it; the same command works later."""
+
+    status = os.EX_TEMPFAIL
 
 
 def say(text: str) -> None:

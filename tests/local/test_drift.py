@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 
 from infra import config, names
-from infra.local import LocalAws
-from scripts.delivery.aws import reach
-from scripts.delivery.cdk import CDK, cdk
 from scripts.delivery.console import DeliveryError
 from scripts.delivery.deployment import deploy_registry
 from scripts.delivery.drift import drift
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from infra.config import Settings
+    from tests.local.cloud import Cloud
 
 LOCAL = config.load("local")
 
 
 @pytest.fixture
-def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """A bootstrapped laptop with the registry stack, which this process reaches."""
-    before = dict(os.environ)
-    with LocalAws(port=0, engine="process", log=tmp_path / "aws.log", region=LOCAL.region) as aws:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint_url)
-        monkeypatch.setenv("PATH", f"{CDK.parents[2] / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-        reach(LOCAL)
-        cdk("bootstrap", f"aws://{aws.account}/{LOCAL.region}")
-        deploy_registry(LOCAL)
-        yield LOCAL
-    os.environ.clear()
-    os.environ.update(before)
+def deployed(reached: Cloud) -> Settings:
+    """The registry stack on a bootstrapped laptop."""
+    deploy_registry(LOCAL)
+    return LOCAL
 
 
 def test_what_was_removed_by_hand_is_drift_and_nothing_else_is(

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class EndpointStack:
     """A stack of one model, one endpoint configuration and one endpoint."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, name: str | None = None) -> None:
         self.cloud = cloud
-        self.name = f"stack-{uuid.uuid4().hex[:8]}"
+        self.name = name or f"stack-{uuid.uuid4().hex[:8]}"
         self.endpoint = f"{self.name}-endpoint"
 
     def template(self, *, artifact: str, **variant: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
@@ -10,19 +11,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from infra.local.sagemaker.catalog import ENDPOINT, Record
+from infra.local.sagemaker.cloud import AccessDenied
 from infra.local.sagemaker.errors import invalid
 from infra.local.sagemaker.server import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from infra.local.sagemaker.catalog import Properties
     from infra.local.sagemaker.launcher import Launcher, Running
+    from infra.local.sagemaker.rollout import Rollout
     from infra.local.sagemaker.variant import Variant
 
 log = logging.getLogger("sagemaker")
 
-# SageMaker's RollingBack is missing: here a new variant gets no request before it is known to be good.
-Status = Literal["Creating", "InService", "Updating", "Failed", "Deleting"]
+Status = Literal["Creating", "InService", "Updating", "RollingBack", "Failed", "Deleting"]
 _SETTLED: tuple[Status, ...] = ("InService", "Failed")
 DRAIN_TIMEOUT_S = 65  # longer than any invocation: `runtime.MODEL_TIMEOUT_S`
 
@@ -33,6 +36,23 @@ class _Serving:
 
     running: Running
     answering: int = 0
+
+
+@dataclass
+class _Fresh:
+    """What is to take over, and the share of the requests that it answers already."""
+
+    serving: _Serving
+    share: float
+    due: float = 0.0
+
+    def takes_next(self) -> bool:
+        """Whether the next request is its own: as evenly as its share allows."""
+        self.due += self.share
+        if self.due < 1:
+            return False
+        self.due -= 1
+        return True
 
 
 class Endpoint:
@@ -46,6 +66,8 @@ class Endpoint:
         Its name, ARN, time of creation and what `CreateEndpoint` said.
     config
         The endpoint configuration that serves, or that was to serve where nothing does.
+    deployment_config
+        What the latest request said of its rollout.
     """
 
     def __init__(self, record: Record, config: Record, *, launcher: Launcher) -> None:
@@ -54,7 +76,9 @@ class Endpoint:
         self.status: Status = "InService"
         self.failure_reason: str | None = None
         self.modified = record.created
+        self.deployment_config: Properties = {}
         self._serving: _Serving | None = None
+        self._fresh: _Fresh | None = None
         self._launcher = launcher
         self._changed = threading.Condition()
 
@@ -64,8 +88,10 @@ class Endpoint:
         serving = self._serving
         return serving.running if serving else None
 
-    def deploy(self, config: Record, variant: Variant) -> None:
+    def deploy(self, config: Record, variant: Variant, rollout: Rollout) -> None:
         """Begin to serve a configuration; what serves now keeps serving until the new one is ready.
+
+        The new one then takes over as the rollout says; an alarm on the way brings the old one back.
 
         Raises
         ------
@@ -80,7 +106,10 @@ class Endpoint:
                 arn = self.record.arn
                 raise invalid(f'Cannot update endpoint "{arn}" from real-time to serverless variants.')
             self._become("Updating" if former else "Creating")
-        threading.Thread(target=self._take_over, args=(config, variant), daemon=True).start()
+        # In the request's context, which says whose alarms the rollout's are.
+        run = contextvars.copy_context().run
+        arguments = (self._take_over, config, variant, rollout)
+        threading.Thread(target=run, args=arguments, daemon=True).start()
 
     def wait(self) -> Status:
         """Return the status once no change is under way."""
@@ -101,6 +130,8 @@ class Endpoint:
             serving = self._serving
             if serving is None:
                 raise LookupError(self.record.name)
+            if self._fresh and self._fresh.takes_next():
+                serving = self._fresh.serving
             serving.answering += 1
         try:
             yield serving.running
@@ -126,22 +157,43 @@ class Endpoint:
         thread.start()
         return thread
 
-    def _take_over(self, config: Record, variant: Variant) -> None:
+    def _take_over(self, config: Record, variant: Variant, rollout: Rollout) -> None:
         try:
             fresh = self._launcher.launch(variant, label=f"{self.record.name}/{variant.name}")
-        except ServerError as error:
-            reason = f"Production variant {variant.name} did not pass the ping health check: {error}"
+        except (ServerError, AccessDenied) as error:
+            reason = str(error)
+            if isinstance(error, ServerError):
+                reason = f"Production variant {variant.name} did not pass the ping health check: {reason}"
             log.error("%s: %s", self.record.name, reason)
             with self._changed:
                 self.failure_reason = reason
                 self._become("InService" if self._serving else "Failed")
             return
-        with self._changed:
-            self.config, self.failure_reason = config, None
-            former, self._serving = self._serving, _Serving(fresh)
-        self._drain(former)
+        serving = _Serving(fresh)
+        if self._serving and (alarm := self._shift(serving, rollout)):
+            reason = f"Rolled back from {config.name} to {self.config.name}: {alarm}"
+            log.error("%s: %s", self.record.name, reason)
+            with self._changed:
+                self.failure_reason, self._fresh = reason, None
+                self._become("RollingBack")
+            self._drain(serving)
+        else:
+            with self._changed:
+                self.config, self.failure_reason = config, None
+                former, self._serving, self._fresh = self._serving, serving, None
+            self._drain(former)
         with self._changed:
             self._become("InService")
+
+    def _shift(self, serving: _Serving, rollout: Rollout) -> str | None:
+        """Give what is to take over its shares of the requests; return the alarm that went off meanwhile."""
+        rollout.begin()
+        for stage in rollout.stages:
+            with self._changed:
+                self._fresh = _Fresh(serving, stage.share)
+            if alarm := rollout.bake(stage.seconds):
+                return alarm
+        return None
 
     def _drain(self, former: _Serving | None) -> None:
         if former is None:
@@ -164,7 +216,7 @@ class Endpoints:
         self._endpoints: dict[str, Endpoint] = {}
         self._lock = threading.Lock()
 
-    def create(self, record: Record, config: Record, variant: Variant) -> Endpoint:
+    def create(self, record: Record, config: Record, variant: Variant, rollout: Rollout) -> Endpoint:
         """Begin to bring an endpoint up.
 
         Raises
@@ -177,7 +229,7 @@ class Endpoints:
             if record.name in self._endpoints:
                 raise invalid(f'Cannot create already existing endpoint "{record.arn}".')
             self._endpoints[record.name] = endpoint
-            endpoint.deploy(config, variant)
+            endpoint.deploy(config, variant, rollout)
         return endpoint
 
     def get(self, name: str) -> Endpoint:

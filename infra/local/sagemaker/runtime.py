@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import http.client
 import re
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ministack.core.responses import get_account_id, get_region, new_uuid
 
+from infra.local import policies
 from infra.local.sagemaker.api import Answer, error_answer
+from infra.local.sagemaker.catalog import ENDPOINT
 from infra.local.sagemaker.errors import SageMakerError
+from infra.local.sagemaker.metrics import publish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,9 +49,18 @@ def invoke(endpoints: Endpoints, name: str, *, headers: Mapping[str, str], body:
     try:
         with endpoints.get(name).answering() as running:
             _check_size(running, body)
-            return _forward(running, name, headers=headers, body=body)
+            return _counted(running, name, headers=headers, body=body)
     except (LookupError, SageMakerError) as error:
         return error_answer(_as_runtime_error(error, name), content_type="application/json")
+
+
+def refused(name: str, headers: Mapping[str, str]) -> Answer | None:
+    """Return AWS's refusal of an invocation that its caller's policies do not allow; None if they do."""
+    why = policies.denial("sagemaker:InvokeEndpoint", ENDPOINT.arn_of(name), headers)
+    if why is None:
+        return None
+    error = SageMakerError("AccessDeniedException", why, status=HTTPStatus.FORBIDDEN)
+    return error_answer(error, content_type="application/json")
 
 
 def _as_runtime_error(error: LookupError | SageMakerError, name: str) -> SageMakerError:
@@ -65,6 +78,20 @@ def _check_size(running: Running, body: bytes) -> None:
         raise SageMakerError("ValidationError", f"Request {new_uuid()} has oversize body.")
     message = f"HTTP content length exceeded {limit} bytes."
     raise SageMakerError("413", message, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+def _counted(running: Running, name: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Forward an invocation, and tell CloudWatch of it."""
+    began, status = time.monotonic(), 0
+    try:
+        answer = _forward(running, name, headers=headers, body=body)
+        status = answer[0]
+    except SageMakerError as error:
+        status = int(str(error.members.get("OriginalStatusCode", 0)))
+        raise
+    finally:
+        publish(name, running.variant, status=status, seconds=time.monotonic() - began)
+    return answer
 
 
 def _forward(running: Running, name: str, *, headers: Mapping[str, str], body: bytes) -> Answer:

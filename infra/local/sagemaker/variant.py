@@ -31,6 +31,8 @@ class Variant:
         As the model names it: ``<registry>/<repository>:<tag>`` or ``...@sha256:<digest>``.
     artifact
         ``s3://`` URL of the model artifact.
+    role
+        ARN of the execution role that both are fetched with.
     memory_mb
         Of a serverless variant; None for a real-time one.
     startup_timeout_s
@@ -40,6 +42,7 @@ class Variant:
     name: str
     image: str
     artifact: str
+    role: str
     environment: Mapping[str, str]
     network_isolation: bool
     memory_mb: int | None
@@ -92,6 +95,7 @@ def resolve(config: Record, models: Catalog) -> Variant:
         name=text(declared, "VariantName"),
         image=text(container, "Image"),
         artifact=text(container, "ModelDataUrl"),
+        role=text(model, "ExecutionRoleArn"),
         environment={key: str(value) for key, value in mapping(container, "Environment").items()},
         # CloudFormation hands booleans over as they stand in the template, sometimes as text.
         network_isolation=str(model.get("EnableNetworkIsolation")).lower() == "true",
