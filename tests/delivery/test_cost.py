@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,6 +172,36 @@ def test_the_lambdas_metrics_are_as_many_as_it_publishes() -> None:
     scope: Json = {}
     exec((ROOT / "infra" / "gateway" / "metrics.py").read_text(), scope)
     assert len(scope["OUTCOMES"]) == ANSWER_METRICS
+
+
+# What the README's table calls the greater parts, by the prices that they are made of.
+PARTS = {
+    "dashboard": {"dashboard-month"},
+    "metrics and alarms": {"custom-metric-month", "alarm-metric-month"},
+    "instances": {"instance-ml.c7i.large"},
+    "firewall": {"waf-acl-month", "waf-rule-month"},
+}
+
+
+def test_the_readme_states_what_the_command_reckons(
+    environment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given what a first release would cost, as nobody has made one here
+    monkeypatch.setattr(
+        cost, "synthesize", lambda settings, record, to: synthesize(settings.environment, to, release=record)
+    )
+    found = cost.estimate(config.load(environment), record=tmp_path / f"{environment}.json", traffic=TRAFFIC)
+    # When the environment's row is read
+    row = re.search(rf"^\| `{environment}`.*\|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert row
+    _, _, total, parts, _ = row[0].split("|")
+    # Then its sum is the command's, and so is each part
+    assert total.strip() == f"{found.usd:.2f}"
+    stated = re.findall(r"([a-z ]+) ([0-9.]+)", parts)
+    assert stated
+    for part, usd in stated:
+        made_of = [item.usd for item in found.items if item.price in PARTS[part.strip()]]
+        assert usd == f"{sum(made_of):.2f}", part
 
 
 def test_without_a_release_one_is_made_up_and_gone_again(

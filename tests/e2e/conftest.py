@@ -27,14 +27,17 @@ START_LIMIT_S = 600
 
 
 @dataclass(frozen=True)
-class Laptop:
-    """A running ``scripts/demo`` in its own copy of the tree."""
+class Clone:
+    """A copy of the tree, whose commands reach the AWS of one laptop.
+
+    Attributes
+    ----------
+    port
+        Where that AWS answers.
+    """
 
     root: Path
     port: int
-    url: str
-    predictions: list[dict[str, object]]
-    log: Path
 
     @property
     def environment(self) -> dict[str, str]:
@@ -42,7 +45,7 @@ class Laptop:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of this laptop's AWS."""
-        known = client_environment(port=self.port)
+        known = self.environment
         return boto3.client(
             service,  # type: ignore[call-overload]
             endpoint_url=known["AWS_ENDPOINT_URL"],
@@ -51,14 +54,26 @@ class Laptop:
             aws_secret_access_key=known["AWS_SECRET_ACCESS_KEY"],
         )
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, check: bool = True, typed: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run one of the project's commands in the copy, against this laptop's AWS."""
         done = subprocess.run(
-            command, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False
-        )
+            command, cwd=self.root, env=self.environment, input=typed,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
         if check and done.returncode:
             pytest.fail(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
+
+
+@dataclass(frozen=True)
+class Laptop(Clone):
+    """A running ``scripts/demo`` in its own copy of the tree."""
+
+    url: str
+    predictions: list[dict[str, object]]
+    log: Path
 
 
 def clean_environment() -> dict[str, str]:

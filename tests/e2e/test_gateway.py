@@ -7,10 +7,13 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
+import boto3
 import pytest
 import requests
+from botocore.exceptions import ClientError
 from PIL import Image
 
+from infra import names
 from model import phantom
 
 if TYPE_CHECKING:
@@ -183,3 +186,25 @@ def test_health_names_the_model_and_that_it_was_trained_on_phantoms(laptop: Lapt
     assert health["status"] == "ok"
     assert health["model"]["name"] == "tumor-detector-phantom"
     assert health["model"]["kind"] == "phantom"
+
+
+def test_roles_may_do_what_their_policies_allow_and_no_more(laptop: Laptop) -> None:
+    # Given the role that the gateway's Lambda has
+    config = laptop.client("lambda").get_function(FunctionName="tumor-detector-local-gateway")[
+        "Configuration"
+    ]
+    taken = laptop.client("sts").assume_role(RoleArn=config["Role"], RoleSessionName="test")["Credentials"]
+    sagemaker = boto3.client(
+        "sagemaker",
+        endpoint_url=laptop.environment["AWS_ENDPOINT_URL"],
+        region_name=laptop.environment["AWS_REGION"],
+        aws_access_key_id=taken["AccessKeyId"],
+        aws_secret_access_key=taken["SecretAccessKey"],
+        aws_session_token=taken["SessionToken"],
+    )
+    # When it asks about its endpoint, and then for what it has no use for
+    endpoint = names.endpoint("local", mode="real-time")
+    assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "InService"
+    # Then only the former is allowed
+    with pytest.raises(ClientError, match="is not authorized to perform: sagemaker:DeleteEndpoint"):
+        sagemaker.delete_endpoint(EndpointName=endpoint)

@@ -5,71 +5,23 @@ The tests of this file build on each other, in this order, as the days of an env
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
 import json
-import tarfile
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
-import requests
 
 from infra import names
-from infra.release import card_path
-from model import phantom
+from tests.e2e.callers import ConstantLoad, served
+from tests.e2e.releases import repackage, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.e2e.conftest import Laptop
 
-IMAGE = phantom.png(seed=7, lesion=True)
-
-
-class ConstantLoad:
-    """Four callers who predict one image after another, and what they were answered."""
-
-    def __init__(self, url: str, *, callers: int = 4) -> None:
-        self.url = url
-        self.served: list[str] = []
-        self.failures: list[str] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._call) for _ in range(callers)]
-
-    def _call(self) -> None:
-        with requests.Session() as session:
-            while not self._stop.is_set():
-                try:
-                    answer = session.post(
-                        f"{self.url}/predict", data=IMAGE, headers={"Content-Type": "image/png"}, timeout=60
-                    )
-                    if answer.status_code == 200:
-                        self.served.append(answer.json()["model"]["sha256"])
-                    else:
-                        self.failures.append(f"{answer.status_code}: {answer.text}")
-                except requests.RequestException as error:
-                    self.failures.append(repr(error))
-
-    def __enter__(self) -> ConstantLoad:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
 
 def serving(laptop: Laptop) -> str:
-    answer = requests.post(
-        f"{laptop.url}/predict", data=IMAGE, headers={"Content-Type": "image/png"}, timeout=60
-    )
-    assert answer.status_code == 200, answer.text
-    sha256: str = answer.json()["model"]["sha256"]
-    return sha256
+    return served(laptop.url)
 
 
 def released(laptop: Laptop) -> str:
@@ -144,7 +96,8 @@ def test_a_rollback_serves_the_release_before(laptop: Laptop, first: str, second
 
 
 def test_destroying_leaves_no_resource(laptop: Laptop, first: str) -> None:
-    laptop.run("node_modules/.bin/cdk", "destroy", "--all", "--force", "-c", "env=local")
+    done = laptop.run("scripts/destroy", "--env", "local", "--yes")
+    assert done.stderr.splitlines()[-1] == "Nothing of local is left."
     stacks = laptop.client("cloudformation").list_stacks()["StackSummaries"]
     left = {stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"}
     assert left == {"CDKToolkit"}
@@ -156,28 +109,15 @@ def test_destroying_leaves_no_resource(laptop: Laptop, first: str) -> None:
     assert not [name for name in buckets if name.startswith(names.PROJECT)]
     repositories = laptop.client("ecr").describe_repositories()["repositories"]
     assert names.repository("local") not in {repository["repositoryName"] for repository in repositories}
+    assert laptop.client("lambda").list_functions()["Functions"] == []
+    assert laptop.client("logs").describe_log_groups()["logGroups"] == []
 
 
 def _break(laptop: Laptop, *, sha256: str, record: Path) -> str:
-    """Write an artifact like the given one, but with a damaged network, and a record that releases it."""
-    store = laptop.root / ".local" / "artifacts"
-    buffer = io.BytesIO()
-    with (
-        tarfile.open(store / sha256 / "model.tar.gz") as whole,
-        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w") as damaged,
-    ):
-        for member in whole.getmembers():
-            content = whole.extractfile(member).read()  # type: ignore[union-attr]
-            if member.name == "model.tflite":
-                content = content[: len(content) // 2]
-                member.size = len(content)
-            damaged.addfile(member, io.BytesIO(content))
-    broken = hashlib.sha256(buffer.getvalue()).hexdigest()
-    (store / broken).mkdir()
-    (store / broken / "model.tar.gz").write_bytes(buffer.getvalue())
-    description = json.loads((laptop.root / "infra/releases/local.json").read_text())
-    description["model"] |= {"sha256": broken, "version": "3", "bytes": len(buffer.getvalue())}
-    record.write_text(json.dumps(description))
-    card_path(record, sha256=broken).write_text("# A model that cannot be loaded\n")
-    return broken
+    """Release an artifact like the given one, but with a damaged network."""
+    broken = repackage(
+        laptop, sha256, lambda name, held: held[: len(held) // 2] if name == "model.tflite" else held
+    )
+    described = json.loads((laptop.root / "infra/releases/local.json").read_text())
+    write_record(record, described, broken, version="3")
+    return broken.sha256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 RELEASES = ROOT / "tests" / "fixtures" / "releases"
 ENVIRONMENTS = ("local", "dev", "prod")
 FIXTURE_ENVIRONMENTS = ROOT / "tests" / "fixtures" / "environments"
+
+# Names of assets, and the release's own artifact: 64 hexadecimal digits.
+_HASH = re.compile(r"[0-9a-f]{64}")
+# The CDK's ends of logical ids, which follow from the constructs' paths, stay: they decide what is replaced.
+# One does not: an API's deployment carries a hash of the API itself.
+_DEPLOYMENT = re.compile(r"(RestApiDeployment[0-9A-F]{8})[0-9a-f]{32}")
 
 # JSON, of a shape that only AWS defines.
 Json = dict[str, Any]
@@ -123,6 +130,17 @@ def synthesize_written(written: str, folder: Path) -> Assembly:
     """Synthesize an environment whose settings are given as text, with a release."""
     (folder / "stage.toml").write_text(written)
     return synthesize("stage", folder / "out", release=record_for("stage", folder), environments=folder)
+
+
+def normalised(assembly: Assembly) -> str:
+    """Every template of an environment as one text, without the hashes that any edit of a file changes."""
+    templates = {template.path.name.split(".")[0]: template.content for template in assembly.templates()}
+    written = json.dumps(templates, indent=1, sort_keys=True) + "\n"
+    hashes: dict[str, str] = {}
+    for found in _HASH.findall(written):
+        hashes.setdefault(found, f"HASH-{len(hashes)}")
+    written = _HASH.sub(lambda found: hashes[found.group()], written)
+    return _DEPLOYMENT.sub(r"\1HASH", written)
 
 
 def as_list(value: Any) -> list[Any]:

@@ -42,6 +42,20 @@ def test_there_is_no_finding_without_a_reason(
         assert [violation for report in reports for violation in report["violations"]] == []
 
 
+def test_no_synth_says_anything_that_a_strict_one_would_stop_at(
+    assemblies: Mapping[str, Assembly], unreleased: Mapping[str, Assembly], full: Assembly
+) -> None:
+    for assembly in [*every(assemblies, unreleased), full]:
+        found = [
+            (construct, entry["data"])
+            for path in assembly.folder.glob("*.metadata.json")
+            for construct, entries in assembly.json(path.name).items()
+            for entry in entries
+            if entry["type"] in {"aws:cdk:warning", "aws:cdk:error"}
+        ]
+        assert found == []
+
+
 def test_every_acknowledgement_is_used(
     assemblies: Mapping[str, Assembly], unreleased: Mapping[str, Assembly], full: Assembly
 ) -> None:
