@@ -53,7 +53,7 @@ def decode(data: bytes) -> Image.Image:
     Raises
     ------
     Problem
-        As `read` does.
+        As `read` and `grey` do.
     """
     return grey(read(data))
 
@@ -85,13 +85,22 @@ def read(data: bytes) -> Image.Image:
         if image.mode == "P" and image.palette is None:
             raise ValueError("no palette")
     except _BROKEN as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"The image is truncated or broken ({error}).") from error
+        raise _broken(error) from error
     return image
 
 
 def grey(image: Image.Image) -> Image.Image:
-    """Turn a read image upright and into 8-bit grey (mode L); transparency shows the black behind it."""
-    return _upright(_grey(image))
+    """Turn a read image upright and into 8-bit grey (mode L); transparency shows the black behind it.
+
+    Raises
+    ------
+    Problem
+        400 where its levels or colours make no sense, such as transparency of more colours than there can be.
+    """
+    try:
+        return _upright(_grey(image))
+    except _BROKEN as error:
+        raise _broken(error) from error
 
 
 def preprocess(image: Image.Image, *, size: int) -> NDArray[np.float32]:
@@ -166,6 +175,10 @@ def _stretched(image: Image.Image) -> Image.Image:
         return image
     levels = (np.arange(256) - low) * 255 / (high - low)
     return image.point(np.clip(levels, 0, 255).round().astype(int).tolist())
+
+
+def _broken(error: Exception) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, f"The image is truncated or broken ({error}).")
 
 
 def _check_cost(image: Image.Image, data: bytes) -> None:

@@ -153,7 +153,7 @@ class Predictor:
         Raises
         ------
         Problem
-            400, 413 or 415 as `imaging.read` does, 422 for what no brain MRI is, with the reason.
+            400, 413 or 415 as `imaging.decode` does, 422 for what no brain MRI is, with the reason.
         """
         image = imaging.read(data)
         grey = imaging.grey(image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -27,6 +28,9 @@ CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 MAX_IN_FLIGHT = 64
 BODY_S = 20.0  # for an image to arrive; longer takes a client of less than 2 Mbit/s with the largest
 ANSWERS = frozenset({"*/*", "application/*", "application/json"})  # what an Accept header may ask for
+
+NAMES = ("request_id", "traceparent")  # what a caller may give a request to be found by in the log
+_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +96,7 @@ class Application:
             extra={
                 "method": request.method,
                 "path": request.path if request.path in self._routes else None,  # else the client's own text
+                **_names(request),
                 "status": response.status.value,
                 "bytes": request.received,
                 "ms": round((ended - began) * 1000, 2),
@@ -199,10 +204,20 @@ async def _receive(request: Request, body: bytearray) -> None:
         ) from None
 
 
-def _wants_heatmap(request: Request) -> bool:
+def _attributes(request: Request) -> dict[str, str]:
     """Read SageMaker's one free-form header, which callers may use for attributes of their own as well."""
     attributes = request.headers.get(CUSTOM_ATTRIBUTES, "").replace(";", ",").split(",")
-    return "heatmap=true" in (attribute.strip().lower() for attribute in attributes)
+    pairs = (attribute.partition("=") for attribute in attributes)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _wants_heatmap(request: Request) -> bool:
+    return _attributes(request).get("heatmap", "").lower() == "true"
+
+
+def _names(request: Request) -> dict[str, str]:
+    given = _attributes(request)
+    return {name: given[name] for name in NAMES if _NAME.fullmatch(given.get(name, ""))}
 
 
 def _json(content: object) -> Response:

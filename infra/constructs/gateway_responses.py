@@ -11,7 +11,9 @@ _Type = apigateway.ResponseType
 
 
 @dataclass(frozen=True)
-class _Answer:
+class Answer:
+    """One type's answer."""
+
     status: int
     title: str
     detail: str
@@ -19,13 +21,13 @@ class _Answer:
     challenge: str | None = None  # of WWW-Authenticate, which RFC 9110 asks of every 401
 
 
-_NOT_LET_IN = _Answer(403, "Forbidden", "This request is not let in; the API's owner says who is.")
-_BAD = _Answer(400, "Bad Request", "This request is malformed.")
-_BROKEN = _Answer(500, "Internal Server Error", "The gateway failed; try again later.")
+_NOT_LET_IN = Answer(403, "Forbidden", "This request is not let in; the API's owner says who is.")
+_BAD = Answer(400, "Bad Request", "This request is malformed.")
+_BROKEN = Answer(500, "Internal Server Error", "The gateway failed; try again later.")
 
 # API Gateway fills its templates by plain substitution and has no variable for the status that it sends,
 # so each type gets a status of ours. One without an entry would answer in API Gateway's own form.
-_ANSWERS = {
+ANSWERS = {
     _Type.ACCESS_DENIED: _NOT_LET_IN,
     _Type.API_CONFIGURATION_ERROR: _BROKEN,
     _Type.AUTHORIZER_CONFIGURATION_ERROR: _BROKEN,
@@ -35,25 +37,25 @@ _ANSWERS = {
     _Type.DEFAULT_4_XX: _NOT_LET_IN,
     _Type.DEFAULT_5_XX: _BROKEN,
     _Type.EXPIRED_TOKEN: _NOT_LET_IN,
-    _Type.INTEGRATION_FAILURE: _Answer(502, "Bad Gateway", "The gateway's function failed; try again later."),
-    _Type.INTEGRATION_TIMEOUT: _Answer(504, "Gateway Timeout", "The answer took too long; try again."),
-    _Type.INVALID_API_KEY: _Answer(403, "Forbidden", "Send a valid API key in the header x-api-key."),
+    _Type.INTEGRATION_FAILURE: Answer(502, "Bad Gateway", "The gateway's function failed; try again later."),
+    _Type.INTEGRATION_TIMEOUT: Answer(504, "Gateway Timeout", "The answer took too long; try again."),
+    _Type.INVALID_API_KEY: Answer(403, "Forbidden", "Send a valid API key in the header x-api-key."),
     _Type.INVALID_SIGNATURE: _NOT_LET_IN,
-    _Type.MISSING_AUTHENTICATION_TOKEN: _Answer(403, "Forbidden", "Sign the request with AWS Signature 4."),
-    _Type.QUOTA_EXCEEDED: _Answer(429, "Too Many Requests", "The quota is used up; try again later."),
-    _Type.REQUEST_TOO_LARGE: _Answer(413, "Content Too Large", "Send an image of at most 4 MiB."),
-    _Type.RESOURCE_NOT_FOUND: _Answer(404, "Not Found", "There is nothing here."),
-    _Type.THROTTLED: _Answer(429, "Too Many Requests", "Wait a moment and try again.", retry_after_s=1),
-    _Type.UNAUTHORIZED: _Answer(
+    _Type.MISSING_AUTHENTICATION_TOKEN: Answer(403, "Forbidden", "Sign the request with AWS Signature 4."),
+    _Type.QUOTA_EXCEEDED: Answer(429, "Too Many Requests", "The quota is used up; try again later.", 3600),
+    _Type.REQUEST_TOO_LARGE: Answer(413, "Content Too Large", "Send an image of at most 4 MiB."),
+    _Type.RESOURCE_NOT_FOUND: Answer(404, "Not Found", "There is nothing here."),
+    _Type.THROTTLED: Answer(429, "Too Many Requests", "Wait a moment and try again.", retry_after_s=1),
+    _Type.UNAUTHORIZED: Answer(
         401,
         "Unauthorized",
         "Sign in, and send the access token as Authorization: Bearer.",
         challenge="Bearer",
     ),
-    _Type.UNSUPPORTED_MEDIA_TYPE: _Answer(
+    _Type.UNSUPPORTED_MEDIA_TYPE: Answer(
         415, "Unsupported Media Type", "Send image/jpeg, image/png or multipart/form-data."
     ),
-    _Type.WAF_FILTERED: _Answer(
+    _Type.WAF_FILTERED: Answer(
         403,
         "Forbidden",
         "The firewall stopped this: too much came from this address, or it looks like an attack. "
@@ -72,11 +74,15 @@ def add_gateway_responses(api: apigateway.RestApi, *, allowed_origin: str | None
     allowed_origin
         The one other origin whose pages may read the answers; errors need its header as much as answers do.
     """
-    headers = {"Content-Type": "'application/problem+json'", "Cache-Control": "'no-store'"}
+    headers = {
+        "Content-Type": "'application/problem+json'",
+        "Cache-Control": "'no-store'",
+        "X-Request-Id": "context.requestId",
+    }
     if allowed_origin:
         headers["Access-Control-Allow-Origin"] = f"'{allowed_origin}'"
-        headers["Access-Control-Expose-Headers"] = "'Retry-After'"
-    for type_, answer in _ANSWERS.items():
+        headers["Access-Control-Expose-Headers"] = "'Retry-After, X-Request-Id'"
+    for type_, answer in ANSWERS.items():
         more = {"Retry-After": answer.retry_after_s, "WWW-Authenticate": answer.challenge}
         named = {name: f"'{value}'" for name, value in more.items() if value is not None}
         api.add_gateway_response(
@@ -88,7 +94,7 @@ def add_gateway_responses(api: apigateway.RestApi, *, allowed_origin: str | None
         )
 
 
-def _template(answer: _Answer) -> str:
+def _template(answer: Answer) -> str:
     return json.dumps(
         {
             "type": "about:blank",

@@ -28,6 +28,8 @@ def to_html(document: Node) -> str:
                 for path, methods in document["paths"].items()
                 for method, operation in methods.items()
             ),
+            "<h2>Headers of answers</h2>",
+            _table("", ("Name", "Type", "Meaning"), map(_header, document["components"]["headers"].items())),
             "<h2>Schemas</h2>",
             *(_schema(name, schema) for name, schema in document["components"]["schemas"].items()),
         ]
@@ -44,7 +46,7 @@ def _operation(method: str, path: str, operation: Node, document: Node) -> str:
             f"<section><h2>{call} {escape(operation['summary'])}</h2>",
             prose.to_html(operation.get("description", "")),
             *(_way_in(name, document) for needed in operation.get("security", []) for name in needed),
-            _table("Parameters", ("Name", "Type", "Meaning"), map(_parameter, parameters)),
+            _table("Parameters", ("Name", "In", "Type", "Meaning"), map(_parameter, parameters)),
             _table(
                 "Body",
                 ("Content-Type", "Content"),
@@ -62,7 +64,12 @@ def _way_in(name: str, document: Node) -> str:
 
 
 def _parameter(parameter: Node) -> Iterable[str]:
-    return _code(parameter["name"]), _type(parameter["schema"]), prose.inline(parameter["description"])
+    return (
+        _code(parameter["name"]),
+        escape(parameter["in"]),
+        _type(parameter["schema"]),
+        prose.inline(parameter["description"]),
+    )
 
 
 def _answer(status_and_answer: tuple[str, Node]) -> Iterable[str]:
@@ -70,6 +77,11 @@ def _answer(status_and_answer: tuple[str, Node]) -> Iterable[str]:
     headers = "".join(f" Sends {_code(name)}." for name in answer.get("headers", {}))
     kinds = "<br>".join(_code(kind) for kind in answer.get("content", {}))
     return _code(status), kinds, prose.inline(answer["description"]) + headers
+
+
+def _header(name_and_header: tuple[str, Node]) -> Iterable[str]:
+    name, header = name_and_header
+    return _code(name), _type(header["schema"]), prose.inline(header["description"])
 
 
 def _examples(answers: dict[str, Node]) -> Iterator[str]:
@@ -100,10 +112,14 @@ def _schema(name: str, schema: Node) -> str:
     return "\n".join(
         [
             f'<h3 id="{_anchor(name)}">{escape(name)}</h3>',
-            f"<p>{prose.inline(schema['description'])} {_limits(schema)}</p>",
+            f"<p>{prose.inline(schema['description'])} {_limits(schema)}{_based(schema)}</p>",
             _table("", ("Member", "Type", "Meaning"), rows),
         ]
     )
+
+
+def _based(schema: Node) -> str:
+    return f"All of {' and '.join(map(_type, schema['allOf']))}, and:" if "allOf" in schema else ""
 
 
 def _type(schema: Node) -> str:
@@ -113,8 +129,6 @@ def _type(schema: Node) -> str:
         return f'<a href="#{_anchor(name)}">{escape(name)}</a>'
     if "anyOf" in schema:
         return " or ".join(map(_type, schema["anyOf"]))
-    if "allOf" in schema:
-        return f"{' and '.join(map(_type, schema['allOf']))}, with {_members(schema)}"
     if "enum" in schema or "const" in schema:
         return " or ".join(_code(json.dumps(value)) for value in schema.get("enum", [schema.get("const")]))
     return _plain_type(schema)

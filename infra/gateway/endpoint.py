@@ -6,15 +6,14 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 
+import clients
 import faults
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
-    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
 CONNECT_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 25.0  # API Gateway gives up at 29 s, and its answer would not say why
@@ -36,15 +35,19 @@ class Endpoint:
             retries={"mode": "standard", "total_max_attempts": 1},
             tcp_keepalive=True,
         )
-        self._runtime: SageMakerRuntimeClient = boto3.client("sagemaker-runtime", config=self._config)
+        self._runtime = clients.runtime(self._config)
 
     @cached_property
     def _control(self) -> SageMakerClient:
         # Made when first asked for: predictions never need it.
-        return boto3.client("sagemaker", config=self._config)
+        return clients.control(self._config)
 
-    def predict(self, image: bytes, *, heatmap: bool) -> bytes:
+    def predict(
+        self, image: bytes, *, heatmap: bool, request_id: str = "", traceparent: str | None = None
+    ) -> bytes:
         """Return what the container answers for an encoded image.
+
+        `request_id` and `traceparent` name the request in the container's log as in this one's.
 
         Raises
         ------
@@ -52,7 +55,9 @@ class Endpoint:
             What the container says of the image (400, 413, 415, 422), or 429, 502, 503, 504.
         """
         try:
-            return self._invoke(image, heatmap=heatmap)
+            return self._invoke(
+                image, _attributes(heatmap=heatmap, request_id=request_id, traceparent=traceparent)
+            )
         except (BotoCoreError, ClientError) as error:
             raise faults.problem(error) from error
 
@@ -69,22 +74,28 @@ class Endpoint:
         except (BotoCoreError, ClientError) as error:
             raise faults.problem(error) from error
 
-    def _invoke(self, image: bytes, *, heatmap: bool) -> bytes:
+    def _invoke(self, image: bytes, attributes: str) -> bytes:
         started = time.monotonic()
         try:
-            return self._invoke_once(image, heatmap=heatmap)
+            return self._invoke_once(image, attributes)
         except ConnectionClosedError:
             # A kept connection that the far end dropped while this Lambda was frozen shows it at once.
             if time.monotonic() - started > STALE_WITHIN_S:
                 raise
-            return self._invoke_once(image, heatmap=heatmap)
+            return self._invoke_once(image, attributes)
 
-    def _invoke_once(self, image: bytes, *, heatmap: bool) -> bytes:
+    def _invoke_once(self, image: bytes, attributes: str) -> bytes:
         response = self._runtime.invoke_endpoint(
             EndpointName=self.name,
             ContentType="application/octet-stream",  # the bytes decide, whatever their sender called them
             Accept="application/json",
-            CustomAttributes=f"heatmap={'true' if heatmap else 'false'}",
+            CustomAttributes=attributes,
             Body=image,
         )
         return response["Body"].read()
+
+
+def _attributes(*, heatmap: bool, request_id: str, traceparent: str | None) -> str:
+    """Return the one free-form header that SageMaker hands on to the container."""
+    named = {"heatmap": str(heatmap).lower(), "request_id": request_id, "traceparent": traceparent}
+    return ";".join(f"{name}={value}" for name, value in named.items() if value)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 
+from prediction import is_probability
 from problems import Problem
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _of_the_container(response: Mapping[str, object], cause: str) -> Problem:
     message = str(response.get("OriginalMessage", ""))
     match response.get("OriginalStatusCode"):
         case int(status) if status in OF_THE_IMAGE:
-            return _of_the_image(status, message, cause)
+            return _of_the_image(status, message)
         case 429:
             return throttled(cause)
         case 503:
@@ -80,21 +81,21 @@ def _of_the_container(response: Mapping[str, object], cause: str) -> Problem:
             return Problem(502, "The model failed.", cause=cause)
 
 
-def _of_the_image(status: int, message: str, cause: str) -> Problem:
-    """Return the container's own problem, or at least its status where SageMaker cut the message short."""
+def _of_the_image(status: int, message: str) -> Problem:
+    """Return the container's own problem, or at least its status where SageMaker cut the message short.
+
+    Its words are for the sender alone: they may quote the image, which no log must hold.
+    """
+    cause = f"the container answered {status}"
     try:
         told = json.loads(message)
         detail = str(told["detail"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return Problem(status, "The image was not accepted.", cause=cause)
     return Problem(status, detail, cause=cause, extensions=_scores(told) if status == REFUSED else None)
 
 
 def _scores(told: Mapping[str, object]) -> dict[str, float]:
     """Return the scores of a refusal: all of them, or none where one is missing or no score."""
-    scores = {name: value for name in SCORES if _is_score(value := told.get(name))}
+    scores = {name: value for name in SCORES if is_probability(value := told.get(name))}
     return scores if len(scores) == len(SCORES) else {}
-
-
-def _is_score(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

@@ -15,6 +15,14 @@ from problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ABSENT = -1  # what find says of what is not there
+# Browsers send a few parts with some hundred bytes of headers. Reading a header takes the standard library a
+# time that grows with its square: minutes for 1 MiB.
+MAX_PARTS = 100
+MAX_HEADERS_BYTES = 8 * 1024
+# What the standard library raises on parameters that make no sense, such as name*0*=x; name*=y.
+ODD_HEADER = (LookupError, TypeError, ValueError)
+
 
 def part(body: bytes, *, content_type: str, name: str) -> bytes:
     """Return the content of the part called `name`.
@@ -29,36 +37,60 @@ def part(body: bytes, *, content_type: str, name: str) -> bytes:
     Raises
     ------
     Problem
-        400: no boundary, a form that is cut short, or not exactly one part of that name.
+        400: no boundary, a form that is cut short, more parts or longer headers than anybody needs, or not
+        exactly one part of that name.
     """
-    found = [content for headers, content in _parts(body, _boundary(content_type)) if _name(headers) == name]
+    found = []
+    for number, (headers, place) in enumerate(_parts(body, _boundary(content_type)), start=1):
+        if number > MAX_PARTS:
+            raise Problem(400, f"The form has more than {MAX_PARTS} parts; send the image alone.")
+        if _name(headers) == name:
+            found.append(place)
     if len(found) != 1:
         raise Problem(400, f'The form has {len(found)} parts named "{name}"; send exactly one.')
-    return found[0]
+    return body[found[0]]
 
 
 def _boundary(content_type: str) -> bytes:
     header = Message()
     header["Content-Type"] = content_type
-    boundary = header.get_boundary()
+    try:
+        boundary = header.get_boundary()
+    except ODD_HEADER:
+        boundary = None
     if not boundary:
         raise Problem(400, "The Content-Type multipart/form-data lacks its boundary parameter.")
     return boundary.encode("utf-8", "surrogateescape")
 
 
-def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each part's header block and content; what precedes the first and follows the last is no part."""
+def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[bytes, slice]]:
+    """Yield each part's header block and the place of its content, which is not copied.
+
+    What precedes the first delimiter and follows the last is no part.
+    """
     # The line break before a delimiter belongs to it, and the first delimiter may lack it (RFC 2046, 5.1.1).
-    _, *segments = (b"\r\n" + body).split(b"\r\n--" + boundary)
-    for segment in segments:
-        if segment.startswith(b"--"):
+    delimiter = b"\r\n--" + boundary
+    end = -len(b"\r\n") if body.startswith(delimiter[2:]) else body.find(delimiter)
+    while end != ABSENT:
+        start = end + len(delimiter)
+        if body.startswith(b"--", start):
             return
-        head, found, content = segment.partition(b"\r\n\r\n")
-        _, _, headers = head.partition(b"\r\n")  # before it, blanks may pad the delimiter's own line
-        if found:
-            yield headers, content
+        end = body.find(delimiter, start)
+        stop = len(body) if end == ABSENT else end
+        blank = body.find(b"\r\n\r\n", start, stop)
+        if blank != ABSENT:
+            # Before the first line break, blanks may pad the delimiter's own line.
+            _, _, headers = body[start:blank].partition(b"\r\n")
+            if len(headers) > MAX_HEADERS_BYTES:
+                raise Problem(
+                    400, f"A part of the form has more than {MAX_HEADERS_BYTES:,} bytes of headers."
+                )
+            yield headers, slice(blank + len(b"\r\n\r\n"), stop)
     raise Problem(400, "The form is cut short: its closing boundary is missing.")
 
 
 def _name(headers: bytes) -> object:
-    return BytesHeaderParser().parsebytes(headers).get_param("name", header="content-disposition")
+    try:
+        return BytesHeaderParser().parsebytes(headers).get_param("name", header="content-disposition")
+    except ODD_HEADER:
+        return None

@@ -37,9 +37,13 @@ def handle(event: Event, _context: object) -> Envelope:
     response, cause = _answer(request)
     if request.method == "HEAD":
         response = replace(response, body="")
-    response = replace(response, headers={**SECURITY_HEADERS, **_cors(request), **response.headers})
+    response = replace(response, headers={**_common(request), **response.headers})
     _log(request, response, cause=cause, seconds=time.perf_counter() - started)
     return response.envelope()
+
+
+def _common(request: Request) -> dict[str, str]:
+    return {**SECURITY_HEADERS, "X-Request-Id": request.id, **_cors(request)}
 
 
 def _answer(request: Request) -> tuple[Response, str | None]:
@@ -66,12 +70,14 @@ def _cors(request: Request) -> dict[str, str]:
         return {}
     headers = {
         "Access-Control-Allow-Origin": SETTINGS.allowed_origin,
-        "Access-Control-Expose-Headers": "Retry-After",
+        "Access-Control-Expose-Headers": "Retry-After, X-Request-Id",
     }
     if request.method == "OPTIONS":
         headers |= {
             "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS, POST",
-            "Access-Control-Allow-Headers": ", ".join(("Content-Type", *HEADERS[SETTINGS.access.mode])),
+            "Access-Control-Allow-Headers": ", ".join(
+                ("Content-Type", "Traceparent", *HEADERS[SETTINGS.access.mode])
+            ),
             "Access-Control-Max-Age": "600",
         }
     return headers
@@ -82,6 +88,7 @@ def _log(request: Request, response: Response, *, cause: str | None, seconds: fl
     line: dict[str, object] = {
         "level": "ERROR" if response.status in SERVER_ERRORS else "INFO",
         "request_id": request.id,
+        "traceparent": request.traceparent,
         "method": request.method,
         "path": request.path if request.path in ROUTES else None,
         "status": response.status,

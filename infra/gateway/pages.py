@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 MODEL_CARD = HERE / "model-card.md"  # laid here when the stack is synthesized
+# One script in this order: a page holds all that is its own, so that it is one request.
+SCRIPTS = ("words", "heatmap", "send", "reading", "table", "gallery", "history", "page")
 PLACE = re.compile(r"\{\{(\w+)\}\}")
 INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
@@ -66,12 +68,13 @@ def model_card(request: Request) -> Response:
 def _page(access: Access) -> Response:
     sign_in = access.sign_in
     text = _filled(
-        _text("page.html"),
+        _part("page.html"),
+        style=_part("palette.css") + _part("page.css"),
         image_types=",".join(IMAGE_TYPES),
         max_bytes=str(MAX_IMAGE_BYTES),
         access=_filled(_text(f"ways_in/{access.mode}.html"), region=escape(access.region)),
         sign_in=escape(json.dumps(asdict(sign_in)) if sign_in else ""),
-        script=_text("page.js") + _text(f"ways_in/{access.mode}.js"),
+        script="".join(_part(f"{name}.js") for name in SCRIPTS) + _text(f"ways_in/{access.mode}.js"),
     )
     connected = ["'self'", *([sign_in.address] if sign_in else [])]
     return _html(text, "img-src blob: data:", f"connect-src {' '.join(connected)}")
@@ -99,7 +102,8 @@ def _card() -> Response:
 
 
 def _framed(title: str, body: str, *more: str) -> Response:
-    return _html(_filled(_text("frame.html"), title=escape(title), body=body), *more)
+    style = _part("palette.css") + _part("frame.css")
+    return _html(_filled(_part("frame.html"), title=escape(title), style=style, body=body), *more)
 
 
 def _filled(text: str, **values: str) -> str:
@@ -127,6 +131,10 @@ def _hash(code: str) -> str:
 
 def _document(media_type: str, text: str, headers: dict[str, str] | None = None) -> Response:
     return Response(200, media_type, text, {"Cache-Control": "no-cache", **(headers or {})})
+
+
+def _part(name: str) -> str:
+    return _text(f"page/{name}")
 
 
 def _text(name: str) -> str:

@@ -115,7 +115,13 @@ def _table(lines: list[str]) -> Block:
     rows = list(takewhile(lambda line: line.startswith("|"), lines))
     header, _, *body = rows
     head = f"<thead>{_row(header, 'th')}</thead>"
-    return f"<table>{head}<tbody>{''.join(_row(row, 'td') for row in body)}</tbody></table>", len(rows)
+    table = f"<table>{head}<tbody>{''.join(_row(row, 'td') for row in body)}</tbody></table>"
+    columns = ", ".join(cell.strip() for cell in header.strip("| ").split("|"))
+    # Wider than a phone, it scrolls by itself, and who has no mouse needs to reach it for that.
+    return (
+        f'<div class="scroll" role="region" aria-label="Table: {escape(columns)}" tabindex="0">{table}</div>',
+        len(rows),
+    )
 
 
 def _row(line: str, tag: str) -> str:

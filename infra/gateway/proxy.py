@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from metrics import Outcome
+
+
+# W3C trace context, www.w3.org/TR/trace-context: version, trace, parent and flags. What is none is ignored.
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Context(TypedDict, total=False):
@@ -71,6 +76,12 @@ class Request:
     def media_type(self) -> str:
         """The body's media type, in lower case and without its parameters; empty when none is given."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace that this request is part of, where its sender named one."""
+        given = self.headers.get("traceparent", "").strip()
+        return given if TRACEPARENT.fullmatch(given) else None
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import faults
 import metrics
 import pages
+import prediction
 from problems import Problem
 from proxy import Request, Response
 from upload import image_of
@@ -24,7 +25,6 @@ Action = Callable[[Request], Response]
 Routes = Mapping[str, Mapping[str, Action]]
 
 SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
-PREDICTION = frozenset({"label", "class", "probability", "threshold", "model"})
 
 
 def table(*, model: Model, endpoint: Endpoint, access: Access) -> Routes:
@@ -80,23 +80,16 @@ def predict(request: Request, *, endpoint: Endpoint) -> Response:
     heatmap = request.query.get("heatmap", "false")
     if heatmap not in ("true", "false"):
         raise Problem(400, "The parameter heatmap is true or false.")
-    prediction = _prediction(endpoint.predict(image_of(request), heatmap=heatmap == "true"))
-    answer = _json({**prediction, "request_id": request.id})
-    return replace(answer, outcome=metrics.OF_A_LABEL.get(prediction["label"]))
-
-
-def _prediction(answer: bytes) -> dict[str, object]:
-    try:
-        prediction = json.loads(answer, parse_constant=_refuse)
-    except ValueError:
-        prediction = None
-    if not isinstance(prediction, dict) or not prediction.keys() >= PREDICTION:
-        raise Problem(502, "The endpoint's answer is not a prediction.", cause="malformed answer")
-    return prediction
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+    told = prediction.read(
+        endpoint.predict(
+            image_of(request),
+            heatmap=heatmap == "true",
+            request_id=request.id,
+            traceparent=request.traceparent,
+        )
+    )
+    answer = _json({**told, "request_id": request.id})
+    return replace(answer, outcome=metrics.OF_A_LABEL.get(told["label"]))
 
 
 def _json(content: Mapping[str, object]) -> Response:

@@ -1,12 +1,19 @@
-"""What ministack's API Gateway lacks: size limits, its own answer to a failed Lambda, APIs' own OPTIONS."""
+"""What ministack's API Gateway lacks: size limits, compression, its own word on failures, APIs' OPTIONS."""
 
 from __future__ import annotations
 
+import gzip
 import json
 from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
 
 from ministack import app as ministack
 from ministack.services import apigateway_v1 as gateway
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Answer = tuple[int, dict[str, str], bytes | str]
 
 # docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 GATEWAY_MAX_BODY = 10_485_760
@@ -32,16 +39,20 @@ def complete() -> None:
     shape = gateway._lambda_proxy_response
 
     async def execute_within_limits(request: dict[str, object], *call: object) -> object:
-        api_id, stage_name, _method, _path, _headers, body, *_ = call
+        api_id, stage_name, _method, _path, headers, body, *_ = call
         stage = gateway._stages_v1.get(api_id, {}).get(stage_name)
         if stage and isinstance(body, bytes) and len(body) > GATEWAY_MAX_BODY:
             request["stage"] = stage
             return gateway._gw_error(*_TOO_LARGE)
         try:
-            return await execute(request, *call)
+            answer = await execute(request, *call)
         except _GatewayError as error:
-            status, headers, answer = gateway._gateway_error_response(error.error, request)
-            return error.status or status, headers, answer
+            status, *rest = gateway._gateway_error_response(error.error, request)
+            return error.status or status, *rest
+        if not isinstance(answer, tuple):  # an error of the gateway's own, which is rendered later
+            return answer
+        least = gateway._rest_apis[api_id].get("minimumCompressionSize")
+        return _compressed(cast("Answer", answer), cast("Mapping[str, str]", headers), least=least)
 
     async def call_lambda_within_limit(function: str, event: object, **scope: object) -> object:
         if len(json.dumps(event)) > LAMBDA_MAX_EVENT:
@@ -66,3 +77,15 @@ def complete() -> None:
     gateway._call_lambda_raw = call_lambda_within_limit
     gateway._lambda_proxy_response = answer_without_traces
     ministack._handle_options_request = leave_options_to_apis
+
+
+def _compressed(answer: Answer, asked: Mapping[str, str], *, least: int | None) -> Answer:
+    """Return an answer as whoever takes gzip gets it, where the API compresses from `least` bytes on."""
+    status, headers, body = answer
+    content = body.encode() if isinstance(body, str) else body
+    accepted = next((value for name, value in asked.items() if name.lower() == "accept-encoding"), "")
+    codings = {coding.partition(";")[0].strip().lower() for coding in accepted.split(",")}
+    if least is None or len(content) < least or "gzip" not in codings:
+        return answer
+    kept = {name: value for name, value in headers.items() if name.lower() != "content-length"}
+    return status, {**kept, "Content-Encoding": "gzip"}, gzip.compress(content, mtime=0)

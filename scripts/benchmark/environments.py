@@ -23,6 +23,7 @@ LOCKS = {
     "litserve-litert": PEERS / "litserve" / "litert.lock",
     "fastapi": PEERS / "fastapi" / "requirements.lock",
     "sagemaker": PEERS / "sagemaker" / "requirements.lock",
+    "powertools": PEERS / "powertools" / "requirements.lock",
     "engines": PEERS.parent / "engines" / "requirements.lock",
 }
 """The environments by their names, each with what decides its content."""

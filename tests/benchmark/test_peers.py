@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCKS = {name: lock for name, lock in environments.LOCKS.items() if lock.is_relative_to(PEERS.parent)}
-# What computes or decodes; in another version a peer might be quicker, slower or wrong by that alone.
-ENGINES_OF_THE_PROJECT = {"tensorflow", "keras", "numpy", "pillow", "ai-edge-litert", "mlflow"}
+# What computes, decodes or asks AWS; in another version a peer might be quicker, slower or wrong by that
+# alone.
+ENGINES_OF_THE_PROJECT = {
+    "tensorflow", "keras", "numpy", "pillow", "ai-edge-litert", "mlflow", "boto3", "botocore",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LOCKS)

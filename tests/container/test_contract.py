@@ -68,6 +68,24 @@ def test_one_custom_attribute_is_ours(server: Server, value: str, *, wanted: boo
     assert ("heatmap" in server.judge(IMAGE, **{ATTRIBUTES: value}).json()) == wanted
 
 
+def test_the_log_names_a_request_as_its_caller_does(server: Server) -> None:
+    request_id, traceparent = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef", f"00-{'4b' * 16}-{'f0' * 8}-01"
+
+    server.judge(IMAGE, **{ATTRIBUTES: f"heatmap=true;request_id={request_id};traceparent={traceparent}"})
+
+    line = server.wait_for("request", lambda line: line.get("request_id") == request_id)
+    assert (line["traceparent"], line["status"]) == (traceparent, 200)
+
+
+@pytest.mark.parametrize("name", ["x" * 65, "PLANTED <b>", "PLANTED\u00e9", "PLANTED=1"])
+def test_the_log_takes_no_name_of_another_form(server: Server, name: str) -> None:
+    server.judge(IMAGE, **{ATTRIBUTES: f"request_id={name}"})
+
+    server.judge(IMAGE, **{ATTRIBUTES: "request_id=the-next"})
+    server.wait_for("request", lambda line: line.get("request_id") == "the-next")
+    assert not [line for line in server.output if name in line or "PLANTED" in line]
+
+
 def test_ping_says_what_serves_and_with_how_many(server: Server) -> None:
     count = len(server.workers())
     assert server.ask("GET", "/ping").json() == {

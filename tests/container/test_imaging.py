@@ -187,6 +187,12 @@ def test_a_png_without_its_palette_is_a_bad_request() -> None:
     assert refused(data[:start] + data[end:]) == 400
 
 
+def test_transparency_of_more_colours_than_there_can_be_is_a_bad_request() -> None:
+    data = SAME_PICTURE["palette PNG"]
+    start = data.index(b"IDAT") - 4
+    assert refused(data[:start] + pictures.chunk(b"tRNS", bytes(900)) + data[start:]) == 400
+
+
 def test_too_many_bytes_are_too_large() -> None:
     assert refused(pictures.png(SCAN) + bytes(limits.MAX_IMAGE_BYTES)) == 413
 

@@ -181,6 +181,35 @@ def test_everything_to_read_is_served(laptop: Laptop, path: str, media_type: str
     assert answer.headers["Content-Type"].startswith(media_type)
 
 
+@pytest.mark.parametrize(
+    "path", ["", "/docs", "/openapi.json", "/model-card", "/health", "/predict", "/nowhere"]
+)
+def test_head_and_options_are_right_on_every_path(laptop: Laptop, path: str) -> None:
+    taken = {"/predict": "OPTIONS, POST", "/nowhere": None}.get(path, "GET, HEAD, OPTIONS")
+    status = {"/predict": 405, "/nowhere": 404}.get(path, 200)
+
+    head = requests.head(laptop.url + path, timeout=60)
+    options = requests.options(laptop.url + path, timeout=60)
+
+    assert (head.status_code, head.content) == (status, b"")
+    assert (options.status_code, options.headers.get("Allow")) == (204 if taken else 404, taken)
+    assert head.headers["X-Request-Id"] != options.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("path", ["", "/docs", "/openapi.json", "/model-card"])
+def test_text_is_compressed_by_the_gateway(laptop: Laptop, path: str) -> None:
+    answer = requests.get(laptop.url + path, timeout=60)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert int(answer.headers["Content-Length"]) < len(answer.content)
+
+
+def test_every_answer_names_its_request_and_a_prediction_is_kept_by_nobody(laptop: Laptop) -> None:
+    for body in (encoded(brain(), "PNG"), b"", bytes(5 * MIB), bytes(11 * MIB)):
+        answer = post(laptop, body, "image/png")
+        assert answer.headers["X-Request-Id"] == answer.json()["request_id"]
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
 def test_health_names_the_model_and_that_it_was_trained_on_phantoms(laptop: Laptop) -> None:
     health = requests.get(f"{laptop.url}/health", timeout=60).json()
     assert health["status"] == "ok"

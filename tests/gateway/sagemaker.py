@@ -43,6 +43,12 @@ class Call:
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What the custom attributes say, which SageMaker hands on to the container."""
+        given = self.headers["x-amzn-sagemaker-custom-attributes"]
+        return dict(attribute.split("=") for attribute in given.split(";"))
+
 
 def error(code: str, *, status: int = 400, **members: object) -> Reply:
     """Return an error of SageMaker: the runtime names it in a header, the control plane in the body."""
@@ -62,6 +68,8 @@ class FakeSageMaker:
     ----------
     replies
         Answers to the next calls of InvokeEndpoint; when there is none, a good prediction.
+    answers
+        Answers to calls with these very images, whenever they come.
     status
         The answer of DescribeEndpoint: a status, or a reply.
     calls
@@ -76,6 +84,7 @@ class FakeSageMaker:
     def reset(self) -> None:
         """Forget all that was told and heard."""
         self.replies: deque[Reply] = deque()
+        self.answers: dict[bytes, Reply] = {}
         self.default = Reply()
         self.status: str | Reply = "InService"
         self.calls: list[Call] = []
@@ -98,6 +107,8 @@ class FakeSageMaker:
                 return self.status
             return Reply(body=json.dumps({"EndpointStatus": self.status}).encode())
         self.calls.append(call)
+        if call.body in self.answers:
+            return self.answers[call.body]
         return self.replies.popleft() if self.replies else self.default
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

@@ -47,6 +47,6 @@ def test_importing_the_handler_costs_at_most_1_3_times_boto3_with_its_client(
         for _ in range(ROUNDS)
     ]
 
-    # Then the best of each keep the bound (measured: 1.1)
+    # Then the best of each keep the bound (measured: 0.9)
     floor, handler = map(min, zip(*times, strict=True))
     assert handler / floor < 1.3

@@ -94,6 +94,10 @@ def test_name_may_be_unquoted_and_after_the_file_name() -> None:
         (form(("image", b"content"))[:-30], "cut short"),
         (b"no form at all", "cut short"),
         (f"--{BOUNDARY}\r\nno end of headers\r\n--{BOUNDARY}--".encode(), '0 parts named "image"'),
+        (form(('image"; name*0*=x\'y; name*="z', b"content")), '0 parts named "image"'),
+        (form(*[("other", b"")] * 101, ("image", b"content")), "more than 100 parts"),
+        (form(("image" + ";" * 9_000, b"content")), "more than 8,192 bytes of headers"),
+        (form(("image", b"content")).replace(b"form-data;", b"form-data;" + b"a=b;" * 10**6), "of headers"),
     ],
 )
 def test_broken_form_is_a_400_that_says_what_is_wrong(body: bytes, detail: str) -> None:
@@ -103,7 +107,13 @@ def test_broken_form_is_a_400_that_says_what_is_wrong(body: bytes, detail: str) 
     assert raised.value.status == 400
 
 
-@pytest.mark.parametrize("content_type", ["multipart/form-data", 'multipart/form-data; boundary=""'])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *("multipart/form-data", 'multipart/form-data; boundary=""'),
+        "multipart/form-data; boundary*0*=x'y; boundary*=z",
+    ],
+)
 def test_missing_boundary_is_a_400(content_type: str) -> None:
     with pytest.raises(Problem, match="boundary") as raised:
         take(form(("image", b"content")), content_type)

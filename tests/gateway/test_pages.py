@@ -127,6 +127,13 @@ def test_the_page_is_small_and_carries_the_gateways_limits(send: Send) -> None:
     assert "Not a medical device" in page
 
 
+def test_no_part_of_the_page_is_left_out(send: Send) -> None:
+    served = "".join(send(event("get_page", path=path)).text for path in ("/", "/docs"))
+    for part in sorted((pages.HERE / "page").iterdir()):
+        if part.suffix in {".js", ".css"}:
+            assert part.read_text() in served, part.name
+
+
 def test_the_page_never_writes_markup(send: Send) -> None:
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", send(event("get_page")).text
@@ -140,7 +147,13 @@ def test_the_docs_show_every_path_status_and_schema(send: Send, document: dict[s
         for method, operation in methods.items():
             assert f"<code>{method.upper()} {path}</code>" in page
             assert all(f"<code>{status}</code>" in page for status in operation["responses"])
-    assert all(f'id="schema-{name}"' in page for name in document["components"]["schemas"])
+    for name, schema in document["components"]["schemas"].items():
+        assert f'id="schema-{name}"' in page
+        assert all(f"<code>{member}</code>" in page for member in schema.get("properties", {}))
+    for name, header in document["components"]["headers"].items():
+        assert f"<code>{name}</code></td><td>{header['schema']['type']}" in page
+    for parameter in document["paths"]["/predict"]["post"]["parameters"]:
+        assert f"<code>{parameter['name']}</code></td><td>{parameter['in']}</td>" in page
 
 
 def test_links_within_the_docs_lead_somewhere(send: Send) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from tests.gateway.sagemaker import FakeSageMaker
 
 MIB = 1024 * 1024
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 JPEG = bytes.fromhex("ffd8ffe000104a464946")
 
 
@@ -37,15 +40,50 @@ def test_image_reaches_the_endpoint_and_its_answer_comes_back(
 
 
 @pytest.mark.parametrize(
-    ("query", "attributes"),
-    [({}, "heatmap=false"), ({"heatmap": "false"}, "heatmap=false"), ({"heatmap": "true"}, "heatmap=true")],
+    ("query", "asked"),
+    [({}, "false"), ({"heatmap": "false"}, "false"), ({"heatmap": "true"}, "true")],
 )
 def test_heatmap_is_asked_for_only_where_the_query_says_true(
-    send: Send, sagemaker: FakeSageMaker, query: dict[str, str], attributes: str
+    send: Send, sagemaker: FakeSageMaker, query: dict[str, str], asked: str
 ) -> None:
     send(event("predict_image", query=query))
 
-    assert sagemaker.calls[0].headers["x-amzn-sagemaker-custom-attributes"] == attributes
+    assert sagemaker.calls[0].attributes["heatmap"] == asked
+
+
+def test_a_trace_is_handed_on_to_the_endpoint_and_into_the_log(
+    send: Send, sagemaker: FakeSageMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    send(event("predict_image", headers={"Traceparent": TRACEPARENT}))
+
+    (call,) = sagemaker.calls
+    assert call.attributes == {"heatmap": "false", "request_id": REQUEST_ID, "traceparent": TRACEPARENT}
+    line = json.loads(capsys.readouterr().out)
+    assert (line["traceparent"], line["request_id"]) == (TRACEPARENT, REQUEST_ID)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "PLANTED",
+        TRACEPARENT.upper(),
+        f"{TRACEPARENT};heatmap=true",
+        f"{TRACEPARENT}\r\nx: y",
+        TRACEPARENT.replace("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32),
+        TRACEPARENT.replace("00f067aa0ba902b7", "0" * 16),
+        "ff" + TRACEPARENT[2:],
+        "00" + TRACEPARENT * 1000,
+    ],
+    ids=lambda given: given[:80],
+)
+def test_what_is_no_trace_is_ignored(
+    send: Send, sagemaker: FakeSageMaker, capsys: pytest.CaptureFixture[str], given: str
+) -> None:
+    assert send(event("predict_image", headers={"traceparent": given})).status == 200
+
+    assert sagemaker.calls[0].attributes == {"heatmap": "false", "request_id": REQUEST_ID}
+    assert json.loads(capsys.readouterr().out)["traceparent"] is None
 
 
 def test_heatmap_neither_true_nor_false_is_400(send: Send, sagemaker: FakeSageMaker) -> None:

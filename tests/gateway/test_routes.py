@@ -127,6 +127,16 @@ def test_every_answer_forbids_sniffing_framing_and_referrers(send: Send) -> None
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "DELETE"])
+@pytest.mark.parametrize("path", [*GET_PATHS, "/model-card", "/predict", "/nothing"])
+def test_every_answer_names_its_request(send: Send, method: str, path: str) -> None:
+    answer = send(event("get_page", method=method, path=path))
+
+    assert answer.headers["X-Request-Id"] == "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+    if answer.status >= 400 and answer.text:
+        assert answer.json["request_id"] == answer.headers["X-Request-Id"]
+
+
 class TestWithoutAnAllowedOrigin:
     def test_no_answer_lets_another_origin_read_it(self, send: Send) -> None:
         for answer in map(send, (event("predict_image"), event("get_page", method="OPTIONS"))):
@@ -149,4 +159,4 @@ class TestWithAnAllowedOrigin:
 
         assert answer.status == 204
         assert "POST" in answer.headers["Access-Control-Allow-Methods"]
-        assert answer.headers["Access-Control-Allow-Headers"] == "Content-Type"
+        assert answer.headers["Access-Control-Allow-Headers"] == "Content-Type, Traceparent"

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,13 @@ FAINT_TEXTS = """() => {
   return faint;
 }"""
 
+AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+VIOLATIONS = """async () => {
+  const runOnly = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const { violations } = await axe.run(document, { preload: false, runOnly });
+  return violations.map(({ id, nodes }) => [id, nodes.map((node) => [node.html, node.failureSummary])]);
+}"""
+
 
 def draw(width: int = 300, height: int = 400, kind: str = "PNG") -> bytes:
     """Return the bytes of a drawn head."""
@@ -90,6 +98,17 @@ class Visit:
     def faint_texts(self) -> list[object]:
         found: list[object] = self.page.evaluate(FAINT_TEXTS)
         return found
+
+    def violations(self) -> list[object]:
+        """Return what axe-core finds against WCAG 2.2 AA and good practice: rule, places, what is wrong."""
+        self.page.evaluate(AXE.read_text())  # by the debugger, which no policy of the page's keeps out
+        found: list[object] = self.page.evaluate(VIOLATIONS)
+        return found
+
+    def fits(self) -> bool:
+        """Whether nothing is cut off at the side."""
+        fits: bool = self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        return fits
 
     def wait_until(self, happened: Callable[[], bool]) -> None:
         """Let the page go on until something has happened outside of it; fail after five seconds."""

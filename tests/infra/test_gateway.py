@@ -162,6 +162,13 @@ class TestErrors:
             assert problem["request_id"] == "$context.requestId"
             content_type = response["ResponseParameters"]["gatewayresponse.header.Content-Type"]
             assert content_type == "'application/problem+json'"
+            request_id = response["ResponseParameters"]["gatewayresponse.header.X-Request-Id"]
+            assert request_id == "context.requestId"
+
+    def test_whoever_is_to_come_back_is_told_when(self, responses: dict[str, Json]) -> None:
+        for response in responses.values():
+            told = "gatewayresponse.header.Retry-After" in response["ResponseParameters"]
+            assert told == (response["StatusCode"] in {"429", "503"})
 
     @pytest.mark.parametrize(
         ("type_", "status"),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONGEST_FILE = 400
+# One file on purpose, to be copied; what it is made of is in scripts/delivery/contract, and is read there.
+GENERATED = {"scripts/client.py"}
 PARTS = {"scripts", "infra", "model", "container", "tests"}
 # What each folder may import of the repository; the longest matching folder counts.
 MAY_IMPORT = {
@@ -140,4 +142,5 @@ def test_no_file_is_too_long_to_be_read_at_a_sitting() -> None:
         path: len((ROOT / path).read_text().splitlines())
         for path in {*sources(), *tracked("*.html", "*.md", "*.toml", "*.js", "*.css")}
     }
-    assert {path: length for path, length in lengths.items() if length > LONGEST_FILE} == {}
+    too_long = {path: length for path, length in lengths.items() if length > LONGEST_FILE}
+    assert too_long.keys() <= GENERATED, too_long

@@ -81,11 +81,12 @@ class Cloud:
         """Create a model and an endpoint configuration of one name, and return it."""
         name = f"config-{uuid.uuid4().hex[:8]}"
         url = artifact or self.artifact(**behaviour)
+        environment = {"MODEL_NAME": name, "MODEL_VERSION": "1", "MODEL_SHA256": "ab" * 32}
         self.sagemaker.create_model(
             ModelName=name,
             ExecutionRoleArn=ROLE,
             EnableNetworkIsolation=isolated,
-            PrimaryContainer={"Image": image, "ModelDataUrl": url, "Environment": {"MODEL_NAME": name}},
+            PrimaryContainer={"Image": image, "ModelDataUrl": url, "Environment": environment},
         )
         variant: Any = {"VariantName": "champion", "ModelName": name}
         if serverless:

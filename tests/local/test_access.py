@@ -7,15 +7,12 @@ issuer, expiry and scope. It only records the firewall and the second factor, an
 from __future__ import annotations
 
 import base64
-import io
 import json
 import re
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import aws_cdk as cdk
 import pytest
 import requests
 from botocore.auth import SigV4Auth
@@ -24,24 +21,20 @@ from botocore.credentials import Credentials
 from playwright.sync_api import expect, sync_playwright
 
 from infra import config, names
-from infra import release as releases
-from infra.app import GATEWAY
 from infra.settings.access import Auth, Firewall, SignIn
-from infra.stacks.gateway import GatewayStack
 from scripts.delivery import gateway as delivery
 from tests.browser import find_chromium
 from tests.gateway.sagemaker import PREDICTION
 from tests.gateway.visit import draw, file
-from tests.infra.synthesis import RELEASES, cli_context
-from tests.local.cloud import AT_ONCE, Cloud
+from tests.local import gateway_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-RECORD = RELEASES / "local.json"
+    from tests.local.cloud import Cloud
+
 ENDPOINT = names.endpoint("local", mode="real-time")
-ASSETS = "cdk-hnb659fds-assets-000000000000-us-east-1"  # the bootstrap's bucket
 PERSON, PASSWORD = "ada@example.org", "Correct-horse-7-battery"
 
 
@@ -71,14 +64,14 @@ def deploy(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     config_name = cloud.config(adds=PREDICTION)
     cloud.sagemaker.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName=config_name)
     cloud.wait(ENDPOINT)
-    cloud.s3.create_bucket(Bucket=ASSETS)
+    cloud.s3.create_bucket(Bucket=gateway_stack.ASSETS)
     stacks: list[str] = []
 
     def deploy(auth: Auth) -> Deployed:
         folder = tmp_path_factory.mktemp(auth)
         synthesize(auth, folder, port=cloud.aws.port)
         stacks.append(f"gateway-{auth.replace('_', '-')}")
-        outputs = create(cloud, stacks[-1], folder)
+        outputs = gateway_stack.create(cloud, stacks[-1], folder)
         return Deployed(cloud, cloud.aws.gateway_url(outputs["ApiId"], outputs["StageName"]), outputs)
 
     yield deploy
@@ -116,40 +109,7 @@ def synthesize(auth: Auth, folder: Path, *, port: int) -> None:
         sign_in=sign_in if auth == "cognito" else None,
         firewall=Firewall(requests_per_five_minutes=100),
     )
-    app = cdk.App(context=cli_context(), outdir=str(folder))
-    release = releases.load(RECORD)
-    card = releases.card_path(RECORD, sha256=release.model.sha256)
-    GatewayStack(app, "gateway", settings=settings, release=release, gateway=GATEWAY, card=card)
-    app.synth()
-
-
-def create(cloud: Cloud, name: str, folder: Path) -> dict[str, str]:
-    """Do what `cdk deploy` does: publish the assets, create the stack, and return its outputs."""
-    assets = json.loads((folder / "gateway.assets.json").read_text())["files"]
-    for asset in assets.values():
-        source = folder / asset["source"]["path"]
-        content = zipped(source) if asset["source"]["packaging"] == "zip" else source.read_bytes()
-        for destination in asset["destinations"].values():
-            cloud.s3.put_object(Bucket=ASSETS, Key=destination["objectKey"], Body=content)
-    template = json.loads((folder / "gateway.template.json").read_text())
-    del template["Parameters"], template["Rules"]  # of the bootstrap's version
-    cloud.s3.put_object(Bucket=ASSETS, Key=name, Body=json.dumps(template).encode())
-    cloud.stacks.create_stack(
-        StackName=name,
-        TemplateURL=f"{cloud.aws.endpoint_url}/{ASSETS}/{name}",
-        Capabilities=["CAPABILITY_IAM"],
-    )
-    cloud.stacks.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=AT_ONCE)
-    outputs = cloud.stacks.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
-    return {output["OutputKey"]: output["OutputValue"] for output in outputs}
-
-
-def zipped(folder: Path) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for path in sorted(folder.rglob("*")):
-            archive.write(path, path.relative_to(folder))
-    return buffer.getvalue()
+    gateway_stack.synthesize(settings, folder)
 
 
 def assert_kept_out(answer: requests.Response, status: int) -> None:

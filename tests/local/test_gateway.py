@@ -53,7 +53,10 @@ def template() -> str:
     proxy = {"RestApiId": {"Ref": "Api"}, "ParentId": root, "PathPart": "{proxy+}"}
     resources: dict[str, Any] = {
         "Function": ("AWS::Lambda::Function", function),
-        "Api": ("AWS::ApiGateway::RestApi", {"Name": "limits", "BinaryMediaTypes": ["image/png"]}),
+        "Api": (
+            "AWS::ApiGateway::RestApi",
+            {"Name": "limits", "BinaryMediaTypes": ["image/png"], "MinimumCompressionSize": 1024},
+        ),
         "Proxy": ("AWS::ApiGateway::Resource", proxy),
         "ProxyAny": ("AWS::ApiGateway::Method", method | {"ResourceId": {"Ref": "Proxy"}}),
         "RootAny": ("AWS::ApiGateway::Method", method | {"ResourceId": root}),
@@ -109,6 +112,23 @@ def test_body_over_a_limit_gets_the_gateways_own_answer(url: str, size: int) -> 
 
 def test_a_card_full_of_plots_comes_whole(url: str) -> None:
     assert requests.get(f"{url}/model-card", timeout=30).text == "card" * 250_000
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [("gzip", "gzip"), ("br, GZIP;q=0.5", "gzip"), ("identity", None), ("br", None)],
+)
+def test_text_is_compressed_for_whoever_takes_that(url: str, accepted: str, coding: str | None) -> None:
+    answer = requests.get(f"{url}/model-card", headers={"Accept-Encoding": accepted}, timeout=30)
+    assert answer.headers.get("Content-Encoding") == coding
+    assert answer.text == "card" * 250_000
+    assert (int(answer.headers["Content-Length"]) < 100_000) == (coding is not None)
+
+
+def test_little_text_is_sent_as_it_is(url: str) -> None:
+    answer = requests.get(f"{url}/predict", headers={"Accept-Encoding": "gzip"}, timeout=30)
+    assert answer.text.startswith("/predict ")
+    assert "Content-Encoding" not in answer.headers
 
 
 def test_preflight_is_the_apis_own_to_answer(url: str) -> None:

@@ -1,9 +1,5 @@
-// The page cannot sign: it shows who can what to send.
-const access = {
-  closed: () => ({ title: "This page cannot send it", detail: "The gateway takes signed requests alone. Send the image with the command above." }),
-  headers: () => ({}),
-  refused: () => null,
-};
+// The page cannot sign: it takes no image, and shows who can sign what to send.
+const access = { shut: true };
 const command = $("command");
 command.textContent = [
   `curl --aws-sigv4 "aws:amz:${command.dataset.region}:execute-api"`,
@@ -13,7 +9,8 @@ command.textContent = [
   `-H 'Content-Type: image/jpeg' --data-binary @scan.jpg`,
   `'${location.origin}${base}predict'`,
 ].join(" \\\n  ");
-document.querySelector("main").hidden = true; // there is nothing to drop an image for
+for (const part of document.querySelectorAll("main > *")) part.hidden = true; // there is nothing to drop an image for
+document.querySelector("main").append(document.querySelector(".access"));
 $("copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText(command.textContent);
   $("copy").textContent = "Copied";
