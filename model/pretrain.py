@@ -202,7 +202,7 @@ def start(architecture: str, typed: TypedSet | None, recipe: Recipe) -> keras.Mo
     size = recipe.input_size(architecture)
     trunk = network.build_trunk(architecture, size=size)
     if ARCHITECTURES[architecture].from_imagenet:
-        return network.with_asymmetry(network.look_twice(trunk) if recipe.looks > 1 else trunk)
+        return network.with_asymmetry(network.look_twice(trunk))
     if typed:
         facts = (architecture, size, typed.fingerprint, recipe.pretraining_epochs, recipe.seed, LEARNING_RATE)
         fingerprint = hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -56,8 +56,6 @@ class Recipe:
         Of the cross-validation; each repeat draws its folds anew.
     size, transfer_size
         Input side in pixels of networks that learn from scratch, and of those from ImageNet.
-    looks
-        How often a trunk from ImageNet looks at a scan, 1 or 2; see `network.look_twice`.
     views
         Disturbed versions of each image that are learnt from, besides the image as it is.
     pretraining_epochs
@@ -73,7 +71,6 @@ class Recipe:
     repeats: int
     epochs: int
     views: int
-    looks: int
     size: int
     transfer_size: int
     per_kind: int
@@ -103,9 +100,8 @@ THOROUGH = Recipe(
     repeats=3,
     epochs=30,
     views=24,
-    looks=2,
     size=96,
-    transfer_size=160,
+    transfer_size=112,
     per_kind=80,
     strengths=(0.003, 0.01, 0.03),
 )
@@ -115,9 +111,8 @@ QUICK = Recipe(
     repeats=1,
     epochs=20,
     views=6,
-    looks=1,
     size=64,
-    transfer_size=128,
+    transfer_size=112,
     per_kind=24,
     strengths=(0.01,),
 )

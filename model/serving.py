@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 NETWORK, METADATA, CARD = "model.tflite", "metadata.json", "model-card.md"
 VALIDATION = "validation.npz"
 TOLERANCE = 1e-4
-"""Largest difference of an output between Keras and the exported network; relative for numbers beyond 1,
-since float32 keeps digits, not decimals."""
+"""Largest difference of an output between Keras and the exported network.
+
+Relative where the largest number of an image is beyond 1: float32 keeps digits, not decimals, and evidence
+near 0 is a difference of large numbers."""
 GREYS = np.float32(255)
 
 
@@ -98,7 +100,7 @@ def check_parity(served: Path, *, validation: Path) -> float:
         had = given[name]
         if had is None:
             raise ParityError(f"the exported network gives no {name}, which the trained one does")
-        difference = float(np.max(np.abs(had - wanted) / np.maximum(1, np.abs(wanted))))
+        difference = float(np.max(np.abs(had - wanted) / _scale(wanted)))
         if not difference <= TOLERANCE:
             raise ParityError(
                 f"the exported network's {name} differs from Keras's by up to {difference:.2g} on "
@@ -106,3 +108,9 @@ def check_parity(served: Path, *, validation: Path) -> float:
             )
         largest = max(largest, difference)
     return largest
+
+
+def _scale(said: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest number that was said of each image, at least 1: (n, ...) -> (n, 1, ...)."""
+    largest: NDArray[np.float64] = np.abs(said).max(axis=tuple(range(1, said.ndim)), keepdims=True)
+    return np.maximum(1, largest)

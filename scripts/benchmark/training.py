@@ -1,6 +1,6 @@
 """Trains the network of the benchmark: `python -m scripts.benchmark.training`, a process of its own.
 
-The architecture, the size and the looks are those of the project's thorough recipe. What a network says does
+The architecture and the size are those of the project's thorough recipe. What a network says does
 not change how long it takes, so the folds are few, and the images are phantoms.
 """
 

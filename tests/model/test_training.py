@@ -90,7 +90,7 @@ def test_a_model_of_phantoms_is_named_so(trained: TrainingResult, run: Run) -> N
 def test_the_recipe_is_logged(run: Run) -> None:
     logged = run.data.params
     assert (logged["folds"], logged["epochs"], logged["seed"]) == ("3", "4", "0")
-    assert {"size", "batch_size", "learning_rate", "weight_decay", "views", "looks"} <= set(logged)
+    assert {"size", "batch_size", "learning_rate", "weight_decay", "views"} <= set(logged)
 
 
 def test_each_epochs_losses_are_logged_of_what_learns_whole(run: Run) -> None:
