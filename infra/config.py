@@ -133,11 +133,15 @@ def load(environment: str, *, folder: Path = ENVIRONMENTS) -> Settings:
     if environment not in known_environments(folder):
         raise SettingsError(path, [f"no such environment; there are {', '.join(known_environments(folder))}"])
     try:
-        written = tomllib.loads(path.read_text())
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
         if "environment" in written:
             raise SettingsError(path, ["environment: unknown key; the file's own name says it"])
         # By way of JSON: there alone pydantic is strict on values and yet builds the nested dataclasses.
         return _SETTINGS.validate_json(json.dumps(written | {"environment": environment}, default=str))
+    except UnicodeDecodeError as error:
+        raise SettingsError(path, [f"not UTF-8, as TOML is: {error.reason} at byte {error.start}"]) from None
+    except OSError as error:
+        raise SettingsError(path, [f"cannot be read: {error.strerror}"]) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(path, [f"not TOML: {error}"]) from None
     except ValidationError as error:

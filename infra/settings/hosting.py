@@ -126,7 +126,7 @@ class RealTime:
     """
 
     mode: Literal["real-time"]
-    instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z][a-z0-9-]*\.[a-z0-9]+$")]
+    instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z][a-z0-9-]*\.(medium|large|[0-9]*xlarge)$")]
     rollout: Rollout = AllAtOnce()
     instance_count: Instances  # after rollout, on which its check depends
     scaling: Scaling | None = None  # after both, for the same reason

@@ -19,7 +19,9 @@ SHORTEST_UPDATE_S = 600
 LONGEST_UPDATE_S = 28_800
 START_ALLOWANCE_S = 1800  # for bringing the new fleet up, which counts towards an update's time
 
-BakeSeconds = Annotated[int, Field(ge=60, le=3600)]
+SHORTEST_BAKE_S = 180  # three of the latency alarm's periods: before, it cannot go off
+
+BakeSeconds = Annotated[int, Field(ge=SHORTEST_BAKE_S, le=3600)]
 OldFleetWait = Annotated[int, Field(ge=0, le=3600)]
 LatencyMs = Annotated[int, Field(ge=1, le=60_000)]  # SageMaker itself gives up after 60 s
 
@@ -33,7 +35,16 @@ class AllAtOnce:
 
     strategy: Literal["all-at-once"] = "all-at-once"
     latency_alarm_ms: LatencyMs | None = None
-    old_fleet_wait_seconds: OldFleetWait = 300
+    old_fleet_wait_seconds: OldFleetWait = 300  # after the alarm, on which its check depends
+
+    @field_validator("old_fleet_wait_seconds")
+    @classmethod
+    def _lets_the_alarm_go_off(cls, wait_seconds: int, info: ValidationInfo) -> int:
+        if info.data.get("latency_alarm_ms") is not None and wait_seconds < SHORTEST_BAKE_S:
+            raise ValueError(
+                f"latency_alarm_ms needs {SHORTEST_BAKE_S} seconds to go off: wait as long, or leave it out"
+            )
+        return wait_seconds
 
     @property
     def seconds(self) -> int:

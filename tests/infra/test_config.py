@@ -102,6 +102,22 @@ def test_a_file_that_is_no_toml_is_named_with_the_place(tmp_path: Path) -> None:
     assert "line 1" in problem
 
 
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b'region = "eu-\xff"')
+    with pytest.raises(SettingsError, match=r"(?s)mine\.toml .*not UTF-8.* at byte 13"):
+        config.load("mine", folder=tmp_path)
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+        config.load("folder", folder=tmp_path)
+
+
+def test_an_alarm_without_the_time_to_go_off_is_refused(tmp_path: Path) -> None:
+    before = REAL_TIME.partition("[hosting.rollout]")[0]
+    rollout = 'strategy = "all-at-once"\nlatency_alarm_ms = 800\nold_fleet_wait_seconds = 179\n'
+    (problem,) = refusal(tmp_path, f"{before}[hosting.rollout]\n{rollout}")
+    assert "old_fleet_wait_seconds = 179: latency_alarm_ms needs 180 seconds" in problem
+
+
 def test_an_environment_name_that_makes_no_bucket_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "Pre_Production.toml").write_text(REAL_TIME)
     with pytest.raises(SettingsError, match="environment = 'Pre_Production'"):
