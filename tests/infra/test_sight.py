@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import io
 import json
+import logging
 import re
 import runpy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
+from container.log import JsonLines
+from container.pool import Pool
+from container.server import Application
+from container.wire import Reply
 from infra import release as releases
 from infra.constructs import container_phases, gateway_metrics
 from tests.infra.synthesis import (
@@ -23,6 +32,8 @@ from tests.infra.synthesis import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from uvicorn._types import HTTPScope
 
     from tests.infra.synthesis import Assembly, Json
 
@@ -88,6 +99,60 @@ class TestNames:
             assert found == {("EndpointName", endpoint, "VariantName", "champion")}
 
 
+# What a worker reports of an image, in microseconds.
+JUDGED = {"queue": 30, "decode": 400, "inference": 5000}
+
+
+def logged(method: str, path: str, *, status: int = 200, media_type: str = "image/png") -> Json:
+    """Return the line that the container writes about a request, its workers stood in for."""
+    pool = Mock(spec=Pool, ready=1, model={})
+    pool.image = lambda: contextlib.nullcontext(bytearray())
+    reply = Reply(status, b"{}", decode_us=JUDGED["decode"], inference_us=JUDGED["inference"])
+    pool.judge = AsyncMock(return_value=(reply, JUDGED["queue"]))
+    scope = {"method": method, "path": path, "headers": [(b"content-type", media_type.encode())]}
+    receive = AsyncMock(return_value={"type": "http.request", "body": b"image", "more_body": False})
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonLines())
+    logger = logging.getLogger("container.server")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        asyncio.run(Application(pool, workers=1)(cast("HTTPScope", scope), receive, AsyncMock()))
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+    (line,) = written.getvalue().splitlines()
+    content: Json = json.loads(line)
+    return content
+
+
+def selected(selector: str, line: Json) -> Any:
+    """Return what `$.name` is in a line, None where it is not."""
+    return line.get(selector.removeprefix("$."))
+
+
+def matches(pattern: str, line: Json) -> bool:
+    """Evaluate the part of CloudWatch's filter syntax that is used here: `{ (..) && (..) }` of = and >=.
+
+    docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+    """
+    inner = re.fullmatch(r"\{ \((.+)\) \}", pattern)
+    assert inner, pattern
+    for clause in inner[1].split(") && ("):
+        selector, operator, operand = clause.split(" ")
+        found, wanted = selected(selector, line), json.loads(operand)
+        if operator == "=":
+            holds = found == wanted
+        else:
+            assert operator == ">="
+            holds = isinstance(found, int | float) and found >= wanted
+        if not holds:
+            return False
+    return True
+
+
 class TestPhases:
     """The container's own times, out of its log."""
 
@@ -111,6 +176,29 @@ class TestPhases:
             assert each["FilterPattern"] == f'{{ ($.path = "/invocations") && ({field} >= 0) }}'
             assert transformation["MetricValue"] == field
             assert transformation["Unit"] == "Microseconds"
+
+    @pytest.mark.parametrize("status", [200, 422])
+    def test_filters_count_the_line_of_a_judged_image(self, filters: list[Json], status: int) -> None:
+        line = logged("POST", "/invocations", status=status)
+        for each in filters:
+            (transformation,) = each["MetricTransformations"]
+            assert matches(each["FilterPattern"], line)
+            value = selected(transformation["MetricValue"], line)
+            assert value == JUDGED.get(transformation["MetricName"], value)
+            assert isinstance(value, int)
+
+    @pytest.mark.parametrize(("method", "path"), [("GET", "/ping"), ("GET", "/nowhere")])
+    def test_filters_pass_over_all_other_lines(self, filters: list[Json], method: str, path: str) -> None:
+        assert not [each for each in filters if matches(each["FilterPattern"], logged(method, path))]
+
+    def test_filters_count_of_a_refused_upload_its_answer_alone(self, filters: list[Json]) -> None:
+        line = logged("POST", "/invocations", media_type="text/plain")
+        counted = [
+            each["MetricTransformations"][0]["MetricName"]
+            for each in filters
+            if matches(each["FilterPattern"], line)
+        ]
+        assert counted == ["write"]
 
     def test_the_dashboard_draws_them(self, dev: Assembly, filters: list[Json]) -> None:
         sent = {

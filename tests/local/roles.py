@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Whose policies are looked at: the stack of each role, how its logical id begins, where it is deployed.
+    from tests.infra.synthesis import Assembly
+
+# Whose policies are looked at: the stack of each role, how its logical id begins, which environments have it.
+# Of these "full", every optional part at once, is only synthesized: a laptop captures nothing and has no VPC.
 ROLES = {
-    "model": ("endpoint", "ExecutionRole", ("local", "prod")),
-    "lambda": ("gateway", "FrontRole", ("local", "prod")),
-    "canary": ("sight", "GoldenCanaryRole", ("prod",)),
+    "model": ("endpoint", "ExecutionRole", ("local", "prod", "full")),
+    "lambda": ("gateway", "FrontRole", ("local", "prod", "full")),
+    "canary": ("sight", "GoldenCanaryRole", ("prod", "full")),
 }
+DEPLOYED = ("local", "prod")
 LAYER = b"a layer of the image"
 
 
@@ -62,17 +66,6 @@ class Roles:
             if each["ResourceType"] == "AWS::IAM::Role" and each["LogicalResourceId"].startswith(prefix)
         ]
         return found
-
-    def allowed(self, role: str) -> set[str]:
-        """Every action in the statements of the role's template."""
-        stack, prefix, _ = ROLES[role]
-        statements = self.deployment.assembly.template(stack).statements()
-        return {
-            action
-            for id_, statement in statements
-            if id_.startswith(prefix)
-            for action in as_list(statement["Action"])
-        }
 
     @contextmanager
     def without(self, role: str, action: str) -> Iterator[None]:
@@ -123,6 +116,17 @@ class Roles:
         group = config["LoggingConfig"]["LogGroup"]
         pages = self.deployment.client("logs").get_paginator("filter_log_events")
         return [event["message"] for page in pages.paginate(logGroupName=group) for event in page["events"]]
+
+
+def allowed(assembly: Assembly, role: str) -> set[str]:
+    """Every action in the statements of a role's template."""
+    stack, prefix, _ = ROLES[role]
+    return {
+        action
+        for id_, statement in assembly.template(stack).statements()
+        if id_.startswith(prefix)
+        for action in as_list(statement["Action"])
+    }
 
 
 def deploy(cloud: Cloud, environment: str, folder: Path, stacks: tuple[str, ...]) -> Roles:

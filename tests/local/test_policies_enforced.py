@@ -16,14 +16,17 @@ from botocore.exceptions import ClientError, WaiterError
 from infra import names
 from infra.config import ENVIRONMENTS
 from infra.local import LocalAws
+from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, record_for, synthesize
 from tests.local.cloud import AT_ONCE, FAKE_SERVER, Cloud
 from tests.local.deployment import REGION
-from tests.local.roles import ROLES, Roles, deploy
+from tests.local.roles import DEPLOYED, ROLES, Roles, allowed, deploy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import requests
+
+    from tests.infra.synthesis import Assembly
 
 
 def start(roles: Roles) -> str | None:
@@ -105,7 +108,21 @@ PROVED: Mapping[tuple[str, str], tuple[Callable[[Roles], str | None], str]] = {
 }
 
 _SAGEMAKER_ROLES = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"  # CreateModel API
+_PUT_OBJECT = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"  # Permissions
+_SSE_KMS = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html"  # Permissions
 _XRAY = "https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html"  # Execution role permissions
+
+VPC = (
+    "CreateNetworkInterface",
+    "CreateNetworkInterfacePermission",
+    "DeleteNetworkInterface",
+    "DeleteNetworkInterfacePermission",
+    "DescribeDhcpOptions",
+    "DescribeNetworkInterfaces",
+    "DescribeSecurityGroups",
+    "DescribeSubnets",
+    "DescribeVpcs",
+)
 
 # (role, action): the page of AWS that requires it, where the laptop cannot tell.
 DOCUMENTED = {
@@ -117,15 +134,30 @@ DOCUMENTED = {
         "model",
         "cloudwatch:DescribeAlarms",
     ): "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html",
+    ("model", "s3:PutObject"): _PUT_OBJECT,  # what is captured, SageMaker puts there as this role
+    ("model", "kms:GenerateDataKey"): _SSE_KMS,
+    **{("model", f"ec2:{action}"): _SAGEMAKER_ROLES for action in VPC},
     ("lambda", "xray:PutTraceSegments"): _XRAY,
     ("lambda", "xray:PutTelemetryRecords"): _XRAY,
 }
-ONLY_PROD = {("model", "kms:Decrypt"), ("model", "cloudwatch:DescribeAlarms")}
+# Actions that only some of the environments with the role have.
+OPTIONAL = {
+    ("model", "kms:Decrypt"): ("prod", "full"),
+    ("model", "cloudwatch:DescribeAlarms"): ("prod", "full"),
+    ("model", "s3:PutObject"): ("full",),
+    ("model", "kms:GenerateDataKey"): ("full",),
+    **{("model", f"ec2:{action}"): ("full",) for action in VPC},
+}
 
 
 def where(role: str, action: str) -> tuple[str, ...]:
     """Environments whose role has this action."""
-    return ("prod",) if (role, action) in ONLY_PROD else ROLES[role][2]
+    return OPTIONAL.get((role, action), ROLES[role][2])
+
+
+def deployed(environments: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of them that are deployed here."""
+    return tuple(each for each in environments if each in DEPLOYED)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +170,7 @@ def enforcing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def environments(enforcing: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Roles]:
-    """Both environments' stacks, in the laptop's region."""
+    """The stacks of those that are deployed, in the laptop's region."""
     made = {}
     for environment, stacks in (("local", ()), ("prod", ("sight",))):
         folder = tmp_path_factory.mktemp(environment)
@@ -148,15 +180,26 @@ def environments(enforcing: Cloud, tmp_path_factory: pytest.TempPathFactory) -> 
     return made
 
 
-@pytest.mark.parametrize("environment", ["local", "prod"])
+@pytest.fixture(scope="module")
+def assemblies(
+    environments: Mapping[str, Roles], tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Assembly]:
+    """What was deployed, and every optional part of the settings."""
+    folder = tmp_path_factory.mktemp("full")
+    release = record_for("full", folder)
+    full = synthesize("full", folder / "out", release=release, environments=FIXTURE_ENVIRONMENTS)
+    return {name: roles.deployment.assembly for name, roles in environments.items()} | {"full": full}
+
+
+@pytest.mark.parametrize("environment", [*DEPLOYED, "full"])
 def test_every_action_of_every_role_is_on_one_list(
-    environments: Mapping[str, Roles], environment: str
+    assemblies: Mapping[str, Assembly], environment: str
 ) -> None:
     found = {
         (role, action)
         for role in ROLES
         if environment in ROLES[role][2]
-        for action in environments[environment].allowed(role)
+        for action in allowed(assemblies[environment], role)
     }
     assert not PROVED.keys() & DOCUMENTED.keys()
     assert found == {each for each in (*PROVED, *DOCUMENTED) if environment in where(*each)}
@@ -165,7 +208,11 @@ def test_every_action_of_every_role_is_on_one_list(
 @pytest.mark.parametrize(
     ("environment", "path"),
     sorted(
-        {(environment, path.__name__) for each, (path, _) in PROVED.items() for environment in where(*each)}
+        {
+            (environment, path.__name__)
+            for each, (path, _) in PROVED.items()
+            for environment in deployed(where(*each))
+        }
     ),
 )
 def test_with_its_policies_each_path_works(
@@ -177,7 +224,7 @@ def test_with_its_policies_each_path_works(
 
 @pytest.mark.parametrize(
     ("environment", "role", "action"),
-    [(environment, *each) for each in PROVED for environment in where(*each)],
+    [(environment, *each) for each in PROVED for environment in deployed(where(*each))],
 )
 def test_without_an_action_its_path_fails(
     environments: Mapping[str, Roles], environment: str, role: str, action: str
@@ -270,11 +317,26 @@ OUTSIDE: Mapping[str, tuple[str, str, Callable[[Any, Roles], object]]] = {
             EndpointName=roles.deployment.outputs("endpoint")["EndpointName"], Body=b""
         ),
     ),
+    "the canary asks the endpoint past the gateway": (
+        "canary",
+        "sagemaker-runtime",
+        lambda runtime, roles: runtime.invoke_endpoint(
+            EndpointName=roles.deployment.outputs("endpoint")["EndpointName"], Body=b""
+        ),
+    ),
+    "the canary calls another function": (
+        "canary",
+        "lambda",
+        lambda functions, roles: functions.invoke(FunctionName=_canary_name(roles), Payload=b"{}"),
+    ),
+    "the canary reads a model": ("canary", "s3", lambda s3, roles: s3.get_object(**roles.artifact)),
 }
 
 
-@pytest.mark.parametrize("environment", ["local", "prod"])
-@pytest.mark.parametrize("what", OUTSIDE)
+@pytest.mark.parametrize(
+    ("environment", "what"),
+    [(each, what) for what, (role, _, _) in OUTSIDE.items() for each in deployed(ROLES[role][2])],
+)
 def test_what_is_outside_a_role_is_refused(
     environments: Mapping[str, Roles], environment: str, what: str
 ) -> None:

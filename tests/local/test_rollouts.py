@@ -200,6 +200,30 @@ def test_an_alarm_that_somebody_sets_ends_an_update(cloud: Cloud) -> None:
     assert "a drill" in described["FailureReason"]
 
 
+@pytest.mark.parametrize("retained", [True, False])
+def test_an_update_from_outside_is_guarded_where_it_retains_the_guardrails(
+    cloud: Cloud, retained: bool
+) -> None:
+    # Given an endpoint that was last updated under guardrails, and is asked all the time
+    endpoint = cloud.endpoint(cloud.config(answer="first"))
+    guard = Guard(cloud, endpoint)
+    config = update(cloud, endpoint, guard.watching(wait=A_MINUTE), answer="old")
+    cloud.wait(endpoint)
+    failing = cloud.config(refuse=500)
+    with asking(cloud, endpoint) as answers:
+        # When somebody updates it to a variant that fails, and names no guardrails
+        cloud.sagemaker.update_endpoint(
+            EndpointName=endpoint, EndpointConfigName=failing, RetainDeploymentConfig=retained
+        )
+        wait_for(lambda: 500 in answers)
+        cloud.wait(endpoint)
+    # Then those of the last update take it back; without them it stays
+    described = cloud.sagemaker.describe_endpoint(EndpointName=endpoint)
+    assert described["EndpointConfigName"] == (config if retained else failing)
+    assert (guard.name in described.get("FailureReason", "")) is retained
+    assert ("LastDeploymentConfig" in described) is retained
+
+
 class GuardedStack(EndpointStack):
     """A stack whose endpoint is guarded by what `infra.constructs.rollout` declares, metric math included."""
 
