@@ -6,8 +6,12 @@ import os
 import shutil
 
 import pytest
+from playwright.sync_api import expect
 
+PATIENCE_MS = 30_000  # a page may share its cores with all the other tests
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def find_chromium() -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import requests
 
 from model import phantom
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 IMAGE = phantom.png(seed=7, lesion=True)
 
@@ -28,10 +32,15 @@ class ConstantLoad:
     ----------
     pause_s
         Of each caller after each answer, which leaves the machine to others.
+    headers
+        What lets the callers in, where the gateway asks for it.
     """
 
-    def __init__(self, url: str, *, callers: int = 4, pause_s: float = 0.0) -> None:
+    def __init__(
+        self, url: str, *, callers: int = 4, pause_s: float = 0.0, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.url = url
+        self._headers = {"Content-Type": "image/png", **(headers or {})}
         self.pause_s = pause_s
         self.served: list[str] = []
         self.failures: list[str] = []
@@ -49,7 +58,7 @@ class ConstantLoad:
             while not self._stop.is_set():
                 try:
                     answer = session.post(
-                        f"{self.url}/predict", data=IMAGE, headers={"Content-Type": "image/png"}, timeout=60
+                        f"{self.url}/predict", data=IMAGE, headers=self._headers, timeout=60
                     )
                     if answer.status_code == 200:
                         self.served.append(answer.json()["model"]["sha256"])

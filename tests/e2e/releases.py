@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.e2e.conftest import Laptop
+    from tests.e2e.conftest import Clone
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,14 @@ class Artifact:
     size: int
 
 
-def repackage(laptop: Laptop, sha256: str, change: Callable[[str, bytes], bytes]) -> Artifact:
+def with_unspeakable_labels(name: str, held: bytes) -> bytes:
+    """Let a model load and answer its known question, and fail at each answer: its labels are no text."""
+    if name != "metadata.json":
+        return held
+    return json.dumps(json.loads(held) | {"labels": ["\ud800", "\ud800"]}).encode()
+
+
+def repackage(laptop: Clone, sha256: str, change: Callable[[str, bytes], bytes]) -> Artifact:
     """Put into the laptop's store an artifact like the given one, each member changed, and return it."""
     store = laptop.root / ".local" / "artifacts"
     buffer = io.BytesIO()

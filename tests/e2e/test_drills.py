@@ -15,7 +15,7 @@ from infra import names
 from infra.local import gateway_url
 from infra.release import card_path
 from tests.e2e.callers import ConstantLoad, served
-from tests.e2e.releases import Artifact, repackage, write_record
+from tests.e2e.releases import Artifact, repackage, with_unspeakable_labels, write_record
 from tests.local.cloud import wait_for
 
 if TYPE_CHECKING:
@@ -129,13 +129,6 @@ def drill(laptop: Laptop) -> Iterator[Drill]:
 def with_another_card(name: str, held: bytes) -> bytes:
     """Change an artifact, and nothing of what it answers."""
     return held + b"\nReleased again.\n" if name.endswith(".md") else held
-
-
-def with_unspeakable_labels(name: str, held: bytes) -> bytes:
-    """Let a model load and answer its known question, and fail at each answer: its labels are no text."""
-    if name != "metadata.json":
-        return held
-    return json.dumps(json.loads(held) | {"labels": ["\ud800", "\ud800"]}).encode()
 
 
 def test_real_time_comes_under_its_own_name(drill: Drill) -> None:

@@ -21,7 +21,9 @@ from infra.settings.access import SignIn
 from model import phantom
 from scripts.delivery import engine
 from tests.browser import find_chromium
+from tests.e2e.callers import ConstantLoad
 from tests.e2e.conftest import Clone, clean_environment, copy_tree
+from tests.e2e.releases import repackage, with_unspeakable_labels, write_record
 from tests.gateway.visit import file
 
 if TYPE_CHECKING:
@@ -77,6 +79,11 @@ class Production(Clone):
         name = names.stack_prefix("prod") + stack
         [described] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
+
+    def api_key(self) -> str:
+        key_id = self.outputs("gateway")["ApiKeyId"]
+        value: str = self.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
+        return value
 
     def resources(self, kind: str) -> set[str]:
         """Return the physical ids of all deployed resources of a type."""
@@ -160,11 +167,32 @@ def assert_released(prod: Production, answer: requests.Response) -> None:
 
 
 def test_a_key_lets_in_and_nothing_else_does(prod: Production, asks_for_a_key: str) -> None:
-    key_id = prod.outputs("gateway")["ApiKeyId"]
-    key = prod.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
+    key = prod.api_key()
     assert_kept_out(ask(asks_for_a_key), 403)
     assert_kept_out(ask(asks_for_a_key, **{"x-api-key": f"{key}x"}), 403)
     assert_released(prod, ask(asks_for_a_key, **{"x-api-key": key}))
+
+
+def test_prods_own_guardrails_take_a_failing_release_back(prod: Production, asks_for_a_key: str) -> None:
+    # Given what serves, and a release of a model that comes up and fails at each image
+    record = prod.root / "infra" / "releases" / "prod.json"
+    released = record.read_text()
+    sagemaker, endpoint = prod.client("sagemaker"), names.endpoint("prod", mode="real-time")
+    config_before = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
+    broken = repackage(prod, json.loads(released)["model"]["sha256"], with_unspeakable_labels)
+    write_record(record, json.loads(released), broken, version="2")
+    # When it is deployed while people call
+    load = ConstantLoad(asks_for_a_key, headers={"x-api-key": prod.api_key()})
+    with load:
+        done = prod.run("scripts/deploy", "--env", "prod", check=False)
+    record.write_text(released)
+    # Then the canary is taken back, the command says so, and what served before serves
+    assert done.returncode == 1, done.stderr
+    assert "The update was taken back" in done.stderr
+    assert load.failures
+    assert all(failure.startswith("502") for failure in load.failures)
+    assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"] == config_before
+    assert_released(prod, ask(asks_for_a_key, **{"x-api-key": prod.api_key()}))
 
 
 def test_the_firewall_stands_before_the_very_stage(prod: Production, asks_for_a_key: str) -> None:
