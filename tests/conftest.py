@@ -14,7 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fuzz-seconds",
         type=float,
-        default=30,
+        default=15,
         help="how long inputs are made up for the gateway, in all (default: %(default)s)",
     )
     parser.addoption(
