@@ -130,7 +130,7 @@ def test_all_can_be_cancelled_and_removed(visit: Visit, sagemaker: FakeSageMaker
 
 
 def test_one_that_is_removed_while_it_waits_is_not_sent(visit: Visit, sagemaker: FakeSageMaker) -> None:
-    sagemaker.default = Reply(delay_s=0.5)
+    sagemaker.default = Reply(delay_s=2.0)
     visit.open()
     visit.choose(*images(3))
     visit.wait_until(lambda: len(sagemaker.calls) == 2)

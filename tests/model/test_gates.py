@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from model.backend import keras
     from model.crossval import Fit, Logits, OutOfFold
     from model.data import Dataset
     from model.learner import Learner
@@ -145,11 +146,23 @@ def learnt(network_learner: Learner, cases: Cases, *, taught: Labels | None = No
 
 
 @pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Enough of them to learn more from than by heart."""
+    folder = tmp_path_factory.mktemp("many-phantoms")
+    phantom.write_folder(folder, count=144, seed=1)
+    return data.load(folder)
+
+
+@pytest.fixture(scope="module")
 def able(phantoms: Dataset) -> Learner:
-    """A network that can tell the phantoms apart."""
+    """A network that can tell the phantoms apart, as it serves."""
     recipe = replace(QUICK, transfer_size=SIZE, views=1)
     pictures = Pictures(phantoms.scans, seed=0)
-    return learner(EFFICIENTNET, pictures, recipe, start=lambda: network.build_trunk(EFFICIENTNET, size=SIZE))
+
+    def start() -> keras.Model:
+        return network.with_asymmetry(network.look_twice(network.build_trunk(EFFICIENTNET, size=SIZE)))
+
+    return learner(EFFICIENTNET, pictures, recipe, start=start)
 
 
 @pytest.fixture(scope="module")
