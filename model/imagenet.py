@@ -32,11 +32,10 @@ LITE0_STAGES = (
     (5, 1, 112, 6, 1),
 )
 """Kernel, blocks, filters, expansion and stride of each stage that is used (Tan and Le 2019, table 1;
-EfficientNet-Lite leaves out squeeze-and-excitation, and its activation is ReLU6).
-
-The fifth stage has three blocks. What its second one widens is read, at a stride of 16: what comes behind it
-costs as much again, and tells photographs apart, not scans."""
+EfficientNet-Lite leaves out squeeze-and-excitation, and its activation is ReLU6). The fifth has three."""
 LITE0_READ = 672
+"""Width of what is read: the next block's maps, widened, at a stride of 16. The rest of the network takes as
+many multiplications again, and did no better on the folds."""
 MOBILENET_TAPS = ("block_12_add", "block_16_project_BN")
 
 

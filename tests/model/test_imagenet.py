@@ -64,10 +64,8 @@ def original(trunk: keras.Model) -> keras.Model:
     """Put back behind a trunk what it leaves out: (size, size, 1) to what the file's classifier reads."""
     widened = trunk.outputs[0]
     narrow = trunk.get_layer("block9_expand").input
-    kernel, width = 5, 112
-    x = keras.layers.DepthwiseConv2D(
-        kernel, padding="same", use_bias=False, name="block9_depthwise"
-    )(widened)  # fmt: skip
+    width = 112
+    x = keras.layers.DepthwiseConv2D(5, padding="same", use_bias=False, name="block9_depthwise")(widened)
     x = keras.layers.ReLU(6.0)(imagenet._normalised(x, "block9_bn1"))
     x = imagenet._normalised(imagenet._convolution(x, width, 1, "block9_project"), "block9_bn2")
     x = keras.layers.Add()([narrow, x])
