@@ -138,10 +138,11 @@ def content_box(image: Image.Image) -> tuple[float, float, float, float]:
     Left, top, right and bottom in the image's pixels; the whole image where too little of it is bright.
     """
     small = image.resize((_LOOK, _LOOK), Image.Resampling.BOX)
-    bright = np.asarray(small) > otsu(small) / 2
+    framed = np.ones((_LOOK + 2, _LOOK + 2), dtype=bool)
+    bright = framed[1:-1, 1:-1]
+    bright[:] = np.asarray(small) > otsu(small) / 2
     for _ in range(_THIN):  # strokes as thin as this vanish
-        inside = np.pad(bright, 1, constant_values=True)
-        bright = bright & inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+        bright &= framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
     rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
     if len(rows) == 0:
         return (0, 0, *image.size)
@@ -167,14 +168,20 @@ def otsu(image: Image.Image) -> float:
     return float(np.argmax(between))
 
 
+def levels(image: Image.Image, shares: tuple[float, float]) -> tuple[int, int]:
+    """Return the grey levels up to which these shares of a mode L image's pixels lie."""
+    counts = np.cumsum(image.histogram())
+    low, high = np.searchsorted(counts, [share * counts[-1] for share in shares])
+    return int(low), int(high)
+
+
 def _stretched(image: Image.Image) -> Image.Image:
     """Spread the grey levels from black to white; a few of the darkest and brightest pixels do not count."""
-    counts = np.cumsum(image.histogram())
-    low, high = np.searchsorted(counts, [share * counts[-1] for share in _ENDS])
+    low, high = levels(image, _ENDS)
     if high - low < _LEAST_SPAN:
         return image
-    levels = (np.arange(256) - low) * 255 / (high - low)
-    return image.point(np.clip(levels, 0, 255).round().astype(int).tolist())
+    curve = (np.arange(256) - low) * 255 / (high - low)
+    return image.point(np.clip(curve, 0, 255).round().astype(int).tolist())
 
 
 def _broken(error: Exception) -> Problem:

@@ -13,10 +13,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
-from infra.names import ENVIRONMENT_NAME
-from infra.report import FileError, problems
+from infra.report import FileError, problems, shaped
 from infra.settings.access import Auth, Firewall, SignIn
-from infra.settings.checked import CHECKED
+from infra.settings.checked import CHECKED, EnvironmentName
 from infra.settings.hosting import Hosting, RealTime
 from infra.settings.sight import Sight
 
@@ -28,6 +27,7 @@ _UNIONS = {
     "rollout": frozenset({"all-at-once", "canary", "linear"}),
 }
 
+Origin = Annotated[str, shaped(r"https://[a-z0-9.-]+(:[0-9]+)?", like="https://HOST, with no path")]
 RetentionDays = Literal[1, 7, 14, 30, 90, 365, 731]  # some of those that CloudWatch Logs accepts
 
 
@@ -50,7 +50,7 @@ class GitHub:
     An account holds one provider of GitHub's tokens: where another stack made it, it is "existing".
     """
 
-    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$")]
+    repository: Annotated[str, shaped(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", like="owner/name")]
     provider: Literal["own", "existing"] = "own"
 
 
@@ -64,14 +64,14 @@ class Settings:
     bucket, images, volumes, logs and alarms.
     """
 
-    environment: Annotated[str, Field(pattern=ENVIRONMENT_NAME)]
+    environment: EnvironmentName
     local: bool = False
-    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
-    account: Annotated[str, Field(pattern=r"^[0-9]{12}$")] | None = None
+    region: Annotated[str, shaped(r"[a-z]{2}(-[a-z]+)+-[0-9]", like="a region's code, such as eu-west-1")]
+    account: Annotated[str, shaped(r"[0-9]{12}", like="the account's twelve digits, in quotes")] | None = None
     auth: Auth
     sign_in: SignIn | None = None  # after local and auth, on which its check depends
     firewall: Firewall | None = None
-    allowed_origin: Annotated[str, Field(pattern=r"^https://[a-z0-9.-]+(:[0-9]+)?$")] | None = None
+    allowed_origin: Origin | None = None
     throttle: Throttle
     hosting: Hosting
     log_retention_days: RetentionDays

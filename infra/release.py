@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from infra.names import ENVIRONMENT_NAME
-from infra.report import FileError, problems
+from infra.report import FileError, problems, shaped
+from infra.settings.checked import EnvironmentName
 
 RELEASES = Path(__file__).parent / "releases"
 NO_RELEASE = "none"  # in place of a record's path: the registry stack alone, whatever record there is
@@ -21,13 +21,15 @@ ARTIFACTS = "models"  # what every artifact's key begins with
 
 _CHECKED = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Name = Annotated[
+    str, shaped(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", like="letters, digits and . _ - alone, at most 128")
+]
 Text = Annotated[str, Field(min_length=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, shaped(r"[0-9a-f]{64}", like="a SHA-256: 64 of 0-9 and a-f")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 # It travels in the Lambda's environment, 4 KB in all, as JSON inside JSON: up to 14 bytes for a character.
 MAX_REASON = 200
-Reason = Annotated[str, Field(pattern=r"\S", max_length=MAX_REASON)]
+Reason = Annotated[str, shaped(r"(?s).*\S.*", like="why"), Field(max_length=MAX_REASON)]
 
 
 class ReleaseError(FileError):
@@ -39,7 +41,7 @@ class Model:
     """The registered model version and its artifact, found by the artifact's own hash."""
 
     name: Name
-    version: Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
+    version: Annotated[str, shaped(r"[1-9][0-9]*", like='the version\'s number in quotes, such as "3"')]
     sha256: Sha256
     bytes: Annotated[int, Field(gt=0)]
 
@@ -97,7 +99,7 @@ class Release:
     """All that synth, `deploy` and `smoke` need to know of what one environment serves."""
 
     schema: Literal[1] = 1
-    environment: Annotated[str, Field(pattern=ENVIRONMENT_NAME)]
+    environment: EnvironmentName
     model: Model
     dataset: Dataset
     mlflow: MlflowRun

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from pydantic import AfterValidator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +30,18 @@ class FileError(Exception):
         self.source = source
         self.problems = problems
         super().__init__("\n".join([f"{source} cannot be used:", *(f"  - {line}" for line in problems)]))
+
+
+def shaped(pattern: str, *, like: str) -> AfterValidator:
+    """Return the check that a text has a form from its first character to its last; `like` says which."""
+    form = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not form.fullmatch(text):
+            raise ValueError(f"write {like}")
+        return text
+
+    return AfterValidator(check)
 
 
 def problems(error: ValidationError, *, unions: Mapping[str, frozenset[str]] | None = None) -> list[str]:

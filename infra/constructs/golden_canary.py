@@ -44,6 +44,8 @@ class GoldenCanary(Construct):
         The folder with its code and the drawn phantoms.
     function_name
         The gateway's Lambda, which it calls.
+    endpoint_name
+        What serves behind it: while that is updated, other answers than the release's are no failure.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class GoldenCanary(Construct):
         code: Path,
         release: Release,
         function_name: str,
+        endpoint_name: str,
         every: cdk.Duration,
         log_retention_days: RetentionDays,
     ) -> None:
@@ -62,13 +65,19 @@ class GoldenCanary(Construct):
         logs = log_group(self, "Logs", retention_days=log_retention_days)
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         logs.grant_write(role)
-        gateway_arn = cdk.Stack.of(self).format_arn(
+        stack = cdk.Stack.of(self)
+        gateway_arn = stack.format_arn(
             service="lambda",
             resource="function",
             resource_name=function_name,
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
-        role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[gateway_arn]))
+        endpoint_arn = stack.format_arn(service="sagemaker", resource="endpoint", resource_name=endpoint_name)
+        for action, arn in (
+            ("lambda:InvokeFunction", gateway_arn),
+            ("sagemaker:DescribeEndpoint", endpoint_arn),
+        ):
+            role.add_to_policy(iam.PolicyStatement(actions=[action], resources=[arn]))
         self._every = every
         self._function = lambda_.Function(
             self,
@@ -79,6 +88,7 @@ class GoldenCanary(Construct):
             code=lambda_.Code.from_asset(str(code), exclude=["__pycache__"]),
             environment={
                 "FUNCTION_NAME": function_name,
+                "ENDPOINT_NAME": endpoint_name,
                 "MODEL_SHA256": release.model.sha256,
                 "GOLDEN": _golden(release),
             },

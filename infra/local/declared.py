@@ -1,17 +1,17 @@
 """Resource types that ministack has a service for, and no CloudFormation: they are entered in that service.
 
 What is declared can then be read back through the service's own API. Nothing acts on it: no request is
-inspected, and nothing is spent.
+inspected, nothing is spent, and no token's signature is checked (STS reads what it says, and who is trusted).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ministack.core.responses import get_account_id
-from ministack.services import budgets, waf
+from ministack.services import budgets, iam, waf
 from ministack.services.cloudformation import provisioners
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def register() -> None:
     provisioners._RESOURCE_HANDLERS["AWS::WAFv2::WebACLAssociation"] = _association_handlers()
     provisioners._REPLACING_PROPERTIES["AWS::WAFv2::WebACLAssociation"] = ("ResourceArn", "WebACLArn")
     provisioners._RESOURCE_HANDLERS["AWS::Budgets::Budget"] = _budget_handlers()
+    provisioners._RESOURCE_HANDLERS["AWS::IAM::OIDCProvider"] = _provider_handlers()
+    provisioners._REPLACING_PROPERTIES["AWS::IAM::OIDCProvider"] = ("Url",)
 
 
 def _association_handlers() -> Mapping[str, Callable[..., object]]:
@@ -81,6 +83,30 @@ def _budget(properties: _Properties) -> _Properties:
     if isinstance(limit, Mapping):
         return {**budget, "BudgetLimit": {**limit, "Amount": str(limit["Amount"])}}
     return budget
+
+
+def _provider_handlers() -> Mapping[str, Callable[..., object]]:
+    def create(_logical_id: str, properties: _Properties, _stack: str) -> _Identity:
+        url = str(properties["Url"])
+        members = {
+            f"{member}.member.{number}": each
+            for member, name in (("ClientIDList", "ClientIdList"), ("ThumbprintList", "ThumbprintList"))
+            for number, each in enumerate(cast("Sequence[str]", properties.get(name, ())), start=1)
+        }
+        status, _, body = iam._create_oidc_provider({"Url": url, **members})
+        if status != _OK:
+            raise DeclarationError(body.decode())
+        arn = f"arn:aws:iam::{get_account_id()}:oidc-provider/{url.removeprefix('https://')}"
+        return arn, {"Arn": arn}
+
+    def update(arn: str, _old: _Properties, new: _Properties, _stack: str) -> _Identity:
+        delete(arn, new)
+        return create("", new, "")
+
+    def delete(arn: str, _properties: _Properties) -> None:
+        iam._delete_oidc_provider({"OpenIDConnectProviderArn": arn})
+
+    return {"create": create, "update": update, "delete": delete}
 
 
 def _check(answer: _Answer) -> None:

@@ -21,7 +21,6 @@ RECORDED: Mapping[str, Sequence[str]] = {
     "AWS::CE::AnomalySubscription": ("SubscriptionArn",),
     "AWS::CloudWatch::AnomalyDetector": ("Id",),
     "AWS::CloudWatch::CompositeAlarm": ("Arn",),
-    "AWS::IAM::OIDCProvider": ("Arn",),
     "AWS::Logs::QueryDefinition": ("QueryDefinitionId",),
     "AWS::SageMaker::DataQualityJobDefinition": ("JobDefinitionArn",),
     "AWS::SageMaker::MonitoringSchedule": ("MonitoringScheduleArn",),

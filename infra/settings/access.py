@@ -12,13 +12,22 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
+from infra.report import shaped
 from infra.settings.checked import CHECKED, distinct
 
 Auth = Literal["none", "api_key", "iam", "cognito"]
 
 # Cognito returns people to https, or to the machine in front of them; it compares addresses to the letter,
 # and the page's own ends with a slash.
-PAGE_ADDRESS = r"^(https://[a-z0-9.-]+|http://localhost)(:[0-9]+)?(/([A-Za-z0-9._~-]+|\{api_id\}))*/$"
+PageAddress = Annotated[
+    str,
+    shaped(
+        r"(https://[a-z0-9.-]+|http://localhost)(:[0-9]+)?(/([A-Za-z0-9._~-]+|\{api_id\}))*/",
+        like="an https address that ends with a slash",
+    ),
+    Field(max_length=1024),
+]
+LaptopAddress = Annotated[str, shaped(r"http://localhost(:[0-9]+)?", like="http://localhost:PORT")]
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -38,8 +47,8 @@ class SignIn:
     """
 
     pages: Annotated[
-        tuple[Annotated[str, Field(pattern=PAGE_ADDRESS, max_length=1024)], ...],
+        tuple[PageAddress, ...],
         Field(max_length=99),  # Cognito takes 100, of which one is the stage's own
         AfterValidator(distinct),
     ] = ()
-    laptop_address: Annotated[str, Field(pattern=r"^http://localhost(:[0-9]+)?$")] | None = None
+    laptop_address: LaptopAddress | None = None

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import ConfigDict
 
+from infra.names import ENVIRONMENT_NAME
+from infra.report import shaped
+
 CHECKED = ConfigDict(strict=True, extra="forbid")
+
+EnvironmentName = Annotated[
+    str, shaped(ENVIRONMENT_NAME, like="2 to 13 lower-case letters and digits, a letter first")
+]
 
 
 def distinct(items: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
+from infra.report import shaped
 from infra.settings.checked import CHECKED, distinct
 from infra.settings.rollout import MINIMUM_TO_SPLIT, AllAtOnce, Rollout
 
@@ -23,7 +24,10 @@ _ARM = re.compile(r"ml\.[a-z]+[0-9]+[a-z]*g")
 
 Cooldown = Annotated[int, Field(ge=0, le=3600)]
 Instances = Annotated[int, Field(ge=1, le=100)]
-Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Clock = Annotated[str, shaped(r"([01][0-9]|2[0-3]):[0-5][0-9]", like="hours and minutes, such as 07:30")]
+InstanceType = Annotated[
+    str, shaped(r"ml\.[a-z][a-z0-9-]*\.(medium|large|[0-9]*xlarge)", like="ml.FAMILY.SIZE, as ml.c7i.large")
+]
 Day = Literal["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
 
 
@@ -107,12 +111,12 @@ class Network:
     """
 
     subnet_ids: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")], ...],
+        tuple[Annotated[str, shaped(r"subnet-[0-9a-f]{8,17}", like="a subnet's id: subnet-...")], ...],
         Field(min_length=2, max_length=16),
         AfterValidator(distinct),
     ]
     security_group_ids: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")], ...],
+        tuple[Annotated[str, shaped(r"sg-[0-9a-f]{8,17}", like="a security group's id: sg-...")], ...],
         Field(min_length=1, max_length=5),
         AfterValidator(distinct),
     ]
@@ -126,7 +130,7 @@ class RealTime:
     """
 
     mode: Literal["real-time"]
-    instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z][a-z0-9-]*\.(medium|large|[0-9]*xlarge)$")]
+    instance_type: InstanceType
     rollout: Rollout = AllAtOnce()
     instance_count: Instances  # after rollout, on which its check depends
     scaling: Scaling | None = None  # after both, for the same reason

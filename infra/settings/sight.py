@@ -7,10 +7,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
+from infra.report import shaped
 from infra.settings.checked import CHECKED, distinct
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-MailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s.]+$", max_length=254)]
+MailAddress = Annotated[
+    str, shaped(r"[^@\s]+@[^@\s]+\.[^@\s.]+", like="one mail address, such as a@b.org"), Field(max_length=254)
+]
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

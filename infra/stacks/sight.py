@@ -66,6 +66,7 @@ class SightStack(EnvironmentStack):
                 code=canary,
                 release=release,
                 function_name=names.function(settings.environment),
+                endpoint_name=endpoint_name,
                 every=cdk.Duration.minutes(sight.golden_canary.every_minutes),
                 log_retention_days=settings.log_retention_days,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ TOLERANCE = 1e-3
 """How far a probability may be from Keras's before a row counts as wrong and is not timed."""
 WARM_UP_S, WARM_UP_CONNECTIONS = 2.0, 8
 TRIES = 3  # of a point that others disturb
+SETTLE_S = 2.0  # from the last request to the look at memory: images in flight are not what a server holds
 MEGABYTE = 1e6
 
 Timed = Callable[[], tuple[load.Outcome, float]]
@@ -165,6 +167,7 @@ def _check(row: str, image: str, said: float) -> None:
 
 
 def _memory(root: int) -> float | None:
+    time.sleep(SETTLE_S)
     with contextlib.suppress(
         PermissionError
     ):  # another user's processes, as Docker's are to others than root

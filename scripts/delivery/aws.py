@@ -40,7 +40,7 @@ def reach(settings: Settings) -> None:
         # A profile would win over the laptop's keys.
         for profile in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
             os.environ.pop(profile, None)
-        os.environ.update(client_environment())
+        os.environ.update(_laptop())
         hint = "Start the laptop's AWS with `scripts/demo`, or alone with `.venv/bin/python -m infra.local`."
     try:
         identity = boto3.client("sts").get_caller_identity()
@@ -58,6 +58,14 @@ def reach(settings: Settings) -> None:
             f"These credentials are of account {identity['Account']}, but environment {settings.environment} "
             f"belongs to {settings.account} (infra/environments/{settings.environment}.toml)."
         )
+
+
+def _laptop() -> dict[str, str]:
+    """Return what points at the laptop's AWS, without keys where a role of it was taken already."""
+    known = client_environment()
+    if os.environ.get("AWS_ENDPOINT_URL") and os.environ.get("AWS_SESSION_TOKEN"):
+        return {name: value for name, value in known.items() if name not in Keys("", "", "").environment}
+    return known
 
 
 @dataclass(frozen=True)
@@ -98,8 +106,17 @@ def reader(settings: Settings) -> Keys:
 
     A workflow's own role may see nothing, and a person's need not.
     """
+    return _bootstrapped("lookup", settings)
+
+
+def deployer(settings: Settings) -> Keys:
+    """Take the role that `cdk bootstrap` made for deploying, as which the CDK CLI changes stacks."""
+    return _bootstrapped("deploy", settings)
+
+
+def _bootstrapped(purpose: str, settings: Settings) -> Keys:
     partition, account = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1:5:3]
-    role = f"cdk-{_QUALIFIER}-lookup-role-{account}-{settings.region}"
+    role = f"cdk-{_QUALIFIER}-{purpose}-role-{account}-{settings.region}"
     return assume(f"arn:{partition}:iam::{account}:role/{role}")
 
 

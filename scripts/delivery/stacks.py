@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import boto3
-
 from infra import names
-from scripts.delivery.aws import AWS_ERRORS, reader
+from scripts.delivery.aws import AWS_ERRORS, deployer, reader
 from scripts.delivery.cdk import cdk
 from scripts.delivery.console import BusyError, DeliveryError, say, step
 
@@ -65,7 +63,7 @@ def unstick(settings: Settings, *, assembly: str) -> None:
         elif status in _NEVER_CAME_UP and stack.get("EnableTerminationProtection"):
             # The CDK deletes it, which the protection that it was given before it came up would forbid.
             say(f"  {name} never came up: its protection is lifted, so that it can be made anew")
-            client = boto3.client("cloudformation")
+            client = deployer(settings).session.client("cloudformation")
             client.update_termination_protection(StackName=name, EnableTerminationProtection=False)
         elif status == _HALF_DELETED:
             raise DeliveryError(

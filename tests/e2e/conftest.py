@@ -52,6 +52,7 @@ class Clone:
             region_name=known["AWS_REGION"],
             aws_access_key_id=known["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=known["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=known["AWS_SESSION_TOKEN"] or None,
         )
 
     def run(

@@ -5,6 +5,7 @@ The tests of this file build on each other, in this order, as the days of an env
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from botocore.exceptions import ClientError
 from playwright.sync_api import expect, sync_playwright
 
 from infra import config, names
@@ -20,6 +22,7 @@ from infra.release import artifact_key
 from infra.settings.access import SignIn
 from model import phantom
 from scripts.delivery import engine
+from scripts.delivery.aws import SMOKE_ROLE, Keys
 from tests.browser import find_chromium
 from tests.e2e.callers import ConstantLoad
 from tests.e2e.conftest import Clone, clean_environment, copy_tree
@@ -27,7 +30,7 @@ from tests.e2e.releases import repackage, with_unspeakable_labels, write_record
 from tests.gateway.visit import file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from infra.settings.access import Auth
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 SETTINGS = config.load("prod")
 STACKS = ("registry", "endpoint", "gateway", "sight")
 IMAGE = phantom.png(seed=7, lesion=True)
+REPOSITORY = "owner/tumor-detector"
 PERSON, PASSWORD = "ada@example.org", "Correct-horse-7-battery"
 # What prod declares and a laptop's AWS keeps no more of than its name.
 ONLY_RECORDED = {
@@ -103,6 +107,17 @@ class Production(Clone):
         return {each["StackName"] for each in listed if each["StackStatus"] != "DELETE_COMPLETE"}
 
 
+@dataclass(frozen=True)
+class Workflow(Production):
+    """The same copy, whose commands have what a job of GitHub's has: a role's keys, and a role's name."""
+
+    given: Mapping[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, **self.given}
+
+
 def moved(committed: str, auth: Auth, *, port: int) -> str:
     """Return prod's file for a laptop's account, marked as such: drawings alone trained the model here."""
     written, found = re.subn(r'^auth = ".*"$', f'auth = "{auth}"', committed, flags=re.MULTILINE)
@@ -133,6 +148,35 @@ def asks_for_a_key(prod: Production) -> str:
     prod.run("scripts/deploy", "--env", "prod")  # the registry stack alone, as nothing is released yet
     prod.run("scripts/promote", "--env", "prod", "--model", "tumor-detector-phantom")
     return prod.deploy()
+
+
+@pytest.fixture(scope="class")
+def roles(prod: Production, asks_for_a_key: str) -> Iterator[Mapping[str, str]]:
+    """The delivery stack's roles, by the names of its outputs; the stack goes at the end."""
+    settings, stack = prod.root / "infra" / "environments" / "prod.toml", names.delivery_stack("prod")
+    before = settings.read_text()
+    settings.write_text(f'{before}\n[github]\nrepository = "{REPOSITORY}"\n')
+    prod.run("node_modules/.bin/cdk", "deploy", stack, "-c", "env=prod", "--require-approval", "never")
+    yield prod.outputs("delivery")
+    settings.write_text(before)
+    cloud = prod.client("cloudformation")
+    cloud.update_termination_protection(StackName=stack, EnableTerminationProtection=False)
+    cloud.delete_stack(StackName=stack)
+    cloud.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+
+
+def take(prod: Production, role: str, subject: str) -> dict[str, str]:
+    """Take a role as GitHub's action does, with a token of GitHub's about one job; return its keys."""
+    claims = {
+        "iss": "https://token.actions.githubusercontent.com",
+        "aud": "sts.amazonaws.com",
+        "sub": f"repo:{subject}",
+    }
+    parts = (base64.urlsafe_b64encode(json.dumps(each).encode()).decode() for each in ({}, claims, {}))
+    taken = prod.client("sts").assume_role_with_web_identity(
+        RoleArn=role, RoleSessionName="job", WebIdentityToken=".".join(parts)
+    )["Credentials"]
+    return Keys(taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"]).environment
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +239,41 @@ def test_prods_own_guardrails_take_a_failing_release_back(prod: Production, asks
     assert {failure.partition(":")[0] for failure in load.failures} == {"502"}, load.failures
     assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"] == config_before
     assert_released(prod, ask(asks_for_a_key, **{"x-api-key": prod.api_key()}))
+
+
+class TestAWorkflow:
+    def test_it_delivers_and_proves_what_serves_by_its_roles_alone(
+        self, prod: Production, roles: Mapping[str, str], asks_for_a_key: str
+    ) -> None:
+        # Given a job of prod's environment at GitHub, which can do nothing by itself, and a change to deliver
+        keys = take(prod, roles["DeliveryRoleArn"], f"{REPOSITORY}:environment:prod")
+        job = Workflow(prod.root, prod.port, prod.log, prod.store, keys | {SMOKE_ROLE: roles["SmokeRoleArn"]})
+        with pytest.raises(ClientError, match="not authorized"):
+            job.client("cloudformation").describe_stacks()
+        settings = prod.root / "infra" / "environments" / "prod.toml"
+        settings.write_text(settings.read_text().replace("burst = 100", "burst = 99"))
+        # When it runs what the workflow runs, Then that is deployed, and found to be what was released
+        job.run("scripts/deploy", "--env", "prod")
+        job.run("scripts/smoke", "--env", "prod")
+        stage = {"restApiId": prod.outputs("gateway")["ApiId"], "stageName": names.STAGE_NAME}
+        assert (
+            prod.client("apigateway").get_stage(**stage)["methodSettings"]["*/*"]["throttlingBurstLimit"]
+            == 99
+        )
+
+    @pytest.mark.parametrize(
+        "subject",
+        [
+            "owner/another:environment:prod",
+            f"{REPOSITORY}:environment:prod-watch",
+            f"{REPOSITORY}:ref:refs/heads/main",
+        ],
+    )
+    def test_no_other_job_of_github_becomes_the_role_that_delivers(
+        self, prod: Production, roles: Mapping[str, str], subject: str
+    ) -> None:
+        with pytest.raises(ClientError, match="AssumeRoleWithWebIdentity"):
+            take(prod, roles["DeliveryRoleArn"], subject)
 
 
 def test_the_firewall_stands_before_the_very_stage(prod: Production, asks_for_a_key: str) -> None:

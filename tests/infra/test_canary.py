@@ -23,11 +23,14 @@ GOLDEN = [
 
 
 class Gateway:
-    """Stands in for Lambda's API; keeps the events that it was called with."""
+    """Stands in for the APIs of Lambda and SageMaker; keeps the events that it was called with."""
 
-    def __init__(self, *answers: tuple[int, dict[str, object]], crashes: bool = False) -> None:
+    def __init__(
+        self, *answers: tuple[int, dict[str, object]], crashes: bool = False, endpoint: str = "InService"
+    ) -> None:
         self.answers = list(answers)
         self.crashes = crashes
+        self.endpoint = endpoint
         self.events: list[dict[str, Any]] = []
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, object]:  # noqa: N803
@@ -38,6 +41,10 @@ class Gateway:
         status, body = self.answers[len(self.events) - 1]
         envelope = {"statusCode": status, "body": json.dumps(body)}
         return {"Payload": io.BytesIO(json.dumps(envelope).encode())}
+
+    def describe_endpoint(self, *, EndpointName: str) -> dict[str, object]:  # noqa: N803
+        assert EndpointName == "tumor-detector-prod-real-time"
+        return {"EndpointStatus": self.endpoint}
 
 
 def prediction(probability: float = 0.93, sha256: str = SHA256) -> tuple[int, dict[str, object]]:
@@ -51,7 +58,8 @@ def run(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
     monkeypatch.setenv("GOLDEN", json.dumps(GOLDEN))
     monkeypatch.setenv("MODEL_SHA256", SHA256)
     monkeypatch.setenv("FUNCTION_NAME", "tumor-detector-prod-gateway")
-    monkeypatch.setattr(boto3, "client", lambda service: gateway if service == "lambda" else None)
+    monkeypatch.setenv("ENDPOINT_NAME", "tumor-detector-prod-real-time")
+    monkeypatch.setattr(boto3, "client", lambda _service: gateway)
     ask.handle({}, None)
 
 
@@ -87,6 +95,15 @@ def test_a_wrong_answer_fails_with_its_difference(
     with pytest.raises(ask.CanaryError) as error:
         run(monkeypatch, Gateway(*answers))
     assert str(error.value) == said
+
+
+def test_while_the_endpoint_is_updated_another_models_answer_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, Gateway(prediction(sha256="b" * 64), REFUSAL, endpoint="Updating"))
+    told = json.loads(capsys.readouterr().out)
+    assert told["level"] == "INFO"
+    assert told["wrong"] == ["golden phantom 101: another model answered: bbbbbbbbbbbb"]
 
 
 def test_a_gateway_that_crashes_fails_on_every_phantom(monkeypatch: pytest.MonkeyPatch) -> None:

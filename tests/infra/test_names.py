@@ -13,8 +13,8 @@ LONGEST_REGION = "ap-southeast-2"
 
 
 def test_the_longest_environment_name_is_the_longest_allowed() -> None:
-    assert re.match(names.ENVIRONMENT_NAME, LONGEST_ENVIRONMENT)
-    assert not re.match(names.ENVIRONMENT_NAME, LONGEST_ENVIRONMENT + "x")
+    assert re.fullmatch(names.ENVIRONMENT_NAME, LONGEST_ENVIRONMENT)
+    assert not re.fullmatch(names.ENVIRONMENT_NAME, LONGEST_ENVIRONMENT + "x")
 
 
 def test_every_name_fits_aws_limits() -> None:

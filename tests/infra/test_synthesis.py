@@ -142,22 +142,24 @@ def cdk_synth(clone: Path, output: Path, **context: str) -> subprocess.Completed
     return subprocess.run(command, cwd=clone, env={"PATH": path}, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_cli_needs_no_credentials_no_docker_and_no_release(
-    clone: Path, tmp_path: Path, unreleased: Mapping[str, Assembly]
+    clone: Path, tmp_path: Path, unreleased: Mapping[str, Assembly], environment: str
 ) -> None:
-    done = cdk_synth(clone, tmp_path, env="dev")
+    done = cdk_synth(clone, tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
-    assert Assembly("dev", tmp_path).deployed_bytes() == unreleased["dev"].deployed_bytes()
-    assert "scripts/promote --env dev" in done.stderr
+    assert Assembly(environment, tmp_path).deployed_bytes() == unreleased[environment].deployed_bytes()
+    assert f"scripts/promote --env {environment}" in done.stderr
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_cli_writes_what_pytest_reads_and_nothing_into_the_tree(
-    clone: Path, tmp_path: Path, assemblies: Mapping[str, Assembly]
+    clone: Path, tmp_path: Path, assemblies: Mapping[str, Assembly], environment: str
 ) -> None:
     before = files(clone)
-    done = cdk_synth(clone, tmp_path, env="dev", release=str(RELEASES / "dev.json"))
+    done = cdk_synth(clone, tmp_path, env=environment, release=str(RELEASES / f"{environment}.json"))
     assert done.returncode == 0, done.stderr
-    assert Assembly("dev", tmp_path).deployed_bytes() == assemblies["dev"].deployed_bytes()
+    assert Assembly(environment, tmp_path).deployed_bytes() == assemblies[environment].deployed_bytes()
     assert files(clone) == before
 
 

@@ -28,7 +28,7 @@ def stack(cloud: Cloud) -> Iterator[Stack]:
 
 
 class Stack:
-    """A budget, two firewalls, and which of them stands before a stage."""
+    """A budget, two firewalls and which of them stands before a stage, and who vouches for callers."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -62,9 +62,23 @@ class Stack:
         name: str = self.firewall.get_web_acl_for_resource(ResourceArn=STAGE)["WebACL"]["Name"]
         return name
 
+    def providers(self) -> dict[str, list[str]]:
+        """Return for whom each provider of identities vouches, by its ARN."""
+        iam = self.cloud.client("iam")
+        arns = [each["Arn"] for each in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]]
+        return {
+            arn: iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)["ClientIDList"]
+            for arn in arns
+        }
+
 
 def template(
-    *, limit: int = 20, threshold: int = 80, firewall: str = "First", budget_type: str = "COST"
+    *,
+    limit: int = 20,
+    threshold: int = 80,
+    firewall: str = "First",
+    budget_type: str = "COST",
+    client: str = "sts.amazonaws.com",
 ) -> str:
     notification = {
         "NotificationType": "ACTUAL", "ComparisonOperator": "GREATER_THAN", "Threshold": threshold,
@@ -86,6 +100,7 @@ def template(
         "Budget": ("Budgets::Budget", budget),
         "First": ("WAFv2::WebACL", acl | {"Name": "first"}),
         "Second": ("WAFv2::WebACL", acl | {"Name": "second"}),
+        "Provider": ("IAM::OIDCProvider", {"Url": "https://tokens.example.org", "ClientIdList": [client]}),
         "Association": ("WAFv2::WebACLAssociation", association),
     }
     described = {
@@ -120,6 +135,16 @@ def test_no_firewall_is_left_before_the_stage_of_a_stack_that_is_gone(stack: Sta
     stack.delete()
     with pytest.raises(ClientError, match="WAFNonexistentItemException"):
         stack.before_the_stage()
+
+
+def test_a_provider_of_identities_is_changed_in_place_and_goes_with_its_stack(stack: Stack) -> None:
+    arn = f"arn:aws:iam::{stack.cloud.aws.account}:oidc-provider/tokens.example.org"
+    stack.create(template())
+    assert stack.providers() == {arn: ["sts.amazonaws.com"]}
+    stack.update(template(client="another"))
+    assert stack.providers() == {arn: ["another"]}
+    stack.delete()
+    assert stack.providers() == {}
 
 
 def test_what_the_service_refuses_fails_the_stack_with_its_reason(stack: Stack) -> None:

@@ -103,6 +103,7 @@ PROVED: Mapping[tuple[str, str], tuple[Callable[[Roles], str | None], str]] = {
     ("lambda", "logs:CreateLogStream"): (log, SILENT),
     ("lambda", "logs:PutLogEvents"): (log, SILENT),
     ("canary", "lambda:InvokeFunction"): (canary, REFUSED),
+    ("canary", "sagemaker:DescribeEndpoint"): (canary, REFUSED),
     ("canary", "logs:CreateLogStream"): (canary_log, SILENT),
     ("canary", "logs:PutLogEvents"): (canary_log, SILENT),
 }
