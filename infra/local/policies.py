@@ -1,7 +1,8 @@
 """IAM policies, enforced where that is asked for: whoever calls may do what its role allows and no more.
 
 ministack evaluates policies itself once it is told to. This tells it, and adds what it does not ask about:
-who calls SageMaker, a Lambda's own log, the roles that SageMaker takes; and, in `keys`, S3 objects' KMS keys.
+who calls SageMaker, a Lambda's own log, the roles that SageMaker takes, API keys' tags; and, in `keys`, S3
+objects' KMS keys.
 The account's own keys, which `infra.local.client_environment` gives, are its root's: they may do all.
 """
 
@@ -16,12 +17,12 @@ import boto3
 from ministack import app as ministack
 from ministack.core import iam_actions, iam_evaluator, router
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import iam, lambda_svc, sts
+from ministack.services import apigateway_v1, iam, lambda_svc, sts, tagging
 
 from infra.local import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     _ResourceOf = Callable[..., str]
     _Write = Callable[..., None]
@@ -40,6 +41,7 @@ def enforce() -> None:
     ministack.pin_request_origin = _as_if_by_tls(ministack.pin_request_origin)
     keys.enforce()
     iam_actions.extract_resource_arn = _with_repository(iam_actions.extract_resource_arn)
+    tagging._RESOURCE_TAG_COLLECTORS["apigateway"] = _tags_of_api_keys
     lambda_svc._emit_lambda_logs = _where_allowed(lambda_svc._emit_lambda_logs)
 
 
@@ -133,6 +135,13 @@ def _with_repository(resource_of: _ResourceOf) -> _ResourceOf:
         return resource_of(service, method, path, headers, body, *rest)
 
     return with_repository
+
+
+def _tags_of_api_keys() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Yield the ARN and the tags of each API key, for conditions on ``aws:ResourceTag``."""
+    for key_id, key in apigateway_v1._api_keys.items():
+        tags = [{"Key": name, "Value": value} for name, value in key["tags"].items()]
+        yield f"arn:aws:apigateway:{get_region()}::/apikeys/{key_id}", tags
 
 
 def _where_allowed(write: _Write) -> _Write:
