@@ -27,7 +27,9 @@ _UNIONS = {
     "rollout": frozenset({"all-at-once", "canary", "linear"}),
 }
 
-Origin = Annotated[str, shaped(r"https://[a-z0-9.-]+(:[0-9]+)?", like="https://HOST, with no path")]
+Origin = Annotated[
+    str, shaped(r"https://[a-z0-9.-]+(:[0-9]+)?", like="https://host or https://host:port, in lower case")
+]
 RetentionDays = Literal[1, 7, 14, 30, 90, 365, 731]  # some of those that CloudWatch Logs accepts
 
 

@@ -14,6 +14,7 @@ STAGE_NAME = "v1"
 
 # Environment names become part of bucket names, of which S3 allows 63 characters:
 # 24 of ours with all hyphens, 12 of an account and 14 of the longest region leave 13.
+# To be matched as a whole.
 ENVIRONMENT_NAME = r"[a-z][a-z0-9]{1,12}"
 
 Mode = Literal["real-time", "serverless"]

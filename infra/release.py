@@ -22,14 +22,17 @@ ARTIFACTS = "models"  # what every artifact's key begins with
 _CHECKED = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 Name = Annotated[
-    str, shaped(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", like="letters, digits and . _ - alone, at most 128")
+    str,
+    shaped(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", like="letters, digits and . _ - (these not first), at most 128"
+    ),
 ]
 Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, shaped(r"[0-9a-f]{64}", like="a SHA-256: 64 of 0-9 and a-f")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 # It travels in the Lambda's environment, 4 KB in all, as JSON inside JSON: up to 14 bytes for a character.
 MAX_REASON = 200
-Reason = Annotated[str, shaped(r"(?s).*\S.*", like="why"), Field(max_length=MAX_REASON)]
+Reason = Annotated[str, Field(max_length=MAX_REASON), shaped(r"(?s).*\S.*", like="why")]
 
 
 class ReleaseError(FileError):

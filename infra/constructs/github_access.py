@@ -1,6 +1,7 @@
 """Who GitHub's workflows may become: short-lived roles, by GitHub's own word and without any stored secret.
 
-**Not verified on a real account**: the templates are tested, the exchange of tokens needs GitHub and AWS.
+**Not verified on a real account**: a laptop's AWS enforces whom the roles trust and what they may do, and
+believes what a token says; its signature needs GitHub and AWS.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
+from xml.etree import ElementTree
 
 from ministack.core.responses import get_account_id
 from ministack.services import budgets, iam, waf
@@ -87,16 +88,16 @@ def _budget(properties: _Properties) -> _Properties:
 
 def _provider_handlers() -> Mapping[str, Callable[..., object]]:
     def create(_logical_id: str, properties: _Properties, _stack: str) -> _Identity:
-        url = str(properties["Url"])
         members = {
             f"{member}.member.{number}": each
             for member, name in (("ClientIDList", "ClientIdList"), ("ThumbprintList", "ThumbprintList"))
             for number, each in enumerate(cast("Sequence[str]", properties.get(name, ())), start=1)
         }
-        status, _, body = iam._create_oidc_provider({"Url": url, **members})
+        status, _, body = iam._create_oidc_provider({"Url": properties["Url"], **members})
+        answer = ElementTree.fromstring(body)  # noqa: S314 - of this very process
         if status != _OK:
-            raise DeclarationError(body.decode())
-        arn = f"arn:aws:iam::{get_account_id()}:oidc-provider/{url.removeprefix('https://')}"
+            raise DeclarationError(answer.findtext(".//{*}Message"))
+        arn = str(answer.findtext(".//{*}OpenIDConnectProviderArn"))
         return arn, {"Arn": arn}
 
     def update(arn: str, _old: _Properties, new: _Properties, _stack: str) -> _Identity:

@@ -34,7 +34,8 @@ POLICIES = "IAM policies, signatures and bucket policies (--enforce-policies)"
 # Parts of emulated types that have no effect here.
 WITHOUT_EFFECT = (
     "alarms on metric math but sums of SageMaker's, log shipping and metric filters of endpoints, X-Ray",
-    "WAF rules, what budgets count, response compression, the second factor and the mails of Cognito",
+    "WAF rules, what budgets count, response compression, signatures of web identity tokens",
+    "the second factor and the mails of Cognito",
     "SageMaker's instance counts, concurrency limits, data capture and VPCs",
     "a restart of a model server that died",
 )

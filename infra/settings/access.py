@@ -21,11 +21,11 @@ Auth = Literal["none", "api_key", "iam", "cognito"]
 # and the page's own ends with a slash.
 PageAddress = Annotated[
     str,
+    Field(max_length=1024),
     shaped(
         r"(https://[a-z0-9.-]+|http://localhost)(:[0-9]+)?(/([A-Za-z0-9._~-]+|\{api_id\}))*/",
-        like="an https address that ends with a slash",
+        like="https://host/path/ or http://localhost:port/, the host in lower case, with a slash at the end",
     ),
-    Field(max_length=1024),
 ]
 LaptopAddress = Annotated[str, shaped(r"http://localhost(:[0-9]+)?", like="http://localhost:PORT")]
 

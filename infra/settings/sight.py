@@ -12,7 +12,7 @@ from infra.settings.checked import CHECKED, distinct
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 MailAddress = Annotated[
-    str, shaped(r"[^@\s]+@[^@\s]+\.[^@\s.]+", like="one mail address, such as a@b.org"), Field(max_length=254)
+    str, Field(max_length=254), shaped(r"[^@\s]+@[^@\s]+\.[^@\s.]+", like="one mail address, such as a@b.org")
 ]
 
 

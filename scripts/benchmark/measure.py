@@ -86,6 +86,7 @@ def _measure_server(row: Row, grid: Grid, drawn: dict[str, Image]) -> Round:
             timed[name] = _undisturbed(f"{row.name} {name}", once, server.root, grid)
             if row.kind == "ours":
                 spent[name] = log.medians()
+        time.sleep(SETTLE_S)
         return {
             "ping_s": server.ping_s,
             "prediction_s": server.prediction_s,
@@ -167,7 +168,6 @@ def _check(row: str, image: str, said: float) -> None:
 
 
 def _memory(root: int) -> float | None:
-    time.sleep(SETTLE_S)
     with contextlib.suppress(
         PermissionError
     ):  # another user's processes, as Docker's are to others than root

@@ -24,6 +24,7 @@ _QUALIFIER = "hnb659fds"  # of a bootstrap's roles, where nobody chose another
 # Where a workflow delivers, its own role can do nothing but become others; the CDK CLI becomes the CDK's, and
 # these commands become the environment's smoke role (infra/constructs/smoke_role.py), which this names.
 SMOKE_ROLE = "TUMOR_SMOKE_ROLE"
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 def reach(settings: Settings) -> None:
@@ -61,10 +62,10 @@ def reach(settings: Settings) -> None:
 
 
 def _laptop() -> dict[str, str]:
-    """Return what points at the laptop's AWS, without keys where a role of it was taken already."""
+    """Return what points at the laptop's AWS, without keys where a workflow has those of a role there."""
     known = client_environment()
-    if os.environ.get("AWS_ENDPOINT_URL") and os.environ.get("AWS_SESSION_TOKEN"):
-        return {name: value for name, value in known.items() if name not in Keys("", "", "").environment}
+    if SMOKE_ROLE in os.environ:
+        return {name: value for name, value in known.items() if name not in _KEYS}
     return known
 
 
@@ -79,11 +80,7 @@ class Keys:
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables by which another program has them."""
-        return {
-            "AWS_ACCESS_KEY_ID": self.id,
-            "AWS_SECRET_ACCESS_KEY": self.secret,
-            "AWS_SESSION_TOKEN": self.token,
-        }
+        return dict(zip(_KEYS, (self.id, self.secret, self.token), strict=True))
 
     @property
     def session(self) -> boto3.Session:

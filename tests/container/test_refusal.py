@@ -37,6 +37,7 @@ NO_SCANS = {
     "a strip": (SCAN.resize((400, 100)), "strip"),
     "black": (Image.new("L", (200, 200)), "blank"),
     "white with a speck": (pictures.scan(200, 200).point(lambda level: 255 - level // 12), "blank"),
+    "just too little contrast": (pictures.scan().point(lambda level: 100 + 29 * (level > 60)), "blank"),
     "a photograph": (photograph(), "colourful"),
     "a photograph with a palette": (photograph().convert("P"), "colourful"),
     "a photograph in CMYK": (photograph().convert("CMYK"), "colourful"),

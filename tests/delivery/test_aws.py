@@ -10,6 +10,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from infra import config
+from infra.local import ACCOUNT as LAPTOP
 from scripts.delivery import aws
 
 if TYPE_CHECKING:
@@ -61,3 +63,28 @@ def test_the_role_is_taken_anew_before_its_hour_is_over(monkeypatch: pytest.Monk
     assert first is not None
     assert second is not None
     assert first.access_key != second.access_key
+
+
+def test_a_real_accounts_temporary_keys_are_not_sent_to_the_laptop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "of-a-real-account")
+    monkeypatch.setattr(boto3, "client", lambda _service: FakeIdentity())
+    aws.reach(config.load("local"))
+    assert "of-a-real-account" not in os.environ.values()
+
+
+def test_a_workflows_keys_of_a_role_of_the_laptop_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-the-role")
+    monkeypatch.setenv(aws.SMOKE_ROLE, ROLE)
+    monkeypatch.setattr(boto3, "client", lambda _service: FakeIdentity())
+    aws.reach(config.load("local"))
+    assert os.environ["AWS_SESSION_TOKEN"] == "of-the-role"
+
+
+class FakeIdentity:
+    """Stands in for STS, which says whose the keys are."""
+
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Account": LAPTOP}

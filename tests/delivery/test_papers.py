@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPERS = ("SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")
-# Folders whose files a paper may name in backticks; a name in capitals stands for any.
+# Folders whose files a paper may name in backticks; scripts/NAME stands for any of them.
 _PATH = re.compile(r"`((?:tests|infra|scripts|model|container|\.github)/(?!NAME`)[\w./-]+\w)")
 
 

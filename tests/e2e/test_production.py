@@ -156,27 +156,40 @@ def roles(prod: Production, asks_for_a_key: str) -> Iterator[Mapping[str, str]]:
     settings, stack = prod.root / "infra" / "environments" / "prod.toml", names.delivery_stack("prod")
     before = settings.read_text()
     settings.write_text(f'{before}\n[github]\nrepository = "{REPOSITORY}"\n')
-    prod.run("node_modules/.bin/cdk", "deploy", stack, "-c", "env=prod", "--require-approval", "never")
-    yield prod.outputs("delivery")
-    settings.write_text(before)
+    try:
+        prod.run("node_modules/.bin/cdk", "deploy", stack, "-c", "env=prod", "--require-approval", "never")
+        yield prod.outputs("delivery")
+    finally:
+        settings.write_text(before)
     cloud = prod.client("cloudformation")
     cloud.update_termination_protection(StackName=stack, EnableTerminationProtection=False)
     cloud.delete_stack(StackName=stack)
     cloud.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
 
 
-def take(prod: Production, role: str, subject: str) -> dict[str, str]:
+def take(
+    prod: Production,
+    role: str,
+    *,
+    subject: str = f"{REPOSITORY}:environment:prod",
+    audience: str = "sts.amazonaws.com",
+    issuer: str = "token.actions.githubusercontent.com",
+) -> Mapping[str, str]:
     """Take a role as GitHub's action does, with a token of GitHub's about one job; return its keys."""
-    claims = {
-        "iss": "https://token.actions.githubusercontent.com",
-        "aud": "sts.amazonaws.com",
-        "sub": f"repo:{subject}",
-    }
+    claims = {"iss": f"https://{issuer}", "aud": audience, "sub": f"repo:{subject}"}
     parts = (base64.urlsafe_b64encode(json.dumps(each).encode()).decode() for each in ({}, claims, {}))
     taken = prod.client("sts").assume_role_with_web_identity(
         RoleArn=role, RoleSessionName="job", WebIdentityToken=".".join(parts)
     )["Credentials"]
+    return keys_of(taken)
+
+
+def keys_of(taken: Mapping[str, str]) -> Mapping[str, str]:
     return Keys(taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"]).environment
+
+
+def working(prod: Production, given: Mapping[str, str]) -> Workflow:
+    return Workflow(prod.root, prod.port, prod.log, prod.store, given)
 
 
 @pytest.fixture(scope="module")
@@ -246,8 +259,8 @@ class TestAWorkflow:
         self, prod: Production, roles: Mapping[str, str], asks_for_a_key: str
     ) -> None:
         # Given a job of prod's environment at GitHub, which can do nothing by itself, and a change to deliver
-        keys = take(prod, roles["DeliveryRoleArn"], f"{REPOSITORY}:environment:prod")
-        job = Workflow(prod.root, prod.port, prod.log, prod.store, keys | {SMOKE_ROLE: roles["SmokeRoleArn"]})
+        keys = take(prod, roles["DeliveryRoleArn"])
+        job = working(prod, {**keys, SMOKE_ROLE: roles["SmokeRoleArn"]})
         with pytest.raises(ClientError, match="not authorized"):
             job.client("cloudformation").describe_stacks()
         settings = prod.root / "infra" / "environments" / "prod.toml"
@@ -261,19 +274,35 @@ class TestAWorkflow:
             == 99
         )
 
+    def test_the_role_that_proves_reads_no_key_of_another_environment(
+        self, prod: Production, roles: Mapping[str, str]
+    ) -> None:
+        keys = prod.client("apigateway")
+        another = keys.create_api_key(name="another", tags={"project": names.PROJECT, "environment": "dev"})
+        job = working(prod, take(prod, roles["DeliveryRoleArn"]))
+        role = {"RoleArn": roles["SmokeRoleArn"], "RoleSessionName": "proof"}
+        smoke = working(prod, keys_of(job.client("sts").assume_role(**role)["Credentials"]))
+        own = prod.outputs("gateway")["ApiKeyId"]
+        assert smoke.client("apigateway").get_api_key(apiKey=own, includeValue=True)["value"]
+        with pytest.raises(ClientError, match=r"\(AccessDenied"):
+            smoke.client("apigateway").get_api_key(apiKey=another["id"], includeValue=True)
+        keys.delete_api_key(apiKey=another["id"])
+
     @pytest.mark.parametrize(
-        "subject",
+        "differing",
         [
-            "owner/another:environment:prod",
-            f"{REPOSITORY}:environment:prod-watch",
-            f"{REPOSITORY}:ref:refs/heads/main",
+            {"subject": "owner/another:environment:prod"},
+            {"subject": f"{REPOSITORY}:environment:prod-watch"},
+            {"subject": f"{REPOSITORY}:ref:refs/heads/main"},
+            {"audience": "another.example.org"},
+            {"issuer": "tokens.example.org"},
         ],
     )
-    def test_no_other_job_of_github_becomes_the_role_that_delivers(
-        self, prod: Production, roles: Mapping[str, str], subject: str
+    def test_no_other_job_becomes_the_role_that_delivers(
+        self, prod: Production, roles: Mapping[str, str], differing: dict[str, str]
     ) -> None:
-        with pytest.raises(ClientError, match="AssumeRoleWithWebIdentity"):
-            take(prod, roles["DeliveryRoleArn"], subject)
+        with pytest.raises(ClientError, match=r"\(AccessDenied\)"):
+            take(prod, roles["DeliveryRoleArn"], **differing)
 
 
 def test_the_firewall_stands_before_the_very_stage(prod: Production, asks_for_a_key: str) -> None:

@@ -59,7 +59,8 @@ def run(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
     monkeypatch.setenv("MODEL_SHA256", SHA256)
     monkeypatch.setenv("FUNCTION_NAME", "tumor-detector-prod-gateway")
     monkeypatch.setenv("ENDPOINT_NAME", "tumor-detector-prod-real-time")
-    monkeypatch.setattr(boto3, "client", lambda _service: gateway)
+    services = {"lambda": gateway, "sagemaker": gateway}
+    monkeypatch.setattr(boto3, "client", lambda service: services[service])
     ask.handle({}, None)
 
 
@@ -97,12 +98,12 @@ def test_a_wrong_answer_fails_with_its_difference(
     assert str(error.value) == said
 
 
-def test_while_the_endpoint_is_updated_another_models_answer_is_no_failure(
+def test_what_differs_while_the_endpoint_is_updated_is_logged_and_no_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(monkeypatch, Gateway(prediction(sha256="b" * 64), REFUSAL, endpoint="Updating"))
     told = json.loads(capsys.readouterr().out)
-    assert told["level"] == "INFO"
+    assert told["level"] == "WARNING"
     assert told["wrong"] == ["golden phantom 101: another model answered: bbbbbbbbbbbb"]
 
 

@@ -33,7 +33,7 @@ REAL_TIME_MISTAKES: list[Wrong] = [
     # forms
     ('region = "eu-west-1"', 'region = "Ireland"', "region = 'Ireland': write a region's code, such as"),
     ('account = "123456789012"', 'account = "1234"', "account = '1234': write the account's twelve digits"),
-    ('region = "eu-west-1"', 'region = "eu-west-1"\nallowed_origin = "*"', "allowed_origin = '*': write https://"),
+    ('region = "eu-west-1"', 'region = "eu-west-1"\nallowed_origin = "*"', "allowed_origin = '*': write "),
     ("ml.m7i.xlarge", "m7i.xlarge", "hosting.instance_type = 'm7i.xlarge': write ml.FAMILY.SIZE"),
     ('"subnet-0123456789abcdef1"', '"vpc-1"', "hosting.network.subnet_ids.1 = 'vpc-1': write a subnet's id"),
     ('"sg-0123456789abcdef0"', '"default"', "hosting.network.security_group_ids.0 = 'default'"),

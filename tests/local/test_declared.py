@@ -147,6 +147,17 @@ def test_a_provider_of_identities_is_changed_in_place_and_goes_with_its_stack(st
     assert stack.providers() == {}
 
 
+def test_a_second_provider_of_the_same_identities_fails_the_stack_with_the_reason(stack: Stack) -> None:
+    iam = stack.cloud.client("iam")
+    first = iam.create_open_id_connect_provider(Url="https://tokens.example.org", ClientIDList=["first"])
+    with pytest.raises(WaiterError):
+        stack.create(template())
+    events = stack.cloud.stacks.describe_stack_events(StackName=STACK)["StackEvents"]
+    reasons = [each.get("ResourceStatusReason", "") for each in events]
+    assert any("already exists" in reason and "<" not in reason for reason in reasons)
+    iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=first["OpenIDConnectProviderArn"])
+
+
 def test_what_the_service_refuses_fails_the_stack_with_its_reason(stack: Stack) -> None:
     with pytest.raises(WaiterError):
         stack.create(template(budget_type="SAVINGS"))
