@@ -21,9 +21,8 @@ MIN_CONTRAST = 30  # grey levels between the 1st and the 99th percentile; smalle
 MAX_COLOURED = 0.15  # share of coloured pixels; largest seen: 0.05 (coloured marks on a grey slice)
 COLOURED = 32  # levels between a pixel's strongest and weakest channel; JPEG's own noise stays below
 
-_SAMPLE = (
-    64  # side in pixels of the small copy on which colour is judged, and contrast on one up to twice that
-)
+# Side in pixels of the small copy on which colour is judged; contrast is judged on one up to twice that.
+_SAMPLE = 64
 _CONTRAST_BETWEEN = (0.01, 0.99)  # shares of its pixels: single bright or dark ones are no contrast
 _COLOURLESS_MODES = frozenset({"1", "L", "LA", "I;16"})
 
