@@ -1,1 +1,1 @@
-"""The serving container: decodes an image, judges it, answers; imports nothing of the project but itself."""
+"""The serving container: decodes an image, classifies it and answers; imports only itself."""

@@ -1,11 +1,12 @@
-"""`python3 -m container serve`: the process that SageMaker starts, in the image and out of it.
+"""`python3 -m container serve`: the process that SageMaker starts; it also runs outside the image.
 
-This process, the front, speaks HTTP. It forks a nursery, which loads the model and forks the workers.
+This process speaks HTTP. It starts a loader, which loads the model and forks the workers.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import os
 import signal
@@ -13,13 +14,12 @@ import sys
 from typing import NoReturn
 
 from . import log, settings
-from .metadata import ModelError
-from .nursery import Nursery, prepare_process
 from .settings import Settings, SettingsError
+from .worker import Loader, adopt_orphans, return_freed_memory
 
 
 def main() -> None:
-    """Parse the command line and do what it says."""
+    """Parse the command line and serve until SIGTERM."""
     parser = argparse.ArgumentParser(
         prog="python3 -m container",
         description="Serve a brain-MRI classifier by SageMaker's contract: GET /ping, POST /invocations.",
@@ -32,41 +32,23 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     try:
-        wanted = Settings.read(os.environ)
+        given = Settings.read(os.environ)
     except SettingsError as error:
-        _leave("wrong setting", str(error))
-    prepare_process()
-    nursery = Nursery.start(wanted, workers=wanted.workers)
-    serve(wanted, nursery)
+        logging.getLogger(__package__).critical("wrong setting", extra={"reason": str(error)})
+        sys.exit(1)
+    return_freed_memory()
+    adopt_orphans()
+    loader = Loader(given.workers, fork=True)
+    from .server import run  # noqa: PLC0415 - takes a while, during which the loader loads the model
 
-
-def serve(wanted: Settings, nursery: Nursery) -> None:
-    """Wait for the first worker, then listen: no answer comes from a model that has not answered before."""
-    from . import front  # noqa: PLC0415 - uvicorn, while the nursery loads the model on another core
-
-    try:
-        first = nursery.next()
-    except ModelError as error:
-        _leave("unusable model", str(error))
-    if first is None:
-        _leave("failed", "the process that loads the model has ended; its log says why")
-    try:
-        served = front.run(wanted, nursery, first)
-    except SettingsError as error:
-        _leave("wrong setting", str(error))
-    if not served:
+    if not asyncio.run(run(given, loader)):
         sys.exit(1)
 
 
 def _stop(*_: object) -> NoReturn:
-    """End in order: while loading at once, later when uvicorn, having drained, raises its signal again."""
+    """Exit cleanly: at once while the model loads; later uvicorn drains, then raises its signal again."""
     logging.getLogger(__package__).info("stopped")
     sys.exit(0)
-
-
-def _leave(event: str, reason: str) -> NoReturn:
-    logging.getLogger(__package__).critical(event, extra={"reason": reason})
-    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""From the bytes of a file to what the network sees. The only copy: training imports it.
+"""From the bytes of a file to the network's input, for serving and training alike.
 
-Whatever a scan arrives as (grey, colour, palette, CMYK, 16 bits, transparent, turned by its camera), it
-leaves as one upright 8-bit grey image: the same picture gives the same answer in any of these forms.
+A scan in any form (grey, colour, palette, CMYK, 16 bits, transparent, rotated by EXIF) becomes the same
+upright 8-bit grey image, so that every form gets the same prediction.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from PIL import Image, ImageChops, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from .limits import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, too_many_bytes
-from .problem import Problem
+from .problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Problem, too_many_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Encoders write about 10 scans. One of 42 bytes was measured to cost 0.05 s at 25 megapixels: 4 MiB of them
-# would take over an hour. libjpeg-turbo advises applications to set such a limit.
+# Encoders write about 10 scans. A scan of 42 bytes costs 0.05 s at 25 megapixels, so 4 MiB of scans would
+# take over an hour. libjpeg-turbo advises applications to set such a limit.
 MAX_JPEG_SCANS = 100
 
-# The bytes decide, never the file's name: what a file starts with, and what reads it. The plain JPEG reader
-# takes the first picture of a multi-picture file (MPO); the PNG reader the first frame of an animated one.
+# The first bytes of a file, and its reader. The plain JPEG reader takes the first picture of a multi-picture
+# file (MPO), the PNG reader the first frame of an animated one.
 _READERS: dict[bytes, type[JpegImageFile | PngImageFile]] = {
     b"\xff\xd8\xff": JpegImageFile,
     b"\x89PNG\r\n\x1a\n": PngImageFile,
@@ -40,32 +39,26 @@ _BROKEN = (
 )
 _START_OF_SCAN = b"\xff\xda"
 
-_LOOK = 96  # side in pixels of the small copy on which content is looked for
-_THIN = 2  # of its pixels: half the width of strokes that are no content
-_LEAST_CONTENT = 0.1  # share of the image that content fills at the least
+_SMALL = 96  # side in pixels of the small copy in which content is searched
+_THIN = 2  # pixels of that copy: half the width of the widest stroke that is not content
+_MIN_CONTENT = 0.1  # share of the image that content must fill
 _ENDS = (0.01, 0.995)  # shares of the pixels that become black, and that do not become white
-_LEAST_SPAN = 30  # grey levels; fewer are not stretched: their noise is no picture
+_MIN_SPAN = 30  # grey levels; a smaller range is not stretched, because it is noise
 
 
 def decode(data: bytes) -> Image.Image:
-    """Decode a JPEG or PNG file into an upright 8-bit grey image (mode L).
-
-    Raises
-    ------
-    Problem
-        As `read` and `grey` do.
-    """
+    """Decode a JPEG or PNG file into an upright 8-bit grey image (mode L); errors as of `read` and `grey`."""
     return grey(read(data))
 
 
 def read(data: bytes) -> Image.Image:
-    """Decode a JPEG or PNG file, its colours and its orientation as they are stored.
+    """Decode a JPEG or PNG file, with its stored colours and orientation.
 
     Raises
     ------
     Problem
-        400 for no bytes and for a truncated or broken file, 413 for one beyond `MAX_IMAGE_BYTES` or
-        `MAX_IMAGE_PIXELS` (judged by its header, before a pixel is decoded), 415 for any other format.
+        400 for an empty, truncated or broken file, 413 beyond `MAX_IMAGE_BYTES` or, by its header,
+        `MAX_IMAGE_PIXELS`, 415 for any other format.
     """
     if not data:
         raise Problem(HTTPStatus.BAD_REQUEST, "The body is empty: send the bytes of a JPEG or PNG image.")
@@ -90,12 +83,9 @@ def read(data: bytes) -> Image.Image:
 
 
 def grey(image: Image.Image) -> Image.Image:
-    """Turn a read image upright and into 8-bit grey (mode L); transparency shows the black behind it.
+    """Convert a read image to upright 8-bit grey (mode L); transparent pixels become black.
 
-    Raises
-    ------
-    Problem
-        400 where its levels or colours make no sense, such as transparency of more colours than there can be.
+    Raises `Problem` with 400 for invalid colours, such as transparency of more colours than the palette has.
     """
     try:
         return _upright(_grey(image))
@@ -104,21 +94,9 @@ def grey(image: Image.Image) -> Image.Image:
 
 
 def preprocess(image: Image.Image, *, size: int) -> NDArray[np.float32]:
-    """Bring what a grey image shows to the network's square, its grey levels from black to white.
+    """Scale the content of a mode L image to shape (size, size, 1), values from 0 (black) to 1 (white).
 
-    Margins, the shape of the file and the brightness it was saved with tell sources apart, not tumours: none
-    of them is left.
-
-    Parameters
-    ----------
-    image
-        Mode L, any size.
-    size
-        The square's side in pixels.
-
-    Returns
-    -------
-    Shape (size, size, 1), values from 0 (black) to 1 (white).
+    Margins, the shape of the file and its brightness depend on the source, not on tumours: they are removed.
     """
     # Bicubic with Pillow's support scaled to the reduction: every source pixel counts, nothing aliases.
     square = image.resize((size, size), Image.Resampling.BICUBIC, box=content_box(image))
@@ -126,19 +104,12 @@ def preprocess(image: Image.Image, *, size: int) -> NDArray[np.float32]:
 
 
 def content_box(image: Image.Image) -> tuple[float, float, float, float]:
-    """Find what an image shows: the box around all that is bright, without margins, letters and thin lines.
+    """Find the bright content of a mode L image, without margins, letters and thin lines.
 
-    Parameters
-    ----------
-    image
-        Mode L, any size.
-
-    Returns
-    -------
-    Left, top, right and bottom in the image's pixels; the whole image where too little of it is bright.
+    Returns left, top, right and bottom in pixels: of the whole image if too little of it is bright.
     """
-    small = image.resize((_LOOK, _LOOK), Image.Resampling.BOX)
-    framed = np.ones((_LOOK + 2, _LOOK + 2), dtype=bool)
+    small = image.resize((_SMALL, _SMALL), Image.Resampling.BOX)
+    framed = np.ones((_SMALL + 2, _SMALL + 2), dtype=bool)
     bright = framed[1:-1, 1:-1]
     bright[:] = np.asarray(small) > otsu(small) / 2
     for _ in range(_THIN):  # strokes as thin as this vanish
@@ -148,9 +119,9 @@ def content_box(image: Image.Image) -> tuple[float, float, float, float]:
         return (0, 0, *image.size)
     top, bottom = rows[0] - _THIN, rows[-1] + 1 + _THIN
     left, right = columns[0] - _THIN, columns[-1] + 1 + _THIN
-    if (right - left) * (bottom - top) < _LEAST_CONTENT * _LOOK**2:
+    if (right - left) * (bottom - top) < _MIN_CONTENT * _SMALL**2:
         return (0, 0, *image.size)
-    across, down = image.width / _LOOK, image.height / _LOOK
+    across, down = image.width / _SMALL, image.height / _SMALL
     return (
         max(0.0, left * across),
         max(0.0, top * down),
@@ -176,9 +147,8 @@ def levels(image: Image.Image, shares: tuple[float, float]) -> tuple[int, int]:
 
 
 def _stretched(image: Image.Image) -> Image.Image:
-    """Spread the grey levels from black to white; a few of the darkest and brightest pixels do not count."""
     low, high = levels(image, _ENDS)
-    if high - low < _LEAST_SPAN:
+    if high - low < _MIN_SPAN:
         return image
     curve = (np.arange(256) - low) * 255 / (high - low)
     return image.point(np.clip(curve, 0, 255).round().astype(int).tolist())
@@ -189,7 +159,7 @@ def _broken(error: Exception) -> Problem:
 
 
 def _check_cost(image: Image.Image, data: bytes) -> None:
-    """Refuse by its header what would cost too much memory or time to decode."""
+    """Refuse by its header an image that would cost too much memory or time to decode."""
     if image.width * image.height > MAX_IMAGE_PIXELS:
         raise Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -225,4 +195,4 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except _BROKEN:
-        return image  # unreadable EXIF says nothing about the pixels: shown as stored, as browsers do
+        return image  # the pixels are fine without readable EXIF; browsers show them as stored

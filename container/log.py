@@ -8,17 +8,18 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What a record carries by itself; anything beyond was given with `extra` and is part of the message.
+# A record's own attributes; any other was given with `extra` and is logged.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "color_message"}
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record with all its `extra` fields; a traceback becomes one more field."""
+    """Formats a record and its `extra` fields as one JSON object; a traceback becomes a field."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line of JSON."""
@@ -39,18 +40,17 @@ def configure() -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # our one "ready" line says all of its start-up
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # our own "ready" is enough of its start-up
 
 
 @contextlib.contextmanager
 def native_output_muted() -> Iterator[None]:
-    """Drop what native code writes to the standard error: LiteRT greets there, in no JSON."""
+    """Drop what native code writes to standard error: LiteRT's notices there are not JSON."""
     kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
     try:
-        os.dup2(nowhere, 2)
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)

@@ -1,27 +1,33 @@
-"""The model's `metadata.json`: what the server needs of it, checked."""
+"""The part of a model's `metadata.json` that the server needs, checked."""
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = 2
-
-_T = TypeVar("_T")
+OLDEST_SCHEMA, SCHEMA = 2, 3
 
 
 class ModelError(Exception):
     """A model directory that cannot be served."""
 
 
+class HeatmapScale(NamedTuple):
+    """The grid of an answer's heatmap, and the evidence that it shows as 0 and as 1."""
+
+    width: int
+    height: int
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Metadata:
-    """How to feed the network and how to read what it says."""
+    """How to feed the network and how to interpret its outputs."""
 
     name: str
     labels: tuple[str, str]  # of class 0 and class 1
@@ -29,43 +35,42 @@ class Metadata:
     slope: float  # probability of class 1 = sigmoid(slope * logit + intercept)
     intercept: float
     threshold: float  # class 1 from this probability on
-    heatmap: tuple[int, int] | None  # the answer's grid: width, height; None where there is no evidence map
-    refusal_threshold: float | None  # judged from this brain score on; None where the network gives none
-    known_logit: float  # for the known input, see `Predictor`
+    heatmap: HeatmapScale | None  # None without an evidence map
+    refusal_threshold: float | None  # accepted from this brain score on; None without a brain logit
+    reliability_threshold: float | None  # reliable from this familiarity on; None without a familiarity logit
+    known_logit: float  # for the known input, see `network.known_input`
 
 
 def load(path: Path) -> Metadata:
-    """Read and check `metadata.json`.
-
-    Raises
-    ------
-    ModelError
-        It is missing or no JSON object, or with every key that is wrong and what it should be.
-    """
+    """Read and check `metadata.json`; raises `ModelError` naming every key that is wrong."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as JSON: {error}") from error
     keys = _Keys(document)
+    schema = keys.whole("schema", OLDEST_SCHEMA, SCHEMA)
+    heatmap = refusal_threshold = reliability_threshold = None
+    if keys.find("heatmap") is not None and schema != OLDEST_SCHEMA:  # which gave its evidence no scale
+        width, height = (keys.whole(f"heatmap.{side}", 1, 256) for side in ("width", "height"))
+        heatmap = HeatmapScale(width, height, keys.number("heatmap.low"), keys.number("heatmap.high"))
+        keys.check("heatmap.high", "above heatmap.low", valid=heatmap.high > heatmap.low)
+    if keys.find("refusal") is not None:
+        refusal_threshold = keys.number("refusal.threshold", 0, 1)
+    if keys.find("reliability") is not None:
+        reliability_threshold = keys.number("reliability.threshold")
     metadata = Metadata(
         name=keys.text("name"),
         labels=(keys.text("labels.0"), keys.text("labels.1")),
         size=keys.whole("input.size", 8, 1024),
         slope=keys.number("calibration.slope"),
         intercept=keys.number("calibration.intercept"),
-        threshold=keys.number("threshold", 0.0, 1.0),
-        heatmap=(
-            (keys.whole("heatmap.width", 1, 256), keys.whole("heatmap.height", 1, 256))
-            if keys.find("heatmap") is not None
-            else None
-        ),
-        refusal_threshold=(
-            keys.number("refusal.threshold", 0.0, 1.0) if keys.find("refusal") is not None else None
-        ),
+        threshold=keys.number("threshold", 0, 1),
+        heatmap=heatmap,
+        refusal_threshold=refusal_threshold,
+        reliability_threshold=reliability_threshold,
         known_logit=keys.number("known_answer.logit"),
     )
-    keys.require("schema", SCHEMA)
-    keys.require("known_answer.input", "ramp")
+    keys.check("known_answer.input", '"ramp"', valid=keys.find("known_answer.input") == "ramp")
     if keys.errors:
         raise ModelError(f"{path}: " + "; ".join(keys.errors))
     return metadata
@@ -78,38 +83,33 @@ class _Keys:
         self._document = document
         self.errors: list[str] = []
 
-    def find(self, key: str) -> object:
-        """Return what a key holds, None if there is no such key."""
-        value = self._document
+    def find(self, key: str) -> Any:
+        """Return the value of a key, None if there is no such key."""
+        value: Any = self._document
         for part in key.split("."):
-            if isinstance(value, dict):
-                value = value.get(part)
-            elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
-                value = value[int(part)]
-            else:
+            try:
+                value = value[int(part) if isinstance(value, list) else part]
+            except (LookupError, TypeError, ValueError):
                 return None
         return value
 
     def text(self, key: str) -> str:
         value = self.find(key)
-        return value if isinstance(value, str) and value else self._wrong(key, "a text", "")
+        self.check(key, "a text", valid=isinstance(value, str) and value != "")
+        return str(value)
 
     def number(self, key: str, low: float = -1e6, high: float = 1e6) -> float:
-        value = self.find(key)
-        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
-            return float(value)
-        return self._wrong(key, f"a number from {low:g} to {high:g}", math.nan)
+        return self._number(key, low, high, "number", int | float)
 
     def whole(self, key: str, low: int, high: int) -> int:
+        return int(self._number(key, low, high, "whole number", int))
+
+    def check(self, key: str, expected: str, *, valid: bool) -> None:
+        if not valid:
+            self.errors.append(f"{key} must be {expected}, not {json.dumps(self.find(key))}")
+
+    def _number(self, key: str, low: float, high: float, kind: str, types: Any) -> float:
         value = self.find(key)
-        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-            return value
-        return self._wrong(key, f"a whole number from {low} to {high}", 0)
-
-    def require(self, key: str, wanted: object) -> None:
-        if self.find(key) != wanted:
-            self._wrong(key, json.dumps(wanted), None)
-
-    def _wrong(self, key: str, wanted: str, instead: _T) -> _T:
-        self.errors.append(f"{key} must be {wanted}, not {json.dumps(self.find(key))}")
-        return instead
+        valid = isinstance(value, types) and not isinstance(value, bool) and low <= value <= high
+        self.check(key, f"a {kind} from {low:g} to {high:g}", valid=valid)
+        return float(value) if valid else 0.0

@@ -1,30 +1,31 @@
-"""The model at work: the bytes of an image in, the contract's answer out."""
+"""From the bytes of an image to the prediction that the HTTP contract describes."""
 
 from __future__ import annotations
 
 import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from PIL import Image
 
 from . import imaging, metadata
 from .metadata import Metadata, ModelError
-from .network import Network, known_question
+from .network import Network, known_input
 from .problem import Problem
-from .refusal import reason_to_refuse, unlike_a_brain
+from .rules import out_of_distribution, reason_to_refuse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-KNOWN_ANSWER_TOLERANCE = 1e-3  # of a logit; machines differ by some 1e-6, a wrong file by far more
+KNOWN_ANSWER_TOLERANCE = 1e-3  # of a logit; machines differ by about 1e-6, a wrong file by far more
+UNFAMILIAR = "The image's plane, contrast or scanner is unlike the images that the model learnt from."
 
 
 class Identity(TypedDict):
-    """Which model answers; null for what a bare process was not told."""
+    """The model that answers; null for what the environment does not name."""
 
     name: str
     version: str | None
@@ -32,14 +33,11 @@ class Identity(TypedDict):
 
 
 class Heatmap(TypedDict):
-    """What each place speaks for: the probability of class 1 if the whole image looked like this cell.
-
-    The grid covers the image's own area, not its padding; rows from top to bottom.
-    """
+    """A grid over the whole image of the evidence for class 1, from 0 (none) to 1 (strong)."""
 
     width: int
     height: int
-    values: list[list[float]]
+    values: list[list[float]]  # rows from top to bottom
 
 
 Answer = TypedDict(
@@ -49,29 +47,32 @@ Answer = TypedDict(
         "class": int,
         "probability": float,
         "threshold": float,
+        "reliability": NotRequired[Literal["low"]],
+        "reasons": NotRequired[list[str]],  # for the low reliability
         "model": Identity,
         "heatmap": NotRequired[Heatmap | None],
     },
 )
 
 
-class Seen(NamedTuple):
-    """An image that may be a brain MRI, as it goes to the network."""
+class Preprocessed(NamedTuple):
+    """An image that passed the rules, ready for the network."""
 
     grey: Image.Image  # upright, mode L
-    pixels: NDArray[np.float32]  # preprocessed, shape (size, size, 1)
+    pixels: NDArray[np.float32]  # shape (size, size, 1)
 
 
-class Readings(NamedTuple):
-    """What a network says of n images, before calibration; None for what it does not give."""
+class NetworkOutputs(NamedTuple):
+    """The network's outputs for n images, before calibration; None for an output that it lacks."""
 
     logits: NDArray[np.float64]  # shape (n,)
     brain_logits: NDArray[np.float64] | None  # shape (n,)
+    familiarity: NDArray[np.float64] | None  # shape (n,)
     evidence: NDArray[np.float32] | None  # shape (n, rows, columns)
 
 
 class Predictor:
-    """A loaded network with what is known about it. Not thread-safe: one call at a time."""
+    """A loaded network and its metadata. Not thread-safe: one call at a time."""
 
     def __init__(self, network: Network, about: Metadata, identity: Identity) -> None:
         self.identity = identity
@@ -88,90 +89,56 @@ class Predictor:
         sha256: str | None = None,
         threads: int = 1,
     ) -> Predictor:
-        """Load a model directory and have it answer the known question once.
+        """Load `model.tflite` and `metadata.json` from a directory and check the known answer.
 
-        Parameters
-        ----------
-        model_dir
-            Holds `model.tflite` and `metadata.json`.
-        name, version, sha256
-            What the release calls this model; the name defaults to the one in its metadata.
-        threads
-            Of one inference.
-
-        Raises
-        ------
-        ModelError
-            The directory cannot be served: a file is missing or broken, or the network is not the one that
-            `metadata.json` describes.
+        `name` (default: that of the metadata), `version` and `sha256` are the release's names for the model.
+        Raises `ModelError` if a file is missing or broken, or is not what `metadata.json` describes.
         """
         about = metadata.load(model_dir / "metadata.json")
         network = Network(model_dir / "model.tflite", size=about.size, threads=threads)
         if about.heatmap and not network.has_evidence:
-            raise ModelError(f"{network.path}: has no evidence map, which metadata.json promises")
-        if about.refusal_threshold is not None and not network.has_brain:
-            raise ModelError(f"{network.path}: has no brain logit, but metadata.json promises a refusal")
+            raise ModelError(f"{network.path}: has no evidence map, but metadata.json a heatmap")
+        if about.refusal_threshold is not None and not network.has_brain_logit:
+            raise ModelError(f"{network.path}: has no brain logit, but metadata.json a refusal")
+        if about.reliability_threshold is not None and not network.has_familiarity:
+            raise ModelError(f"{network.path}: has no familiarity logit, but metadata.json a reliability")
         predictor = cls(network, about, {"name": name or about.name, "version": version, "sha256": sha256})
         predictor.check()
         return predictor
 
     def check(self) -> None:
-        """Have the network answer the known question.
-
-        Raises
-        ------
-        ModelError
-            The answer is not the one in `metadata.json`.
-        """
-        logit, known = self._network.run(known_question(self._about.size)).logit, self._about.known_logit
+        """Run the network on the known input; raises ModelError for any logit but the known one."""
+        logit, known = self._network.run(known_input(self._about.size)).logit, self._about.known_logit
         if not abs(logit - known) <= KNOWN_ANSWER_TOLERANCE:
             raise ModelError(
-                f"{self._network.path}: answers {logit:.6f} to the known question, metadata.json says "
-                f"{known:.6f}: not the network that was exported"
+                f"{self._network.path}: returns {logit:.6f} for the known input, not {known:.6f} as in "
+                "metadata.json: not the network that was exported"
             )
 
     def predict(self, data: bytes, *, heatmap: bool = False) -> Answer:
-        """Judge one image file.
+        """Classify one JPEG or PNG file; parameters and errors as for `preprocess` and `classify`."""
+        return self.classify(self.preprocess(data), heatmap=heatmap)
 
-        Parameters
-        ----------
-        data
-            The bytes of a JPEG or PNG file.
-        heatmap
-            Whether to add the heatmap, null for a network without one.
+    def preprocess(self, data: bytes) -> Preprocessed:
+        """Decode one image file and prepare it for the network.
 
-        Raises
-        ------
-        Problem
-            As `see` and `judge` do.
-        """
-        return self.judge(self.see(data), heatmap=heatmap)
-
-    def see(self, data: bytes) -> Seen:
-        """Decode and preprocess one image file.
-
-        Raises
-        ------
-        Problem
-            400, 413 or 415 as `imaging.decode` does, 422 for what no brain MRI is, with the reason.
+        Raises `Problem`: as `imaging.decode`, or with 422 and the reason for what cannot be a brain MRI.
         """
         image = imaging.read(data)
         grey = imaging.grey(image)
         if reason := reason_to_refuse(image, grey):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason)
-        return Seen(grey, imaging.preprocess(grey, size=self._about.size))
+        return Preprocessed(grey, imaging.preprocess(grey, size=self._about.size))
 
-    def judge(self, seen: Seen, *, heatmap: bool = False) -> Answer:
-        """Have the network judge what was seen.
+    def classify(self, image: Preprocessed, *, heatmap: bool = False) -> Answer:
+        """Classify one preprocessed image; `heatmap` adds the heatmap, null for a model without one.
 
-        Raises
-        ------
-        Problem
-            422 for what the network does not take for a brain MRI, with its score as a member.
+        An image unlike those that the model learnt from gets an answer of low reliability, with the reason.
+        Raises `Problem` with 422 if the network's brain score is below the threshold, with both as members.
         """
-        reading = self._network.run(seen.pixels)
-        self._check_brain(reading.brain)
-        probability = self._probability(reading.logit)
+        output = self._network.run(image.pixels)
+        self._check_brain(output.brain_logit)
+        probability = _sigmoid(self._about.slope * output.logit + self._about.intercept)
         class_ = int(probability >= self._about.threshold)
         answer: Answer = {
             "label": self._about.labels[class_],
@@ -180,47 +147,50 @@ class Predictor:
             "threshold": self._about.threshold,
             "model": self.identity,
         }
+        if self._is_unfamiliar(output.familiarity):
+            answer |= {"reliability": "low", "reasons": [UNFAMILIAR]}
         if heatmap:
-            answer["heatmap"] = self._heatmap(reading.evidence, seen.grey)
+            answer["heatmap"] = self._heatmap(output.evidence, image.grey)
         return answer
 
-    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the network's logits, shape (n,), for preprocessed images, shape (n, size, size, 1)."""
-        return self.readings(batch).logits
-
-    def readings(self, batch: NDArray[np.float32]) -> Readings:
-        """Return all that the network says of preprocessed images, shape (n, size, size, 1)."""
-        read = [self._network.run(image) for image in batch]
-        brains = [reading.brain for reading in read if reading.brain is not None]
-        maps = [reading.evidence for reading in read if reading.evidence is not None]
-        return Readings(
-            logits=np.array([reading.logit for reading in read]),
-            brain_logits=np.array(brains) if self._network.has_brain else None,
+    def outputs(self, batch: NDArray[np.float32]) -> NetworkOutputs:
+        """Run the network on preprocessed images, shape (n, size, size, 1)."""
+        outputs = [self._network.run(image) for image in batch]
+        brains = [output.brain_logit for output in outputs if output.brain_logit is not None]
+        familiar = [output.familiarity for output in outputs if output.familiarity is not None]
+        maps = [output.evidence for output in outputs if output.evidence is not None]
+        return NetworkOutputs(
+            logits=np.array([output.logit for output in outputs]),
+            brain_logits=np.array(brains) if self._network.has_brain_logit else None,
+            familiarity=np.array(familiar) if self._network.has_familiarity else None,
             evidence=np.array(maps) if self._network.has_evidence else None,
         )
 
-    def _probability(self, logit: float) -> float:
-        return _sigmoid(self._about.slope * logit + self._about.intercept)
-
     def _check_brain(self, logit: float | None) -> None:
-        """Refuse what the network does not take for a brain MRI, where metadata.json says from when on."""
         threshold = self._about.refusal_threshold
         if logit is None or threshold is None:
             return
         score = _sigmoid(logit)
-        if math.isnan(score):  # neither a brain nor none: the network has failed
+        if math.isnan(score):
             raise ArithmeticError("the network's brain logit is not a number")
         if score < threshold:
-            raise unlike_a_brain(score=score, threshold=threshold)
+            raise out_of_distribution(score=score, threshold=threshold)
+
+    def _is_unfamiliar(self, familiarity: float | None) -> bool:
+        threshold = self._about.reliability_threshold
+        if familiarity is None or threshold is None:
+            return False
+        if math.isnan(familiarity):
+            raise ArithmeticError("the network's familiarity logit is not a number")
+        return familiarity < threshold
 
     def _heatmap(self, evidence: NDArray[np.float32] | None, grey: Image.Image) -> Heatmap | None:
         if evidence is None or self._about.heatmap is None:
             return None
-        width, height = self._about.heatmap
+        width, height, low, high = self._about.heatmap
         rows, columns = evidence.shape
         left, top, right, bottom = imaging.content_box(grey)
-        # From a cell of the grid, which covers the whole image, to a place on the evidence, which covers what
-        # the image shows.
+        # Maps a cell of the grid, which covers the image, to the evidence, which covers the content box.
         across, down = columns / (right - left), rows / (bottom - top)
         stretch_x, stretch_y = grey.width / width * across, grey.height / height * down
         grid = Image.fromarray(evidence).transform(
@@ -228,13 +198,12 @@ class Predictor:
             Image.Transform.AFFINE,
             (stretch_x, 0, -left * across, 0, stretch_y, -top * down),
             Image.Resampling.BILINEAR,
-            fillcolor=math.nan,  # outside the content nothing was seen
+            fillcolor=math.nan,  # no evidence outside the content box
         )
-        cells = np.nan_to_num(np.asarray(grid), nan=-math.inf)
-        values = [[round(self._probability(float(cell)), 4) for cell in row] for row in cells]
-        return {"width": width, "height": height, "values": values}
+        shares = np.clip((np.asarray(grid, dtype=np.float64) - low) / (high - low), 0, 1)
+        return {"width": width, "height": height, "values": np.nan_to_num(shares).round(4).tolist()}
 
 
 def _sigmoid(logit: float) -> float:
-    # By the hyperbolic tangent: exp would overflow for a network that is very sure.
+    # tanh, because exp overflows for large logits.
     return 0.5 * (1 + math.tanh(0.5 * logit))

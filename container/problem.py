@@ -1,30 +1,24 @@
-"""The one way in which this container refuses a request: a problem (RFC 9457)."""
+"""Problem documents (RFC 9457), with which the container refuses requests, and the limits on images."""
 
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from http import HTTPStatus
 
 MEDIA_TYPE = "application/problem+json"
+MAX_IMAGE_BYTES = 4 * 1024 * 1024  # every hop accepts this much, serverless inference included
+MAX_IMAGE_PIXELS = 25_000_000
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own name for it
     """A request that is answered with an error.
 
-    Parameters
-    ----------
-    status
-        The HTTP status of the answer.
-    detail
-        What is wrong with this request and what to send instead, for a person to read.
-    headers
-        What the status asks to be sent along, such as ``Allow`` with 405.
-    extensions
-        Further members of the problem (RFC 9457, 3.2), for programs to read.
+    `detail` is for people: what is wrong and what to send instead; `headers` are those that the status
+    requires, such as ``Allow``; `extensions` are further members (RFC 9457, 3.2) for programs.
     """
 
     def __init__(
@@ -37,7 +31,6 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own name for it
     ) -> None:
         super().__init__(detail)
         self.status = status
-        self.title = status.phrase  # RFC 9457: a problem of type about:blank is titled like its status
         self.detail = detail
         self.headers = headers or {}
         self.extensions = extensions or {}
@@ -46,9 +39,22 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own name for it
         """Return the problem as JSON, to be sent as `MEDIA_TYPE`."""
         fields = {
             "type": "about:blank",
-            "title": self.title,
+            "title": self.status.phrase,  # RFC 9457: for type about:blank
             "status": self.status.value,
             "detail": self.detail,
             **self.extensions,
         }
         return json.dumps(fields, ensure_ascii=False).encode()
+
+
+def too_many_bytes() -> Problem:
+    """Return the refusal of a file beyond `MAX_IMAGE_BYTES`."""
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"The image has more than {MAX_IMAGE_BYTES // 1024**2} MiB: send it smaller or more compressed.",
+    )
+
+
+def failure() -> Problem:
+    """Return the answer to a request that failed; the reason is only logged."""
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; its log says why.")

@@ -1,4 +1,4 @@
-"""SageMaker's hosting contract as a bare ASGI application: `GET /ping` and `POST /invocations`."""
+"""The server process: SageMaker's hosting contract as a bare ASGI application, run by uvicorn."""
 
 from __future__ import annotations
 
@@ -6,59 +6,108 @@ import asyncio
 import json
 import logging
 import re
+import socket
 import time
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import uvicorn
 
 from . import problem
-from .limits import MAX_IMAGE_BYTES, too_many_bytes
-from .problem import Problem
+from .pool import Pool
+from .problem import MAX_IMAGE_BYTES, Problem, failure, too_many_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
-    from .pool import Pool
+    from .settings import Settings
+    from .worker import Loader
 
 MEDIA_TYPES = ("image/jpeg", "image/png", "application/octet-stream")
+ACCEPTED = frozenset({"*/*", "application/*", "application/json"})  # by an Accept header
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
-# Images being received, waiting or judged. Each holds at most MAX_IMAGE_BYTES: this bounds memory and wait.
+LOGGED_ATTRIBUTES = ("request_id", "traceparent")  # by which a caller finds its request in the log
+_LOGGED_VALUE = re.compile(r"[A-Za-z0-9-]{1,64}")
+# Images being received, waiting or predicted, each of at most MAX_IMAGE_BYTES: bounds memory and waiting.
 MAX_IN_FLIGHT = 64
-BODY_S = 20.0  # for an image to arrive; longer takes a client of less than 2 Mbit/s with the largest
-ANSWERS = frozenset({"*/*", "application/*", "application/json"})  # what an Accept header may ask for
-
-NAMES = ("request_id", "traceparent")  # what a caller may give a request to be found by in the log
-_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
+BODY_S = 20.0  # for an image to arrive; the largest takes this long at 2 Mbit/s
+KEEP_ALIVE_S = 75  # longer than callers keep idle connections, so that none is closed while a caller uses it
+DRAIN_S = 25  # SageMaker kills 30 s after SIGTERM
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass
 class Request:
-    """One request: its head, how to receive its body, and how many bytes of that came."""
+    """One request: its head, how to receive its body, and what to log about it."""
 
-    method: str
-    path: str
-    headers: dict[str, str]
-    receive: ASGIReceiveCallable
-    received: int = 0
-    phases: dict[str, int] = field(default_factory=dict)  # where its time went, microseconds
+    def __init__(self, scope: HTTPScope, receive: ASGIReceiveCallable) -> None:
+        self.method, self.path = scope["method"], scope["path"]
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.receive = receive
+        self.received = 0  # bytes of the body
+        self.phases: dict[str, int] = {}  # microseconds
+        # SageMaker's only header for callers; it may hold attributes of the caller's own too.
+        pairs = (pair.partition("=") for pair in re.split("[,;]", self.headers.get(CUSTOM_ATTRIBUTES, "")))
+        self.attributes = {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-@dataclass(frozen=True)
-class Response:
-    """One response, whole."""
+class Response(NamedTuple):
+    """One response; the headers are those beyond type and length."""
 
-    status: HTTPStatus
+    status: int
     body: bytes
-    media_type: str = "application/json"
-    headers: dict[str, str] = field(default_factory=dict)
+    media_type: str
+    headers: dict[str, str]
+
+
+async def run(settings: Settings, loader: Loader) -> bool:
+    """Serve until SIGTERM; False if no worker can be started or, later, replaced."""
+    pool = Pool(settings, loader)
+    try:
+        await pool.opened.wait()
+        if pool.model is None:
+            return False
+        config = uvicorn.Config(
+            Application(pool, workers=settings.workers),
+            host=settings.host,
+            port=settings.port,
+            http="httptools",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=DRAIN_S,
+        )
+        server = uvicorn.Server(config)
+        listener = listen(config)
+        host, port = listener.getsockname()[:2]
+        ready = {"host": host, "port": port, "workers": settings.workers, "model": pool.model}
+        _log.info("ready", extra=ready)
+        pool.keeper.add_done_callback(lambda _: setattr(server, "should_exit", True))
+        await server.serve(sockets=[listener])
+        return not pool.keeper.done()
+    finally:
+        await pool.close()
+
+
+def listen(config: uvicorn.Config) -> socket.socket:
+    """Listen with TCP_NODELAY, so that each part of a response is sent at once.
+
+    asyncio sets the option only on sockets whose protocol was named, which uvicorn's are not. Without it the
+    body can wait for the acknowledgement of the header, which a client may delay by 40 ms.
+    """
+    listener = config.bind_socket()
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted inherits it
+    listener.listen(config.backlog)
+    return listener
 
 
 class Application:
-    """Answers for the workers of a pool."""
+    """Answers requests with the workers of a pool."""
 
     def __init__(self, pool: Pool, *, workers: int) -> None:
         self._pool = pool
@@ -71,33 +120,31 @@ class Application:
         }
 
     async def __call__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Answer one request, whatever happens, and log one line about it."""
+        """Answer one request, even when that fails, and log one line about it."""
         began = time.perf_counter()
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        request = Request(scope["method"], scope["path"], headers, receive)
+        request = Request(scope, receive)
         try:
             response = await self._route(request)
         except Problem as refusal:
             response = _problem(refusal)
         except asyncio.CancelledError:  # the time to drain is over
-            response = _problem(
-                Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The server is stopping: send the image again.")
-            )
+            stopping = "The server is stopping: send the image again."
+            response = _problem(Problem(HTTPStatus.SERVICE_UNAVAILABLE, stopping))
         except Exception:
             _log.exception("failed")
-            response = _problem(
-                Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed here; its log says why.")
-            )
+            response = _problem(failure())
         answered = time.perf_counter()
         await _send(response, request, send)
         ended = time.perf_counter()
+        named = ((name, request.attributes.get(name, "")) for name in LOGGED_ATTRIBUTES)
+        known = request.path in self._routes  # any other path is the client's text
         _log.info(
             "request",
             extra={
                 "method": request.method,
-                "path": request.path if request.path in self._routes else None,  # else the client's own text
-                **_names(request),
-                "status": response.status.value,
+                "path": request.path if known else None,
+                **{name: value for name, value in named if _LOGGED_VALUE.fullmatch(value)},
+                "status": int(response.status),
                 "bytes": request.received,
                 "ms": round((ended - began) * 1000, 2),
                 **request.phases,
@@ -115,19 +162,18 @@ class Application:
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"allow": method})
         return await answer(request)
 
-    async def _ping(self, request: Request) -> Response:  # noqa: ARG002 - a route's signature
-        ready = self._pool.ready
-        if ready == 0:
+    async def _ping(self, _: Request) -> Response:
+        if self._pool.size == 0:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "No worker is alive; new ones are being started.")
-        workers = {"ready": ready, "wanted": self._workers}
+        workers = {"ready": self._pool.size, "wanted": self._workers}
         return _json({"status": "ok", "model": self._pool.model, "workers": workers})
 
-    async def _execution_parameters(self, request: Request) -> Response:  # noqa: ARG002 - a route's signature
-        """Tell SageMaker's Batch Transform what suits here: an object is an image, never split or joined."""
+    async def _execution_parameters(self, _: Request) -> Response:
+        """Give Batch Transform its parameters: an object is an image, never split or joined."""
         return _json(
             {
                 "BatchStrategy": "SINGLE_RECORD",
-                "MaxConcurrentTransforms": 2 * self._workers,  # one is judged while the next arrives
+                "MaxConcurrentTransforms": 2 * self._workers,  # one is predicted while the next arrives
                 "MaxPayloadInMB": MAX_IMAGE_BYTES // 1024**2,
             }
         )
@@ -135,18 +181,15 @@ class Application:
     async def _invocations(self, request: Request) -> Response:
         _check_media_types(request)
         if self._in_flight >= MAX_IN_FLIGHT:
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "Too many images are waiting already: try again in a second.",
-                headers={"retry-after": "1"},
-            )
+            detail = "Too many images are waiting already: try again in a second."
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"retry-after": "1"})
         self._in_flight += 1
         try:
-            with self._pool.image() as image:
-                began = time.perf_counter()
-                await _receive(request, image)
-                request.phases["read_us"] = int((time.perf_counter() - began) * 1e6)
-                reply, waited_us = await self._pool.judge(image, heatmap=_wants_heatmap(request))
+            began = time.perf_counter()
+            image = await _receive(request)
+            request.phases["read_us"] = int((time.perf_counter() - began) * 1e6)
+            heatmap = request.attributes.get("heatmap", "").lower() == "true"
+            reply, waited_us = await self._pool.predict(image, heatmap=heatmap)
         finally:
             self._in_flight -= 1
         request.phases |= {
@@ -154,24 +197,22 @@ class Application:
             "decode_us": reply.decode_us,
             "inference_us": reply.inference_us,
         }
-        judged = reply.status == HTTPStatus.OK
-        media_type = "application/json" if judged else problem.MEDIA_TYPE
-        return Response(HTTPStatus(reply.status), reply.body, media_type)
+        media_type = "application/json" if reply.status == HTTPStatus.OK else problem.MEDIA_TYPE
+        return Response(reply.status, reply.body, media_type, {})
 
 
 def _check_media_types(request: Request) -> None:
-    media_type = _media_type(request.headers.get("content-type", ""))
-    if media_type not in MEDIA_TYPES:
+    if _media_type(request.headers.get("content-type", "")) not in MEDIA_TYPES:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"Send the image's bytes with one of these as Content-Type: {', '.join(MEDIA_TYPES)}.",
             headers={"accept": ", ".join(MEDIA_TYPES)},
         )
-    wanted = request.headers.get("accept") or "*/*"
-    if ANSWERS.isdisjoint(_media_type(each) for each in wanted.split(",")):
+    accept = request.headers.get("accept") or "*/*"
+    if ACCEPTED.isdisjoint(map(_media_type, accept.split(","))):
         raise Problem(
             HTTPStatus.NOT_ACCEPTABLE,
-            f"The answer is application/json, which Accept: {wanted} rules out: leave the header out.",
+            f"The answer is application/json, which Accept: {accept} rules out: leave the header out.",
         )
 
 
@@ -179,10 +220,11 @@ def _media_type(value: str) -> str:
     return value.partition(";")[0].strip().lower()
 
 
-async def _receive(request: Request, body: bytearray) -> None:
+async def _receive(request: Request) -> bytearray:
     """Receive the body, and stop as soon as it is known to be too large or too slow."""
     if int(request.headers.get("content-length", 0)) > MAX_IMAGE_BYTES:
         raise too_many_bytes()
+    body = bytearray()
     more = True
     try:
         async with asyncio.timeout(BODY_S):
@@ -199,29 +241,14 @@ async def _receive(request: Request, body: bytearray) -> None:
     except TimeoutError:
         raise Problem(
             HTTPStatus.REQUEST_TIMEOUT,
-            f"Of the image only {len(body)} bytes arrived in {BODY_S:.0f} seconds: send it on a faster line.",
+            f"Only {len(body)} bytes of the image arrived in {BODY_S:.0f} seconds: use a faster connection.",
             headers={"connection": "close"},
         ) from None
-
-
-def _attributes(request: Request) -> dict[str, str]:
-    """Read SageMaker's one free-form header, which callers may use for attributes of their own as well."""
-    attributes = request.headers.get(CUSTOM_ATTRIBUTES, "").replace(";", ",").split(",")
-    pairs = (attribute.partition("=") for attribute in attributes)
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}
-
-
-def _wants_heatmap(request: Request) -> bool:
-    return _attributes(request).get("heatmap", "").lower() == "true"
-
-
-def _names(request: Request) -> dict[str, str]:
-    given = _attributes(request)
-    return {name: given[name] for name in NAMES if _NAME.fullmatch(given.get(name, ""))}
+    return body
 
 
 def _json(content: object) -> Response:
-    return Response(HTTPStatus.OK, json.dumps(content, ensure_ascii=False).encode())
+    return Response(HTTPStatus.OK, json.dumps(content, ensure_ascii=False).encode(), "application/json", {})
 
 
 def _problem(refusal: Problem) -> Response:
@@ -239,7 +266,7 @@ async def _send(response: Response, request: Request, send: ASGISendCallable) ->
     await send(
         {
             "type": "http.response.start",
-            "status": response.status.value,
+            "status": int(response.status),
             "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
             "trailers": False,
         }

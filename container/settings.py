@@ -1,4 +1,4 @@
-"""What the environment decides: SageMaker's variables and the release's."""
+"""Settings from the environment: SageMaker's variables and the release's."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 HELP = """\
 environment:
-  MODEL_DIR               the model's folder, read only (default: /opt/ml/model)
+  MODEL_DIR               the model's folder, read-only (default: /opt/ml/model)
   BIND_HOST               the address to listen on (default: 0.0.0.0)
   SAGEMAKER_BIND_TO_PORT  the port to listen on (default: 8080; 0: any free one, named in the log)
   SAGEMAKER_SAFE_PORT_RANGE
-                          the ports for a second listener; there is none here, so any value suits
+                          ports for further listeners; there are none, so the value is ignored
   SAGEMAKER_MODEL_SERVER_WORKERS
-                          worker processes, each judging one image at a time (default: one a core)
+                          worker processes, each predicting one image at a time (default: one per core)
   SAGEMAKER_MODEL_SERVER_TIMEOUT
-                          seconds after which a worker is taken to hang, and replaced (default: 20)
+                          seconds of one prediction after which its worker is replaced (default: 20)
   MODEL_NAME, MODEL_VERSION, MODEL_SHA256
-                          what the release calls the model; part of every answer
+                          the release's names for the model; part of every answer
 """
 MAX_WORKERS = 64
-TIMEOUT_S = 20  # the slowest image that is let in takes about 3: a JPEG of a million empty segments
-MAX_TIMEOUT_S = 24  # with the times that an image may take to arrive and wait below SageMaker's 60 seconds
-_NUMBER = "[0-9]{1,9}"  # Python itself refuses to read thousands of digits
+TIMEOUT_S = 20  # the slowest accepted image takes about 3: a JPEG of a million empty segments
+MAX_TIMEOUT_S = 24  # together with arriving (20) and waiting (15) below SageMaker's 60
+_NUMBER = "[0-9]{1,9}"  # Python refuses to read thousands of digits
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of this container, by cgroup v2: microseconds and their period
 
 
 class SettingsError(Exception):
-    """Variables that cannot be obeyed; the text names each."""
+    """Variables with wrong values; the text names each."""
 
 
 @dataclass(frozen=True)
@@ -51,46 +51,36 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Read the settings.
-
-        Raises
-        ------
-        SettingsError
-            With every variable that is wrong, its value and what it should be.
-        """
+        """Read the settings; raises `SettingsError` naming every variable that is wrong, and its value."""
         errors: list[str] = []
 
         def whole(variable: str, default: int, low: int, high: int) -> int:
-            text = environment.get(variable)
-            if text is None:
-                return default
-            if not (re.fullmatch(_NUMBER, text) and low <= int(text) <= high):
-                errors.append(f"{variable} is {text!r}, no whole number from {low} to {high}")
-                return default
-            return int(text)
+            text = environment.get(variable, str(default))
+            if re.fullmatch(_NUMBER, text) and low <= int(text) <= high:
+                return int(text)
+            errors.append(f"{variable} is {text!r}, not a whole number from {low} to {high}")
+            return default
 
-        port = whole("SAGEMAKER_BIND_TO_PORT", 8080, 0, 2**16 - 1)
-        workers = whole("SAGEMAKER_MODEL_SERVER_WORKERS", cores(), 1, MAX_WORKERS)
-        timeout_s = whole("SAGEMAKER_MODEL_SERVER_TIMEOUT", TIMEOUT_S, 1, MAX_TIMEOUT_S)
-        if errors:
-            raise SettingsError("; ".join(errors))
-        return cls(
+        settings = cls(
             model_dir=Path(environment.get("MODEL_DIR", "/opt/ml/model")),
             host=environment.get("BIND_HOST", "0.0.0.0"),  # noqa: S104 - a container's only way to be reached
-            port=port,
-            workers=workers,
-            timeout_s=timeout_s,
+            port=whole("SAGEMAKER_BIND_TO_PORT", 8080, 0, 2**16 - 1),
+            workers=whole("SAGEMAKER_MODEL_SERVER_WORKERS", cores(), 1, MAX_WORKERS),
+            timeout_s=whole("SAGEMAKER_MODEL_SERVER_TIMEOUT", TIMEOUT_S, 1, MAX_TIMEOUT_S),
             name=environment.get("MODEL_NAME"),
             version=environment.get("MODEL_VERSION"),
             sha256=environment.get("MODEL_SHA256"),
         )
+        if errors:
+            raise SettingsError("; ".join(errors))
+        return settings
 
 
 def cores(quota: Path = _QUOTA) -> int:
-    """Return how many cores this process may use: those it is bound to, or fewer by its container's quota."""
-    bound = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
+    """Return how many cores this process may use: its CPU affinity, or its container's lower quota."""
+    allowed = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
     try:
         share, period = quota.read_text().split()
     except (OSError, ValueError):  # no container, or one of cgroup v1
-        return bound
-    return bound if share == "max" else max(1, min(bound, int(share) // int(period)))
+        return allowed
+    return allowed if share == "max" else max(1, min(allowed, int(share) // int(period)))

@@ -1,68 +1,188 @@
-"""A worker process: takes one image after the other from the front and judges it.
+"""The worker processes: a short-lived loader loads the model and forks them, so that they share its memory.
 
-It may crash, hang or be killed for the memory that an image takes: that costs its one request an answer, and
-nobody else anything.
+The loader then ends, which frees the pages that only loading needed. A worker predicts one image at a time: a
+crash, a hang or a kill for lack of memory costs one image. As a program this module is a loader, with a
+socket for each worker: `python3 -m container.worker DESCRIPTOR...`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import json
 import logging
+import os
+import signal
+import socket
+import struct
+import sys
 import time
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from .problem import Problem
-from .wire import READY, REQUEST_HEAD, Reply
+from . import log
+from .metadata import ModelError
+from .problem import Problem, failure
+from .settings import Settings
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Callable, Sequence
 
     from .predictor import Predictor
 
-OOM_SCORE = "500"  # of 1000: where memory runs out, the kernel takes a worker, never the front
+REQUEST_HEAD = struct.Struct("!I?")  # bytes of the image, whether a heatmap is wanted
+REPLY_HEAD = struct.Struct("!HIII")  # status, bytes of the body, the two phases of `Reply`
+
+OOM_SCORE = "500"  # of 1000: when memory runs out, the kernel kills a worker, never the server process
+KEPT_BYTES = 256 * 1024  # of freed memory that malloc may keep: by default glibc learns to keep whole images
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 _log = logging.getLogger(__name__)
 
 
-def work(predictor: Predictor, front: socket.socket) -> None:
-    """Judge images until the front closes its end."""
+class Reply(NamedTuple):
+    """A worker's answer to one image; its first reply, once it is ready, has its process id and its model."""
+
+    status: int  # of HTTP
+    body: bytes  # JSON: the prediction, or a problem where the status is not 200
+    decode_us: int = 0  # microseconds of decoding and preprocessing
+    inference_us: int = 0  # microseconds of the network, calibration and heatmap
+
+    def pack(self) -> bytes:
+        """Return the reply as it is sent."""
+        return REPLY_HEAD.pack(self.status, len(self.body), self.decode_us, self.inference_us) + self.body
+
+
+class Loader:
+    """The loader process, and this process's ends of the sockets to its workers.
+
+    The first is forked, which saves starting another Python. A later one is a new program, because this
+    process then runs an event loop. Raises OSError when the system lacks memory, processes or files.
+    """
+
+    def __init__(self, workers: int, *, fork: bool = False) -> None:
+        with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as always:
+            self.connections, theirs = [], []
+            for _ in range(workers):
+                ours, other = socket.socketpair()
+                self.connections.append(on_failure.enter_context(ours))
+                theirs.append(always.enter_context(other))
+            if fork:
+                self.pid = os.fork()
+                if self.pid == 0:
+                    _exit_after(lambda: _be_loader(theirs, forked_with=self.connections))
+            else:
+                for other in theirs:
+                    other.set_inheritable(True)
+                arguments = [sys.executable, "-m", __name__, *(str(each.fileno()) for each in theirs)]
+                self.pid = os.posix_spawn(sys.executable, arguments, os.environ)
+            on_failure.pop_all()
+
+    def kill(self) -> None:
+        """End the loader, if it has not ended by itself; its workers stay."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Make workers children of this process once their loader has ended, as they are in a container."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def return_freed_memory() -> None:
+    """Have this process, and those it forks, return freed memory to the system at once."""
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def main() -> None:
+    """Run as a loader for the sockets given on the command line."""
+    log.configure()
+    return_freed_memory()
+    _be_loader([socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:]])
+
+
+def _be_loader(connections: list[socket.socket], *, forked_with: Sequence[socket.socket] = ()) -> None:
+    """Load the model and fork a worker for each connection."""
+    os.setpgid(0, 0)  # Ctrl-C is for the server process, which lets requests end
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the server process ends its workers once it has drained
+    for other in forked_with:
+        other.close()
+    try:
+        predictor = _load(Settings.read(os.environ))
+    except ModelError as error:
+        _log.critical("unusable model", extra={"reason": str(error)})
+        return
+    gc.collect()
+    gc.freeze()  # a collection in a worker would copy the pages that the workers share
+    while connections:
+        connection = connections.pop()
+        if os.fork() == 0:
+            for other in connections:
+                other.close()
+            _exit_after(lambda: _be_worker(predictor, connection))  # noqa: B023 - called at once
+        connection.close()
+
+
+def _load(settings: Settings) -> Predictor:
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a fork copies no threads
+    from .predictor import Predictor  # noqa: PLC0415 - the server process has no use for numpy and LiteRT
+
+    with log.native_output_muted():
+        return Predictor.load(
+            settings.model_dir, name=settings.name, version=settings.version, sha256=settings.sha256
+        )
+
+
+def _be_worker(predictor: Predictor, connection: socket.socket) -> None:
+    """Predict images until the server process closes the connection."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
-    predictor.check()  # after the fork: what this process answers with has answered here
-    front.sendall(READY)
-    with front.makefile("rb") as requests:
+    predictor.check()  # once more after the fork, in the process that will answer
+    hello = {"pid": os.getpid(), "model": predictor.identity}
+    connection.sendall(Reply(HTTPStatus.OK, json.dumps(hello).encode()).pack())
+    with connection.makefile("rb") as requests:
         while len(head := requests.read(REQUEST_HEAD.size)) == REQUEST_HEAD.size:
             length, heatmap = REQUEST_HEAD.unpack(head)
-            front.sendall(answer(predictor, requests.read(length), heatmap=heatmap).pack())
+            connection.sendall(answer(predictor, requests.read(length), heatmap=heatmap).pack())
+
+
+def _exit_after(run: Callable[[], None]) -> NoReturn:
+    """Run a forked child's function and end the child, without the parent's clean-up."""
+    code = 1
+    try:
+        run()
+        code = 0
+    except ConnectionError:  # the server process has gone
+        code = 0
+    except Exception:
+        _log.exception("failed")
+    finally:
+        os._exit(code)
 
 
 def answer(predictor: Predictor, image: bytes, *, heatmap: bool) -> Reply:
-    """Judge one image, whatever happens.
-
-    Parameters
-    ----------
-    image
-        The bytes of a file.
-    heatmap
-        Whether to add the heatmap.
-    """
+    """Predict one image file; every failure becomes a reply."""
     began = time.perf_counter_ns()
     decoded = None
     try:
-        seen = predictor.see(image)
+        preprocessed = predictor.preprocess(image)
         decoded = time.perf_counter_ns()
-        # NaN is no JSON: a network that gives it has failed, and says so as a 500.
-        content = json.dumps(predictor.judge(seen, heatmap=heatmap), ensure_ascii=False, allow_nan=False)
-        status, body = HTTPStatus.OK, content.encode()
+        # NaN is not JSON: a network that returns it has failed, which is a 500.
+        prediction = predictor.classify(preprocessed, heatmap=heatmap)
+        status, body = HTTPStatus.OK, json.dumps(prediction, ensure_ascii=False, allow_nan=False).encode()
     except Problem as refusal:
         status, body = refusal.status, refusal.body()
     except Exception:
         _log.exception("failed")
-        failure = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed here; its log says why.")
-        status, body = failure.status, failure.body()
+        status, body = HTTPStatus.INTERNAL_SERVER_ERROR, failure().body()
     ended = time.perf_counter_ns()
     return Reply(
         status,
@@ -70,3 +190,7 @@ def answer(predictor: Predictor, image: bytes, *, heatmap: bool) -> Reply:
         decode_us=((decoded or ended) - began) // 1000,
         inference_us=(ended - decoded) // 1000 if decoded else 0,
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,1 @@
-"""The system on AWS, declared: a handful of stacks per environment, filled by a release record."""
+"""The AWS resources as CDK stacks: up to five per environment, filled by a release record."""

@@ -1,6 +1,6 @@
-"""Composition only: an environment's settings and its release become stacks.
+"""The CDK app: an environment's settings and its release become stacks.
 
-Run by the CDK CLI (see cdk.json): `cdk synth -c env=dev`, `cdk deploy -c env=dev -c release=PATH --all`.
+The CDK CLI runs it (see cdk.json): `cdk synth -c env=dev`, `cdk deploy -c env=dev -c release=PATH --all`.
 """
 
 from __future__ import annotations
@@ -10,25 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aws_cdk as cdk
-from aws_cdk import Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra import config, names
+from infra.config.file_errors import FileError
 from infra.release import NO_RELEASE, card_path, load_for, record_path
-from infra.report import FileError
 from infra.stacks.delivery import DeliveryStack
 from infra.stacks.endpoint import EndpointStack
 from infra.stacks.gateway import GatewayStack
+from infra.stacks.monitoring import MonitoringStack
 from infra.stacks.registry import RegistryStack
-from infra.stacks.sight import SightStack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT = Path(__file__).parent.parent
-CONTAINER = ROOT / "container"
-GATEWAY = ROOT / "infra" / "gateway"
-CANARY = ROOT / "infra" / "canary"
 DEFAULT_ENVIRONMENT = "dev"
 
 
@@ -47,35 +42,25 @@ def build_app(
     environment
         The name of a file in `environments`.
     release
-        The release record to serve; without it the environment's own, if there has been a promotion.
-    environments
-        The folder with the settings.
+        The release record to serve; by default the environment's own, if there has been a promotion.
     context
         The CDK's feature flags, as in cdk.json, and our key `base_image`.
-    outdir
-        Where to synthesize to.
 
-    Raises
-    ------
-    SettingsError, ReleaseError
-        With everything that is wrong with the settings or the record.
+    Raises `SettingsError` or `ReleaseError` with everything that is wrong.
     """
     app = cdk.App(context=context, outdir=outdir, analytics_reporting=False)
-    declare(app, environment=environment, record=release, environments=environments)
+    _declare(app, environment=environment, record=release, environments=environments)
     return app
 
 
-def declare(
-    app: cdk.App, *, environment: str, record: Path | None, environments: Path = config.ENVIRONMENTS
-) -> None:
-    """Add the stacks of `environment` to `app`: all of them, or without a release the registry alone."""
+def _declare(app: cdk.App, *, environment: str, record: Path | None, environments: Path) -> None:
+    """Add the environment's stacks to `app`: all of them, or without a release those that need none."""
     settings = config.load(environment, folder=environments)
-    Validations.of(app).add_plugins(AwsSolutionsChecks())
-    registry = RegistryStack(app, names.registry_stack(environment), settings=settings)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())
+    registry = RegistryStack(app, names.stack(environment, "registry"), settings=settings)
     if settings.github:
-        delivery = DeliveryStack(
-            app, names.delivery_stack(environment), settings=settings, github=settings.github
-        )
+        name = names.stack(environment, "delivery")
+        delivery = DeliveryStack(app, name, settings=settings, github=settings.github)
         delivery.add_stack_dependency(registry)
     if record == Path(NO_RELEASE):
         return
@@ -90,47 +75,37 @@ def declare(
     release = load_for(environment, path, local=settings.local)
     endpoint = EndpointStack(
         app,
-        names.endpoint_stack(environment),
+        names.stack(environment, "endpoint"),
         settings=settings,
         release=release,
-        container=CONTAINER,
         base_image=app.node.try_get_context("base_image"),
     )
+    card = card_path(path, sha256=release.model.sha256)
     gateway = GatewayStack(
-        app,
-        names.gateway_stack(environment),
-        settings=settings,
-        release=release,
-        gateway=GATEWAY,
-        card=card_path(path, sha256=release.model.sha256),
+        app, names.stack(environment, "gateway"), settings=settings, release=release, card=card
     )
-    # They meet by name, not by reference, so CloudFormation must be told their order.
+    # The stacks know each other by name, not by reference, so their order must be declared.
     endpoint.add_stack_dependency(registry)
     gateway.add_stack_dependency(endpoint)
-    if settings.sight:
-        sight = SightStack(
+    if settings.monitoring:
+        monitoring = MonitoringStack(
             app,
-            names.sight_stack(environment),
+            names.stack(environment, "monitoring"),
             settings=settings,
-            sight=settings.sight,
+            monitoring=settings.monitoring,
             release=release,
-            canary=CANARY,
         )
-        sight.add_stack_dependency(gateway)
+        monitoring.add_stack_dependency(gateway)
 
 
 def main(*, context: Mapping[str, object] | None = None, environments: Path = config.ENVIRONMENTS) -> None:
-    """Synthesize what the CDK CLI's context asks for; what people can mend ends it with a report alone."""
+    """Synthesize the environment in the CDK CLI's context; for errors in files, print only their report."""
     app = cdk.App(context=context, analytics_reporting=False)
     environment = app.node.try_get_context("env") or DEFAULT_ENVIRONMENT
-    record = app.node.try_get_context("release")
+    release = app.node.try_get_context("release")
+    record = Path(release) if release else None
     try:
-        declare(
-            app,
-            environment=environment,
-            record=Path(record) if record else None,
-            environments=environments,
-        )
+        _declare(app, environment=environment, record=record, environments=environments)
     except FileError as error:
         sys.exit(str(error))
     try:
@@ -138,7 +113,7 @@ def main(*, context: Mapping[str, object] | None = None, environments: Path = co
     except RuntimeError as error:
         if "ValidationFailed" not in str(error):
             raise
-        sys.exit("The findings above stop this synth: mend them, or acknowledge each beside its construct.")
+        sys.exit("The findings above stop this synth: fix them, or acknowledge each beside its construct.")
 
 
 if __name__ == "__main__":

@@ -1,52 +1,37 @@
-"""Every name that something outside its own stack must know: pure functions of environment, account, region.
+"""The names that something outside their own stack must know.
 
-Whatever is not here is named by CloudFormation, so that it can be replaced.
+CloudFormation names everything else, so that it can be replaced.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 PROJECT = "tumor-detector"
-# Constant over all releases: an update with guardrails needs the same variant name before and after it.
+# Constant over all releases: an update with guardrails must not change it.
 VARIANT_NAME = "champion"
 STAGE_NAME = "v1"
 
-# Environment names become part of bucket names, of which S3 allows 63 characters:
-# 24 of ours with all hyphens, 12 of an account and 14 of the longest region leave 13.
-# To be matched as a whole.
+# Environment names become part of bucket names, for which S3 allows 63 characters: 24 of ours with all
+# hyphens, 12 of an account and 14 of the longest region leave 13.
 ENVIRONMENT_NAME = r"[a-z][a-z0-9]{1,12}"
 
 Mode = Literal["real-time", "serverless"]
+Part = Literal["registry", "endpoint", "gateway", "monitoring", "delivery"]
 
 
-def registry_stack(environment: str) -> str:
-    """Name of the stack that holds the image repository and the model bucket."""
-    return f"{PROJECT}-{environment}-registry"
-
-
-def endpoint_stack(environment: str) -> str:
-    """Name of the stack that holds the SageMaker model, endpoint configuration and endpoint."""
-    return f"{PROJECT}-{environment}-endpoint"
-
-
-def gateway_stack(environment: str) -> str:
-    """Name of the stack that holds the API, its Lambda and the page."""
-    return f"{PROJECT}-{environment}-gateway"
-
-
-def delivery_stack(environment: str) -> str:
-    """Name of the stack that lets the project's GitHub workflows deliver."""
-    return f"{PROJECT}-{environment}-delivery"
+def stack(environment: str, part: Part) -> str:
+    """Name of one of an environment's stacks."""
+    return f"{PROJECT}-{environment}-{part}"
 
 
 def watch(environment: str) -> str:
-    """Name of the GitHub environment that looks for drift: one on which nobody has to be waited for."""
+    """Name of the GitHub environment of the drift check, which needs no approval."""
     return f"{environment}-watch"
 
 
 def stack_prefix(environment: str) -> str:
-    """What the names of an environment's stacks, and of no other's, begin with."""
+    """Prefix of the names of an environment's stacks, and of no other's."""
     return f"{PROJECT}-{environment}-"
 
 
@@ -61,46 +46,49 @@ def image_publishing_role(environment: str) -> str:
 
 
 def sign_in_domain(environment: str, *, account: str) -> str:
-    """First part of the host at which people sign in; the account makes it unique over all of a region."""
+    """First part of the sign-in page's host; the account makes it unique in its region."""
     return f"{PROJECT}-{environment}-{account}"
 
 
 def bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the model bucket; account and region make it unique over all of S3."""
+    """Name of the model bucket; account and region make it unique in S3."""
     return f"{PROJECT}-{environment}-models-{account}-{region}"
 
 
 def endpoint(environment: str, *, mode: Mode) -> str:
     """Name of the endpoint.
 
-    SageMaker refuses to turn a real-time endpoint into a serverless one, so each mode has its own name:
-    changing the mode is then a replacement, which always works.
+    SageMaker cannot turn a real-time endpoint into a serverless one. With a name for each mode a change of
+    the mode is a replacement, which always works.
     """
     return f"{PROJECT}-{environment}-{mode}"
 
 
-def sight_stack(environment: str) -> str:
-    """Name of the stack that holds the dashboard, the alarms, the budget and the scheduled canary."""
-    return f"{PROJECT}-{environment}-sight"
+def endpoints(environment: str) -> list[str]:
+    """Names of the environment's endpoint in either mode.
+
+    Its callers may call both, so that a change of the mode never leaves one of them without permission.
+    """
+    return [endpoint(environment, mode=mode) for mode in get_args(Mode)]
 
 
 def deployment(environment: str) -> str:
-    """Value of the tag by which the bill tells the environments of this project apart."""
+    """Value of the tag `deployment`, by which the bill is split, and name of the dashboard."""
     return f"{PROJECT}-{environment}"
 
 
 def api(environment: str) -> str:
-    """Name of the REST API, by which its metrics are found."""
+    """Name of the REST API, for its metrics."""
     return f"{PROJECT}-{environment}"
 
 
 def function(environment: str) -> str:
-    """Name of the gateway's Lambda, by which its metrics are found and the canary calls it."""
+    """Name of the gateway's Lambda, for its metrics and for the canary."""
     return f"{PROJECT}-{environment}-gateway"
 
 
 def capture_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of captured answers, where an environment captures any."""
+    """Name of the bucket of captured requests and responses."""
     return f"{PROJECT}-{environment}-sample-{account}-{region}"
 
 
@@ -110,5 +98,5 @@ def key_alias(environment: str) -> str:
 
 
 def key_parameter(environment: str) -> str:
-    """Parameter in which the registry stack leaves its key's ARN for the other stacks."""
+    """Name of the parameter with the ARN of the environment's key."""
     return f"/{PROJECT}/{environment}/key-arn"

@@ -1,38 +1,41 @@
 """The release record: what an environment serves, as one small reviewed file in git.
 
-A promotion writes it, synth reads it, a rollback is its previous version. The model card lies beside it.
+A promotion writes it, synth reads it, a rollback restores its previous version. The model card is beside it.
 """
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from infra.report import FileError, problems, shaped
-from infra.settings.checked import EnvironmentName
+from infra.config.base import EnvironmentName, matches
+from infra.config.file_errors import FileError, problems
+from infra.paths import RELEASES
 
-RELEASES = Path(__file__).parent / "releases"
-NO_RELEASE = "none"  # in place of a record's path: the registry stack alone, whatever record there is
-ARTIFACTS = "models"  # what every artifact's key begins with
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NO_RELEASE = "none"  # in place of a record's path: only the stacks that need no release
+ARTIFACTS = "models"  # prefix of every artifact's key
 
 _CHECKED = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 Name = Annotated[
     str,
-    shaped(
-        r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", like="letters, digits and . _ - (these not first), at most 128"
+    matches(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}",
+        like="at most 128 letters, digits and . _ -, a letter or digit first",
     ),
 ]
 Text = Annotated[str, Field(min_length=1)]
-Sha256 = Annotated[str, shaped(r"[0-9a-f]{64}", like="a SHA-256: 64 of 0-9 and a-f")]
+Sha256 = Annotated[str, matches(r"[0-9a-f]{64}", like="a SHA-256: 64 of 0-9 and a-f")]
 Probability = Annotated[float, Field(ge=0, le=1)]
-# It travels in the Lambda's environment, 4 KB in all, as JSON inside JSON: up to 14 bytes for a character.
+# It is in the Lambda's environment, 4 KB in all, as JSON inside JSON: up to 14 bytes for a character.
 MAX_REASON = 200
-Reason = Annotated[str, Field(max_length=MAX_REASON), shaped(r"(?s).*\S.*", like="why")]
+Reason = Annotated[str, Field(max_length=MAX_REASON), matches(r"(?s).*\S.*", like="why")]
 
 
 class ReleaseError(FileError):
@@ -44,7 +47,7 @@ class Model:
     """The registered model version and its artifact, found by the artifact's own hash."""
 
     name: Name
-    version: Annotated[str, shaped(r"[1-9][0-9]*", like='the version\'s number in quotes, such as "3"')]
+    version: Annotated[str, matches(r"[1-9][0-9]*", like='the version\'s number in quotes, such as "3"')]
     sha256: Sha256
     bytes: Annotated[int, Field(gt=0)]
 
@@ -60,7 +63,7 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class MlflowRun:
-    """Where the training is on record."""
+    """The MLflow run of the training."""
 
     experiment: Text
     run_id: Text
@@ -77,7 +80,7 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Golden:
-    """What the promoted model says to one drawn phantom: a probability, or a refusal."""
+    """What the promoted model answers to one drawn phantom: a probability, or a refusal."""
 
     seed: Annotated[int, Field(ge=0)]
     lesion: bool
@@ -85,7 +88,7 @@ class Golden:
     refused: Literal[True] | None = None
 
     @model_validator(mode="after")
-    def _says_one_thing(self) -> Golden:
+    def _is_one_answer(self) -> Golden:
         if (self.probability is None) == (self.refused is None):
             raise ValueError('give either "probability" or "refused": true')
         return self
@@ -93,13 +96,13 @@ class Golden:
 
 def _at_least_one(golden: tuple[Golden, ...]) -> tuple[Golden, ...]:
     if not golden:
-        raise ValueError("no answer by which a deployment could be proved; `scripts/promote` writes some")
+        raise ValueError("no answer to check a deployment with; run `scripts/promote`")
     return golden
 
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
 class Release:
-    """All that synth, `deploy` and `smoke` need to know of what one environment serves."""
+    """Everything that synth, `deploy` and `smoke` need to know about what an environment serves."""
 
     schema: Literal[1] = 1
     environment: EnvironmentName
@@ -122,60 +125,42 @@ _RECORD = TypeAdapter(Release)
 
 
 def record_path(environment: str) -> Path:
-    """Where the record of `environment` is kept; the file is absent until the first promotion."""
+    """Return where the environment's record is kept; the file is absent until the first promotion."""
     return RELEASES / f"{environment}.json"
 
 
 def previous_path(record: Path) -> Path:
-    """Where the release before the one at `record` is kept, for a rollback."""
+    """Return where the release before the one at `record` is kept, for a rollback."""
     return record.with_suffix(".previous.json")
 
 
 def card_path(record: Path, *, sha256: str) -> Path:
-    """Where the model card of a release is kept: beside its record, named by its model's hash.
+    """Return where the model card of a release is kept: beside its record.
 
-    The hash in the name is what lets one write of the record change both at once.
+    Its name contains the model's hash, so that one write of the record changes both at once.
     """
     return record.with_name(f"{record.stem.removesuffix('.previous')}.{sha256[:12]}.model-card.md")
 
 
 def artifact_key(sha256: str) -> str:
-    """Key of a model artifact in the model bucket: the content's hash, so that a new model is a new key."""
+    """Return the key of a model artifact in the model bucket, which contains the artifact's hash."""
     return f"{ARTIFACTS}/{sha256}/model.tar.gz"
 
 
 def load(path: Path) -> Release:
-    """Read and check the record at `path`.
-
-    Raises
-    ------
-    ReleaseError
-        With everything that is wrong with it.
-    """
+    """Read and check the record at `path`; raises `ReleaseError` with everything that is wrong."""
     try:
         return _RECORD.validate_json(path.read_bytes())
     except OSError as error:
         raise ReleaseError(path, [f"cannot be read: {error.strerror}; `scripts/promote` writes it"]) from None
     except ValidationError as error:
-        raise ReleaseError(path, problems(error)) from None
+        raise ReleaseError(path, [problem.line for problem in problems(error)]) from None
 
 
 def load_for(environment: str, path: Path, *, local: bool) -> Release:
-    """Read the record at `path` and refuse it where it does not belong into `environment`.
+    """Read the record at `path` for `environment`; in a `local` one any model may serve.
 
-    Parameters
-    ----------
-    environment
-        The environment to be deployed.
-    path
-        The record; its model card must lie beside it.
-    local
-        Whether the environment is a laptop's, where any model may serve.
-
-    Raises
-    ------
-    ReleaseError
-        With everything that is wrong with it.
+    Raises `ReleaseError` with everything that is wrong: the record, its environment, gates, or absent card.
     """
     release = load(path)
     found = []
@@ -188,10 +173,10 @@ def load_for(environment: str, path: Path, *, local: bool) -> Release:
     if not card.is_file():
         found.append(f"{card.name} is missing beside it; `scripts/promote` writes both")
     if not local and release.dataset.kind == "phantom":
-        found.append("dataset.kind = 'phantom': drawn images; such a model may serve on a laptop only")
+        found.append("dataset.kind = 'phantom': drawn images; such a model may serve locally only")
     if not local and release.gates_failed and not release.forced:
         found.append(
-            f"gates: {', '.join(release.gates_failed)} failed; it may serve on a laptop only, "
+            f"gates: {', '.join(release.gates_failed)} failed; it may serve locally only, "
             f"unless promoted with --force REASON"
         )
     if found:
@@ -200,15 +185,15 @@ def load_for(environment: str, path: Path, *, local: bool) -> Release:
 
 
 def save(path: Path, release: Release) -> None:
-    """Write the record at `path` in one step: a reader sees the old one or the new one, never a part."""
+    """Write the record at `path` in one step."""
     _write(path, _RECORD.dump_json(release, indent=2, exclude_none=True) + b"\n")
 
 
 def replace(path: Path, release: Release, *, card: str) -> None:
-    """Make `release` the one at `path`, and what was there the one before it.
+    """Make `release` the record at `path`, and the record that was there the previous one.
 
-    The new card is written first and the record last, each in one step, so that an interruption leaves the
-    old release or the new one. Cards that neither record names any more are removed at the end.
+    The new card is written first and the record last, each in one step, so that an interruption leaves either
+    the old release or the new one. Cards of neither record are removed at the end.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(card_path(path, sha256=release.model.sha256), card.encode())
@@ -219,7 +204,7 @@ def replace(path: Path, release: Release, *, card: str) -> None:
 
 
 def swap_with_previous(path: Path) -> None:
-    """Exchange the release at `path` with the one before it."""
+    """Exchange the release at `path` with the previous one."""
     current, before = path.read_bytes(), previous_path(path).read_bytes()
     _write(path, before)
     _write(previous_path(path), current)

@@ -1,6 +1,9 @@
-"""From a folder of images to a champion in the MLflow registry and its artifact. One verb a file."""
+"""From a folder of images to a champion in the MLflow registry and its artifact."""
 
 import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # MLflow reads these while it is imported: no web addresses, notices on git, telemetry or bars of its own.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

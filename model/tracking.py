@@ -1,90 +1,137 @@
-"""Where runs are kept: one MLflow store for training, registry and promotion.
+"""The MLflow store of training runs and registered models. Importing this module imports no TensorFlow.
 
-The default is an SQLite file and a folder of artifacts under `mlruns/`; `MLFLOW_TRACKING_URI` names another
-store, such as a server. Importing this imports no TensorFlow.
+The default store is an SQLite file and a folder of artifacts under `mlruns/`; `MLFLOW_TRACKING_URI` names
+another one, such as a server.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
+import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import mlflow
 import requests
 from mlflow.entities import Metric, RunStatus
 from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from .data import ROOT
+from model import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 History = list[dict[str, float]]
-"""The losses of each epoch, from the first."""
+"""The losses of each epoch."""
 STORE = ROOT / "mlruns"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # how MLflow's pages show it
-ANSWER_LIMIT_S = 10  # for a tracking server's first sign of life
+TIMEOUT_S = 10  # for a tracking server's first answer
+LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
+"""Columns in which MLflow's database keeps absolute locations of artifacts."""
 
 
 class TrackingError(Exception):
-    """The MLflow store cannot be used; the text says what to do."""
+    """The MLflow store cannot be used; the message says what to do."""
 
 
 def uri() -> str:
-    """Where runs are kept: what `MLFLOW_TRACKING_URI` says, else the project's own store."""
+    """Return the store's URI: `MLFLOW_TRACKING_URI`, or the project's own store."""
     return os.environ.get("MLFLOW_TRACKING_URI") or _own_uri()
 
 
 def _own_uri() -> str:
-    return f"sqlite:///{STORE / 'mlflow.db'}"
+    database = str(STORE / "mlflow.db")
+    if "%" in database or "?" in database:
+        # SQLAlchemy and SQLite each decode the path once.
+        return f"sqlite:///file:{quote(quote(database))}?uri=true"
+    return f"sqlite:///{database}"
 
 
 def connect() -> None:
-    """Point MLflow at its store and see that it answers.
-
-    Raises
-    ------
-    TrackingError
-        When a server that `MLFLOW_TRACKING_URI` names does not answer, or a store cannot be opened.
-    """
+    """Point MLflow at its store and check that it answers; raise `TrackingError` if not."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     store = uri()
-    if store == _own_uri():
-        STORE.mkdir(exist_ok=True)
     mlflow.set_tracking_uri(store)
     try:
         if store.startswith(("http://", "https://")):
-            requests.head(store, timeout=ANSWER_LIMIT_S)
-        mlflow.search_experiments(max_results=1)
-    except (MlflowException, SQLAlchemyError, requests.RequestException, OSError) as error:
+            # MLflow itself would retry for minutes.
+            credentials = get_default_host_creds(store)  # type: ignore[no-untyped-call]
+            certificate = credentials.client_cert_path
+            requests.head(store, timeout=TIMEOUT_S, verify=credentials.verify, cert=certificate)
+        with _exclusive(store):
+            mlflow.search_experiments(max_results=1)
+            if store == _own_uri():
+                _relocate()
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, requests.RequestException, OSError) as error:
         raise TrackingError(
-            f"the MLflow store {store} cannot be reached: {error}. Start the server, correct "
+            f"the MLflow store {store} cannot be used: {error}. Start the server, correct "
             "MLFLOW_TRACKING_URI, or unset it to use mlruns/ in this folder."
         ) from error
 
 
 def choose_experiment(name: str) -> None:
-    """Log to this experiment from now on; with the default store its artifacts go beside the database."""
-    if mlflow.get_experiment_by_name(name) is None:
-        # Not by the environment: MLflow itself writes the store in use into MLFLOW_TRACKING_URI.
-        beside = (STORE / "artifacts").as_uri() if uri() == _own_uri() else None
-        mlflow.create_experiment(name, artifact_location=beside, tags=EXPERIMENT_TAGS)
+    """Create the experiment if it does not exist and log to it from now on."""
+    with _exclusive(uri()):
+        if mlflow.get_experiment_by_name(name) is None:
+            # Compare with our own URI: MLflow itself sets MLFLOW_TRACKING_URI to the store in use.
+            location = (STORE / "artifacts").as_uri() if uri() == _own_uri() else None
+            mlflow.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
     mlflow.set_experiment(name)
 
 
 @contextmanager
-def run(name: str, *, nested: bool = False, resumed: str | None = None) -> Iterator[str]:
-    """Keep one run open and give its id; Ctrl-C leaves it KILLED, a failure FAILED and tagged with why.
+def _exclusive(store: str) -> Iterator[None]:
+    """Let one process at a time create a database file: MLflow's migrations must not run concurrently."""
+    database = make_url(store).database if store.startswith("sqlite:") else None
+    if store == _own_uri():
+        database = str(STORE / "mlflow.db")
+    if database is None:
+        yield
+        return
+    lock = Path(database).with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
-    Parameters
-    ----------
-    resumed
-        Id of a run of this name that is gone on with; else a new one begins.
+
+def _relocate() -> None:
+    """Correct the absolute artifact locations in the database after the store's folder was moved."""
+    here = (STORE / "artifacts").as_uri()
+    with closing(sqlite3.connect(STORE / "mlflow.db")) as database, database:
+        found = database.execute(
+            "SELECT DISTINCT artifact_location FROM experiments "
+            "WHERE artifact_location LIKE 'file:%/artifacts' AND artifact_location <> ?",
+            [here],
+        ).fetchall()
+        for (before,) in found:
+            for table, column in LOCATIONS:
+                database.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608 - constants
+                    f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                    [here, len(before) + 1, before, len(before) + 1, f"{before}/"],
+                )
+
+
+@contextmanager
+def run(name: str, *, nested: bool = False, resumed: str | None = None) -> Iterator[str]:
+    """Open a run, or one to continue (`resumed`), and yield its id.
+
+    Ctrl-C ends it as KILLED, an exception as FAILED with a tag `error`.
     """
     started = mlflow.start_run(run_id=resumed, run_name=name, nested=nested)
     status = RunStatus.FINISHED
@@ -102,7 +149,7 @@ def run(name: str, *, nested: bool = False, resumed: str | None = None) -> Itera
 
 
 def latest(tags: dict[str, str]) -> str | None:
-    """Id of the newest run of the chosen experiment that has these tags, whatever became of it."""
+    """Id of the newest run of the current experiment with these tags, whatever its status."""
     found = mlflow.search_runs(
         filter_string=" and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()),
         order_by=["attributes.start_time DESC"],
@@ -113,7 +160,7 @@ def latest(tags: dict[str, str]) -> str | None:
 
 
 def children(run_id: str, *, finished: bool = False) -> dict[str, str]:
-    """Ids of the runs directly inside a run by their names; the newest where two have one name."""
+    """Ids of a run's child runs by name; of equal names, the newest."""
     query = f"tags.mlflow.parentRunId = '{run_id}'"
     if finished:
         query += " and attributes.status = 'FINISHED'"
@@ -127,7 +174,7 @@ def children(run_id: str, *, finished: bool = False) -> dict[str, str]:
 
 
 def log_history(history: History) -> None:
-    """Log each epoch's losses in one request: the first is epoch 1."""
+    """Log the losses of all epochs in one request, to the open run."""
     active = mlflow.active_run()
     if active is None or not history:
         return

@@ -1,18 +1,18 @@
-"""The one set-up step: every command in this folder calls `ensure()` before anything else.
+"""Set up the environment that a command needs, then run the command in it.
 
-It needs nothing but Python 3.11. It makes `.venv` from the hash-locked requirements, which bring Node with
-them, and installs the CDK CLI from `package-lock.json`. A second run compares two hashes and does nothing.
+uv installs `.venv` from the hash-locked files in `requirements/`, which bring Node along; npm installs the
+CDK CLI from `package-lock.json`. A command installs its own layer and those below it, once. This file uses
+the standard library only, and an older Python can read it to find or name a supported one.
 """
 
 from __future__ import annotations
 
-import collections
+import ast
 import fcntl
 import hashlib
-import importlib.util
+import importlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -20,159 +20,322 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
+    from collections.abc import Callable, Iterator, MutableMapping
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+UV = VENV / "bin" / "uv"
 STAMP = VENV / ".installed"
-LOCK = ROOT / ".local" / "set-up.lock"  # not in .venv, which a new start empties
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
-SUPPORTED = (3, 11)  # what requirements.lock was resolved for and the tests run on
+LOCAL = ROOT / ".local"
+LAYERS = ("deploy", "train", "local", "test")  # requirements/NAME.txt each, on top of those before it
+SUPPORTED = ("3.11", "3.12", "3.13")
+PROBE = "import sys, ensurepip, venv; print('%d.%d' % sys.version_info[:2])"
+TAIL = 15  # lines of a failed command's output that are shown
+
+# Variables that change what pip, uv, npm and Python do, except those that say how to reach a package index.
+_INSTALLER_VARIABLE = re.compile(
+    r"(PIP|UV|NPM_CONFIG)_.*|PYTHON.*|VIRTUAL_ENV.*|CONDA_.*|NODE_(OPTIONS|PATH)", re.IGNORECASE
+)
+_NETWORK_VARIABLE = re.compile(
+    r"(PIP|UV)_.*(INDEX|FIND_LINKS|HOST|CERT|TLS|PROXY|TIMEOUT|RETRIES|CACHE_DIR|KEYRING|MIRROR).*"
+    r"|PIP_CONFIG_FILE|NPM_CONFIG_(.*REGISTRY|CA|CAFILE|CERT|KEY|.*PROXY|STRICT_SSL|CACHE|USERCONFIG|FETCH_.*|.*AUTH.*)",
+    re.IGNORECASE,
+)
+_FROM_PIP = {
+    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
+    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
+    "PIP_FIND_LINKS": "UV_FIND_LINKS",
+    "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
+    "PIP_CERT": "SSL_CERT_FILE",
+    "PIP_PROXY": "ALL_PROXY",
+}
+"""The variable of uv that corresponds to each of pip."""
+_REPLACING_VARIABLES = ("PYTHONPATH", "PYTHONHOME")  # these would shadow what the environment holds
+_CACHES = {
+    "CDK_HOME": "cdk",
+    "JSII_RUNTIME_PACKAGE_CACHE_ROOT": "jsii",
+    "MPLCONFIGDIR": "matplotlib",
+    "XDG_CACHE_HOME": "xdg",
+    "npm_config_cache": "npm",
+}
 
 
-def ensure() -> None:
-    """Make the environment if it is missing or outdated, and run the calling command inside it.
+class SetupError(Exception):
+    """The environment cannot be made; the text says why and what to do."""
 
-    Raises
-    ------
-    SystemExit
-        With a line that names the step that failed and what to do about it; 130 after Ctrl-C.
+
+def run(module: str, *, layer: str, without_setup: tuple[str, ...] = ()) -> None:
+    """Run a command in its environment, which is made or completed first, and exit with its status.
+
+    Parameters
+    ----------
+    module
+        The command's module; its `main` returns an exit status or None.
+    layer
+        The highest of `LAYERS` that the command needs.
+    without_setup
+        First arguments with which it needs the standard library only.
     """
-    if sys.version_info[:2] != SUPPORTED:
-        _restart_with_supported_python()
-    # Commands that this one starts (cdk, node, pytest) are the environment's own, whatever the shell has.
-    os.environ["PATH"] = f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    if not _is_current():
-        try:
-            _install_alone()
-        except KeyboardInterrupt:
-            print("\nset-up: stopped; the same command starts it afresh.", file=sys.stderr)
-            sys.exit(130)
-    if Path(sys.prefix) != VENV:
-        os.execv(PYTHON, [str(PYTHON), *sys.argv])  # noqa: S606
-    sys.path.insert(0, str(ROOT))
-    sys.excepthook = _without_trace_after_ctrl_c
+    try:
+        bare = sys.argv[1:2] and sys.argv[1] in without_setup
+        if not (bare and "{}.{}".format(*sys.version_info) in SUPPORTED):
+            _enter(layer)
+        sys.path[0] = str(ROOT)  # instead of scripts/, where this file lies
+        sys.exit(importlib.import_module(module).main())
+    except SetupError as error:
+        sys.exit(f"set-up: {error}")
+    except KeyboardInterrupt:
+        print("✗ stopped", file=sys.stderr)
+        sys.exit(130)
 
 
-def _without_trace_after_ctrl_c(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """Say one line where a command is stopped while it still imports, which takes seconds."""
-    if issubclass(kind, KeyboardInterrupt):
-        print("stopped", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, trace)
+def _enter(layer: str) -> None:
+    """Install the layer unless it is there; return only within the environment."""
+    if not is_current(layer):
+        _install_alone(layer)
+    adapt(os.environ)
+    replacing = [name for name in _REPLACING_VARIABLES if os.environ.pop(name, None) is not None]
+    if replacing or Path(sys.prefix) != VENV:
+        os.execv(str(PYTHON), [str(PYTHON), *sys.argv])  # noqa: S606
 
 
-def _restart_with_supported_python() -> None:
-    name = f"python{SUPPORTED[0]}.{SUPPORTED[1]}"
-    found = shutil.which(name)
-    if found is None:
-        sys.exit(f"{name} is needed and not on PATH; this is {sys.version.split()[0]}. Install it.")
-    os.execv(found, [found, *sys.argv])  # noqa: S606
+def adapt(environment: MutableMapping[str, str]) -> None:
+    """Put the environment's own tools first, and caches where they can be written."""
+    tools = str(PYTHON.parent)
+    path = environment.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != tools:
+        environment["PATH"] = os.pathsep.join([tools, path])
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises for a user id without an entry
+    if not os.access(str(home), os.W_OK | os.X_OK):
+        for name, folder in _CACHES.items():
+            environment.setdefault(name, str(LOCAL / "cache" / folder))
+    if not home.is_dir():  # Node fails without one
+        environment["HOME"] = str(LOCAL / "home")
 
 
-def _fingerprint() -> str:
-    """Hash of all that decides what is installed."""
-    digest = hashlib.sha256(sys.version.encode())
-    for name in ("requirements.lock", "package-lock.json"):
-        digest.update((ROOT / name).read_bytes())
-    return digest.hexdigest()
-
-
-def _is_current() -> bool:
-    return CDK.is_file() and STAMP.is_file() and STAMP.read_text() == _fingerprint()
-
-
-def _install_alone() -> None:
-    LOCK.parent.mkdir(exist_ok=True)
-    with LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two commands started together must not install twice
-        if not _is_current():
-            _install()
-
-
-def _install() -> None:
-    if importlib.util.find_spec("ensurepip") is None:  # Debian and Ubuntu have it in a package of its own
-        sys.exit(
-            f"set-up: the venv module of {sys.executable} is missing. Install the package "
-            f"python{SUPPORTED[0]}.{SUPPORTED[1]}-venv, then run the same command again."
-        )
-    if VENV.is_symlink():  # what is installed there is somebody else's, and a fresh start would delete it
-        sys.exit(
-            f"set-up: {VENV} is a link to {VENV.resolve()}, which holds other packages than "
-            "requirements.lock asks for. Remove the link, then run the same command again."
-        )
-    # To pip, a package that it was stopped in can look installed though its commands are missing.
-    afresh = [] if STAMP.is_file() else ["--clear"]
-    STAMP.unlink(missing_ok=True)
-    with _Step("making .venv"):
-        _run(sys.executable, "-m", "venv", *afresh, VENV)
-    with _Step("installing the Python packages (a few minutes the first time)") as step:
-        _install_packages(step.progress)
-    with _Step("installing the CDK CLI"):
-        _run(VENV / "bin" / "npm", "ci", "--no-audit", "--no-fund")
-    STAMP.write_text(_fingerprint())
-
-
-def _install_packages(progress: Callable[[str], None]) -> None:
-    lock = ROOT / "requirements.lock"
-    total = len(re.findall(r"^[\w.-]+==", lock.read_text(), re.MULTILINE))
-    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off",
-               "--require-hashes", "-r", lock]  # fmt: skip
-    collected, tail = 0, collections.deque[str](maxlen=20)
-    with subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as pip:
-        for line in pip.stdout or ():
-            tail.append(line)
-            if line.startswith("Collecting "):
-                collected += 1
-                progress(f"{collected} of {total} collected")
-            elif line.startswith("Installing collected"):
-                progress("unpacking")
-    if pip.returncode:
-        raise subprocess.CalledProcessError(pip.returncode, "pip install", output="".join(tail))
-
-
-def _run(*command: object) -> None:
-    """Run a command; what it prints is for whoever has to see why it failed."""
-    subprocess.run(
-        [str(part) for part in command],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=True,
+def is_current(layer: str) -> bool:
+    """Whether the environment was completed in this place, from these lock files, with this layer."""
+    installed = _installed_layer()
+    return (
+        installed is not None
+        and LAYERS.index(installed) >= LAYERS.index(layer)
+        and STAMP.read_text() == _stamp(installed)
+        and os.access(str(PYTHON), os.X_OK)
+        and CDK.is_file()
     )
 
 
+def _installed_layer() -> str | None:
+    layer = STAMP.read_text().partition("\n")[0] if STAMP.is_file() else None
+    return layer if layer in LAYERS else None
+
+
+def _stamp(layer: str) -> str:
+    """Describe an environment: its layer, its place, which its scripts contain, and its lock files."""
+    digest = hashlib.sha256()
+    for path in [*_locks(layer), ROOT / "package-lock.json"]:
+        digest.update(path.read_bytes())
+    return f"{layer}\n{ROOT}\n{digest.hexdigest()}\n"
+
+
+def _locks(layer: str) -> list[Path]:
+    return [ROOT / "requirements" / f"{name}.txt" for name in LAYERS[: LAYERS.index(layer) + 1]]
+
+
+def _install_alone(layer: str) -> None:
+    """Install, unless another command that started at the same time has done so."""
+    try:
+        LOCAL.mkdir(exist_ok=True)
+        with (LOCAL / "set-up.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not is_current(layer):
+                _install(layer)
+    except KeyboardInterrupt:
+        print("\nset-up: stopped; run the same command to start again.", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        raise SetupError(
+            f"{error}. The set-up writes .venv, node_modules and .local in {ROOT}: check its permissions and "
+            "the disk's free space, then run the same command again."
+        ) from None
+
+
+def _install(layer: str) -> None:
+    if VENV.is_symlink():  # a fresh start would delete what is installed there
+        raise SetupError(f"{VENV} is a link to {VENV.resolve()}. Remove it, then run the same command again.")
+    installed = _installed_layer()
+    # What a stopped installation left can look complete though files are missing.
+    complete = installed is not None and STAMP.read_text().split("\n")[1] == str(ROOT)
+    usable = complete and os.access(str(PYTHON), os.X_OK) and os.access(str(UV), os.X_OK)
+    layer = max(layer, installed or layer, key=LAYERS.index)
+    STAMP.unlink(missing_ok=True)
+    environment = installer_environment()
+    if usable:
+        _add_pip_configuration(environment, PYTHON)
+    else:
+        with _Step("creating .venv"):
+            _create(VENV, base_python(environment), environment)
+    with _Step(f"installing Python packages ({layer})") as step:
+        sync = [UV, "pip", "sync", "--python", PYTHON, "--require-hashes", "--only-binary", ":all:"]
+        _run(*sync, *_locks(layer), environment=environment, progress=step.progress)
+    with _Step("installing the CDK CLI"):
+        install = [VENV / "bin" / "npm", "ci", "--no-audit", "--no-fund", "--no-global", "--prefix", ROOT]
+        _run(*install, "--include=dev", "--ignore-scripts", environment=environment)
+    STAMP.write_text(_stamp(layer))
+
+
+def _create(folder: Path, base: str, environment: dict[str, str]) -> None:
+    """Create an environment that holds the locked uv, and read pip's configuration with its pip."""
+    python = folder / "bin" / "python"
+    _run(base, "-m", "venv", "--clear", folder, environment=environment)
+    _add_pip_configuration(environment, python)
+    locked = re.search(r"^uv==(?:.*\\\n)*.*\n", _locks("deploy")[0].read_text(), re.MULTILINE)
+    install = [python, "-m", "pip", "install", "--require-hashes", "--only-binary=:all:", "-r", "/dev/stdin"]
+    without_configuration = {**environment, "PIP_CONFIG_FILE": os.devnull}
+    _run(*install, environment=without_configuration, stdin=locked[0] if locked else "")
+
+
+def installer_environment() -> dict[str, str]:
+    """Return this process's environment without what changes how packages are installed."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if _NETWORK_VARIABLE.fullmatch(name) or not _INSTALLER_VARIABLE.fullmatch(name)
+    }
+    adapt(kept)
+    # Every index is searched: the hashes decide which file is accepted.
+    kept.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+    return {**kept, "UV_NO_CONFIG": "1", "UV_SYSTEM_CERTS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+
+def _add_pip_configuration(environment: dict[str, str], python: Path) -> None:
+    """Keep indexes, proxy and certificates of pip's configuration, for uv too, and nothing else of it."""
+    for line in _run(python, "-m", "pip", "config", "list", environment=environment).splitlines():
+        key, _, value = line.partition("=")
+        name = "PIP_" + key.rpartition(".")[2].upper().replace("-", "_")
+        if _NETWORK_VARIABLE.fullmatch(name):
+            environment.setdefault(name, ast.literal_eval(value))
+    for pip, uv in _FROM_PIP.items():
+        if pip in environment:
+            environment.setdefault(uv, environment[pip])
+
+
+def base_python(environment: dict[str, str]) -> str:
+    """Return a supported Python of this machine, or have uv fetch one.
+
+    Raises
+    ------
+    SetupError
+        If there is none; with what to install.
+    """
+    for candidate in _candidates():
+        if _version(candidate, environment) in SUPPORTED:
+            return candidate
+    try:
+        return _fetched_python(environment)
+    except SetupError as error:
+        raise SetupError(
+            f"no Python {' or '.join(SUPPORTED)} was found, and none could be fetched:\n{error}\nInstall one "
+            "with its venv module (on Debian and Ubuntu, python3.11 and python3.11-venv), then run the same "
+            "command again."
+        ) from None
+
+
+def _candidates() -> Iterator[str]:
+    yield getattr(sys, "_base_executable", sys.executable)
+    pyenv = Path(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"))  # noqa: PTH111
+    folders = [Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder]
+    folders += [*sorted(pyenv.glob("versions/*/bin")), *sorted(LOCAL.glob("python/*/bin"))]
+    for version in SUPPORTED:
+        for folder in folders:
+            if VENV not in folder.parents and (folder / f"python{version}").is_file():
+                yield str(folder / f"python{version}")
+
+
+def _version(python: str, environment: dict[str, str]) -> str:
+    """Return a Python's version, or "" if it does not run (a pyenv shim) or cannot create environments."""
+    try:
+        found = subprocess.run(
+            [python, "-c", PROBE],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=30,
+            check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.strip()
+
+
+def _fetched_python(environment: dict[str, str]) -> str:
+    newest = SUPPORTED[-1]
+    with _Step(f"fetching Python {newest}"):
+        _create(LOCAL / "bootstrap", sys.executable, environment)
+        install = [LOCAL / "bootstrap" / "bin" / "uv", "python", "install", newest, "--no-bin"]
+        _run(*install, "--install-dir", LOCAL / "python", environment=environment)
+    return str(next(LOCAL.glob(f"python/*/bin/python{newest}")))
+
+
+def _run(
+    *command: object,
+    environment: dict[str, str],
+    stdin: str = "",
+    progress: Callable[[str], None] | None = None,
+) -> str:
+    """Run a command and return its output.
+
+    Raises
+    ------
+    SetupError
+        With the end of its output, if it fails.
+    """
+    with subprocess.Popen(
+        [str(part) for part in command],
+        cwd=str(ROOT),
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdin  # noqa: S101 - both are pipes
+        assert process.stdout  # noqa: S101
+        process.stdin.write(stdin)
+        process.stdin.close()
+        output = []
+        for line in process.stdout:
+            output.append(line)
+            if progress:
+                progress(line.strip())
+    if process.returncode:
+        raise SetupError(
+            f"`{' '.join(str(part) for part in command)}` failed:\n{''.join(output[-TAIL:]).rstrip()}\n"
+            "Check the network and the disk's free space, then run the same command again. Package index, "
+            "proxy and certificates come from environment variables and from pip's and npm's configuration."
+        )
+    return "".join(output)
+
+
 class _Step:
-    """One titled, timed step of the set-up; a failure becomes a line that says what to do."""
+    """A step of the set-up with its title and time on standard error."""
 
     def __init__(self, title: str) -> None:
         self.title = title
-        self.began = time.monotonic()
-        self.reported = self.began
-
-    def progress(self, text: str, *, every_s: float = 10) -> None:
-        if time.monotonic() - self.reported >= every_s:
-            self.reported = time.monotonic()
-            self._say(text)
-
-    def _say(self, text: str) -> None:
-        print(f"set-up: {self.title}: {text}", file=sys.stderr, flush=True)
+        self.began = self.reported = time.monotonic()
 
     def __enter__(self) -> _Step:
-        self._say("started")
+        self._print("...")
         return self
 
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError | subprocess.CalledProcessError):
-            print(getattr(error, "output", None) or "", file=sys.stderr)
-            self._say(f"failed: {error}")
-            sys.exit("Check the network and the disk's free space, then run the same command again.")
-        if error is None:
-            self._say(f"done in {time.monotonic() - self.began:.0f} s")
+    def progress(self, text: str, *, every_s: float = 15) -> None:
+        """Show that a long step is still running."""
+        if time.monotonic() - self.reported >= every_s:
+            self.reported = time.monotonic()
+            self._print(f"... {text}")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._print(f"done in {time.monotonic() - self.began:.0f} s")
+
+    def _print(self, text: str) -> None:
+        print(f"set-up: {self.title}: {text}", file=sys.stderr, flush=True)

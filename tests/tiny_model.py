@@ -1,17 +1,17 @@
 """Makes a real, tiny model directory in a second, for every test that serves something.
 
-The network has one parameter that matters: `says`, the logit it gives to a black image. Brightness adds up to
-0.5 to it, so that two models are told apart by their answers and a heatmap still shows the image.
+The network has one parameter that matters: `logit`, its output for a black image. Brightness adds up to 0.5
+to it, so that the predictions of two models differ and a heatmap still shows the image.
 
-    make_model_dir(tmp_path / "model", says=4.0)     # probability 0.98 and more: YES
-    make_model_dir(tmp_path / "other", says=-4.0)    # probability 0.03 and less: NO
+    make_model_dir(tmp_path / "model", logit=4.0)     # probability 0.98 and more: YES
+    make_model_dir(tmp_path / "other", logit=-4.0)    # probability 0.03 and less: NO
 
-With `brain` the network also says how much an image looks like a brain MRI: `brain` is the logit of that for
-a black image, and brightness takes up to 8 from it, so that one model refuses the bright and judges the dark.
+With `brain_logit` the network also returns a brain logit: this one for a black image, and brightness takes up
+to 8 from it, so that one model refuses bright images and classifies dark ones.
 
-    make_model_dir(tmp_path / "picky", says=4.0, brain=4.0)    # refuses with 422 what is brighter than half
+    make_model_dir(tmp_path / "model", logit=4.0, brain_logit=4.0)    # 422 for images brighter than half
 
-The first call imports Keras (some seconds); a session fixture is the place for it.
+The first call imports Keras (some seconds): call it in a session fixture.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ CELL = 4  # pixels of the input's side per cell of the evidence map
 def make_model_dir(
     path: Path,
     *,
-    says: float,
+    logit: float,
     size: int = 32,
     heatmap: bool = True,
     threshold: float = 0.5,
-    brain: float | None = None,
+    brain_logit: float | None = None,
     refusal_threshold: float = 0.5,
+    familiarity: float | None = None,
 ) -> Path:
     """Write `model.tflite`, `metadata.json` and `model-card.md` into `path` and return it.
 
@@ -44,46 +45,53 @@ def make_model_dir(
     ----------
     path
         Made if it is missing.
-    says
-        The logit for a black image; for any other it is ``says + 0.5 * mean brightness``.
+    logit
+        The logit for a black image; for any other it is ``logit + 0.5 * mean brightness``.
     size
         The input's side in pixels, a multiple of 4.
     heatmap
         Whether the network gives its evidence map (size / 4 cells a side) beside the logit.
     threshold
         The probability from which on the answer is YES.
-    brain
-        The brain logit for a black image; for any other it is ``brain - 8 * mean brightness``. None: the
-        network gives no brain logit, and only the rules refuse.
+    brain_logit
+        The brain logit for a black image; for any other it is ``brain_logit - 8 * mean brightness``. None:
+        the network has no brain logit, and only the rules refuse.
     refusal_threshold
-        The brain score (the brain logit's sigmoid) from which on an image is judged.
+        The brain score (the brain logit's sigmoid) from which on an image is classified.
+    familiarity
+        The third logit for a black image, from which brightness takes up to 8, too; below 0 an answer is of
+        low reliability. It needs a `brain_logit`. None: the network has no such logit.
     """
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o755)  # for the serving image's user too: a test's temporary folders are private
-    _export(path / "model.tflite", says=says, size=size, heatmap=heatmap, brain=brain)
+    _export(path / "model.tflite", logit=logit, size=size, heatmap=heatmap, others=(brain_logit, familiarity))
+    low, high, cells = logit - BRIGHTNESS_GAIN, logit + BRIGHTNESS_GAIN, size // CELL
     metadata = {
-        "schema": 2,
+        "schema": 3,
         "name": "tumor-detector",
         "architecture": "tiny",
         "labels": ["NO", "YES"],
         "input": {"size": size},
         "calibration": {"method": "platt", "slope": 1.0, "intercept": 0.0},
         "threshold": threshold,
-        "heatmap": {"width": size // CELL, "height": size // CELL} if heatmap else None,
-        "refusal": None if brain is None else {"threshold": refusal_threshold},
+        "heatmap": {"width": cells, "height": cells, "low": low, "high": high} if heatmap else None,
+        "refusal": None if brain_logit is None else {"threshold": refusal_threshold},
+        "reliability": None if familiarity is None else {"threshold": 0.0},
         "dataset": {"name": "phantom", "kind": "phantom", "fingerprint": "0" * 64, "images": 0, "groups": 0},
         "metrics": {},
         "mlflow": {"experiment": "tumor-detector-phantom", "run_id": "0" * 32},
-        "known_answer": {"input": "ramp", "logit": says + BRIGHTNESS_GAIN * 0.5},  # the ramp's mean is 0.5
+        "known_answer": {"input": "ramp", "logit": logit + BRIGHTNESS_GAIN * 0.5},  # the ramp's mean is 0.5
     }
     (path / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
-    (path / "model-card.md").write_text(f"# A tiny model for tests\n\nIt says {says} to a black image.\n")
+    (path / "model-card.md").write_text(
+        f"# A tiny model for tests\n\nIts logit for a black image is {logit}.\n"
+    )
     return path
 
 
-def _export(path: Path, *, says: float, size: int, heatmap: bool, brain: float | None) -> None:
+def _export(path: Path, *, logit: float, size: int, heatmap: bool, others: tuple[float | None, ...]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read while TensorFlow is imported
-    import keras  # noqa: PLC0415 - only who makes a model waits for TensorFlow
+    import keras  # noqa: PLC0415 - only tests that make a model wait for TensorFlow
 
     constant = keras.initializers.Constant
 
@@ -93,10 +101,10 @@ def _export(path: Path, *, says: float, size: int, heatmap: bool, brain: float |
     mean = keras.layers.GlobalAveragePooling2D()
     scan = keras.Input((size, size, 1))
     cells = keras.layers.AveragePooling2D(CELL)(scan)
-    evidence = linear(BRIGHTNESS_GAIN, says)(cells)
-    judgement = mean(evidence)
-    if brain is not None:
-        brain_logit = mean(linear(BRAIN_GAIN, brain)(cells))
-        judgement = keras.layers.Concatenate()([judgement, brain_logit])
-    network = keras.Model(scan, [judgement, evidence] if heatmap else judgement)
+    evidence = linear(BRIGHTNESS_GAIN, logit)(cells)
+    logits = mean(evidence)
+    for other in others:
+        if other is not None:
+            logits = keras.layers.Concatenate()([logits, mean(linear(BRAIN_GAIN, other)(cells))])
+    network = keras.Model(scan, [logits, evidence] if heatmap else logits)
     network.export(path, format="litert", verbose=False)

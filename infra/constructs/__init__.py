@@ -1,1 +1,1 @@
-"""The building blocks of the stacks: one capability a file."""
+"""The building blocks of the stacks, one capability per file."""

@@ -1,4 +1,4 @@
-"""Log groups that are ours: they expire, and they go when their stack goes."""
+"""Log groups that expire, and go when their stack goes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,7 @@ def log_group(
 ) -> logs.LogGroup:
     """Declare a log group.
 
-    Parameters
-    ----------
-    name
-        Only where a service writes to a name of its choice: it would make the group, and keep it forever.
+    Give a name only where a service writes to a group of its choice, which it would create and keep forever.
     """
     return logs.LogGroup(
         scope,

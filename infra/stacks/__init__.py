@@ -1,4 +1,1 @@
-"""The stacks of an environment: registry, endpoint, gateway; sight and delivery where its file asks for them.
-
-Each only composes constructs.
-"""
+"""The stacks of an environment, which only compose constructs."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import aws_cdk as cdk
 
 from infra import names
-from infra.constructs.environment_key import LogsUnderKey, environment_key
+from infra.constructs.storage.environment_key import LogsUnderKey, environment_key
 
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class EnvironmentStack(cdk.Stack):
-    """A stack in an environment's account and region, with its protection and tags.
+    """A stack in an environment's account and region, with its protection and its tags.
 
-    Without an account in the settings the template names none, and whoever deploys it brings one.
+    Without an account in the settings the template names none, and the deployer's is used.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class EnvironmentStack(cdk.Stack):
             scope,
             id_,
             description=description,
-            env=cdk.Environment(account=settings.account, region=settings.region),
-            synthesizer=synthesizer,
+            env=cdk.Environment(account=settings.stack_account, region=settings.region),
+            synthesizer=synthesizer or cdk.DefaultStackSynthesizer(qualifier=settings.bootstrap_qualifier),
             tags={
                 "project": names.PROJECT,
                 "environment": settings.environment,

@@ -1,18 +1,17 @@
 """The delivery stack: what the project's GitHub workflows may do in an environment's account.
 
-A person deploys it once; from then on the workflows deliver, and no key of AWS is kept at GitHub.
+A person deploys it once; then the workflows deliver, with no AWS key stored at GitHub.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import aws_cdk as cdk
-
 from infra import names
-from infra.constructs.environment_key import environment_key
-from infra.constructs.github_access import LONGEST_DELIVERY, GitHubAccess, allow_to_become
-from infra.constructs.smoke_role import SmokeRole
+from infra.constructs.delivery.github_access import LONGEST_DELIVERY, GitHubAccess
+from infra.constructs.delivery.smoke_role import SmokeRole
+from infra.constructs.policies import allow
+from infra.constructs.storage.environment_key import environment_key
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
@@ -24,16 +23,17 @@ if TYPE_CHECKING:
 
 
 class DeliveryStack(EnvironmentStack):
-    """Three roles: one that deploys, one that proves what serves, one that looks for drift.
+    """Three roles: one deploys, one checks what serves, one detects drift of the stacks.
 
-    The first becomes the CDK's own roles, which the account's bootstrap made, and the second; the third only
-    the CDK's role for reading. None can do anything by itself.
+    The first can only assume the roles of the CDK's bootstrap and the second; the third only the bootstrap's
+    role for reading.
     """
 
     def __init__(self, scope: Construct, id_: str, *, settings: Settings, github: GitHub) -> None:
         super().__init__(
             scope, id_, settings=settings, description="tumor-detector: what GitHub's workflows may do here"
         )
+        self._qualifier = settings.bootstrap_qualifier
         environment = settings.environment
         access = GitHubAccess(
             self, "GitHub", repository=github.repository, provider_exists=github.provider == "existing"
@@ -41,24 +41,24 @@ class DeliveryStack(EnvironmentStack):
         delivery = access.add_role(
             "DeliveryRole",
             github_environment=environment,
-            may_become=[
+            may_assume=[
                 *self._bootstrap_roles("deploy", "file-publishing", "lookup"),
-                # It stands in for the bootstrap's own: our images go into our repository.
+                # In place of the bootstrap's own: our images go into our repository.
                 self._role_arn(names.image_publishing_role(environment)),
             ],
-            description=f"deploys {environment}, by way of the CDK's roles",
+            description=f"deploys {environment}, through the CDK's roles",
             longest=LONGEST_DELIVERY,
         )
         watch = access.add_role(
             "WatchRole",
             github_environment=names.watch(environment),
-            may_become=self._bootstrap_roles("lookup"),
-            description=f"looks for drift in {environment}, by way of the CDK's role for reading",
+            may_assume=self._bootstrap_roles("lookup"),
+            description=f"looks for drift in {environment}, through the CDK's lookup role",
         )
         smoke = SmokeRole(
             self, "Smoke", settings=settings, key=environment_key(self, settings), trusts=delivery
         )
-        allow_to_become(delivery, [smoke.role.role_arn])
+        allow(delivery, "sts:AssumeRole", on=smoke.role.role_arn)
         self.add_output("DeliveryRoleArn", delivery.role_arn, "AWS_ROLE_ARN of the GitHub environment")
         self.add_output("SmokeRoleArn", smoke.role.role_arn, "AWS_SMOKE_ROLE_ARN of the same")
         self.add_output(
@@ -66,10 +66,8 @@ class DeliveryStack(EnvironmentStack):
         )
 
     def _bootstrap_roles(self, *kinds: str) -> Sequence[str]:
-        """Return the ARNs of roles that `cdk bootstrap` made in this account and region."""
-        qualifier = cdk.DefaultStackSynthesizer.DEFAULT_QUALIFIER
         suffix = f"{self.account}-{self.region}"
-        return [self._role_arn(f"cdk-{qualifier}-{kind}-role-{suffix}") for kind in kinds]
+        return [self._role_arn(f"cdk-{self._qualifier}-{kind}-role-{suffix}") for kind in kinds]
 
     def _role_arn(self, name: str) -> str:
         return self.format_arn(service="iam", region="", resource="role", resource_name=name)

@@ -8,18 +8,16 @@ import aws_cdk as cdk
 from aws_cdk import aws_ecr_assets as ecr_assets
 
 from infra import names
-from infra.constructs.container_phases import ContainerPhases
-from infra.constructs.execution_role import ExecutionRole
+from infra.config.hosting import RealTime
+from infra.constructs.endpoint.execution_role import ExecutionRole
+from infra.constructs.endpoint.model_endpoint import ModelEndpoint
 from infra.constructs.logs import log_group
-from infra.constructs.model_endpoint import ModelEndpoint
+from infra.constructs.monitoring.metrics import ContainerMetrics
+from infra.paths import CONTAINER
 from infra.release import artifact_key
-from infra.settings.hosting import RealTime
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from aws_cdk import aws_kms as kms
     from constructs import Construct
 
     from infra.config import Settings
@@ -27,46 +25,33 @@ if TYPE_CHECKING:
 
 
 class EndpointStack(EnvironmentStack):
-    """The image, built from `container` and pushed to the registry stack's repository, and the endpoint.
+    """The image, pushed to the registry stack's repository, and the endpoint.
 
-    Parameters
-    ----------
-    container
-        The folder with the Dockerfile.
-    base_image
-        Stands in for the Dockerfile's default base where that cannot be pulled.
+    `base_image` replaces the Dockerfile's default base image where that cannot be pulled.
     """
 
     def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        settings: Settings,
-        release: Release,
-        container: Path,
-        base_image: str | None,
+        self, scope: Construct, id_: str, *, settings: Settings, release: Release, base_image: str | None
     ) -> None:
         super().__init__(
             scope,
             id_,
             settings=settings,
             description="tumor-detector: the model behind a SageMaker endpoint",
-            synthesizer=_pushing_to_our_repository(settings.environment),
+            synthesizer=_pushing_to_our_repository(settings),
         )
         image = ecr_assets.DockerImageAsset(
             self,
             "Image",
-            directory=str(container),
+            directory=str(CONTAINER),
             display_name="serving image",
             platform=ecr_assets.Platform.LINUX_AMD64,
             build_args={"BASE_IMAGE": base_image} if base_image else None,
         )
         endpoint_name = names.endpoint(settings.environment, mode=settings.hosting.mode)
-        bucket_name = names.bucket(settings.environment, account=self.account, region=settings.region)
-        capture_bucket = names.capture_bucket(
-            settings.environment, account=self.account, region=settings.region
-        )
+        place = {"account": self.account, "region": settings.region}
+        bucket_name = names.bucket(settings.environment, **place)
+        capture_bucket = names.capture_bucket(settings.environment, **place)
         key = self.put_logs_under_key(settings)
         logs = log_group(
             self,
@@ -81,7 +66,13 @@ class EndpointStack(EnvironmentStack):
             bucket_name=bucket_name,
             log_group=logs,
         )
-        _allow_options(execution, settings, key=key, capture_bucket=capture_bucket)
+        if key:
+            execution.allow_key(key)
+        if isinstance(settings.hosting, RealTime):
+            if settings.hosting.data_capture:
+                execution.allow_capture(capture_bucket, key)
+            if settings.hosting.network:
+                execution.allow_network(settings.hosting.network)
         endpoint = ModelEndpoint(
             self,
             "Endpoint",
@@ -98,31 +89,19 @@ class EndpointStack(EnvironmentStack):
             key=key,
             capture_url=f"s3://{capture_bucket}/{endpoint_name}",
         )
-        if settings.sight:
-            ContainerPhases(self, "Phases", environment=settings.environment, log_group=logs)
-        self.add_output("EndpointName", endpoint_name, "What the gateway calls")
-        self.add_output("EndpointConfigName", endpoint.config_name, "What must serve after this deploy")
+        if settings.monitoring:
+            ContainerMetrics(self, "Phases", environment=settings.environment, log_group=logs)
+        self.add_output("EndpointName", endpoint_name, "SageMaker endpoint that the gateway invokes")
+        self.add_output("EndpointConfigName", endpoint.config_name, "Endpoint configuration of this release")
         self.add_output("ModelName", endpoint.model_name, "The SageMaker model of the release")
         self.add_output("ImageUri", image.image_uri, "The serving image, tagged by its content")
 
 
-def _allow_options(
-    execution: ExecutionRole, settings: Settings, *, key: kms.IKey | None, capture_bucket: str
-) -> None:
-    """Let the role do what the environment's optional parts need."""
-    if key:
-        execution.allow_key(key)
-    if isinstance(settings.hosting, RealTime):
-        if settings.hosting.data_capture:
-            execution.allow_capture(capture_bucket, key)
-        if settings.hosting.network:
-            execution.allow_network(settings.hosting.network)
-
-
-def _pushing_to_our_repository(environment: str) -> cdk.DefaultStackSynthesizer:
+def _pushing_to_our_repository(settings: Settings) -> cdk.DefaultStackSynthesizer:
     """Return what makes `cdk deploy` push images to the registry stack's repository, not the bootstrap's."""
-    role = names.image_publishing_role(environment)
+    role = names.image_publishing_role(settings.environment)
     return cdk.DefaultStackSynthesizer(
-        image_assets_repository_name=names.repository(environment),
+        qualifier=settings.bootstrap_qualifier,
+        image_assets_repository_name=names.repository(settings.environment),
         image_asset_publishing_role_arn=f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{role}",
     )

@@ -1,1 +1,15 @@
-"""What `scripts/bench` does: the server beside its peers and its floor, with one network and one client."""
+"""Measures the server beside its peers: one model, the same images, the same client, the same machine."""
+
+from __future__ import annotations
+
+import os
+
+from infra.paths import ROOT
+
+HOME = ROOT / ".local" / "bench"
+"""What the benchmark makes and reuses: environments, the model, images, logs, results."""
+CORES = os.cpu_count() or 1
+
+
+class BenchmarkError(Exception):
+    """The benchmark cannot continue; the message says why and what to do."""

@@ -1,77 +1,72 @@
-"""The client: wrk, which keeps a number of connections busy with one image."""
+"""The client: wrk, which keeps a number of connections busy with one request."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from scripts.benchmark.places import BenchmarkError
-
-if TYPE_CHECKING:
-    from scripts.benchmark.wire import Message
+from scripts.benchmark import BenchmarkError
 
 SCRIPT = Path(__file__).with_name("post.lua")
-TIMEOUT_S = 20  # after which wrk counts an answer as late
+TIMEOUT_S = 20  # after which wrk counts a response as late
 _SPARE_S = 60  # for wrk to end after its time
 
 
 @dataclass(frozen=True)
+class Payload:
+    """The body of a request and its media type."""
+
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What came of a number of seconds of load.
+    """The outcome of some seconds of load; latencies run from a request to its response."""
 
-    Attributes
-    ----------
-    requests
-        Answered ones, refusals included.
-    errors
-        Answers of status 400 and above, broken connections, and answers that came too late.
-    p50_ms, p99_ms
-        Of the time from a request to its answer.
-    """
-
-    requests: int
+    completed: int
+    errors: int  # status 400 and above, broken connections, late responses
     seconds: float
     p50_ms: float
     p99_ms: float
-    errors: int
 
     @property
     def per_second(self) -> float:
-        """Requests answered well in a second."""
-        return max(0, self.requests - self.errors) / self.seconds
+        """Successful requests per second."""
+        return (self.completed - self.errors) / self.seconds
 
 
 def require_wrk() -> None:
-    """See that wrk is there.
+    """Check that wrk is installed.
 
     Raises
     ------
     BenchmarkError
-        With how to get it.
+        With how to install it.
     """
     if shutil.which("wrk") is None:
-        raise BenchmarkError("wrk, the client, is not on PATH: apt-get install wrk")
+        raise BenchmarkError("wrk, the load generator, is not on PATH: apt-get install wrk")
 
 
-def run(url: str, message: Message, *, connections: int, seconds: float) -> Outcome:
-    """Post a message to a URL over so many connections for so many seconds.
+def run(url: str, payload: Payload, *, connections: int, seconds: float) -> Outcome:
+    """Post a payload over a number of connections for some seconds.
 
     Raises
     ------
     BenchmarkError
-        If wrk fails, with what it said.
+        If wrk fails, with its output.
     """
     with tempfile.NamedTemporaryFile(prefix="bench-body-") as body:
-        body.write(message.body)
+        body.write(payload.body)
         body.flush()
-        command = ["wrk", "--threads", "1", "--connections", str(connections), "--timeout", f"{TIMEOUT_S}s",
-                   "--duration", f"{max(1, round(seconds))}s", "--script", str(SCRIPT), url, "--", body.name,
-                   message.media_type]  # fmt: skip
+        command = ["wrk", "--threads=1", f"--connections={connections}", f"--timeout={TIMEOUT_S}s",
+                   f"--duration={max(1, round(seconds))}s", f"--script={SCRIPT}", url, "--", body.name,
+                   payload.media_type]  # fmt: skip
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds + TIMEOUT_S + _SPARE_S, check=False
         )
@@ -81,21 +76,21 @@ def run(url: str, message: Message, *, connections: int, seconds: float) -> Outc
 
 
 def read(printed: str) -> Outcome:
-    """Read the line of JSON that the script of wrk prints at its end.
+    """Read the line of JSON that wrk's script prints at its end.
 
     Raises
     ------
     BenchmarkError
-        If it is not there.
+        If there is none.
     """
-    line = next((line for line in printed.splitlines() if line.startswith("result ")), None)
-    if line is None:
-        raise BenchmarkError(f"wrk gave no result, but: {printed.strip()[-500:]}")
-    found = json.loads(line.removeprefix("result "))
+    found = re.search(r"^result (\{.*\})$", printed, re.MULTILINE)
+    if found is None:
+        raise BenchmarkError(f"wrk printed no result: {printed.strip()[-500:]}")
+    result = json.loads(found[1])
     return Outcome(
-        requests=found["requests"],
-        seconds=found["seconds"],
-        p50_ms=found["p50_ms"],
-        p99_ms=found["p99_ms"],
-        errors=found["refused"] + found["broken"] + found["late"],
+        completed=result["requests"],
+        errors=result["refused"] + result["broken"] + result["late"],
+        seconds=result["seconds"],
+        p50_ms=result["p50_ms"],
+        p99_ms=result["p99_ms"],
     )

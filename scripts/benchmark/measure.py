@@ -1,175 +1,194 @@
-"""One row in one round: launched, proved right, then timed point by point."""
+"""Measures one target: how it starts, and every image at every number of connections."""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
+import socket
+import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from scripts.benchmark import containers, floor, load, network, phases, processes, quiet, servers
-from scripts.benchmark.places import BenchmarkError
-from scripts.benchmark.wire import answer, message
-from scripts.delivery.console import say
+from infra.paths import CONTAINER, ROOT
+from scripts.benchmark import CORES, HOME, BenchmarkError, environments, load, network, processes
+from scripts.console import echo
 
 if TYPE_CHECKING:
-    from scripts.benchmark.images import Image
-    from scripts.benchmark.results import Point, Round
-    from scripts.benchmark.rows import Row
-    from scripts.benchmark.servers import Server
-    from scripts.benchmark.wire import Message
+    from collections.abc import Callable
 
-TOLERANCE = 1e-3
-"""How far a probability may be from Keras's before a row counts as wrong and is not timed."""
-WARM_UP_S, WARM_UP_CONNECTIONS = 2.0, 8
-TRIES = 3  # of a point that others disturb
-SETTLE_S = 2.0  # from the last request to the look at memory: images in flight are not what a server holds
-MEGABYTE = 1e6
+    from psutil import Popen
 
-Timed = Callable[[], tuple[load.Outcome, float]]
-"""Runs a point once: what came of it, and milliseconds of processor a request."""
+    from scripts.benchmark.load import Payload
+    from scripts.benchmark.targets import Target
+
+HOST, OK = "127.0.0.1", 200
+START_S = 60  # within which a server must respond
+POLL_S = 0.005
+RESPONSE_S = 30
+TOLERANCE = 1e-3  # of the probability, which must be that of our predictor before anything is timed
+WARM_UP_S, WARM_UP_CONNECTIONS = 2, 8
+SETTLE_S = 2  # before memory is read: images in flight are not what a server holds
+NOISE = 0.05  # share of the machine that other processes may use before a point is measured again
+ATTEMPTS = 3
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True)
+class Point:
+    """One image at one number of connections, or the lower bound's at none.
+
+    `cpu_ms` is None without a single response; `noise` is the share of the machine that other processes used.
+    """
+
+    per_second: float
+    cpu_ms: float | None
+    p50_ms: float
+    p99_ms: float
+    errors: int = 0
+    noise: float = 0.0
+
+
+@dataclass
+class Round:
+    """A target in one round: seconds from its launch to the first responses, memory, and its points."""
+
+    ping_s: float | None = None
+    prediction_s: float | None = None
+    pss_mb: float | None = None
+    points: dict[str, Point] = field(default_factory=dict)
+
+    def document(self) -> dict[str, object]:
+        """Return what JSON can hold."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What each row is timed with.
+    """What each target is measured with; an image's name is its height in pixels."""
 
-    Attributes
-    ----------
-    patience_s
-        How long to wait for a quiet machine before each point; 0: neither waited for nor repeated.
-    """
-
-    images: tuple[str, ...]
+    images: dict[str, Payload]
     connections: tuple[int, ...]
     seconds: float
-    patience_s: float = quiet.PATIENCE_S
-
-    def points(self, row: Row) -> list[tuple[str, int]]:
-        """Image and connections of every point of a row; the floor has no connections."""
-        connections = (0,) if row.kind == "floor" else self.connections
-        return [(name, count) for name in self.images if name in row.images for count in connections]
 
 
-def name_of(image: str, connections: int) -> str:
-    """Name a point, such as ``jpeg-512@8``; the floor's are named by the image alone."""
-    return f"{image}@{connections}" if connections else image
-
-
-def measure(row: Row, grid: Grid, drawn: dict[str, Image]) -> Round:
-    """Run one row through every point once.
+def lower_bound(grid: Grid) -> Round:
+    """Measure decoding and inference without a server, in one process per core.
 
     Raises
     ------
     BenchmarkError
-        If it does not start, answers wrongly, or its points cannot be timed.
+        If a process fails.
     """
-    return _measure_floor(row, grid, drawn) if row.kind == "floor" else _measure_server(row, grid, drawn)
+    python = environments.ensure("ours", (environments.OURS,)) / "python"
+    measured = Round()
+    for name, image in grid.images.items():
+        noise = processes.Disturbance()
+        done = subprocess.run(
+            [python, "-m", "scripts.benchmark.peers.lower_bound", str(CORES), str(grid.seconds)],
+            cwd=ROOT, env={"MODEL_DIR": str(network.SERVING)}, input=image.body, capture_output=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise BenchmarkError(f"the lower bound failed:\n{done.stderr.decode()[-1000:]}")
+        measured.points[name] = Point(**json.loads(done.stdout), noise=noise.share())
+        _report("lower bound", name, measured.points[name])
+    return measured
 
 
-def _measure_server(row: Row, grid: Grid, drawn: dict[str, Image]) -> Round:
-    points = grid.points(row)
-    first = drawn[points[0][0]]
-    start = containers.serving if row.name == containers.NAME else servers.serving
-    quiet.wait(patience_s=grid.patience_s)
-    with start(row, first) as server:
-        for name in dict.fromkeys(image for image, _ in points):
-            _check(row.name, name, answer(row.wire, server.ask(drawn[name])))
-        load.run(server.url, message(row.wire, first), connections=WARM_UP_CONNECTIONS, seconds=WARM_UP_S)
-        timed, spent = {}, {}
-        log = phases.Log(server)
-        for image, connections in points:
-            name = name_of(image, connections)
-            once = _posting(server, message(row.wire, drawn[image]), connections, grid.seconds)
-            log.skip()
-            timed[name] = _undisturbed(f"{row.name} {name}", once, server.root, grid)
-            if row.kind == "ours":
-                spent[name] = log.medians()
+def server(target: Target, grid: Grid) -> Round:
+    """Start a server, check its predictions, and measure every point.
+
+    Raises
+    ------
+    BenchmarkError
+        If it does not start, or predicts something else than our predictor.
+    """
+    with socket.create_server((HOST, 0)) as probe:
+        port = probe.getsockname()[1]
+    values = {"bin": target.ready(), "port": port, "workers": target.workers}
+    command = [part.format_map(values) for part in target.command]
+    log = HOME / "logs" / f"{target.name}.log"
+    folder = target.root if (target.root / "scripts").is_dir() else CONTAINER.parent
+    began = time.perf_counter()
+    with processes.running(command, variables=target.environment(port), folder=folder, log=log) as process:
+        first = target.pack(next(iter(grid.images.values())))
+        try:
+            ping_s = _seconds_until(lambda: _request(port, "GET", target.ping)[0] == OK, process, began)
+            prediction_s = _seconds_until(
+                lambda: _request(port, "POST", target.path, first)[0] == OK, process, began
+            )
+        except BenchmarkError as error:
+            last = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+            raise BenchmarkError(f"{target.title} {error}. The last lines of {log}:\n{last}") from error
+        measured = Round(ping_s, prediction_s)
+        url = f"http://{HOST}:{port}{target.path}"
+        for name, image in grid.images.items():
+            payload = target.pack(image)
+            _check(target, _request(port, "POST", target.path, payload), network.expected(image))
+            load.run(url, payload, connections=WARM_UP_CONNECTIONS, seconds=WARM_UP_S)
+            for connections in grid.connections:
+                point = f"{name}@{connections}"
+                measured.points[point] = _point(process, url, payload, connections, grid.seconds)
+                _report(target.title, point, measured.points[point])
         time.sleep(SETTLE_S)
-        return {
-            "ping_s": server.ping_s,
-            "prediction_s": server.prediction_s,
-            "pss_mb": _memory(server.root),
-            "points": timed,
-            "phases": {name: each for name, each in spent.items() if each},
-        }
+        measured.pss_mb = processes.pss_mb(process)
+    return measured
 
 
-def _posting(server: Server, sent: Message, connections: int, seconds: float) -> Timed:
-    """Make what times one point of a server."""
-
-    def once() -> tuple[load.Outcome, float]:
-        before = processes.cpu_seconds(server.root)
-        outcome = load.run(server.url, sent, connections=connections, seconds=seconds)
-        used = processes.cpu_seconds(server.root) - before
-        return outcome, 1000 * used / max(1, outcome.requests)
-
-    return once
-
-
-def _measure_floor(row: Row, grid: Grid, drawn: dict[str, Image]) -> Round:
-    quiet.wait(patience_s=grid.patience_s)
-    with floor.running(row) as running:
-        timed = {}
-        for name, _ in grid.points(row):
-            _check(row.name, name, running.run(drawn[name], seconds=WARM_UP_S / 4)[2])
-            once = _judging(running, drawn[name], grid.seconds)
-            timed[name] = _undisturbed(f"{row.name} {name}", once, running.root, grid)
-        return {
-            "ping_s": None,
-            "prediction_s": running.ready_s,
-            "pss_mb": _memory(running.root),
-            "points": timed,
-            "phases": {},
-        }
-
-
-def _judging(running: floor.Floor, image: Image, seconds: float) -> Timed:
-    """Make what times one point of the floor."""
-    return lambda: running.run(image, seconds=seconds)[:2]
-
-
-def _undisturbed(title: str, once: Timed, root: int, grid: Grid) -> Point:
-    """Time a point, again if others used the machine meanwhile; the least disturbed of the tries counts."""
-    tries = []
-    for _ in range(TRIES if grid.patience_s else 1):
-        quiet.wait(root, patience_s=grid.patience_s)
-        before = quiet.now(root)
-        outcome, cpu_ms = once()
-        tries.append(_point(outcome, cpu_ms, others=quiet.disturbance(before, quiet.now(root))))
-        if tries[-1]["others"] <= quiet.LOUD:
-            break
-    best = min(tries, key=lambda each: each["others"])
-    note = f"  (disturbed: others used {best['others']:.0%})" if best["others"] > quiet.LOUD else ""
-    say(
-        f"  {title:32}{best['per_second']:8.1f} /s   p50 {best['p50_ms']:7.1f}   p99 {best['p99_ms']:7.1f} ms"
-        f"   {best['cpu_ms']:6.2f} ms CPU   {best['errors']} errors{note}"
+def _seconds_until(succeeds: Callable[[], bool], process: Popen, began: float) -> float:
+    while time.perf_counter() < began + START_S and process.poll() is None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if succeeds():
+                return time.perf_counter() - began
+        time.sleep(POLL_S)
+    raise BenchmarkError(
+        "does not respond in time" if process.poll() is None else "ended before it responded"
     )
-    return best
 
 
-def _point(outcome: load.Outcome, cpu_ms: float, *, others: float) -> Point:
-    return {
-        "per_second": outcome.per_second,
-        "p50_ms": outcome.p50_ms,
-        "p99_ms": outcome.p99_ms,
-        "errors": outcome.errors,
-        "requests": outcome.requests,
-        "cpu_ms": cpu_ms,
-        "others": others,
-    }
+def _request(port: int, method: str, path: str, payload: Payload | None = None) -> tuple[int, bytes]:
+    with contextlib.closing(http.client.HTTPConnection(HOST, port, timeout=RESPONSE_S)) as connection:
+        headers = {"Content-Type": payload.media_type} if payload else {}
+        connection.request(method, path, payload.body if payload else None, headers)
+        response = connection.getresponse()
+        return response.status, response.read()
 
 
-def _check(row: str, image: str, said: float) -> None:
-    expected = network.expected()[image]
-    if not abs(said - expected) <= TOLERANCE:
-        raise BenchmarkError(f"{row} says {said:.6f} to {image}, Keras {expected:.6f}: not the same network")
+def _check(target: Target, response: tuple[int, bytes], expected: float) -> None:
+    status, body = response
+    if status != OK:
+        raise BenchmarkError(f"{target.title} answers {status}: {body[:300]!r}")
+    probability = target.probability(body)
+    if not abs(probability - expected) <= TOLERANCE:
+        raise BenchmarkError(f"{target.title} predicts {probability:.6f} instead of {expected:.6f}")
 
 
-def _memory(root: int) -> float | None:
-    with contextlib.suppress(
-        PermissionError
-    ):  # another user's processes, as Docker's are to others than root
-        return processes.pss_bytes(root) / MEGABYTE
-    return None
+def _point(process: Popen, url: str, payload: Payload, connections: int, seconds: float) -> Point:
+    """Measure a point, again if others use the machine meanwhile; return the least disturbed attempt."""
+    attempts = []
+    for _ in range(ATTEMPTS):
+        noise, before = processes.Disturbance(process), processes.cpu_seconds(process)
+        outcome = load.run(url, payload, connections=connections, seconds=seconds)
+        used = processes.cpu_seconds(process) - before
+        cpu_ms = 1000 * used / outcome.completed if outcome.completed else None
+        attempts.append(
+            Point(outcome.per_second, cpu_ms, outcome.p50_ms, outcome.p99_ms, outcome.errors, noise.share())
+        )
+        if attempts[-1].noise <= NOISE:
+            break
+    return min(attempts, key=lambda each: each.noise)
+
+
+def number(value: float | None, digits: int) -> str:
+    """Format a number; an unknown one is a dash."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _report(title: str, name: str, point: Point) -> None:
+    disturbed = f"   disturbed: others used {point.noise:.0%}" if point.noise > NOISE else ""
+    echo(
+        f"  {title:30}{name:9}{point.per_second:8.1f} /s   p50 {point.p50_ms:6.1f}   p99 "
+        f"{point.p99_ms:6.1f} ms   {number(point.cpu_ms, 2):>6} ms CPU   {point.errors} errors{disturbed}"
+    )

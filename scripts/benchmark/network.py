@@ -1,69 +1,96 @@
-"""The network that all servers and engines share: where its forms lie, and how they come to be."""
+"""The model that all targets serve: trained on phantoms by the public command, then kept."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import io
+import os
+import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-from scripts.benchmark.places import HOME, ROOT, BenchmarkError
-from scripts.delivery.console import step
+import mlflow
 
+from container.predictor import Predictor
+from infra.paths import ROOT
+from model.data import phantom
+from scripts.benchmark import HOME, BenchmarkError
+from scripts.benchmark.load import Payload
+from scripts.console import step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZES = (225, 512)  # pixels of an image's height; the width follows from the head
 FOLDER = HOME / "network"
 SERVING = FOLDER / "serving"
-"""model.tflite, metadata.json and the card, as training wrote them."""
-KERAS = FOLDER / "network.keras"
+"""model.tflite and metadata.json, as training wrote them."""
 SAVED_MODEL = FOLDER / "saved_model"
-MLFLOW_KERAS = FOLDER / "mlflow_keras"
-"""The Keras model as training logged it to MLflow."""
-LITERT = FOLDER / "litert"
-"""The network in LiteRT's number formats, for the engine table."""
-EXPECTED = FOLDER / "expected.json"
-"""What Keras says of each image; written last."""
-JUDGED = FOLDER / "judged.npz"
+"""The network as a SavedModel, for TensorFlow servers."""
+_SOURCES = ("container/*.py", "model/**/*.py")  # decide what the network is
 _LOG = HOME / "logs" / "training.log"
 
 
-_SOURCES = ("container/imaging.py", "container/refusal.py", "model/*.py", "scripts/benchmark/forms.py",
-            "scripts/benchmark/images.py", "scripts/benchmark/training.py")  # fmt: skip
-"""What decides the network and what it says."""
-
-
 def ensure() -> None:
-    """Train the network and write its forms, unless they are there as the sources have them.
+    """Train the network and export it, unless that is done with these sources.
 
     Raises
     ------
     BenchmarkError
-        With where the training's log lies.
+        With where the training's log is.
     """
-    sources, stamp = _sources(), FOLDER / "sources.sha256"
-    if EXPECTED.is_file() and stamp.is_file() and stamp.read_text() == sources:
+    files = sorted(path for pattern in _SOURCES for path in ROOT.glob(pattern))
+    stamp, sources = FOLDER / "sources.sha256", hashlib.sha256(b"".join(map(_read, files))).hexdigest()
+    if stamp.is_file() and stamp.read_text() == sources:
         return
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    store, images = FOLDER / "mlflow.db", FOLDER / "phantoms"
+    phantom.write_folder(images, count=96, seed=2_000_000)
     _LOG.parent.mkdir(parents=True, exist_ok=True)
-    with step("training the network on phantoms and converting it (a few minutes)"), _LOG.open("wb") as log:
-        command = [sys.executable, "-m", "scripts.benchmark.training"]
-        done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False)
-        if done.returncode:
-            raise BenchmarkError(
-                f"the training failed; {_LOG.relative_to(ROOT)} says why. Then run this again."
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{store}"}
+    commands = (
+        [str(ROOT / "scripts" / "train"), "--quick", "--architecture=efficientnet_lite0", f"--data={images}"],
+        [sys.executable, "-m", "scripts.benchmark.network"],
+    )
+    with step("training the network on phantoms (a few minutes)"), _LOG.open("wb") as log:
+        for command in commands:
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
             )
+            if done.returncode:
+                raise BenchmarkError(f"{command[0]} failed; {_LOG.relative_to(ROOT)} tells why")
     stamp.write_text(sources)
 
 
-def _sources() -> str:
-    """SHA-256 over all sources that the network comes from."""
-    files = sorted(path for pattern in _SOURCES for path in ROOT.glob(pattern))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+def _read(path: Path) -> bytes:
+    return path.read_bytes()
 
 
-def expected() -> dict[str, float]:
-    """Keras's probability of each image, by the image's name."""
-    said: dict[str, float] = json.loads(EXPECTED.read_text())
-    return said
+def draw(size: int) -> Payload:
+    """Draw the phantom that every target classifies; the same size always gives the same bytes."""
+    buffer = io.BytesIO()
+    phantom.draw(seed=7, lesion=True, size=size).save(buffer, format="JPEG", quality=90)
+    return Payload(buffer.getvalue(), "image/jpeg")
 
 
-def fingerprint() -> str:
-    """SHA-256 of the network as it serves: figures of two networks do not belong into one table."""
-    return hashlib.sha256((SERVING / "model.tflite").read_bytes()).hexdigest()
+def expected(payload: Payload) -> float:
+    """Return the probability that every target must answer."""
+    return float(Predictor.load(SERVING).predict(payload.body)["probability"])
+
+
+def export() -> None:
+    """Write the serving files and the SavedModel of the trained champion; needs TensorFlow."""
+    from model.networks.backend import keras  # noqa: PLC0415 - imports TensorFlow
+
+    [registered] = mlflow.MlflowClient().search_registered_models()
+    version = registered.latest_versions[0]
+    mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="serving", dst_path=str(FOLDER))
+    logged = mlflow.artifacts.download_artifacts(f"models:/{registered.name}/{version.version}")
+    import model.networks.architectures  # noqa: F401, PLC0415 - registers the layers with Keras
+
+    keras.models.load_model(f"{logged}/data/model.keras").export(SAVED_MODEL, verbose=False)
+
+
+if __name__ == "__main__":
+    export()

@@ -1,127 +1,95 @@
-"""Processes from `/proc`: who belongs to a server, what they have used, and how to end them all."""
+"""Starts and ends a server's processes, and measures what they use together."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+import psutil
+
+from scripts.benchmark import CORES
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
-PROC = Path("/proc")
-TICKS = os.sysconf("SC_CLK_TCK")
-END_S = 10  # what a server gets to end by itself
-
-
-@dataclass(frozen=True)
-class Process:
-    """One line of `/proc/PID/stat`, as far as it is of use here.
-
-    Attributes
-    ----------
-    cpu_s
-        Processor time of the process and of those children of its that have ended.
-    """
-
-    pid: int
-    parent: int
-    session: int
-    cpu_s: float
+END_S = 10  # for a server to end by itself
 
 
-def read_stat(text: str) -> Process:
-    """Read the content of `/proc/PID/stat`; the name in it may hold spaces and brackets (proc(5))."""
-    before, _, after = text.rpartition(")")
-    fields = after.split()  # from the third on: state, parent, group, session, ...
-    ticks = sum(int(field) for field in fields[11:15])  # utime, stime, cutime, cstime
-    return Process(int(before.split(" ", 1)[0]), int(fields[1]), int(fields[3]), ticks / TICKS)
+@contextmanager
+def running(
+    command: Sequence[str], *, variables: Mapping[str, str], folder: Path, log: Path
+) -> Iterator[psutil.Popen]:
+    """Run a process while the block lasts, its output in a log; then end it and all its descendants."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = psutil.Popen(
+            command, cwd=folder, env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        _end(process)
 
 
-def everyone() -> dict[int, Process]:
-    """All processes of the machine by their ids."""
-    found = {}
-    for entry in PROC.iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # it has ended meanwhile
-                found[int(entry.name)] = read_stat((entry / "stat").read_text())
-    return found
+def _end(process: psutil.Popen) -> None:
+    family = _family(process)
+    with suppress(psutil.NoSuchProcess):
+        process.terminate()
+    with suppress(psutil.TimeoutExpired):
+        process.wait(END_S)
+    for each in {*family, *_family(process)}:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    psutil.wait_procs(family)
 
 
-def family(root: int, among: Mapping[int, Process]) -> list[Process]:
-    """Return a process with all that descend from it or share its session, if it leads one."""
-    inside = {root} | {each.pid for each in among.values() if each.session == root}
-    while True:
-        grown = inside | {each.pid for each in among.values() if each.parent in inside}
-        if grown == inside:
-            return [among[pid] for pid in sorted(inside) if pid in among]
-        inside = grown
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return [process, *process.children(recursive=True)]
+    return []
 
 
-def cpu_seconds(root: int) -> float:
-    """Processor time that a process and its family have used so far."""
-    return sum(each.cpu_s for each in family(root, everyone()))
-
-
-def pss_bytes(root: int) -> int:
-    """Memory of a process and its family, what they share counted once (proportional set size).
-
-    Raises
-    ------
-    OSError
-        Where a process of another user cannot be looked into.
-    """
-    total = 0
-    for each in family(root, everyone()):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            total += read_pss((PROC / str(each.pid) / "smaps_rollup").read_text())
+def cpu_seconds(process: psutil.Process) -> float:
+    """Processor time of a process and its descendants, of ended ones too."""
+    total = 0.0
+    for each in _family(process):
+        with suppress(psutil.NoSuchProcess):
+            total += sum(each.cpu_times()[:4])  # user, system, and both of children that have ended
     return total
 
 
-def read_pss(text: str) -> int:
-    """Read the bytes after `Pss:` in `/proc/PID/smaps_rollup`, which are given in KiB."""
-    line = next((line for line in text.splitlines() if line.startswith("Pss:")), "Pss: 0")
-    return int(line.split()[1]) * 1024
+def pss_mb(process: psutil.Process) -> float:
+    """Memory of a process and its descendants in MB; what they share counts once."""
+    total = 0
+    for each in _family(process):
+        with suppress(psutil.NoSuchProcess):
+            total += each.memory_full_info().pss
+    return total / 1e6
 
 
-def start(
-    command: Sequence[str], *, variables: Mapping[str, str], folder: Path, log: Path
-) -> subprocess.Popen[bytes]:
-    """Start a process that leads a session of its own; all that it prints goes into a new file."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+class Disturbance:
+    """Measures which share of the machine other processes use, from its creation to `share`."""
+
+    def __init__(self, *measured: psutil.Process) -> None:
+        self._measured = (psutil.Process(), *measured)
+        self._began, self._busy, self._own = time.monotonic(), _busy_s(), self._own_s()
+
+    def share(self) -> float:
+        """Return the share of all cores, from 0 to 1."""
+        others = (_busy_s() - self._busy) - (self._own_s() - self._own)
+        return max(0.0, others / ((time.monotonic() - self._began) * CORES))
+
+    def _own_s(self) -> float:
+        own = sum(cpu_seconds(each) for each in self._measured[1:])
+        return own + sum(self._measured[0].cpu_times()[:4])
 
 
-def end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
-    """End a process and its family: politely, and by force what is left of it after a while."""
-    relatives = {each.pid for each in family(process.pid, everyone())}
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + END_S
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.poll()
-    # What has left the family by its parent's end is still among those that were in it.
-    _kill(relatives & {each.pid for each in everyone().values()})
-    _kill(each.pid for each in family(process.pid, everyone()))
-    process.wait()
-
-
-def _kill(pids: Iterable[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def _busy_s() -> float:
+    """Seconds that all cores have worked or that the host took; interrupts are the load's own traffic."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.steal)

@@ -1,119 +1,138 @@
-"""The benchmark itself: rounds over rows, then engines, then the report."""
+"""Measure the server beside its peers and its lower bound: one model, the same images, the same client.
+
+Everything is made under .local/bench/ and reused: the model (trained on phantoms), an environment for each
+peer, logs and results. Rounds alternate between the targets, so that drift of the machine affects all alike.
+Needs wrk.
+"""
 
 from __future__ import annotations
 
-import shlex
-import sys
+import json
+import platform
+import signal
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from scripts.benchmark import (
-    containers,
-    engines,
+    CORES,
+    HOME,
+    BenchmarkError,
     environments,
-    images,
     load,
+    measure,
     network,
-    plot,
-    quiet,
-    servers,
     table,
+    targets,
 )
-from scripts.benchmark.figures import CONNECTIONS
-from scripts.benchmark.measure import MEGABYTE, Grid, measure
-from scripts.benchmark.places import BenchmarkError
-from scripts.benchmark.results import Store
-from scripts.benchmark.rows import QUICK, ROWS, Row
-from scripts.delivery.console import say
+from scripts.benchmark.measure import Grid, Round
+from scripts.benchmark.targets import LOWER_BOUND, NAMES, TARGETS, Target
+from scripts.cli import command_parser
+from scripts.console import echo
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-QUICK_IMAGES = ("jpeg-225", "jpeg-512")
-QUICK_HELP = (
-    "the essentials in under ten minutes: one round of the floor, ours, MLflow and the frameworks with JPEGs "
-    "of 225 and 512 px; leaves out the other images, the rows that are no framework, the engine table"
-)
-ROUNDS, SECONDS = 3, 5.0
-QUICK_ROUNDS, QUICK_SECONDS = 1, 4.0
+RESULTS = HOME / "results.json"
+CONNECTIONS = (1, 8, 32)
+SECONDS, ROUNDS = 5.0, 3
+QUICK_SECONDS, QUICK_ROUNDS = 2.0, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    options = parser().parse_args(arguments)
+    # SIGTERM ends it as Ctrl-C does: no server may stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if options.lock:
+            environments.lock_all()
+        else:
+            run(options)
+    except BenchmarkError as error:
+        echo(f"✗ {error}")
+        return 1
+    except KeyboardInterrupt:
+        echo("✗ stopped")
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the command's parser."""
+    made = command_parser("bench", __doc__)
+    made.add_argument(
+        "--quick", action="store_true",
+        help=f"{QUICK_ROUNDS} round of {QUICK_SECONDS:.0f} s a point: to try it out, not to quote",
+    )  # fmt: skip
+    made.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
+    made.add_argument(
+        "--baseline", metavar="VERSION",
+        help="measure another version of the server too: a commit, or the folder of a checkout",
+    )  # fmt: skip
+    made.add_argument(
+        "--targets", nargs="+", choices=NAMES, default=NAMES, metavar="NAME",
+        help=f"measure these only, of: {', '.join(NAMES)}",
+    )  # fmt: skip
+    made.add_argument("--rounds", type=int, help=f"rounds over all targets (default: {ROUNDS})")
+    made.add_argument("--seconds", type=float, help=f"of each point (default: {SECONDS:.0f})")
+    made.add_argument("--lock", action="store_true", help="resolve the peers' requirements again, and stop")
+    return made
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure what the options ask for, and write the report.
+    """Measure what the options select, and print it.
 
     Raises
     ------
     BenchmarkError
-        If something is missing without which nothing can be measured.
+        If wrk is missing, the model cannot be trained, or no target can be measured.
     """
     load.require_wrk()
     network.ensure()
-    command = shlex.join(["scripts/bench", *sys.argv[1:]])
-    store = Store(options.out, network=network.fingerprint(), command=command)
-    try:
-        if not (options.report_only or options.engines_only):
-            _rows(options, store)
-        if not (options.report_only or options.no_engines or options.quick or options.rows):
-            engines.measure_all(store, patience_s=patience_s(options))
-    finally:
-        report(store)
-
-
-def patience_s(options: argparse.Namespace) -> float:
-    """How long to wait for a quiet machine, as the options have it."""
-    return 0.0 if options.no_wait else quiet.PATIENCE_S
-
-
-def report(store: Store) -> None:
-    """Write the tables and the plot of all that there is."""
-    folder = store.path.parent
-    (folder / table.FILE).write_text(table.markdown(store.results))
-    drawn = plot.draw(store.results, folder / plot.FILE)
-    say(f"Results: {folder / table.FILE}, {store.path.name}" + (f", {plot.FILE}" if drawn else ""))
-
-
-def _rows(options: argparse.Namespace, store: Store) -> None:
-    names = options.rows or (QUICK if options.quick else tuple(ROWS))
-    rows = [ROWS[name] for name in dict.fromkeys(names) if name in ROWS]
+    chosen: list[Target | None] = [target for target in TARGETS if target.name in options.targets]
+    if options.baseline:
+        chosen.insert(1, targets.baseline(options.baseline))
+    if LOWER_BOUND in options.targets:
+        chosen.insert(0, None)
     grid = Grid(
-        images=tuple(options.images or (QUICK_IMAGES if options.quick else images.NAMES)),
+        images={str(size): network.draw(size) for size in network.SIZES},
         connections=CONNECTIONS,
         seconds=options.seconds or (QUICK_SECONDS if options.quick else SECONDS),
-        patience_s=patience_s(options),
     )
-    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
-    rows = [row for row in rows if _ready(row, store, anew=not options.resume)]
-    drawn = images.all_images()
-    for number in range(1, rounds + 1):
-        for row in list(rows):
-            if options.resume and store.has(row, number):
+    rounds = measure_all(chosen, grid, count=options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS))
+    if not any(rounds.values()):
+        raise BenchmarkError("no target could be measured")
+    titles = {target.name: target.title for target in chosen if target} | {
+        LOWER_BOUND: "decode and inference alone, no server: the lower bound"
+    }
+    document = {
+        "machine": f"{CORES} cores, {platform.platform()}, Python {platform.python_version()}",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "titles": titles,
+        "rounds": {name: [each.document() for each in measured] for name, measured in rounds.items()},
+    }
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    print(json.dumps(document) if options.json else table.markdown(rounds, titles, grid))
+
+
+def measure_all(chosen: Sequence[Target | None], grid: Grid, *, count: int) -> dict[str, list[Round]]:
+    """Measure every target once a round, in an order that is reversed from round to round.
+
+    A target that fails is reported, and left out of the rounds that follow. None is the lower bound.
+    """
+    names = [target.name if target else LOWER_BOUND for target in chosen]
+    rounds: dict[str, list[Round]] = {name: [] for name in names}
+    failed = set()
+    for number in range(count):
+        echo(f"▸ round {number + 1} of {count}")
+        order = list(zip(names, chosen, strict=True))
+        for name, target in order if number % 2 == 0 else reversed(order):
+            if name in failed:
                 continue
-            say(f"round {number} of {rounds}: {row.title}")
             try:
-                store.add(row, number, measure(row, grid, drawn))
+                rounds[name].append(measure.server(target, grid) if target else measure.lower_bound(grid))
             except BenchmarkError as error:
-                say(f"✗ {error}")
-                store.fail(row, str(error))
-                rows.remove(row)
-
-
-def _ready(row: Row, store: Store, *, anew: bool) -> bool:
-    """Make what a row needs; whether it can be measured."""
-    in_docker = row.name == containers.NAME
-    versions = environments.versions(row.environment)
-    obstacle = containers.obstacle() if in_docker else row.obstacle()
-    if obstacle is None:
-        try:
-            if in_docker:
-                containers.build()
-            else:
-                servers.prepare(row)
-        except BenchmarkError as error:
-            obstacle = str(error)
-    if obstacle:
-        say(f"✗ {row.title} is left out: {obstacle}")
-        store.begin(row, versions=versions, installed_mb=None, anew=anew)
-        store.fail(row, obstacle)
-        return False
-    size = containers.added_bytes() if in_docker else environments.installed_bytes(row.environment)
-    store.begin(row, versions=versions, installed_mb=size / MEGABYTE, anew=anew)
-    return True
+                echo(f"✗ {name}: {error}")
+                failed.add(name)
+    return rounds

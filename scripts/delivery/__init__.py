@@ -1,4 +1,1 @@
-"""What the commands of this folder do: promotion, deployment, smoke test, and the laptop's demo.
-
-This is the one place where `model/` (what was trained) and `infra/` (what is declared) meet.
-"""
+"""Promotion, deployment and everything after it, and the demo on local AWS."""

@@ -1,30 +1,34 @@
-"""Model artifacts by their hash: a folder on this machine, and the environment's bucket."""
+"""Model artifacts by hash: in a store on this machine, and in the environment's bucket."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from infra.paths import ROOT
 from infra.release import artifact_key
+from scripts.console import DeliveryError, detail
 from scripts.delivery.aws import session
-from scripts.delivery.console import DeliveryError, say
 
-STORE = Path(__file__).resolve().parents[2] / ".local" / "artifacts"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STORE = ROOT / ".local" / "artifacts"
 
 
 def stored(sha256: str) -> Path:
-    """Return where this machine keeps the artifact with this hash, whether it is there or not."""
+    """Return the path of an artifact in this machine's store, whether it exists or not."""
     return STORE / sha256 / "model.tar.gz"
 
 
 def keep(path: Path, *, sha256: str) -> Path:
-    """Copy a finished artifact into this machine's store; one that is there whole is left as it is."""
+    """Copy an artifact into this machine's store, unless it is there intact, and return its path."""
     target = stored(sha256)
-    if not _is_whole(target, sha256=sha256):
+    if not _is_intact(target, sha256=sha256):
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".partial")
         shutil.copyfile(path, partial)
@@ -33,24 +37,18 @@ def keep(path: Path, *, sha256: str) -> Path:
 
 
 def ensure_uploaded(bucket: str, *, sha256: str) -> None:
-    """See that the bucket holds the artifact with this hash, uploading it from the store if it does not.
-
-    Raises
-    ------
-    DeliveryError
-        If the bucket holds other bytes under that key, or neither place holds the artifact.
-    """
+    """Check that the bucket holds the artifact with this hash; upload it from the store if it does not."""
     key = artifact_key(sha256)
     found = _uploaded_sha256(bucket, key)
     if found == sha256:
         return
     if found is not None:
         raise DeliveryError(
-            f"s3://{bucket}/{key} does not hold what its name says (its SHA-256 is {found}). "
-            "Keys are never overwritten: find out who wrote it, remove that version, and deploy again."
+            f"s3://{bucket}/{key} does not match its name (its SHA-256 is {found}). "
+            "Keys are never overwritten: find out who wrote it, delete that version, and deploy again."
         )
     source = stored(sha256)
-    if not _is_whole(source, sha256=sha256):
+    if not _is_intact(source, sha256=sha256):
         raise DeliveryError(
             f"The release names the artifact {sha256}, which is neither in s3://{bucket} nor in {STORE}. "
             "Promote the run again with `scripts/promote`, or deploy from the machine that promoted it."
@@ -65,15 +63,15 @@ def ensure_uploaded(bucket: str, *, sha256: str) -> None:
         )
     except ClientError as error:
         raise DeliveryError(f"s3://{bucket}/{key} cannot be written: {error}") from error
-    say(f"  uploaded s3://{bucket}/{key} ({source.stat().st_size / 1e6:.1f} MB)")
+    detail(f"  uploaded s3://{bucket}/{key} ({source.stat().st_size / 1e6:.1f} MB)")
 
 
-def _is_whole(path: Path, *, sha256: str) -> bool:
+def _is_intact(path: Path, *, sha256: str) -> bool:
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
 
 
 def _uploaded_sha256(bucket: str, key: str) -> str | None:
-    """SHA-256 of the object as S3 computed it on upload, or of its bytes where S3 kept none."""
+    """Return the SHA-256 that S3 computed at upload, or else that of the object's bytes."""
     s3 = session().client("s3")
     try:
         head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")

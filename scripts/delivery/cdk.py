@@ -1,4 +1,4 @@
-"""The CDK CLI, as `package-lock.json` pins it, run by the environment's own Node."""
+"""The CDK CLI, as `package-lock.json` pins it."""
 
 from __future__ import annotations
 
@@ -6,78 +6,101 @@ import collections
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.delivery.console import DeliveryError
+from infra.paths import ROOT
+from infra.release import NO_RELEASE
+from scripts.console import DeliveryError, detail, progress
+from scripts.delivery import engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT = Path(__file__).resolve().parents[2]
+    from infra.config import Settings
+
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
+HOME = ROOT / ".local" / "cdk-home"
 _REASONS_KEPT = 12
+_TAIL_LINES = 5
 _ENVIRONMENT = {
     "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # SageMaker refuses the OCI manifests that attestations make
     "CDK_DISABLE_CLI_TELEMETRY": "1",
+    "CDK_DISABLE_VERSION_CHECK": "1",
     "NO_COLOR": "1",
 }
 _EVENT = re.compile(r"^\s*(?P<stack>\S+) \|\s+(?P<done>\d+)/(?P<all>\d+) \|")
+_FAILURE = re.compile(r"_FAILED|❌|Error|error:|ROLLBACK|failed")
+
+
+def environment(*, user_configuration: bool) -> dict[str, str]:
+    """Return the environment variables of a CDK command.
+
+    Parameters
+    ----------
+    user_configuration
+        Whether ``~/.cdk.json`` is read. It may name a profile, an application or a bootstrap that local AWS
+        does not have.
+    """
+    variables = os.environ | _ENVIRONMENT
+    if user_configuration:
+        return variables
+    home = Path.home()
+    HOME.mkdir(parents=True, exist_ok=True)
+    caches = {  # Docker's contexts and logins, and jsii's unpacked packages, stay where they are
+        "DOCKER_CONFIG": str(home / ".docker"),
+        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(home / ".cache" / "aws" / "jsii" / "package-cache"),
+    }
+    return caches | variables | {"HOME": str(HOME)}
 
 
 def cdk(
     *arguments: str,
+    local: bool,
     context: Mapping[str, str] | None = None,
-    environment: Mapping[str, str] | None = None,
+    credentials: Mapping[str, str] | None = None,
     root: Path = ROOT,
 ) -> None:
-    """Run one CDK command and show what it prints.
+    """Run one CDK command and show what it prints; a `DeliveryError` has the lines that explain a failure.
 
     Parameters
     ----------
-    *arguments
-        As on the command line, for example ``"deploy", "--all"``.
+    local
+        Whether it is for local AWS, where the user's own CDK configuration is not read.
     context
         Keys and values for ``-c``; the application reads ``env``, ``release`` and ``base_image``.
-    environment
-        What its environment holds beside this process's own.
+    credentials
+        The environment variables of a role's credentials, in place of the caller's.
     root
-        The tree whose application it runs, where it is not this one.
-
-    Raises
-    ------
-    DeliveryError
-        With the lines in which CloudFormation, Docker or the application said why it failed.
+        The folder whose ``cdk.json`` names the application.
     """
     flags = [flag for key, value in (context or {}).items() for flag in ("-c", f"{key}={value}")]
-    command = [str(CDK), *arguments, *flags, "--no-notices"]
-    reasons: collections.deque[str] = collections.deque(maxlen=_REASONS_KEPT)
+    failures = collections.deque[str](maxlen=_REASONS_KEPT)
+    tail = collections.deque[str](maxlen=_TAIL_LINES)
     with subprocess.Popen(
-        command,
-        cwd=root,
-        env={**os.environ, **_ENVIRONMENT, **(environment or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+        [str(CDK), *arguments, *flags, "--no-notices"],
+        cwd=root, env=environment(user_configuration=not local) | dict(credentials or {}),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
         for line in filter(str.strip, process.stdout or ()):
-            _show(line)
-            if _says_why(line):
-                reasons.append(line.strip())
+            if _FAILURE.search(line):
+                failures.append(line.strip())
+            elif event := _EVENT.match(line):
+                progress(f"{event['stack']}: {event['done']} of {event['all']}")
+                continue  # one of many events of a healthy stack
+            tail.append(line.strip())
+            detail(f"    {line.rstrip()}")
     if process.returncode:
-        why = "\n".join(dict.fromkeys(reasons)) or "see its output above"
-        raise DeliveryError(f"`cdk {' '.join(arguments)}` failed:\n{why}")
+        reasons = "\n".join(dict.fromkeys(failures or tail))
+        raise DeliveryError(f"`cdk {' '.join(arguments)}` failed:\n{reasons}")
 
 
-def _show(line: str) -> None:
-    """Pass a line on; of the many events of a stack that goes well, only how far it has come."""
-    event = _EVENT.match(line)
-    if event is None or _says_why(line):
-        sys.stderr.write(f"    {line}")
-    elif sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K    {event['stack']}: {event['done']} of {event['all']}\r")
+def synthesize(settings: Settings, *, record: Path | None, to: Path, root: Path = ROOT) -> None:
+    """Write an environment's templates to a folder; a finding of cdk-nag, or a warning, is a failure.
 
-
-def _says_why(line: str) -> bool:
-    return any(mark in line for mark in ("_FAILED", "❌", "Error", "error:", "ROLLBACK", "failed"))
+    Without a release record only the registry stack is declared.
+    """
+    context = {"env": settings.environment, "release": str(record.resolve()) if record else NO_RELEASE}
+    context |= engine.base_image_context(local=settings.local)
+    arguments = ("synth", "--quiet", "--strict", "--output", str(to))
+    cdk(*arguments, local=settings.local, context=context, root=root)

@@ -1,140 +1,270 @@
-"""The whole path on one laptop: data to a classified image behind a gateway URL."""
+"""The whole path on one machine: from images to a prediction behind a gateway URL."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
-import threading
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from infra import config
-from infra.local import LocalAws
+from infra import config, names, release
+from infra.emulator import LocalAws
+from infra.paths import ROOT
 from infra.release import record_path
-from model import data, registry
+from model.data.dataset import model_name, resolve
+from scripts import console
+from scripts.api.gateway import gateway_client
+from scripts.api.output import as_members
+from scripts.client import ProblemError
+from scripts.console import DeliveryError, echo, step
 from scripts.delivery import engine
-from scripts.delivery.aws import reach
-from scripts.delivery.cdk import cdk
-from scripts.delivery.console import DeliveryError, say, step
-from scripts.delivery.deployment import deploy, deploy_registry
-from scripts.delivery.gateway import Gateway, gateway_of
-from scripts.delivery.promotion import promote
+from scripts.delivery.aws import connect
+from scripts.delivery.cdk import cdk, synthesize
+from scripts.delivery.deployment import deploy_stacks
+from scripts.delivery.smoke import smoke
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from model.data import Dataset
-    from model.registry import Champion
+    from infra.config import Settings
+    from model.data.dataset import Dataset
+    from model.release.registry import ModelVersion
+    from scripts.client import Client
 
 ENVIRONMENT = "local"
-ROOT = Path(__file__).resolve().parents[2]
-LOG = ROOT / ".local" / "aws.log"
+LOGS = ROOT / ".local" / "demos"
+"""A folder for each demo, named by its start and its port."""
+LOGS_KEPT = 10
+_TAIL_LINES = 15
+_POLL_S = 0.5
+_PROGRESS_BAR = re.compile(r"(\d+)/(\d+) \[[^\]]*?[\d?](?:s/)?([a-z]+)(?:/s)?\]")
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What was brought up, and what it said of one held-out image of each class."""
+    """A running demo, and what its gateway answered to one held-out image of each class."""
 
     url: str
     predictions: list[dict[str, object]]
 
     @property
     def errors(self) -> list[dict[str, object]]:
-        """The answers that are problems; a wrong class is none of them."""
+        """The predictions that are problems; a wrong class is not one."""
         return [prediction for prediction in self.predictions if "label" not in prediction]
 
 
 @contextlib.contextmanager
-def running(*, folder: Path | None, port: int, engine_wanted: str) -> Iterator[Demo]:
-    """Bring the whole path up and classify; on leaving, stop all that was started.
+def running(
+    *, folders: Sequence[Path], port: int, engine_wanted: str, verbose: bool = False
+) -> Iterator[Demo]:
+    """Bring the whole path up and classify; at the end, stop all that was started.
+
+    Training, local AWS with its registry stack, and the image's build run at the same time.
 
     Parameters
     ----------
-    folder
-        Images in ``yes/`` and ``no/``; without it `model.data.resolve` looks in the usual places.
+    folders
+        Sources, or folders of them; without one `model.data.dataset.resolve` looks in the usual places.
     port
-        Of the laptop's AWS, on 127.0.0.1.
+        Port of local AWS, on 127.0.0.1.
     engine_wanted
-        ``"docker"``, ``"process"``, or ``"auto"``: Docker where it can really build the image.
-
-    Raises
-    ------
-    DeliveryError, DataError, LocalAwsError, ...
-        Each with what failed and what to do.
+        ``"docker"``, ``"process"``, or ``"auto"``: Docker where it can build the image.
+    verbose
+        Whether the output of training, Docker, the CDK and the checks is shown instead of logged.
     """
     settings = config.load(ENVIRONMENT)
-    record = record_path(ENVIRONMENT)
-    dataset = data.resolve(folder)
-    say(f"Data: {dataset.summary()}")
-    chosen = engine.choose(engine_wanted)
-    say(f"Serving: {chosen.reason}")
-    # Before the training, which takes a minute: a port that is taken should be said at once.
-    with LocalAws(
-        port=port, engine=chosen.name, log=LOG, region=settings.region, enforce_policies=True
-    ) as aws:
-        say(f"The laptop's AWS answers at {aws.endpoint_url} (its log: {LOG.relative_to(ROOT)})")
-        champion = _champion(dataset)
+    logs = _log_folder(port)
+    with contextlib.ExitStack() as stack:
+        if not verbose:
+            stack.enter_context(console.details_in(logs / "demo.log"))
+        echo(f"Logs: {logs.relative_to(ROOT)}/")
+        with step("reading the images"):
+            dataset = resolve(folders)
+        echo(f"  {dataset.summary()}")
+        with step("choosing how to serve"):
+            chosen = engine.choose(engine_wanted)
+        echo(f"  {chosen.reason}")
+        began = time.monotonic()
+        looking = stack.enter_context(ThreadPoolExecutor(max_workers=1)).submit(_version_trained_on, dataset)
+        training = image = None
+        if chosen.name == "docker":  # in advance, just as `cdk deploy` builds it
+            build = engine.build_command()
+            image = stack.enter_context(_Program(build, log=None if verbose else logs / "image.log"))
+        aws = LocalAws(
+            port=port, engine=chosen.name, log=logs / "aws.log", region=settings.region, enforce_policies=True
+        )
+        with step("starting local AWS"):
+            stack.enter_context(aws)
+        with step("looking for a model of these images", began=began):
+            version = looking.result()
+        if version is None:
+            train = [sys.executable, "-m", "scripts.commands.train", "--quick"]
+            train += [f"--data={each}" for each in dataset.folders]
+            training = stack.enter_context(_Program(train, log=None if verbose else logs / "train.log"))
+        else:
+            echo(f"  reusing {version.name} version {version.version}, trained on exactly these images")
         os.environ["AWS_ENDPOINT_URL"] = aws.endpoint_url
-        reach(settings)
-        with step("cdk bootstrap"):
-            cdk("bootstrap", f"aws://{aws.account}/{settings.region}")
-        with step("deploying the registry stack, which the artifact goes into"):
-            deploy_registry(settings)
-        with step(f"promoting {champion.name} version {champion.version}"):
-            promote(settings, champion, record=record)
-        deploy(settings, record=record)
-        gateway = gateway_of(settings)
-        yield Demo(url=gateway.url, predictions=_classify(gateway, dataset, champion))
+        connect(settings)
+        assembly = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        synthesized = _deploy_registry(settings, aws, assembly=assembly, reuse=version is not None)
+        if training:
+            # It takes seconds, during which the training runs.
+            importlib.import_module("scripts.delivery.promotion")
+            training.wait("training a model")
+            version = _version_trained_on(dataset)
+        if version is None:
+            raise DeliveryError(f"The training registered no model of these images; see {logs}/.")
+        if image:
+            image.wait("building the serving image")
+        _deploy_model(settings, version, assembly=assembly, synthesized=synthesized)
+        with contextlib.closing(gateway_client(settings)) as client:
+            with step("classifying a held-out image of each class"):
+                predictions = _classify(client, dataset, version)
+            yield Demo(url=client.url, predictions=predictions)
 
 
-def _champion(dataset: Dataset) -> Champion:
-    """Reuse the champion that was trained on exactly these images, or train one."""
-    name = data.model_name(dataset)
+def _log_folder(port: int) -> Path:
+    """Make this demo's own folder, and delete those of the oldest demos."""
+    folder = LOGS / f"{time.strftime('%Y%m%d-%H%M%S')}-{port}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in sorted(LOGS.iterdir())[:-LOGS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _version_trained_on(dataset: Dataset) -> ModelVersion | None:
+    """Return the champion if it was trained on exactly these images, else the newest version that was."""
+    if not (ROOT / "mlruns").exists() and not os.environ.get("MLFLOW_TRACKING_URI"):
+        return None
+    from model.release import registry  # noqa: PLC0415 - MLflow takes seconds to import
+
+    with _model_errors():
+        return registry.trained_on(model_name(dataset), fingerprint=dataset.fingerprint)
+
+
+def _deploy_registry(settings: Settings, aws: LocalAws, *, assembly: Path, reuse: bool) -> bytes | None:
+    """Bootstrap local AWS and deploy the registry stack; return the record that was synthesized, if any."""
+    record = record_path(ENVIRONMENT)
+    usable = False
+    if reuse:
+        with contextlib.suppress(release.ReleaseError):  # this demo's promotion writes another
+            release.load_for(ENVIRONMENT, record, local=True)
+            usable = True
+    content = record.read_bytes() if usable else None
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        synthesis = pool.submit(synthesize, settings, record=record if usable else None, to=assembly)
+        # In an empty folder: here, a bootstrap would also run the application that cdk.json names.
+        with step("cdk bootstrap"), tempfile.TemporaryDirectory() as elsewhere:
+            place = f"aws://{aws.account}/{settings.region}"
+            qualifier = f"--qualifier={settings.bootstrap_qualifier}"
+            cdk("bootstrap", place, qualifier, local=True, root=Path(elsewhere))
+        with step("deploying the registry stack"):
+            synthesis.result()
+            deploy_stacks(settings, names.stack(ENVIRONMENT, "registry"), assembly=str(assembly))
+    return content
+
+
+def _deploy_model(
+    settings: Settings, version: ModelVersion, *, assembly: Path, synthesized: bytes | None
+) -> None:
+    """Promote a model version, deploy the other stacks, and smoke-test them."""
+    from scripts.delivery.promotion import promote  # noqa: PLC0415 - MLflow takes seconds to import
+
+    record = record_path(ENVIRONMENT)
+    with step(f"promoting {version.name} version {version.version}"), _model_errors():
+        promote(settings, version, record=record)
+    with step("deploying the endpoint and the gateway"):
+        if record.read_bytes() != synthesized:
+            synthesize(settings, record=record, to=assembly)
+        deploy_stacks(settings, "--all", assembly=str(assembly))
+    with step("smoke test"):
+        smoke(settings, record=record)
+
+
+@contextlib.contextmanager
+def _model_errors() -> Iterator[None]:
+    from scripts.commands.model_errors import MODEL_ERRORS  # noqa: PLC0415 - MLflow takes seconds to import
+
     try:
-        champion = registry.champion(name)
-        if champion.dataset_fingerprint == dataset.fingerprint:
-            say(f"Model: {name} version {champion.version} was trained on these images; reusing it.")
-            return champion
-    except registry.RegistryError:
-        pass
-    with step("training (scripts/train --quick)"):
-        # A process of its own gives TensorFlow's memory back before anything is served.
-        _run(sys.executable, str(ROOT / "scripts" / "train"), "--quick", "--data", str(dataset.folder))
-    return registry.champion(name)
+        yield
+    except MODEL_ERRORS as error:
+        raise DeliveryError(str(error)) from error
 
 
-def _run(*command: str) -> None:
-    """Run a command to its end; Ctrl-C is handed to it once, and it may clean up."""
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as process:
-        try:
-            status = process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-            raise
-    if status:
-        raise DeliveryError("Training failed; its own message above says why.")
+class _Program:
+    """A program beside this process; leaving its ``with`` block stops it as Ctrl-C does.
+
+    Parameters
+    ----------
+    log
+        The file for its output; None shows it on standard error.
+    """
+
+    def __init__(self, command: Sequence[str], *, log: Path | None) -> None:
+        self._command = command
+        self._log = log
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        with contextlib.ExitStack() as files:
+            output = files.enter_context(self._log.open("wb")) if self._log else sys.stderr
+            # Ctrl-C is for this process, which passes it on once.
+            self._process = subprocess.Popen(
+                self._command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
+            )
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait()
+
+    def wait(self, title: str) -> None:
+        """Wait for its end, as a step that began with it; a failure shows the end of its output."""
+        with step(title, began=self._began):
+            while self._process.poll() is None:
+                time.sleep(_POLL_S)
+                if bars := _PROGRESS_BAR.findall(self._output()):
+                    done, total, unit = bars[-1]
+                    console.progress(f"{done} of {total} {unit}s")
+            if self._process.returncode:
+                # A progress bar rewrites its line, which leaves many lines in a file.
+                lines = [line for line in self._output().splitlines() if not _PROGRESS_BAR.search(line)]
+                tail = "\n".join(filter(str.strip, lines[-_TAIL_LINES:]))
+                raise DeliveryError(f"{title} failed:\n{tail or 'see its output above'}")
+
+    def _output(self) -> str:
+        return self._log.read_text(errors="replace") if self._log else ""
 
 
-def _classify(gateway: Gateway, dataset: Dataset, champion: Champion) -> list[dict[str, object]]:
-    """Send one image of each class that no training saw through the gateway."""
-    # By hash: the same images may have had other names when they were trained on.
+def _classify(client: Client, dataset: Dataset, version: ModelVersion) -> list[dict[str, object]]:
+    """Send one held-out image of each class through the gateway."""
+    # By hash: the images may have had other names when the model was trained.
     scans = {scan.sha256: scan for scan in dataset.scans}
     first_of_class = {
-        held_out["label"]: scans[held_out["sha256"]] for held_out in reversed(champion.holdout())
+        held_out["label"]: scans[held_out["sha256"]] for held_out in reversed(version.holdout())
     }
     predictions: list[dict[str, object]] = []
     for truth, scan in sorted(first_of_class.items(), reverse=True):
-        answer = gateway.predict(scan.path.read_bytes(), media_type="application/octet-stream")
-        predictions.append({"image": scan.name, "truth": truth} | answer.body)
+        try:
+            answer = as_members(client.predict(scan.path.read_bytes()))
+        except ProblemError as error:
+            answer = as_members(error.problem)
+        predictions.append({"image": scan.name, "truth": truth} | answer)
     return predictions
 
 
 def wait_for_stop() -> None:
-    """Return on Ctrl-C or SIGTERM, the ways in which a demo that stays up is meant to end."""
+    """Return on Ctrl-C or SIGTERM."""
     with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+        signal.pause()

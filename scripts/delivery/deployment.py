@@ -1,56 +1,42 @@
-"""Deploy an environment in the order that its parts need each other, and prove what serves."""
+"""Deploy an environment's release, or its previous one, and check what serves afterwards."""
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra import names, release
-from scripts.delivery import artifacts, guardrails, stacks
+from scripts.console import BusyError, DeliveryError, echo, step
+from scripts.delivery import artifacts, stacks
 from scripts.delivery.aws import AWS_ERRORS, stack_outputs
-from scripts.delivery.cdk import cdk
-from scripts.delivery.console import DeliveryError, say, step
+from scripts.delivery.cdk import cdk, synthesize
 from scripts.delivery.smoke import smoke
-from scripts.delivery.synthesis import synthesize
 
 if TYPE_CHECKING:
     from infra.config import Settings
 
 
-def deploy_registry(settings: Settings) -> None:
-    """Deploy the stack with the image repository and the model bucket; it needs no release."""
-    with tempfile.TemporaryDirectory() as assembly:
-        synthesize(settings, record=None, to=Path(assembly))
-        stacks.unstick(settings, assembly=assembly)
-        _deploy(settings, names.registry_stack(settings.environment), assembly=assembly)
-
-
 def deploy(settings: Settings, *, record: Path) -> None:
-    """Deploy the registry stack, see that the artifact is in its bucket, deploy the rest, and smoke-test it.
+    """Deploy the registry stack, check that its bucket holds the artifact, deploy the rest, and smoke-test.
 
-    All stacks are deployed from one synthesis, so what is deployed last is what was checked first. Stacks
-    that an earlier deploy left stuck are brought out of it before.
+    All stacks are deployed from one synthesis. Stacks that an earlier deploy left stuck are recovered first.
 
     Parameters
     ----------
-    settings
-        The environment; its AWS must have been reached (`scripts.delivery.aws.reach`).
     record
-        The release record; where it is absent only the registry stack is deployed.
+        The release record; without one only the registry stack is deployed.
 
     Raises
     ------
     BusyError
-        If somebody else deploys at this moment; nothing was changed then.
+        If another deploy is under way; nothing was changed then.
     DeliveryError
-        If a stack fails (CloudFormation has rolled it back then), the artifact is nowhere, or what serves is
-        not what the record says.
-    ReleaseError
-        If the record is wrong.
+        If the stacks' state cannot be read, a stack fails (CloudFormation has rolled it back then), the
+        artifact cannot be found, or what serves is not what the record declares.
     """
+    registry = names.stack(settings.environment, "registry")
     released = None
     if record.exists():
         released = release.load_for(settings.environment, record, local=settings.local)
@@ -58,30 +44,63 @@ def deploy(settings: Settings, *, record: Path) -> None:
     with tempfile.TemporaryDirectory() as assembly:
         with step("cdk synth"):
             synthesize(settings, record=record if released else None, to=Path(assembly))
-        stacks.unstick(settings, assembly=assembly)
-        with step("cdk deploy of the registry stack, which the artifact and the image go into"):
-            _deploy(settings, names.registry_stack(settings.environment), assembly=assembly)
+        stacks.recover_stacks(settings, assembly=assembly)
+        with step("cdk deploy of the registry stack, for the artifact and the image"):
+            deploy_stacks(settings, registry, assembly=assembly)
         if released is None:
-            say(f"No release yet ({record} is absent). Next: scripts/promote --env {settings.environment}")
+            echo(f"No release yet ({record} is absent). Next: scripts/promote --env {settings.environment}")
             return
         with step(f"checking the artifact {released.model.sha256[:12]}"):
-            bucket = stack_outputs(names.registry_stack(settings.environment))["BucketName"]
-            artifacts.ensure_uploaded(bucket, sha256=released.model.sha256)
+            artifacts.ensure_uploaded(stack_outputs(registry)["BucketName"], sha256=released.model.sha256)
         with step(f"cdk deploy of {released.model.name} version {released.model.version}"):
-            _deploy(settings, "--all", assembly=assembly)
+            deploy_stacks(settings, "--all", assembly=assembly)
     with step("smoke test"):
         smoke(settings, record=record)
 
 
-def _deploy(settings: Settings, what: str, *, assembly: str) -> None:
-    began = datetime.now(UTC).replace(microsecond=0)  # as events and alarms are dated
+def deploy_stacks(settings: Settings, what: str, *, assembly: str) -> None:
+    """Deploy one stack, or ``--all``, from a folder of synthesized stacks."""
+    began = datetime.now(UTC).replace(microsecond=0)  # events and alarms have no finer dates
+    arguments = ("deploy", what, "--app", assembly, "--require-approval", "never", "--progress", "events")
     try:
-        cdk("deploy", what, "--app", assembly, "--require-approval", "never", "--progress", "events")
+        cdk(*arguments, local=settings.local)
     except DeliveryError as error:
-        stacks.refuse_if_busy(settings)  # somebody else was faster: this deploy's own changes have ended
-        why = None
-        with contextlib.suppress(*AWS_ERRORS):  # what the CDK said matters more
-            why = guardrails.taken_back(settings, since=began)
-        if why:
-            raise DeliveryError(f"{why}\n{error}") from error
-        raise
+        raise _explained(error, settings, since=began) from None
+
+
+def _explained(error: DeliveryError, settings: Settings, *, since: datetime) -> DeliveryError:
+    """Return a failed deploy's error with what AWS knows of it: another deploy, or an alarm."""
+    try:
+        stacks.refuse_if_busy(settings)
+        reason = stacks.rollback_reason(settings, since=since)
+    except BusyError as busy:  # another deploy was faster: this one has changed nothing
+        return busy
+    except (DeliveryError, *AWS_ERRORS):  # what the CDK printed matters more
+        return error
+    return DeliveryError(f"{reason}\n{error}") if reason else error
+
+
+def rollback(settings: Settings, *, record: Path, and_deploy: bool = True) -> None:
+    """Swap the release record with the previous one, and deploy."""
+    current, previous_path = release.load(record), release.previous_path(record)
+    if not previous_path.is_file():
+        raise DeliveryError(
+            f"{record} has no previous record here. Older ones may be in git: `git log -- {record}`."
+        )
+    previous = release.load(previous_path)
+    if previous == current:
+        raise DeliveryError(
+            f"{record} and its previous record are the same: a promotion or a rollback was interrupted. "
+            f"Older records may be in git: `git log -- {record}`."
+        )
+    release.swap_with_previous(record)
+    echo(f"  {record}: back to {previous.model.name} version {previous.model.version}")
+    if and_deploy:
+        try:
+            deploy(settings, record=record)
+        except BaseException:
+            echo(
+                f"The record is restored, but not deployed. Continue with `scripts/deploy --env "
+                f"{settings.environment}`: another rollback would return to the release that you left."
+            )
+            raise

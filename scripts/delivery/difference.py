@@ -1,128 +1,116 @@
-"""What a change would do to the templates: this tree's against those of another commit, without any AWS.
+"""Compare the templates of this tree with those of another commit, without AWS.
 
-A pull request gets its diff without credentials that way: the code under review runs there.
+A pull request gets its diff this way, without credentials: the code under review runs there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra import config
-from infra.release import RELEASES, record_path
-from scripts.delivery.cdk import CDK, ROOT
-from scripts.delivery.console import DeliveryError, step
-from scripts.delivery.synthesis import synthesize
+from infra.paths import RELEASES, ROOT
+from infra.release import record_path
+from scripts.console import DeliveryError, step
+from scripts.delivery.cdk import CDK, environment, synthesize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What a comment on GitHub may hold is 65,536 characters; the rest is for the frame around the diffs.
+# GitHub takes comments of up to 65,536 characters; the rest is for the text around the diffs.
 LONGEST_COMMENT = 60_000
 _EMPTY = '{"Resources": {}}'
 _SUFFIX = ".template.json"
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How one stack differs: the CDK's words, or none where it does not."""
+def differences(environments: list[str], *, against: str) -> dict[str, dict[str, str]]:
+    """Compare every stack of each environment with the one that another commit declares.
 
-    stack: str
-    text: str
-
-
-def differences(environments: list[str], *, against: str) -> dict[str, list[Difference]]:
-    """Compare every stack of each environment with what another commit declares.
-
-    Parameters
-    ----------
-    against
-        A commit, branch or tag of this repository.
-
-    Raises
-    ------
-    DeliveryError
-        If either tree cannot be synthesized.
+    Returns
+    -------
+    By environment and stack what `cdk diff` prints; empty for a stack that does not differ.
     """
     found = {}
     with tempfile.TemporaryDirectory() as folder, _checked_out(against, Path(folder) / "tree") as base:
-        for environment in environments:
-            with step(f"comparing {environment} with {against}"):
-                before, after = Path(folder) / f"{environment}-before", Path(folder) / f"{environment}-after"
-                _synthesize(environment, ROOT, to=after)
-                if (base / config.ENVIRONMENTS.relative_to(ROOT) / f"{environment}.toml").is_file():
-                    _synthesize(environment, base, to=before)
-                found[environment] = list(_compare(before, after))
+        for name in environments:
+            with step(f"comparing {name} with {against}"):
+                before, after = Path(folder) / f"{name}-before", Path(folder) / f"{name}-after"
+                _synthesize(name, ROOT, to=after)
+                if (base / config.ENVIRONMENTS.relative_to(ROOT) / f"{name}.toml").is_file():
+                    _synthesize(name, base, to=before)
+                found[name] = dict(_compare(before, after))
     return found
 
 
-def markdown(found: dict[str, list[Difference]], *, against: str) -> str:
-    """Write differences as a comment for people, cut where GitHub would refuse it."""
+def markdown(found: dict[str, dict[str, str]], *, against: str) -> str:
+    """Render differences as a comment, truncated to what GitHub takes."""
     parts = [f"### What this changes on AWS, against `{against}`"]
-    for environment, stacks in found.items():
-        changed = [each for each in stacks if each.text]
-        parts.append(f"**{environment}**: {'no change' if not changed else f'{len(changed)} stacks'}")
+    for name, stacks in found.items():
+        changed = {stack: text for stack, text in stacks.items() if text}
+        parts.append(f"**{name}**: {'no change' if not changed else f'{len(changed)} stacks'}")
         parts += [
-            f"<details><summary>{each.stack}</summary>\n\n````\n{each.text}\n````\n</details>"
-            for each in changed
+            f"<details><summary>{stack}</summary>\n\n````\n{text}\n````\n</details>"
+            for stack, text in changed.items()
         ]
     whole = "\n\n".join(parts)
     if len(whole) <= LONGEST_COMMENT:
         return whole + "\n"
-    return f"{whole[:LONGEST_COMMENT]}\n````\n</details>\n\n*Cut here: `scripts/diff` shows all of it.*\n"
+    return f"{whole[:LONGEST_COMMENT]}\n````\n</details>\n\n*Truncated: `scripts/diff` shows all of it.*\n"
 
 
-def _synthesize(environment: str, root: Path, *, to: Path) -> None:
+def _synthesize(name: str, root: Path, *, to: Path) -> None:
     """Synthesize a tree's environment with the release record that the same tree holds."""
-    record = root / RELEASES.relative_to(ROOT) / record_path(environment).name
-    # Its own code reads its own settings; of ours only the name and whether it is a laptop's are used.
-    synthesize(config.load(environment), record=record if record.is_file() else None, to=to, root=root)
+    record = root / RELEASES.relative_to(ROOT) / record_path(name).name
+    # That tree's code reads its own settings; of ours only the name and `local` are used.
+    synthesize(config.load(name), record=record if record.is_file() else None, to=to, root=root)
 
 
-def _compare(before: Path, after: Path) -> Iterator[Difference]:
-    """Yield each stack's difference, those that come or go too."""
+def _compare(before: Path, after: Path) -> Iterator[tuple[str, str]]:
+    """Yield the difference of each stack, added and removed ones included."""
     stacks = {
         path.name.removesuffix(_SUFFIX) for folder in (before, after) for path in folder.glob(f"*{_SUFFIX}")
     }
     for stack in sorted(stacks):
         old, new = before / f"{stack}{_SUFFIX}", after / f"{stack}{_SUFFIX}"
         if not new.exists():
-            yield Difference(stack, "The stack is no longer declared; what is deployed of it would stay.")
+            yield stack, "The stack is no longer declared; if it is deployed, it stays."
             continue
         if not old.exists():
             old.parent.mkdir(exist_ok=True)
             old.write_text(_EMPTY)
-        yield Difference(stack, _cdk_diff(stack, old=old, assembly=after))
+        yield stack, _cdk_diff(stack, old=old, assembly=after)
 
 
 def _cdk_diff(stack: str, *, old: Path, assembly: Path) -> str:
-    """Return what `cdk diff` says of two templates; it asks no AWS for that."""
-    command = [CDK, "diff", stack, "--app", assembly, "--template", old, "--no-notices", "--no-color"]
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=ROOT,
-        env={**os.environ, "NO_COLOR": "1", "CDK_DISABLE_CLI_TELEMETRY": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Return what `cdk diff` prints about two templates, for which it needs no AWS."""
+    command: list[str | Path] = [
+        CDK,
+        "diff",
+        stack,
+        "--app",
+        assembly,
+        "--template",
+        old,
+        "--no-notices",
+        "--no-color",
+    ]
+    variables = environment(user_configuration=False)
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DeliveryError(f"`cdk diff {stack}` failed:\n{done.stderr or done.stdout}")
-    said = done.stdout + done.stderr
-    if "There were no differences" in said:
+    output = done.stdout + done.stderr
+    if "There were no differences" in output:
         return ""
-    kept = [line for line in said.splitlines() if not line.startswith((f"Stack {stack}", "✨"))]
+    kept = [line for line in output.splitlines() if not line.startswith((f"Stack {stack}", "✨"))]
     return "\n".join(kept).strip()
 
 
 @contextlib.contextmanager
 def _checked_out(commit: str, folder: Path) -> Iterator[Path]:
-    """Check a commit out beside this tree, with this one's installed environment."""
+    """Check a commit out into a folder, with links to what is installed in this tree."""
     _git("worktree", "add", "--detach", "--quiet", str(folder), commit)
     try:
         for installed in (".venv", "node_modules"):

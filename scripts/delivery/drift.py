@@ -1,4 +1,4 @@
-"""Compare what is there with what was deployed: whatever was changed by hand since is drift."""
+"""Find what was changed by hand since an environment was deployed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from infra import names
-from scripts.delivery.aws import reader
-from scripts.delivery.cdk import cdk
-from scripts.delivery.console import DeliveryError, step
-from scripts.delivery.synthesis import synthesize
+from scripts.console import DeliveryError, step
+from scripts.delivery.aws import bootstrap_session, credentials_of
+from scripts.delivery.cdk import cdk, synthesize
 
 if TYPE_CHECKING:
     import boto3
@@ -21,42 +20,37 @@ if TYPE_CHECKING:
 
 
 def drift(settings: Settings, *, record: Path) -> None:
-    """Let `cdk drift --fail` look at every stack of an environment, then look at the endpoint itself.
+    """Run `cdk drift --fail` on every stack of an environment, then compare its endpoint.
 
-    CloudFormation need not look at an endpoint at all: it does not know every type's properties.
-
-    Raises
-    ------
-    DeliveryError
-        If a stack or the endpoint is not as it was deployed.
+    CloudFormation's drift detection does not support every resource type; the endpoint's may be one.
     """
-    # The CDK CLI deploys by the bootstrap's roles, but looks for drift with the caller's own credentials.
-    keys = reader(settings)
-    found: list[str] = []
+    session = bootstrap_session(settings, "lookup")
+    differences: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        assembly = Path(folder)
         with step("cdk synth"):
-            synthesize(settings, record=record if record.exists() else None, to=assembly)
+            synthesize(settings, record=record if record.exists() else None, to=Path(folder))
         with step(f"cdk drift of {settings.environment}"):
             try:
-                cdk("drift", "--all", "--fail", "--app", str(assembly), environment=keys.environment)
+                # The CDK CLI assumes none of the bootstrap's roles for this.
+                credentials = credentials_of(session)
+                cdk("drift", "--fail", "--app", folder, local=settings.local, credentials=credentials)
             except DeliveryError as error:
-                found.append(str(error))
-    if endpoint := _of_endpoint(settings, keys.session):
-        found.append(endpoint)
-    if found:
-        raise DeliveryError("\n".join(found))
+                differences.append(str(error))
+    if difference := _endpoint_difference(settings, session):
+        differences.append(difference)
+    if differences:
+        raise DeliveryError("\n".join(differences))
 
 
-def _of_endpoint(settings: Settings, session: boto3.Session) -> str | None:
-    """Say how the endpoint differs from what its stack declares; without such a stack it cannot."""
-    stack = names.endpoint_stack(settings.environment)
+def _endpoint_difference(settings: Settings, session: boto3.Session) -> str | None:
+    """Return how the endpoint differs from what its stack deployed, if it does."""
+    stack = names.stack(settings.environment, "endpoint")
     try:
         (described,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     except ClientError:
         return None
     outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
-    if not outputs:  # it never came up
+    if not outputs:  # the stack was never created
         return None
     name, declared = outputs["EndpointName"], outputs["EndpointConfigName"]
     named = f"--endpoint-name {name} --endpoint-config-name {declared}"
@@ -66,13 +60,13 @@ def _of_endpoint(settings: Settings, session: boto3.Session) -> str | None:
         if "Could not find endpoint" not in str(error):
             raise
         return (
-            f"Endpoint {name} is gone, but {stack} still counts on it, and no deploy makes it again. "
-            f"`aws sagemaker create-endpoint {named}` does, as it was deployed; then `scripts/smoke --env "
-            f"{settings.environment}`."
+            f"Endpoint {name} was deleted, but {stack} still holds it, so that no deploy creates it. "
+            f"`aws sagemaker create-endpoint {named}` creates it as it was deployed; then run `scripts/smoke "
+            f"--env {settings.environment}`."
         )
     if serving == declared:
         return None
     return (
         f"Endpoint {name} serves {serving}, but {declared} was deployed. "
-        f"`aws sagemaker update-endpoint {named} --retain-deployment-config` puts it back."
+        f"`aws sagemaker update-endpoint {named} --retain-deployment-config` restores it."
     )

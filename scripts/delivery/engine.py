@@ -1,4 +1,4 @@
-"""Whether this machine can build and run the serving image, or serves as a plain process."""
+"""Decides whether endpoints run in Docker or as plain processes on this machine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from scripts.delivery.console import DeliveryError, say
+from infra.paths import ROOT
+from scripts.console import DeliveryError, progress
 
-DOCKERFILE = Path(__file__).resolve().parents[2] / "container" / "Dockerfile"
+DOCKERFILE = ROOT / "container" / "Dockerfile"
 BASE_IMAGE_VARIABLE = "TUMOR_BASE_IMAGE"
 _ANSWER_LIMIT_S = 20
 _PULL_LIMIT_S = 300
@@ -20,41 +20,44 @@ _PULL_LIMIT_S = 300
 
 @dataclass(frozen=True)
 class Engine:
-    """How the laptop's endpoints run: ``"docker"`` or ``"process"``, and the reason in words."""
+    """How the emulator's endpoints run, and why."""
 
     name: Literal["docker", "process"]
     reason: str
 
 
 def base_image_context(*, local: bool) -> dict[str, str]:
-    """CDK context that replaces the Dockerfile's base image on a laptop by what `TUMOR_BASE_IMAGE` names.
+    """Return CDK context that replaces the Dockerfile's base image by the one that `TUMOR_BASE_IMAGE` names.
 
-    Nowhere else: `scripts/base-image` carries this machine's pip configuration, which may hold credentials.
+    Only for the emulator: the image of `scripts/dev base-image` has this machine's pip configuration, which
+    may hold credentials.
     """
     base_image = os.environ.get(BASE_IMAGE_VARIABLE)
     return {"base_image": base_image} if base_image and local else {}
 
 
+def build_command() -> list[str]:
+    """Return the `docker build` by which the CDK builds the serving image, so that it finds the layers."""
+    base_image = os.environ.get(BASE_IMAGE_VARIABLE)
+    arguments = ["--build-arg", f"BASE_IMAGE={base_image}"] if base_image else []
+    return ["docker", "build", "--platform", "linux/amd64", *arguments, str(DOCKERFILE.parent)]
+
+
 def choose(wanted: str) -> Engine:
-    """Decide how endpoints run on this laptop.
+    """Decide how the emulator's endpoints run.
 
     Parameters
     ----------
     wanted
         ``"docker"``, ``"process"``, or ``"auto"``: Docker where an engine answers and has the base image.
-
-    Raises
-    ------
-    DeliveryError
-        If Docker is wanted by name and cannot be had.
     """
     if wanted == "process":
-        return Engine("process", "the server runs as a plain process, as asked")
+        return Engine("process", "the server runs as a plain process (--engine process)")
     obstacle = _obstacle()
     if obstacle is None:
         return Engine("docker", f"Docker builds, pushes and runs the image on {_base_image()}")
     if wanted == "docker":
-        raise DeliveryError(f"Docker was asked for, but {obstacle}.")
+        raise DeliveryError(f"--engine docker: {obstacle}.")
     return Engine("process", f"{obstacle}, so the same server runs as a plain process")
 
 
@@ -64,22 +67,25 @@ def _base_image() -> str:
 
 
 def _obstacle() -> str | None:
-    """Say what keeps the image from being built here, or None."""
+    """Return why the image cannot be built here, or None."""
     if shutil.which("docker") is None:
-        return "no docker command was found"
-    if not _succeeds("docker", "info"):
-        return "no Docker engine answers"
+        return "there is no docker command"
+    if error := _error("docker", "info"):
+        return f"no Docker engine answers ({error})"
     image = _base_image()
-    if _succeeds("docker", "image", "inspect", image):
+    if _error("docker", "image", "inspect", image) is None:
         return None
-    say(f"Pulling the base image {image} ...")
-    if _succeeds("docker", "pull", "--quiet", image, limit_s=_PULL_LIMIT_S):
-        return None
-    return f"the base image {image} can neither be found nor pulled ({BASE_IMAGE_VARIABLE} may name another)"
+    progress(f"docker pull {image}")
+    if error := _error("docker", "pull", "--quiet", image, limit_s=_PULL_LIMIT_S):
+        return f"the base image {image} cannot be pulled ({error}); {BASE_IMAGE_VARIABLE} can name another"
+    return None
 
 
-def _succeeds(*command: str, limit_s: float = _ANSWER_LIMIT_S) -> bool:
+def _error(*command: str, limit_s: float = _ANSWER_LIMIT_S) -> str | None:
+    """Return what a command printed about its failure, in one line, or None if it succeeded."""
     try:
-        return subprocess.run(command, capture_output=True, check=False, timeout=limit_s).returncode == 0
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
     except subprocess.TimeoutExpired:
-        return False
+        return f"no answer in {limit_s:.0f} s"
+    words = " ".join((done.stderr or done.stdout).split())
+    return (words or f"exit status {done.returncode}") if done.returncode else None

@@ -1,95 +1,95 @@
-"""What state an environment's stacks are in before a deploy: somebody is at them, stuck, or ready."""
+"""The state of an environment's stacks before and after a deploy: busy, stuck, rolled back."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from infra import names
-from scripts.delivery.aws import AWS_ERRORS, deployer, reader
+from scripts.console import BusyError, DeliveryError, detail, step
+from scripts.delivery.aws import AWS_ERRORS, bootstrap_session
 from scripts.delivery.cdk import cdk
-from scripts.delivery.console import BusyError, DeliveryError, say, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import boto3
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
     from infra.config import Settings
 
 _UNDER_REVIEW = "REVIEW_IN_PROGRESS"  # a change set that was never executed: nothing is under way
-_STUCK = ("UPDATE_ROLLBACK_FAILED", "UPDATE_FAILED", "CREATE_FAILED")  # `cdk rollback` takes them back
-_NEVER_CAME_UP = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED")  # `cdk deploy` deletes and creates these anew
+_STUCK = ("UPDATE_ROLLBACK_FAILED", "UPDATE_FAILED", "CREATE_FAILED")  # `cdk rollback` recovers these
+_NEVER_CREATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED")  # `cdk deploy` deletes and creates these
 _HALF_DELETED = "DELETE_FAILED"
 
 
-def refuse_if_busy(settings: Settings) -> None:
-    """Refuse to deploy while anybody changes a stack of the environment.
+def environment_stacks(settings: Settings) -> list[StackTypeDef]:
+    """Return the environment's deployed stacks; fail if they cannot be read, as that could hide a deploy."""
+    prefix = names.stack_prefix(settings.environment)
+    try:
+        client = bootstrap_session(settings, "lookup").client("cloudformation")
+        pages = client.get_paginator("describe_stacks").paginate()
+        return [stack for page in pages for stack in page["Stacks"] if stack["StackName"].startswith(prefix)]
+    except AWS_ERRORS as error:
+        raise DeliveryError(
+            f"The stacks of {settings.environment} cannot be read with the bootstrap's lookup role: {error}\n"
+            "Nothing was changed. Bootstrap the account (`scripts/cdk bootstrap`), correct "
+            f"bootstrap_qualifier in infra/environments/{settings.environment}.toml, or let this caller "
+            "assume the role."
+        ) from error
 
-    Raises
-    ------
-    BusyError
-        With each such stack, and since when.
-    """
+
+def refuse_if_busy(settings: Settings) -> None:
+    """Refuse to deploy while a stack of the environment changes."""
     busy = [
-        f"{stack['StackName']} is in {stack['StackStatus']} since {_since(stack)}"
-        for stack in _stacks(settings)
+        f"{stack['StackName']} has been in {stack['StackStatus']} since {_since(stack)}"
+        for stack in environment_stacks(settings)
         if stack["StackStatus"].endswith("_IN_PROGRESS") and stack["StackStatus"] != _UNDER_REVIEW
     ]
     if busy:
         raise BusyError(
-            f"{'; '.join(busy)}: another deploy, or a roll-back, is under way. "
-            "Nothing was changed. Wait for its end, then run the same command again."
+            f"{'; '.join(busy)}: another deployment or rollback is in progress. "
+            "Nothing was changed. Wait until it ends, then run the same command again."
         )
 
 
-def unstick(settings: Settings, *, assembly: str) -> None:
-    """Bring stacks that an earlier deploy left unfinished to where the next one can begin.
-
-    Parameters
-    ----------
-    assembly
-        The folder of the synthesized stacks.
-
-    Raises
-    ------
-    DeliveryError
-        If a person has to mend something first.
-    """
-    for stack in list(_stacks(settings)):
+def recover_stacks(settings: Settings, *, assembly: str) -> None:
+    """Bring stacks that an earlier deploy left unfinished into a state that the next can start from."""
+    for stack in environment_stacks(settings):
         name, status = stack["StackName"], stack["StackStatus"]
         if status in _STUCK:
-            _roll_back(stack, assembly=assembly, settings=settings)
-        elif status in _NEVER_CAME_UP and stack.get("EnableTerminationProtection"):
-            # The CDK deletes it, which the protection that it was given before it came up would forbid.
-            say(f"  {name} never came up: its protection is lifted, so that it can be made anew")
-            client = deployer(settings).session.client("cloudformation")
+            _roll_back(name, status, assembly=assembly, settings=settings)
+        elif status in _NEVER_CREATED and stack.get("EnableTerminationProtection"):
+            # The CDK deletes such a stack, which its termination protection would forbid.
+            detail(f"  {name} was never created: removing its termination protection, so that it can be")
+            client = bootstrap_session(settings, "deploy").client("cloudformation")
             client.update_termination_protection(StackName=name, EnableTerminationProtection=False)
         elif status == _HALF_DELETED:
             raise DeliveryError(
                 f"{name} is half deleted ({stack.get('StackStatusReason', status)}). "
-                f"`scripts/destroy --env {settings.environment}` goes on with the rest; then deploy again."
+                f"`scripts/destroy --env {settings.environment}` deletes the rest; then deploy again."
             )
 
 
-def _roll_back(stack: StackTypeDef, *, assembly: str, settings: Settings) -> None:
-    name, status = stack["StackName"], stack["StackStatus"]
+def _roll_back(name: str, status: str, *, assembly: str, settings: Settings) -> None:
     with step(f"{name} is stuck in {status}: cdk rollback"):
-        cdk("rollback", name, "--app", assembly)
-    # The CDK's exit status does not tell: it is a success where CloudFormation failed once more.
-    (now,) = (each for each in _stacks(settings) if each["StackName"] == name)
+        cdk("rollback", name, "--app", assembly, local=settings.local)
+    # The CDK's exit status is 0 even where CloudFormation failed once more.
+    (now,) = (stack for stack in environment_stacks(settings) if stack["StackName"] == name)
     if now["StackStatus"] in _STUCK:
         raise DeliveryError(
-            f"{name} is stuck in {now['StackStatus']} and cannot go back: {_reasons(settings, name)}\n"
-            "Mend what that names (make again what somebody deleted by hand), and run the same command "
-            f"again; or leave that part as it is: `npx cdk rollback {name} --orphan LOGICAL_ID "
+            f"{name} is stuck in {now['StackStatus']}: {_failures(settings, name)}\n"
+            "Fix that (recreate what was deleted by hand) and run the same command again, or leave the "
+            f"resource as it is: `scripts/cdk rollback {name} --orphan LOGICAL_ID "
             f"-c env={settings.environment}`."
         )
 
 
-def _reasons(settings: Settings, name: str) -> str:
-    """Return why the stack's latest roll-back failed, by logical id."""
-    client = reader(settings).session.client("cloudformation")
+def _failures(settings: Settings, name: str) -> str:
+    """Return why the stack's latest rollback failed, by logical id."""
+    client = bootstrap_session(settings, "lookup").client("cloudformation")
     failed: dict[str, str] = {}
     for event in client.describe_stack_events(StackName=name)["StackEvents"]:  # the newest first
         logical_id, status = event["LogicalResourceId"], event["ResourceStatus"]
@@ -100,19 +100,61 @@ def _reasons(settings: Settings, name: str) -> str:
     return "; ".join(f"{logical_id}: {reason}" for logical_id, reason in failed.items())
 
 
-def _stacks(settings: Settings) -> Iterator[StackTypeDef]:
-    """Yield the environment's stacks; none where the account has no bootstrap, which the CDK then says."""
-    try:
-        client = reader(settings).session.client("cloudformation")
-    except AWS_ERRORS:
-        return
-    for page in client.get_paginator("describe_stacks").paginate():
-        for stack in page["Stacks"]:
-            if stack["StackName"].startswith(names.stack_prefix(settings.environment)):
-                yield stack
-
-
 def _since(stack: StackTypeDef) -> str:
     began = stack.get("LastUpdatedTime") or stack["CreationTime"]
     minutes = (datetime.now(UTC) - began).total_seconds() / 60
     return f"{began.astimezone(UTC):%H:%M:%S} UTC ({minutes:.0f} min ago)"
+
+
+def rollback_reason(settings: Settings, *, since: datetime) -> str | None:
+    """Return which alarm has ended an update of the endpoint since a deploy began; None if no alarm has.
+
+    CloudFormation repeats SageMaker's reason, which need not name the alarm.
+    """
+    session = bootstrap_session(settings, "lookup")
+    stack = names.stack(settings.environment, "endpoint")
+    endpoint = names.endpoint(settings.environment, mode=settings.hosting.mode)
+    alarms = [line for alarm in _alarms(session, stack) if (line := _alarm_since(session, alarm, since))]
+    if not alarms:
+        return None
+    serving = session.client("sagemaker").describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
+    tried = _other_configuration(session, stack, serving, since)
+    if tried is None:
+        return None
+    return (
+        f"The update was rolled back: {'; '.join(alarms)}. {serving} serves as before, {tried} does not. "
+        f"The log group /aws/sagemaker/Endpoints/{endpoint} holds the cause. Fix it, or restore the previous "
+        f"record (`git revert`, or `scripts/rollback --env {settings.environment}`), and deploy again once "
+        "the alarm is OK: until then it ends every update."
+    )
+
+
+def _alarms(session: boto3.Session, stack: str) -> Iterator[str]:
+    pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    for page in pages:
+        for resource in page["StackResourceSummaries"]:
+            if resource["ResourceType"] == "AWS::CloudWatch::Alarm" and "PhysicalResourceId" in resource:
+                yield resource["PhysicalResourceId"]
+
+
+def _alarm_since(session: boto3.Session, alarm: str, since: datetime) -> str | None:
+    """Return one line if the alarm was in ALARM since then, even if it no longer is."""
+    history = session.client("cloudwatch").describe_alarm_history(
+        AlarmName=alarm, HistoryItemType="StateUpdate", StartDate=since
+    )
+    for item in history["AlarmHistoryItems"]:
+        state = json.loads(item["HistoryData"])["newState"]
+        if state["stateValue"] == "ALARM":
+            return f"alarm {alarm} went off ({state.get('stateReason', 'without a reason')})"
+    return None
+
+
+def _other_configuration(session: boto3.Session, stack: str, serving: str, since: datetime) -> str | None:
+    """Return the name of an endpoint configuration that the stack created and that does not serve."""
+    for event in session.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]:
+        created = event.get("PhysicalResourceId", "").rpartition("/")[2]  # an ARN, which is in lower case
+        if event["Timestamp"] < since or event.get("ResourceType") != "AWS::SageMaker::EndpointConfig":
+            continue
+        if created and created != serving.lower():
+            return created
+    return None

@@ -1,7 +1,7 @@
-"""Take an environment down: say what goes and what stays, have it confirmed, and leave nothing behind.
+"""Delete an environment's stacks after showing what is deleted and what is kept, and a confirmation.
 
-What is deleted is what CloudFormation says is there, not what this tree declares today: an environment goes
-away whole even where its release record is gone or its stacks were half made.
+What CloudFormation has deployed is deleted, not what this tree declares: that works without a release record,
+and for stacks that were never created completely.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from infra import names
 from infra.release import record_path
-from scripts.delivery.console import DeliveryError, say, step
+from scripts.console import DeliveryError, echo, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +28,8 @@ if TYPE_CHECKING:
 _BUCKET = "AWS::S3::Bucket"
 _GONE = "DELETE_COMPLETE"
 _KEEPING = ("Retain", "RetainExceptOnCreate")
-_WAIT: Final[WaiterConfigTypeDef] = {
-    "Delay": 10,
-    "MaxAttempts": 360,
-}  # an endpoint that is being updated is waited for
-_WAIT_ON_LAPTOP: Final[WaiterConfigTypeDef] = {"Delay": 1, "MaxAttempts": 300}
+_WAIT: Final[WaiterConfigTypeDef] = {"Delay": 10, "MaxAttempts": 360}  # an endpoint's update ends first
+_LOCAL_WAIT: Final[WaiterConfigTypeDef] = {"Delay": 1, "MaxAttempts": 300}
 
 
 @dataclass(frozen=True)
@@ -54,58 +51,52 @@ class Stack:
 
     @property
     def buckets(self) -> tuple[str, ...]:
-        """Names of the buckets that go with the stack, which S3 refuses to delete before they are empty."""
+        """Names of the buckets that are deleted with the stack; S3 only deletes empty ones."""
         return tuple(each.name for each in self.resources if each.kind == _BUCKET and not each.kept)
 
     @property
     def kept(self) -> tuple[Resource, ...]:
-        """What outlives the stack."""
+        """What stays when the stack is deleted."""
         return tuple(each for each in self.resources if each.kept)
 
 
 def destroy(settings: Settings, *, yes: bool = False, lift_protection: bool = False) -> None:
-    """Delete all stacks of an environment, its buckets' contents before them; a second run finds nothing.
+    """Empty the buckets of an environment and delete all its stacks.
 
     Parameters
     ----------
-    settings
-        The environment; its AWS must have been reached (`scripts.delivery.aws.reach`).
     yes
-        Do not ask. Only where nothing is protected and no data is kept.
+        Do not ask for confirmation; only where nothing is protected and no data is kept.
     lift_protection
-        Delete the stacks of a protected environment too. Data that it keeps stays all the same.
-
-    Raises
-    ------
-    DeliveryError
-        If the environment is protected and `lift_protection` was not given, nobody confirmed, or
-        CloudFormation could not delete a stack.
+        Delete the stacks of a protected environment too. Data that it keeps stays.
     """
     stacks = deployed_stacks(settings.environment)
     if not stacks:
-        say(f"Nothing of {settings.environment} is deployed.")
+        echo(f"Nothing of {settings.environment} is deployed.")
         return
     for line in plan(stacks):
-        say(line)
-    say(f"  untouched: {_untouched(settings)}")
-    guarded = is_guarded(settings, stacks)
-    _refuse(settings, guarded=guarded, yes=yes, lift_protection=lift_protection)
+        echo(line)
+    record = record_path(settings.environment).name
+    echo(f"  untouched: the CDK's bootstrap (CDKToolkit), {record} and its model card, and local artifacts")
+    declared = settings.retain_data or settings.termination_protection
+    if declared or any(stack.protected or stack.kept for stack in stacks):
+        if not lift_protection:
+            raise DeliveryError(
+                f"{settings.environment} is protected, or keeps data. Nothing was deleted. To delete it, run "
+                "this again with --lift-protection; what is marked KEPT stays even then."
+            )
+        if yes:
+            raise DeliveryError("--yes works only without protection: a person has to confirm this.")
     if not yes:
-        _have_it_confirmed(settings.environment)
+        _confirm(settings.environment)
     for stack in stacks:
         with step(f"deleting {stack.name}"):
-            _delete(stack, wait=_WAIT_ON_LAPTOP if settings.local else _WAIT)
-    _say_what_stays(settings, [each for stack in stacks for each in stack.kept])
-
-
-def is_guarded(settings: Settings, stacks: list[Stack]) -> bool:
-    """Say whether the environment's file or what is deployed of it wants more than a yes."""
-    written = settings.retain_data or settings.termination_protection
-    return written or any(stack.protected or stack.kept for stack in stacks)
+            _delete(stack, wait=_LOCAL_WAIT if settings.local else _WAIT)
+    _report(settings, [resource for stack in stacks for resource in stack.kept])
 
 
 def deployed_stacks(environment: str) -> list[Stack]:
-    """Return the environment's stacks, the one that was made last first: it may need those before it."""
+    """Return the environment's stacks, the newest first: it may depend on older ones."""
     client = boto3.client("cloudformation")
     pages = client.get_paginator("describe_stacks").paginate()
     found = [
@@ -136,36 +127,16 @@ def _resources(client: CloudFormationClient, stack: str) -> Iterator[Resource]:
 
 
 def plan(stacks: list[Stack]) -> Iterator[str]:
-    """Yield lines that say what will be deleted and what will be kept."""
+    """Yield lines with what will be deleted and what will be kept."""
     for stack in stacks:
         yield f"{stack.name}{', protected from deletion' if stack.protected else ''}:"
-        for verb, chosen in (
-            ("deleted", [each for each in stack.resources if not each.kept]),
-            ("KEPT", stack.kept),
-        ):
-            for each in sorted(chosen, key=lambda each: (each.kind, each.name)):
-                contents = ", with all its objects and their versions" if each.name in stack.buckets else ""
-                yield f"  {verb}: {each.kind.removeprefix('AWS::')} {each.name}{contents}"
+        for resource in sorted(stack.resources, key=lambda each: (each.kept, each.kind, each.name)):
+            verb = "KEPT" if resource.kept else "deleted"
+            contents = ", with all its objects and their versions" if resource.name in stack.buckets else ""
+            yield f"  {verb}: {resource.kind.removeprefix('AWS::')} {resource.name}{contents}"
 
 
-def _untouched(settings: Settings) -> str:
-    record = record_path(settings.environment).name
-    return f"the CDK's bootstrap (CDKToolkit), {record} and its model card, and this machine's artifacts"
-
-
-def _refuse(settings: Settings, *, guarded: bool, yes: bool, lift_protection: bool) -> None:
-    if not guarded:
-        return
-    if not lift_protection:
-        raise DeliveryError(
-            f"{settings.environment} is protected, or keeps data. Nothing was deleted. Whoever means it runs "
-            "this again with --lift-protection; what is marked KEPT stays even then."
-        )
-    if yes:
-        raise DeliveryError("--yes is for environments without protection: here a person confirms.")
-
-
-def _have_it_confirmed(environment: str) -> None:
+def _confirm(environment: str) -> None:
     sys.stderr.write(f"Type {environment} to delete all this: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip() != environment:
@@ -184,12 +155,12 @@ def _delete(stack: Stack, *, wait: WaiterConfigTypeDef) -> None:
     except WaiterError as error:
         raise DeliveryError(
             f"{stack.name} was not deleted: {_reasons(client, stack.name) or error}\n"
-            "Mend that, then run the same command again: it goes on with what is left."
+            "Fix that, then run the same command again: it deletes the rest."
         ) from error
 
 
 def _empty(bucket: str) -> None:
-    """Remove every version and every unfinished upload; a bucket that is gone already is empty."""
+    """Delete every object version and unfinished upload; a bucket that does not exist is empty."""
     resource = boto3.resource("s3").Bucket(bucket)
     try:
         failed = [error for batch in resource.object_versions.delete() for error in batch.get("Errors", [])]
@@ -208,21 +179,21 @@ def _reasons(client: CloudFormationClient, stack: str) -> str:
         events = client.describe_stack_events(StackName=stack)["StackEvents"]
     except ClientError:
         return ""
-    said = [
-        each.get("ResourceStatusReason", "") for each in events if each["ResourceStatus"] == "DELETE_FAILED"
-    ]
-    return "; ".join(dict.fromkeys(filter(None, said)))
+    reasons = (
+        event.get("ResourceStatusReason") for event in events if event["ResourceStatus"] == "DELETE_FAILED"
+    )
+    return "; ".join(dict.fromkeys(filter(None, reasons)))
 
 
-def _say_what_stays(settings: Settings, kept: list[Resource]) -> None:
+def _report(settings: Settings, kept: list[Resource]) -> None:
     if not kept:
-        say(f"Nothing of {settings.environment} is left.")
+        echo(f"Nothing of {settings.environment} is left.")
         return
-    say(f"{settings.environment} is down. Kept, and billed as long as they are there:")
+    echo(f"{settings.environment} is deleted. Kept, and billed until they are deleted:")
     for each in kept:
-        say(f"  {each.kind.removeprefix('AWS::')} {each.name}")
-    say(
-        "Their names are taken: a new deploy of this environment has to take them over, with "
-        f"`npx cdk deploy --import-existing-resources -c env={settings.environment}` (not verified on a real "
-        "account), or somebody deletes them."
+        echo(f"  {each.kind.removeprefix('AWS::')} {each.name}")
+    echo(
+        "Their names are taken: delete them, or let the next deploy of this environment import them with "
+        f"`scripts/cdk deploy --import-existing-resources -c env={settings.environment}` (not verified on a "
+        "real account)."
     )

@@ -1,4 +1,4 @@
-"""One model and one server for all tests that only ask questions."""
+"""One model, one server and one image for all tests that do not change them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.container import containers
+from tests.container.serving import Server, serving
 from tests.tiny_model import make_model_dir
-
-from . import containers
-from .serving import Server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,19 +17,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model_dir(tmp_path_factory.mktemp("model"), says=2.0)
+    return make_model_dir(tmp_path_factory.mktemp("model"), logit=2.0)
 
 
 @pytest.fixture(scope="session")
 def blind_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that says NO and has no evidence map."""
-    return make_model_dir(tmp_path_factory.mktemp("blind"), says=-2.0, heatmap=False)
+    """A model that predicts NO and has no evidence map."""
+    return make_model_dir(tmp_path_factory.mktemp("blind"), logit=-2.0, heatmap=False)
 
 
 @pytest.fixture(scope="session")
-def picky_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that says YES, and refuses what is brighter than half."""
-    return make_model_dir(tmp_path_factory.mktemp("picky"), says=2.0, brain=4.0)
+def refusing_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that predicts YES, refuses images brighter than half, and knows the others."""
+    return make_model_dir(tmp_path_factory.mktemp("refusing"), logit=2.0, brain_logit=4.0, familiarity=6.0)
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +41,7 @@ def server(model_dir: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the image is built from, as it is when the tests begin."""
+    """A copy of the image's build context, made when the tests begin."""
     return containers.copy_context(tmp_path_factory.mktemp("context") / "container")
 
 

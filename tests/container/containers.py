@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.container.serving import ROOT, START_S, Client
 from tests.docker_engine import docker, find_base_image
-
-from .serving import ROOT, START_S, Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 CONTEXT = ROOT / "container"
 TAG = "tumor-detector-test"
 MEMORY = 512 * 1024**2
-# Nothing to write to, no rights, no way to gain any, no memory shared with others, little memory and no swap.
+# Nowhere to write, no rights, no way to gain any, no memory shared with others, little memory and no swap.
 HARDENED = (
     *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--ipc=private"),
     *(f"--memory={MEMORY}", f"--memory-swap={MEMORY}"),
@@ -43,7 +42,7 @@ def copy_context(to: Path) -> Path:
 
 
 def inspect(name: str) -> dict[str, Any]:
-    """All that Docker knows of an image or a container."""
+    """Return all that Docker knows of an image or a container."""
     described: list[dict[str, Any]] = json.loads(docker("inspect", name))
     return described[0]
 
@@ -68,28 +67,23 @@ class Container(Client):
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             try:
-                if self.ask("GET", "/ping").status == 200:
+                if self.request("GET", "/ping").status == 200:
                     return
             except OSError:
                 time.sleep(0.05)
         pytest.fail(f"the container did not come up:\n{docker('logs', self.name)}")
 
     def events(self) -> list[dict[str, Any]]:
-        """Every line of the log; one that is no JSON object fails the test."""
+        """Return every line of the log; one that is no JSON object fails the test."""
         return [dict(json.loads(line)) for line in docker("logs", self.name).splitlines()]
 
     def python(self, code: str) -> str:
         """Run a line of Python beside the server, and return what it prints."""
         return docker("exec", self.name, "python3", "-c", code)
 
-    def wait_until_healthy(self) -> None:
-        """Return once Docker's own health check passes, or fail."""
-        state = "starting"
-        deadline = time.monotonic() + START_S
-        while state == "starting" and time.monotonic() < deadline:
-            time.sleep(0.2)
-            state = inspect(self.name)["State"]["Health"]["Status"]
-        assert state == "healthy", docker("logs", self.name)
+    def health(self) -> str:
+        """Return the state of Docker's own health check: starting, healthy or unhealthy."""
+        return str(inspect(self.name)["State"]["Health"]["Status"])
 
 
 @contextmanager
@@ -115,7 +109,7 @@ def served(image: str, model_dir: Path, *options: str) -> Iterator[Container]:
 
 @contextmanager
 def internal_network() -> Iterator[str]:
-    """A network of Docker's from which no route leads out."""
+    """Make a Docker network without a route to any other."""
     name = f"tumor-detector-test-{uuid.uuid4().hex[:8]}"
     docker("network", "create", "--internal", name)
     try:

@@ -1,13 +1,12 @@
-"""What the system knows of a server's processes: which there are, how they are, what memory they hold."""
+"""A server's processes: which there are, whether they run, and how much memory they hold."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,42 +21,34 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
-def status(pid: int) -> dict[str, str]:
-    """The fields of /proc/PID/status; none for a process that is no more."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return {}
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
 def is_alive(pid: int) -> bool:
-    """Whether it runs, or would if it were not stopped; a zombie does not."""
-    return status(pid).get("State", "Z")[0] not in "ZX"
+    """Return whether a process runs or is stopped; a zombie is neither."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def children(pid: int) -> list[int]:
-    """The processes that it has to wait for, zombies among them."""
-    everyone = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [each for each in everyone if status(each).get("PPid") == str(pid)]
+    """Return the direct children of a process, zombies among them."""
+    return [child.pid for child in psutil.Process(pid).children()]
 
 
 def family(pid: int) -> list[int]:
-    """The process and all that descend from it."""
-    return [pid, *(each for child in children(pid) for each in family(child))]
+    """Return a process and its descendants."""
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 def stop(pid: int) -> None:
-    """Have a process hang, wherever it is."""
-    os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: status(pid)["State"].startswith("T"), f"process {pid} stops")
+    """Suspend a process, as if it hung."""
+    process = psutil.Process(pid)
+    process.suspend()
+    wait_until(lambda: process.status() == psutil.STATUS_STOPPED, f"process {pid} stops")
 
 
 def kill(pid: int) -> None:
-    """Kill a process, and wait until it holds nothing any more."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not is_alive(pid), f"process {pid} ends")
+    psutil.Process(pid).kill()
+    wait_until_all_ended([pid])
 
 
 def wait_until_all_ended(pids: Iterable[int]) -> None:
@@ -66,13 +57,11 @@ def wait_until_all_ended(pids: Iterable[int]) -> None:
 
 
 def memory(pids: Iterable[int]) -> int:
-    """The memory that processes hold together in bytes, what they share counted once (PSS)."""
-    rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() for pid in pids]
-    sizes = [line.split()[1] for rollup in rollups for line in rollup if line.startswith("Pss:")]
-    assert len(sizes) == len(rollups)
-    return sum(map(int, sizes)) * 1024
+    """Return the memory that processes hold together in bytes, shared pages counted once (PSS)."""
+    return sum(psutil.Process(pid).memory_full_info().pss for pid in pids)
 
 
 def peak_memory(pids: Iterable[int]) -> int:
-    """The most memory that each of the processes ever held, summed up, in bytes."""
-    return sum(int(status(pid)["VmHWM"].split()[0]) for pid in pids) * 1024
+    """Return the sum of the most memory that each process ever held, in bytes."""
+    statuses = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
+    return sum(int(status.partition("VmHWM:")[2].split()[0]) for status in statuses) * 1024

@@ -1,4 +1,4 @@
-"""Starts the server as a process, as SageMaker or the laptop's AWS would, and talks to it over its socket."""
+"""Starts the server as a process, as SageMaker or the emulator would, and sends it requests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from . import processes
+from tests.container import processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ ANSWER_S = 30
 
 
 def environment(model_dir: Path, **extra: str) -> dict[str, str]:
-    """The variables of a server that listens on any free port of this machine."""
+    """Return the variables of a server that listens on any free port of this machine."""
     own = {"MODEL_DIR": str(model_dir), "BIND_HOST": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": "0"}
     return {**os.environ, **own, **extra}
 
@@ -54,7 +55,7 @@ class Client:
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.host, self.port, timeout=ANSWER_S)
 
-    def ask(
+    def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
         """Send one request on a connection of its own."""
@@ -65,9 +66,9 @@ class Client:
         finally:
             connection.close()
 
-    def judge(self, image: bytes, media_type: str = "application/octet-stream", **headers: str) -> Answer:
+    def predict(self, image: bytes, media_type: str = "application/octet-stream", **headers: str) -> Answer:
         """POST an image; keyword arguments are further headers."""
-        return self.ask("POST", "/invocations", image, {"content-type": media_type, **headers})
+        return self.request("POST", "/invocations", image, {"content-type": media_type, **headers})
 
 
 class Server(Client):
@@ -85,7 +86,7 @@ class Server(Client):
         self.output.extend(iter(self.process.stdout.readline, ""))
 
     def events(self) -> list[dict[str, object]]:
-        """Every line so far; one that is no JSON object fails the test."""
+        """Return every line so far; one that is no JSON object fails the test."""
         return [dict(json.loads(line)) for line in list(self.output)]
 
     def wait_for(
@@ -103,25 +104,35 @@ class Server(Client):
         raise AssertionError(f"no {event!r} was logged: {self.output}")
 
     def workers(self) -> list[int]:
-        """Wait until all workers are up and nothing else is left of raising them; return their ids."""
+        """Wait until all workers are up and no loader is left; return their ids."""
         processes.wait_until(self._is_complete, "all workers are up")
         return processes.children(self.process.pid)
 
     def _is_complete(self) -> bool:
-        ping = self.ask("GET", "/ping")
+        ping = self.request("GET", "/ping")
         if ping.status != HTTPStatus.OK:
             return False
         workers = cast("dict[str, int]", ping.json()["workers"])
-        others = len(processes.family(self.process.pid)) - 1  # a nursery among them would be one too many
+        others = len(processes.family(self.process.pid)) - 1  # a loader would be one too many
         return workers["ready"] == workers["wanted"] == others
 
     def memory(self) -> int:
-        """The memory that all of its processes hold, in bytes."""
+        """Return the memory that its processes hold, in bytes."""
         return processes.memory([self.process.pid, *self.workers()])
 
     def peak_memory(self) -> int:
-        """The most memory that each of its processes ever held, summed up, in bytes."""
+        """Return the sum of the most memory that each of its processes ever held, in bytes."""
         return processes.peak_memory([self.process.pid, *self.workers()])
+
+
+def head(*fields: str) -> bytes:
+    """Return the head of a POST of an image, for clients that send the rest as no library would."""
+    lines = ["POST /invocations HTTP/1.1", "Host: test", "Content-Type: image/png", *fields]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S)
 
 
 def answer_on(connection: http.client.HTTPConnection) -> Answer:
@@ -131,10 +142,16 @@ def answer_on(connection: http.client.HTTPConnection) -> Answer:
 
 
 @contextmanager
-def starting(model_dir: Path, **extra: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a server, and kill it and all of its processes in the end; keyword arguments are variables."""
+def starting(
+    model_dir: Path, open_files: int | None = None, /, **extra: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a server, and kill it and all its processes in the end.
+
+    `open_files` limits how many each may have; keyword arguments are variables.
+    """
+    limited = ["prlimit", f"--nofile={open_files}:{open_files}"] if open_files else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "container", "serve"],
+        [*limited, sys.executable, "-m", "container", "serve"],
         cwd=ROOT,
         env=environment(model_dir, **extra),
         stdout=subprocess.PIPE,
@@ -145,13 +162,15 @@ def starting(model_dir: Path, **extra: str) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # those too that a test has stopped
+        if process.poll() is None:
+            for pid in reversed(processes.family(process.pid)):  # also those that a test has stopped
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         process.wait()
 
 
 @contextmanager
-def serving(model_dir: Path, **extra: str) -> Iterator[Server]:
-    """Run a server for as long as the block lasts; keyword arguments are further variables."""
-    with starting(model_dir, **extra) as process:
+def serving(model_dir: Path, open_files: int | None = None, /, **extra: str) -> Iterator[Server]:
+    """Run a server for as long as the block lasts; arguments as for `starting`."""
+    with starting(model_dir, open_files, **extra) as process:
         yield Server(process)

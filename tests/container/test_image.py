@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import subprocess
-import time
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,26 +12,32 @@ import pytest
 from PIL import Image
 
 from container.predictor import Predictor
+from container.problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from tests.container import samples
+from tests.container.containers import HARDENED, MEMORY, Container, inspect, internal_network, served, started
+from tests.container.processes import wait_until
 from tests.docker_engine import docker, succeeds
 
-from . import pictures
-from .containers import HARDENED, MEMORY, Container, inspect, internal_network, served, started
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-IMAGE = pictures.png(pictures.scan())
-# Whether anything, be it a refusal, comes back from an address.
-REACHES = """
-import errno, socket
-with socket.socket() as line:
-    line.settimeout(2)
-    print(line.connect_ex(("{address}", 80)) in (0, errno.ECONNREFUSED))
-"""
-LIMIT = """
+    from tests.container.serving import Answer
+
+IMAGE = samples.png(samples.scan())
+MIB = 1024**2
+AT_ONCE = 32
+LITTLE = 128 * MIB  # an image with the most pixels takes 100 MB in its file's own mode alone
+# What the server's heap may keep in its gaps after 128 MiB of bodies at once; a leak would keep far more.
+GAPS = 32 * MIB
+VERSION = "--env=MODEL_VERSION=7"
+WORKERS = "--env=SAGEMAKER_MODEL_SERVER_WORKERS=2"
+# Memory that the container's processes hold, without what the kernel caches of files.
+HELD = """
 from pathlib import Path
-one, two = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
-print((one if one.exists() else two).read_text())
+one, two = Path("/sys/fs/cgroup/memory.stat"), Path("/sys/fs/cgroup/memory/memory.stat")
+name, file = ("anon", one) if one.exists() else ("rss", two)
+print(dict(line.split() for line in file.read_text().splitlines())[name])
 """
 WITHOUT_COMMANDS = """
 ARG IMAGE
@@ -50,16 +54,21 @@ USER 10001:10001
 
 @pytest.fixture(scope="module")
 def container(image: str, model_dir: Path) -> Iterator[Container]:
-    with served(image, model_dir, "--env=MODEL_VERSION=7") as running:
+    with served(image, model_dir, VERSION) as running:
         yield running
+
+
+def predictions(model_dir: Path, images: Sequence[bytes], *, heatmap: bool = False) -> list[object]:
+    """Return what the container is to answer to each image."""
+    predictor = Predictor.load(model_dir, version="7")
+    return [json.loads(json.dumps(predictor.predict(image, heatmap=heatmap))) for image in images]
 
 
 def test_the_image_answers_as_the_process_does(container: Container, model_dir: Path) -> None:
     attributes = {"X-Amzn-SageMaker-Custom-Attributes": "heatmap=true"}
-    answer = container.judge(IMAGE, **attributes)
-    expected = Predictor.load(model_dir, version="7").predict(IMAGE, heatmap=True)
+    answer = container.predict(IMAGE, **attributes)
     assert answer.status == 200
-    assert answer.json() == json.loads(json.dumps(expected))
+    assert [answer.json()] == predictions(model_dir, [IMAGE], heatmap=True)
     assert answer.headers["x-amzn-sagemaker-custom-attributes"] == "heatmap=true"
 
 
@@ -68,25 +77,15 @@ def test_the_image_answers_as_the_process_does(container: Container, model_dir: 
     [("JPEG", ["L", "RGB", "CMYK"]), ("PNG", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])],
     ids=["JPEG", "PNG"],
 )
-def test_what_was_left_out_of_the_packages_is_not_missed(
+def test_the_files_left_out_of_the_packages_are_not_needed(
     container: Container, model_dir: Path, form: str, modes: list[str]
 ) -> None:
-    predictor = Predictor.load(model_dir, version="7")
-    for mode in modes:
-        image = deep(pictures.scan()) if mode == "I;16" else pictures.scan().convert(mode)
-        data = pictures.encoded(image, form)
-        assert container.judge(data).json() == json.loads(json.dumps(predictor.predict(data))), mode
-
-
-def deep(image: Image.Image) -> Image.Image:
-    """The same picture in 16 bits."""
-    return Image.fromarray(np.asarray(image, dtype=np.uint16) * 257)
-
-
-def test_the_image_refuses_as_the_process_does(container: Container) -> None:
-    answer = container.judge(IMAGE[:50])
-    assert answer.status == 400
-    assert answer.headers["content-type"] == "application/problem+json"
+    scans = [
+        samples.sixteen_bits(samples.scan()) if mode == "I;16" else samples.scan().convert(mode)
+        for mode in modes
+    ]
+    images = [samples.encoded(scan, form) for scan in scans]
+    assert [container.predict(image).json() for image in images] == predictions(model_dir, images)
 
 
 def test_the_server_is_not_root_and_can_write_nowhere(container: Container) -> None:
@@ -96,56 +95,22 @@ def test_the_server_is_not_root_and_can_write_nowhere(container: Container) -> N
         assert not succeeds("exec", container.name, "python3", "-c", f"open('{place}', 'w')"), place
 
 
-def test_memory_is_its_own_and_limited(container: Container) -> None:
-    assert int(container.python(LIMIT)) == MEMORY
-    assert inspect(container.name)["HostConfig"]["IpcMode"] == "private"
-
-
-def test_every_line_of_the_log_is_json(container: Container) -> None:
-    container.judge(IMAGE)
-    events = [line["event"] for line in container.events()]
-    assert events[0] == "ready"
-    assert "request" in events
-
-
-def test_it_needs_no_network_and_says_that_it_is_healthy(image: str, model_dir: Path) -> None:
-    with started(image, model_dir, "--network=none", "--health-interval=1s") as name:
-        Container(name, host="nowhere").wait_until_healthy()
-
-
 def test_a_server_that_no_longer_answers_is_unhealthy(image: str, model_dir: Path) -> None:
     with served(image, model_dir, "--health-interval=1s", "--health-retries=1") as container:
-        container.wait_until_healthy()
+        wait_until(lambda: container.health() == "healthy", "the container is healthy")
         docker("kill", "--signal=STOP", container.name)
-        deadline = time.monotonic() + 30
-        while inspect(container.name)["State"]["Health"]["Status"] != "unhealthy":
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        wait_until(lambda: container.health() == "unhealthy", "the container is unhealthy")
 
 
-def test_without_a_route_out_it_serves_who_is_on_its_network(image: str, model_dir: Path) -> None:
-    # Given a container on a network from which none leads out
-    outside = REACHES.format(address=gateway())
+def test_it_serves_a_network_without_a_route_out(image: str, model_dir: Path) -> None:
     with internal_network() as network, started(image, model_dir, f"--network={network}") as name:
         address = inspect(name)["NetworkSettings"]["Networks"][network]["IPAddress"]
         isolated = Container(name, host=address)
-        # When this machine, which is on that network, asks it, then it answers
         isolated.wait_until_up()
-        assert isolated.judge(IMAGE).status == 200
-        # And when it asks what lies behind this machine, then nothing comes back
-        assert isolated.python(outside) == "False"
+        assert isolated.predict(IMAGE).status == 200
 
 
-def gateway() -> str:
-    """The address by which this machine reaches others, or one that nobody has (RFC 5737)."""
-    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
-        _, destination, through, *_ = line.split()
-        if int(destination, 16) == 0:
-            return str(ipaddress.ip_address(int(through, 16).to_bytes(4, "little")))
-    return "192.0.2.1"
-
-
-def test_it_needs_no_shell_nor_any_other_command(image: str, model_dir: Path, tmp_path: Path) -> None:
+def test_it_needs_no_shell_or_other_command(image: str, model_dir: Path, tmp_path: Path) -> None:
     # Given the image without any command but Python
     (tmp_path / "Dockerfile").write_text(WITHOUT_COMMANDS)
     bare = f"{image}:bare"
@@ -153,23 +118,17 @@ def test_it_needs_no_shell_nor_any_other_command(image: str, model_dir: Path, tm
     try:
         for command in ("/bin/sh", "ls"):
             assert not succeeds("run", "--rm", f"--entrypoint={command}", bare, "-c", "true"), command
-        # When it is run, then it serves, is healthy and stops in order
+        # When it runs, Then it serves, is healthy, stops in order and in time, and logs only JSON
         with served(bare, model_dir, "--health-interval=1s") as container:
-            assert container.judge(IMAGE).status == 200
-            container.wait_until_healthy()
-            docker("stop", "--time=30", container.name)
+            assert container.predict(IMAGE).status == 200
+            wait_until(lambda: container.health() == "healthy", "the container is healthy")
+            docker("stop", "--time=30", container.name)  # as SageMaker; a kill after 30 s gives status 137
             assert inspect(container.name)["State"]["ExitCode"] == 0
+            events = [line["event"] for line in container.events()]
+            assert (events[0], events[-1]) == ("ready", "stopped")
+            assert "request" in events
     finally:
         docker("image", "rm", bare)
-
-
-def test_it_stops_in_order_and_in_time(image: str, model_dir: Path) -> None:
-    with served(image, model_dir) as container:
-        began = time.monotonic()
-        docker("stop", "--time=30", container.name)
-        assert time.monotonic() - began < 10  # SageMaker allows 30
-        assert inspect(container.name)["State"]["ExitCode"] == 0
-        assert container.events()[-1]["event"] == "stopped"
 
 
 def test_without_a_model_it_ends_with_the_reason(image: str) -> None:
@@ -177,5 +136,75 @@ def test_without_a_model_it_ends_with_the_reason(image: str) -> None:
         ["docker", "run", "--rm", *HARDENED, image], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
-    (line,) = done.stdout.splitlines()
-    assert "/opt/ml/model/metadata.json" in json.loads(line)["reason"]
+    reason = json.loads(done.stdout.splitlines()[0])["reason"]
+    assert "/opt/ml/model/metadata.json" in reason
+
+
+def heavy_images() -> list[bytes]:
+    """Return four different images of nearly 4 MiB."""
+    random = np.random.default_rng(7)
+    scan = np.asarray(samples.scan(2120, 2240), dtype=np.int16)
+    images = []
+    for strength in (100, 110, 120, 127):
+        grain = random.integers(-strength, strength + 1, scan.shape, dtype=np.int16)
+        images.append(samples.png(Image.fromarray(np.clip(scan + grain, 0, 255).astype(np.uint8))))
+    assert all(3.5 * MIB < len(image) <= MAX_IMAGE_BYTES for image in images), list(map(len, images))
+    return images
+
+
+def predict_at_once(container: Container, images: Sequence[bytes]) -> list[Answer]:
+    with ThreadPoolExecutor(len(images)) as clients:
+        return list(clients.map(container.predict, images))
+
+
+def is_complete(container: Container) -> bool:
+    ping = container.request("GET", "/ping")
+    workers = json.loads(ping.body).get("workers", {})
+    return ping.status == 200 and workers["ready"] == workers["wanted"]
+
+
+def test_many_large_images_at_once_are_all_classified_within_512_mib(image: str, model_dir: Path) -> None:
+    heavy = heavy_images()
+    expected = predictions(model_dir, heavy) * (AT_ONCE // len(heavy))
+    with served(image, model_dir, VERSION, WORKERS) as container:
+        # Given workers that have each had a large image
+        predict_at_once(container, heavy)
+        level = int(container.python(HELD))
+        # When 32 of them come at once, four times
+        answers = [predict_at_once(container, heavy * (AT_ONCE // len(heavy))) for _ in range(4)]
+        # Then each gets the answer that it would get alone
+        for wave in answers:
+            assert [answer.status for answer in wave] == [200] * AT_ONCE
+            assert [answer.json() for answer in wave] == expected
+        # And no worker was lost, and the memory is back at its level
+        assert "worker ended" not in [line["event"] for line in container.events()]
+        assert is_complete(container)
+        wait_until(lambda: int(container.python(HELD)) <= level + GAPS, "memory is given back")
+        assert level < MEMORY / 4
+
+
+def test_an_image_too_large_for_the_memory_costs_its_worker_and_no_other_answer(
+    image: str, model_dir: Path
+) -> None:
+    # Given images that each take more memory than there is, among small ones
+    side = round(MAX_IMAGE_PIXELS**0.5)
+    largest = samples.png(samples.scan(side, side).convert("RGBA"), compress_level=1)
+    images = [largest if number % 8 == 0 else IMAGE for number in range(AT_ONCE)]
+    (expected,) = predictions(model_dir, [IMAGE])
+    limits = (f"--memory={LITTLE}", f"--memory-swap={LITTLE}")
+    with served(image, model_dir, VERSION, WORKERS, *limits) as container:
+        began = inspect(container.name)["State"]["StartedAt"]
+        # When they come at once, Then the kernel ends a worker for each large one, and only these fail
+        for sent, answer in zip(images, predict_at_once(container, images), strict=True):
+            if sent is IMAGE:
+                assert answer.json() == expected
+            else:
+                assert answer.status == 500
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert "ended" in str(answer.json()["detail"])
+        ended = [line for line in container.events() if line["event"] == "worker ended"]
+        assert [line["code"] for line in ended] == [-9] * images.count(largest)
+        # And the server itself has lived on, and has all its workers again
+        wait_until(lambda: is_complete(container), "all workers are up")
+        assert inspect(container.name)["State"]["StartedAt"] == began
+        assert container.predict(IMAGE).json() == expected

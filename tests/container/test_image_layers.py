@@ -1,4 +1,4 @@
-"""The image as an artifact: what it declares, what it holds, how large it is, and how it is built again."""
+"""The image as an artifact: what it declares and holds, how large it is, and what a rebuild changes."""
 
 from __future__ import annotations
 
@@ -8,28 +8,41 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packaging.utils import canonicalize_name
 
-from infra.local import LocalAws
+from infra.emulator import LocalAws
+from tests.container.containers import build, inspect, run_python
+from tests.container.serving import ROOT
+from tests.container.test_requirements import pins
 from tests.docker_engine import docker, find_base_image
-from tests.local.cloud import Cloud
-
-from .containers import build, inspect, run_python
-from .serving import ROOT
+from tests.emulator.cloud import Cloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MOST_BYTES = 60_000_000  # of the layers above the base, as a registry keeps and sends them
-MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"  # the only kind that SageMaker surely takes
+MAX_BYTES = 60_000_000  # of the layers above the base, compressed as in a registry
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"  # the only kind that SageMaker documents
 OCI = "org.opencontainers.image"
-COMPILED = """
-import marshal, pathlib
+DISTRIBUTIONS = """
+import importlib.metadata as metadata
+print(*{f"{each.metadata['Name']}=={each.version}" for each in metadata.distributions()}, sep="\\n")
+"""
+UNIFORM = """
+import marshal, os, pathlib
+for place, folders, files in os.walk("/opt"):
+    for path in [place, *(os.path.join(place, file) for file in files)]:
+        status = os.lstat(path)
+        assert status.st_mtime == 0, path
+        assert status.st_uid == status.st_gid == 0, path
+        assert status.st_mode & 0o777 in (0o755, 0o644), path
 for place in ("/opt/program", "/opt/packages"):
     for source in pathlib.Path(place).rglob("*.py"):
         compiled = source.parent / "__pycache__" / (source.stem + ".cpython-311.pyc")
         data = compiled.read_bytes()
-        assert data[4:8] == b"\\x01\\0\\0\\0", f"{compiled}: not trusted without a look at the source"
+        assert data[4:8] == b"\\x01\\0\\0\\0", f"{compiled}: checked against its source"
         assert marshal.loads(data[16:]).co_filename == str(source), compiled
 print("all")
 """
@@ -37,7 +50,7 @@ print("all")
 
 @pytest.fixture(scope="module")
 def pushed(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """The image in the laptop's ECR, as that describes it."""
+    """Push the image to the emulator's ECR, and return how ECR describes it."""
     log = tmp_path_factory.mktemp("push") / "aws.log"
     with LocalAws(port=0, engine="docker", log=log) as aws:
         ecr = Cloud(aws).ecr
@@ -51,31 +64,30 @@ def pushed(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
         yield {**kept}
 
 
-def test_the_layers_above_the_base_are_small(pushed: dict[str, Any], image: str) -> None:
+def test_the_layers_above_the_base_are_small_and_the_manifest_is_dockers(
+    pushed: dict[str, Any], image: str
+) -> None:
+    manifest = json.loads(pushed["imageManifest"])
+    assert pushed["imageManifestMediaType"] == manifest["mediaType"] == MANIFEST
     below = inspect(find_base_image())["RootFS"]["Layers"]
     layers = inspect(image)["RootFS"]["Layers"]
-    sizes = [layer["size"] for layer in json.loads(pushed["imageManifest"])["layers"]]
+    sizes = [layer["size"] for layer in manifest["layers"]]
     assert layers[: len(below)] == below
     assert len(sizes) == len(layers)
-    assert sum(sizes[len(below) :]) <= MOST_BYTES, f"layers of {sizes} bytes, {len(below)} of them the base's"
+    assert sum(sizes[len(below) :]) <= MAX_BYTES, f"layers of {sizes} bytes, {len(below)} of them the base's"
 
 
-def test_the_pushed_manifest_is_of_docker_v2(pushed: dict[str, Any]) -> None:
-    assert pushed["imageManifestMediaType"] == MANIFEST
-    assert json.loads(pushed["imageManifest"])["mediaType"] == MANIFEST
-
-
-def test_a_changed_line_of_the_server_is_built_again_without_the_packages(
+def test_a_changed_line_of_the_server_is_rebuilt_without_the_packages(
     image: str, context: Path, tmp_path: Path
 ) -> None:
-    # Given the sources with one line more
+    # Given the sources with one more line
     edited = shutil.copytree(context, tmp_path / "container")
     with (edited / "server.py").open("a") as server:
         server.write("CHANGED = True\n")
     # When they are built
     changed = build(f"{image}:changed", edited)
     try:
-        # Then all layers but the last are those that were there, built when they were
+        # Then all layers but the last are unchanged, and were not built again
         before, after = inspect(image)["RootFS"]["Layers"], inspect(changed)["RootFS"]["Layers"]
         assert after[:-1] == before[:-1]
         assert after[-1] != before[-1]
@@ -85,7 +97,7 @@ def test_a_changed_line_of_the_server_is_built_again_without_the_packages(
 
 
 def large_steps(image: str) -> list[dict[str, str]]:
-    """The steps that gave an image the most of its size: what each was and when it ran."""
+    """Return the steps that made most of an image's size, each with its time."""
     lines = docker("history", "--no-trunc", "--human=false", "--format={{json .}}", image).splitlines()
     steps = [dict(json.loads(line)) | {"ID": "any"} for line in lines]
     large = [step for step in steps if int(step["Size"]) > 10**6]
@@ -93,7 +105,7 @@ def large_steps(image: str) -> list[dict[str, str]]:
     return large
 
 
-def test_it_declares_what_sagemaker_and_a_reader_look_for(image: str) -> None:
+def test_it_declares_its_platform_its_user_and_its_labels(image: str) -> None:
     described = inspect(image)
     config = described["Config"]
     assert (described["Os"], described["Architecture"]) == ("linux", "amd64")
@@ -102,13 +114,9 @@ def test_it_declares_what_sagemaker_and_a_reader_look_for(image: str) -> None:
     assert config["User"] == "10001:10001"
     assert list(config["ExposedPorts"]) == ["8080/tcp"]
     assert config["Healthcheck"]["Test"][0] == "CMD"  # exec form too: no shell
-
-
-def test_its_labels_say_what_is_known_and_nothing_else(image: str) -> None:
-    labels = inspect(image)["Config"]["Labels"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    described = labels.pop(f"{OCI}.description")
-    assert "Not a medical device" in described
+    labels = config["Labels"]
+    assert "Not a medical device" in labels.pop(f"{OCI}.description")
     assert labels == {
         f"{OCI}.title": project["name"],
         f"{OCI}.version": project["version"],
@@ -128,29 +136,29 @@ def test_a_revision_changes_its_label_and_no_layer(image: str, context: Path) ->
         docker("image", "rm", revised)
 
 
-def test_everything_is_compiled_for_where_it_lies(image: str) -> None:
-    assert run_python(image, COMPILED) == "all"
-
-
 def test_it_holds_the_program_and_nothing_to_install_or_train_with(image: str, context: Path) -> None:
     listing = run_python(image, "import os; print(*os.listdir('/opt/program/container'))")
-    sources = {path.name for path in context.glob("*.py")}
-    assert set(listing.split()) == {*sources, "__pycache__"}
+    assert set(listing.split()) == {*(path.name for path in context.glob("*.py")), "__pycache__"}
     packages = set(run_python(image, "import os; print(*os.listdir('/opt/packages'))").split())
     assert packages.isdisjoint({"pip", "tensorflow", "keras", "mlflow", "boto3", "bin"})
     assert {"ai_edge_litert", "numpy", "PIL", "uvicorn"} <= packages
 
 
-def test_no_file_has_a_time_or_a_mode_of_the_machine_that_built_it(image: str) -> None:
-    """So the same sources are the same layers wherever they are built, and are pushed and pulled once."""
-    code = """
-import os
-for place, folders, files in os.walk("/opt"):
-    for path in [place, *(os.path.join(place, file) for file in files)]:
-        status = os.lstat(path)
-        assert status.st_mtime == 0, path
-        assert status.st_uid == status.st_gid == 0, path
-        assert status.st_mode & 0o777 in (0o755, 0o644), path
-print("all")
-"""
-    assert run_python(image, code) == "all"
+def test_files_have_fixed_times_and_modes_and_are_compiled_for_their_place(image: str) -> None:
+    # The same sources then give the same layers wherever they are built.
+    assert run_python(image, UNIFORM) == "all"
+
+
+def test_the_bill_of_materials_is_valid_reproducible_and_names_each_package(image: str) -> None:
+    text = run_python(image, "print(open('/opt/sbom.cdx.json').read(), end='')")
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(text) is None
+    assert validator.validate_str(text.replace('"type": "library"', '"type": "book"')) is not None
+    document = json.loads(text)
+    assert not {"serialNumber", "timestamp"} & {*document, *document["metadata"]}
+    components = document["components"]
+    named = {f"{each['name']}=={each['version']}" for each in components}
+    assert named == set(run_python(image, DISTRIBUTIONS).splitlines())
+    assert all(each["purl"].startswith("pkg:pypi/") for each in components)
+    versions = {canonicalize_name(each["name"]): each["version"] for each in components}
+    assert pins(ROOT / "container/requirements.lock").items() <= versions.items()

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from . import pictures
-from .serving import ROOT, answer_on, environment, serving
+from tests.container import processes, samples
+from tests.container.serving import ROOT, answer_on, connect, environment, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-IMAGE = pictures.png(pictures.scan())
+    from tests.container.serving import Server
+
+IMAGE = samples.png(samples.scan())
 
 
-def run(
-    model_dir: Path, *arguments: str, start: Callable[[], None] | None = None, **extra: str
-) -> subprocess.CompletedProcess[str]:
-    """Run the process to its end, for starts that fail; `start` is called in it before all else."""
+def run(model_dir: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run the process to its end, for starts that fail."""
     return subprocess.run(
         [sys.executable, "-m", "container", *arguments],
         cwd=ROOT,
@@ -37,224 +36,182 @@ def run(
         text=True,
         timeout=60,
         check=False,
-        preexec_fn=start,
     )
 
 
-def last_words(done: subprocess.CompletedProcess[str]) -> str:
-    """Check that a start failed with exactly one line of JSON, and return its reason."""
-    assert done.returncode not in {0, None}
-    (line,) = done.stdout.splitlines()
+def reason_to_fail(done: subprocess.CompletedProcess[str]) -> str:
+    """Check that a start failed with critical events only, and return the reason of the first."""
+    assert done.returncode == 1
     assert done.stderr == ""
-    event = json.loads(line)
-    assert event["level"] == "critical"
-    return str(event["reason"])
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {event["level"] for event in events} == {"critical"}
+    return str(events[0]["reason"])
 
 
-def without(name: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).unlink()
+def edit(folder: Path, **replaced: object) -> None:
+    path = folder / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | replaced))
 
 
-def cut(to: slice) -> Callable[[Path], None]:
+def replaced(**values: object) -> Callable[[Path], None]:
+    return lambda folder: edit(folder, **values)
+
+
+def without(pattern: str) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
-        network = folder / "model.tflite"
-        network.write_bytes(network.read_bytes()[to])
+        for file in folder.glob(pattern):
+            file.unlink()
 
     return damage
 
 
-def modernise(folder: Path) -> None:
-    """Export as a later version of this project would, for a container that is not deployed yet."""
-    later = json.loads((folder / "metadata.json").read_text()) | {"schema": 3}
-    (folder / "metadata.json").write_text(json.dumps(later))
+def cut(to: int) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        network = folder / "model.tflite"
+        network.write_bytes(network.read_bytes()[:to])
+
+    return damage
 
 
-def tamper(folder: Path) -> None:
-    """Put another network in the place of the one that was exported."""
-    other = json.loads((folder / "metadata.json").read_text())
-    other["known_answer"]["logit"] += 0.01
-    (folder / "metadata.json").write_text(json.dumps(other))
+def written(metadata: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / "metadata.json").write_text(metadata)
+
+    return damage
 
 
-def contradict(folder: Path) -> None:
-    other = json.loads((folder / "metadata.json").read_text())
-    other["input"]["size"] = 64
-    (folder / "metadata.json").write_text(json.dumps(other))
-
-
-def garble(folder: Path) -> None:
-    (folder / "metadata.json").write_text(
-        '{"schema": 1, "threshold": "high", "labels": ["NO"], "heatmap": {}, "refusal": {"threshold": 37}}'
-    )
-
-
-def empty(folder: Path) -> None:
-    for file in folder.iterdir():
-        file.unlink()
-
-
-def break_json(folder: Path) -> None:
-    (folder / "metadata.json").write_text('{"schema": 2,')
-
-
-@pytest.mark.parametrize(
-    ("damage", "reasons"),
-    [
-        (without("model.tflite"), ["model.tflite", "cannot be loaded"]),
-        (without("metadata.json"), ["metadata.json", "No such file"]),
-        (empty, ["metadata.json", "No such file"]),
-        (cut(slice(0)), ["model.tflite", "cannot be loaded"]),
-        (cut(slice(1000)), ["model.tflite", "cannot be loaded"]),
-        (cut(slice(-1)), ["model.tflite", "cannot be loaded"]),
-        (modernise, ["metadata.json", "schema must be 2, not 3"]),
-        (tamper, ["not the network that was exported"]),
-        (contradict, ["(1, 32, 32, 1)", "64"]),
-        (
-            garble,
-            [
-                *("schema must be 2", '"high"', "labels.1", "input.size", "heatmap.width", "known_answer"),
-                "refusal.threshold must be a number from 0 to 1, not 37",
-            ],
-        ),
-        (break_json, ["metadata.json", "JSON"]),
-    ],
-    ids=[
-        *("no network", "no metadata", "nothing", "no byte of a network", "half a network", "a byte too few"),
-        *("newer schema", "other network", "other size", "wrong keys", "no JSON"),
-    ],
+WRONG_KEYS = (
+    '{"schema": 1, "threshold": "high", "labels": ["NO"], "heatmap": {"low": 2, "high": 2}, '
+    '"refusal": {"threshold": 37}, "reliability": {"threshold": NaN}}'
 )
+UNUSABLE: dict[str, tuple[Callable[[Path], None], list[str]]] = {
+    "no network": (without("model.tflite"), ["model.tflite", "cannot be loaded"]),
+    "no metadata": (without("metadata.json"), ["metadata.json", "No such file"]),
+    "nothing": (without("*"), ["metadata.json", "No such file"]),
+    "an empty network": (cut(0), ["model.tflite", "cannot be loaded"]),
+    "a truncated network": (cut(1000), ["model.tflite", "cannot be loaded"]),
+    "a network short of a byte": (cut(-1), ["model.tflite", "cannot be loaded"]),
+    "a newer schema": (replaced(schema=4), ["metadata.json", "schema must be a whole", "from 2 to 3, not 4"]),
+    "another network": (
+        replaced(known_answer={"input": "ramp", "logit": 2.26}),
+        ["not the network that was exported"],
+    ),
+    "another size": (replaced(input={"size": 64}), ["(1, 32, 32, 1)", "64"]),
+    "wrong keys": (
+        written(WRONG_KEYS),
+        [
+            *("schema must be", '"high"', "labels.1", "input.size", "heatmap.width", "known_answer"),
+            "heatmap.high must be above heatmap.low, not 2",
+            "refusal.threshold must be a number from 0 to 1, not 37",
+            "reliability.threshold must be a number from -1e+06 to 1e+06, not NaN",
+        ],
+    ),
+    "broken JSON": (written('{"schema": 3,'), ["metadata.json", "JSON"]),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
 def test_an_unusable_model_ends_the_process_with_the_reason(
-    model_dir: Path, tmp_path: Path, damage: Callable[[Path], None], reasons: list[str]
+    model_dir: Path, tmp_path: Path, name: str
 ) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(model_dir, folder)
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    damage, reasons = UNUSABLE[name]
     damage(folder)
-    reason = last_words(run(folder, "serve"))
+    reason = reason_to_fail(run(folder, "serve"))
     assert all(part in reason for part in reasons), reason
 
 
 @pytest.mark.parametrize(
-    ("promised", "reason"),
+    ("metadata", "reason"),
     [
-        ({"heatmap": {"width": 8, "height": 8}}, "no evidence map"),
+        ({"heatmap": {"width": 8, "height": 8, "low": 0, "high": 1}}, "no evidence map"),
         ({"refusal": {"threshold": 0.37}}, "no brain logit"),
+        ({"reliability": {"threshold": 0.0}}, "no familiarity logit"),
     ],
-    ids=["heatmap", "refusal"],
+    ids=["heatmap", "refusal", "reliability"],
 )
-def test_a_promise_that_the_network_cannot_keep_is_an_unusable_model(
-    blind_model_dir: Path, tmp_path: Path, promised: dict[str, object], reason: str
+def test_a_network_without_an_output_of_its_metadata_is_an_unusable_model(
+    blind_model_dir: Path, tmp_path: Path, metadata: dict[str, object], reason: str
 ) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(blind_model_dir, folder)
-    metadata = json.loads((folder / "metadata.json").read_text())
-    (folder / "metadata.json").write_text(json.dumps(metadata | promised))
-    assert reason in last_words(run(folder, "serve"))
+    folder = shutil.copytree(blind_model_dir, tmp_path / "model")
+    edit(folder, **metadata)
+    assert reason in reason_to_fail(run(folder, "serve"))
 
 
-def test_settings_that_cannot_be_obeyed_end_the_process_with_all_of_them(model_dir: Path) -> None:
-    done = run(
-        model_dir,
-        "serve",
-        SAGEMAKER_BIND_TO_PORT="http",
-        SAGEMAKER_MODEL_SERVER_WORKERS="0",
-        SAGEMAKER_MODEL_SERVER_TIMEOUT="60",
-    )
-    reason = last_words(done)
-    assert all(variable in reason for variable in ("BIND_TO_PORT", "WORKERS", "TIMEOUT"))
+def test_wrong_settings_end_the_process_with_the_reason(model_dir: Path) -> None:
+    assert "BIND_TO_PORT" in reason_to_fail(run(model_dir, "serve", SAGEMAKER_BIND_TO_PORT="http"))
 
 
-def test_too_few_files_end_the_process_with_the_reason(model_dir: Path) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    done = run(model_dir, "serve", start=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (500, 500)))
-    assert "only 500 files may be open" in last_words(done)
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == limits
-
-
-def test_a_model_directory_is_only_read(model_dir: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(model_dir, tmp_path / "model")
-    for path in (*folder.iterdir(), folder):
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
-    with serving(folder) as server:
-        assert server.judge(IMAGE).status == 200
-        os.kill(server.workers()[0], signal.SIGKILL)  # so that another nursery loads it
+def test_a_limit_of_1024_open_files_is_enough(model_dir: Path) -> None:
+    with serving(model_dir, 1024) as server, ExitStack() as clients:
+        for _ in range(500):
+            clients.enter_context(connect(server.port))
+        assert server.predict(IMAGE).status == 200
+        os.kill(server.workers()[0], signal.SIGKILL)
         server.wait_for("worker ended")
         server.workers()
-        assert server.judge(IMAGE).status == 200
-    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
+        assert server.predict(IMAGE).status == 200
 
 
 def test_a_taken_port_ends_the_process(model_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run(model_dir, "serve", SAGEMAKER_BIND_TO_PORT=str(taken.getsockname()[1]))
     assert done.returncode != 0
-    (line,) = done.stdout.splitlines()  # the processes that are left waiting end without a word
+    (line,) = done.stdout.splitlines()  # the workers end silently
     assert "in use" in json.loads(line)["event"]
 
 
 def test_help_names_the_command_and_the_variables(model_dir: Path) -> None:
     done = run(model_dir, "--help")
     assert done.returncode == 0
-    assert all(word in done.stdout for word in ("serve", "MODEL_DIR", "BIND_HOST", "MODEL_SHA256"))
+    assert all(name in done.stdout for name in ("serve", "MODEL_DIR", "BIND_HOST", "MODEL_SHA256"))
+    assert run(model_dir).returncode == run(model_dir, "train").returncode == 2
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"]])
-def test_any_other_command_is_refused(model_dir: Path, arguments: list[str]) -> None:
-    done = run(model_dir, *arguments)
-    assert done.returncode == 2
-    assert "serve" in done.stderr
+def send_sigterm(server: Server) -> None:
+    server.process.terminate()
 
 
-def test_nothing_listens_before_the_model_has_answered(model_dir: Path) -> None:
+def press_ctrl_c(server: Server) -> None:
+    os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does, which reaches the workers too
+
+
+@pytest.mark.parametrize("stop", [send_sigterm, press_ctrl_c])
+def test_a_stopping_server_completes_an_upload(model_dir: Path, stop: Callable[[Server], None]) -> None:
     with serving(model_dir) as server:
-        assert [line["event"] for line in server.events()] == ["ready"]
-        assert server.ask("GET", "/ping").status == 200
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_idle_server_stops_at_once(model_dir: Path, number: signal.Signals) -> None:
-    with serving(model_dir) as server:
+        # Given an idle connection and a half-finished upload
+        workers = server.workers()
         idle = server.connect()
         idle.request("GET", "/ping")
         assert answer_on(idle).status == 200
-        began = time.monotonic()
-        server.process.send_signal(number)
-        assert server.process.wait(timeout=10) == 0
-        assert time.monotonic() - began < 5
-        server.wait_for("stopped")
-
-
-def test_sigterm_lets_a_request_in_flight_finish(model_dir: Path) -> None:
-    with serving(model_dir) as server:
-        # Given an upload that is half done
         upload = server.connect()
         upload.putrequest("POST", "/invocations")
         upload.putheader("content-type", "image/png")
         upload.putheader("content-length", str(len(IMAGE)))
         upload.endheaders(IMAGE[:100])
-        server.ask("GET", "/ping")
-        # When the server is told to stop
-        server.process.send_signal(signal.SIGTERM)
-        wait_until_it_no_longer_listens(server.port)
+        server.request("GET", "/ping")
+        # When the server is stopped
+        stop(server)
+        processes.wait_until(lambda: not listens(server.port), "the server stops listening")
         assert server.process.poll() is None
-        # Then the upload may end, is answered, and the server goes in order
+        # Then the upload is completed and answered, and no process stays
         upload.send(IMAGE[100:])
         assert answer_on(upload).status == 200
         assert server.process.wait(timeout=30) == 0
+        processes.wait_until_all_ended(workers)
+        assert server.wait_for("stopped")
+        assert {line["level"] for line in server.events()} == {"info"}
 
 
-def wait_until_it_no_longer_listens(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except ConnectionRefusedError:
-            return
-        time.sleep(0.02)
-    raise AssertionError("the server still listens after SIGTERM")
+def listens(port: int) -> bool:
+    try:
+        connect(port).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
-def test_the_health_check_tells_up_from_down(model_dir: Path) -> None:
+def test_the_health_check_passes_only_while_the_server_is_up(model_dir: Path) -> None:
     def health(port: int) -> int:
         check = [sys.executable, "-m", "container.ping"]
         environ = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(port)}

@@ -1,4 +1,4 @@
-"""A mocked AWS on which a training job can be made, with each of its requests kept."""
+"""A mocked AWS for training jobs, which records every request."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from botocore.client import BaseClient
 from moto import mock_aws
 
-from model import phantom
-from scripts.delivery import training_code
+from model.data import phantom
+from scripts.training_job import inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +28,12 @@ TRUSTED = "sagemaker.amazonaws.com"
 
 @dataclass
 class Aws:
-    """A mocked account with one bucket and one role that SageMaker may take."""
+    """A mocked account with one bucket and one role that SageMaker can assume."""
 
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def made(self) -> dict[str, Any]:
-        """The one CreateTrainingJob request, as the SDK sent it: moto forgets parts of it."""
+        """The one CreateTrainingJob request, as the SDK sent it: moto drops parts of it."""
         (request,) = (sent for operation, sent in self.requests if operation == "CreateTrainingJob")
         return request
 
@@ -45,7 +45,7 @@ class Aws:
         }
 
     def objects(self) -> dict[str, bytes]:
-        """All that the bucket holds."""
+        """Content of each object in the bucket."""
         s3 = boto3.client("s3")
         keys = [each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
         return {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
@@ -63,7 +63,7 @@ VALIDATE = jsonschema.validate
 
 
 def validate_once(instance: object, schema: dict[str, object]) -> None:
-    """The SDK checks its configuration whenever it looks something up, which would take most of the time."""
+    """Validate once: the SDK validates its configuration at every look-up, most of a test's time."""
     key = json.dumps(instance, sort_keys=True), id(schema)
     if key not in VALID:
         VALIDATE(instance, schema)
@@ -79,19 +79,19 @@ def training_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     monkeypatch.setenv("AWS_REGION", REGION)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", TRACKING)
-    monkeypatch.setattr(training_code, "FOLDERS", ())  # for speed; its own tests see all that is packed
+    monkeypatch.setattr(inputs, "FOLDERS", ())  # for speed; test_training_code packs everything
     monkeypatch.setattr(jsonschema, "validate", validate_once)
     made = Aws()
-    ask = BaseClient._make_api_call  # type: ignore[attr-defined]
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
-    def asked(client: BaseClient, operation: str, sent: dict[str, Any]) -> Any:
+    def record_call(client: BaseClient, operation: str, sent: dict[str, Any]) -> Any:
         made.requests.append((operation, sent))
         if operation == "SimulatePrincipalPolicy":  # which moto does not know
             allowed = [{"EvalActionName": name, "EvalDecision": "allowed"} for name in sent["ActionNames"]]
             return {"EvaluationResults": allowed, "IsTruncated": False}
-        return ask(client, operation, sent)
+        return call(client, operation, sent)
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", asked)
+    monkeypatch.setattr(BaseClient, "_make_api_call", record_call)
     with mock_aws():
         boto3.client("s3").create_bucket(
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
@@ -108,6 +108,6 @@ def make_role(name: str, *, trusted: str) -> None:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A few drawn images, under a name that runs should know them by."""
+    """A few phantoms, in a folder whose name runs should show."""
     phantom.write_folder(tmp_path / "my_scans", count=4, seed=0)
     return tmp_path / "my_scans"

@@ -1,9 +1,10 @@
-"""With a smoke role named, the commands ask AWS as that role, and the CDK CLI stays who it was."""
+"""Connections to AWS: the smoke role, local AWS, and the shell's own settings."""
 
 from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import boto3
@@ -11,7 +12,8 @@ import pytest
 from moto import mock_aws
 
 from infra import config
-from infra.local import ACCOUNT as LAPTOP
+from infra.local_aws import ACCOUNT as LOCAL_ACCOUNT
+from scripts.console import DeliveryError
 from scripts.delivery import aws
 
 if TYPE_CHECKING:
@@ -22,14 +24,9 @@ ROLE = "arn:aws:iam::123456789012:role/smoke"
 
 @pytest.fixture(autouse=True)
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in (
-        "AWS_PROFILE",
-        "AWS_DEFAULT_PROFILE",
-        "AWS_ENDPOINT_URL",
-        "AWS_SESSION_TOKEN",
-        aws.SMOKE_ROLE,
-    ):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv(aws.SMOKE_ROLE, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "caller")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
@@ -38,53 +35,64 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         boto3.client("iam").create_role(RoleName="smoke", AssumeRolePolicyDocument=policy)
+        before = dict(os.environ)
         yield
+        os.environ.clear()
+        os.environ.update(before)
 
 
-def who() -> str:
-    arn: str = aws.session().client("sts").get_caller_identity()["Arn"]
-    return arn
+def test_the_smoke_role_is_assumed_anew_and_the_process_keeps_its_credentials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def caller() -> str:
+        return str(aws.session().client("sts").get_caller_identity()["Arn"])
 
-
-def test_without_a_role_the_caller_asks() -> None:
-    assert "assumed-role" not in who()
-
-
-def test_with_a_role_the_role_asks_and_the_processes_own_keys_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "assumed-role" not in caller()
     monkeypatch.setenv(aws.SMOKE_ROLE, ROLE)
-    before = dict(os.environ)  # what the CDK CLI starts with
-    assert who() == "arn:aws:sts::123456789012:assumed-role/smoke/tumor-detector"
+    before = dict(os.environ)  # which the CDK CLI starts with
+    assert caller() == "arn:aws:sts::123456789012:assumed-role/smoke/tumor-detector"
     assert dict(os.environ) == before
+    first, second = (aws.credentials_of(aws.session()) for _ in range(2))  # they expire after an hour
+    assert first["AWS_ACCESS_KEY_ID"] != second["AWS_ACCESS_KEY_ID"]
 
 
-def test_the_role_is_taken_anew_before_its_hour_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(aws.SMOKE_ROLE, ROLE)
-    first, second = (aws.session().get_credentials() for _ in range(2))
-    assert first is not None
-    assert second is not None
-    assert first.access_key != second.access_key
-
-
-def test_a_real_accounts_temporary_keys_are_not_sent_to_the_laptop(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def local_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "of-a-real-account")
-    monkeypatch.setattr(boto3, "client", lambda _service: FakeIdentity())
-    aws.reach(config.load("local"))
-    assert "of-a-real-account" not in os.environ.values()
+    sts = SimpleNamespace(get_caller_identity=lambda: {"Account": LOCAL_ACCOUNT})
+    monkeypatch.setattr(boto3, "client", lambda _service: sts)
 
 
-def test_a_workflows_keys_of_a_role_of_the_laptop_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+SHELL = {
+    "AWS_PROFILE": "work",
+    "AWS_ENDPOINT_URL_STS": "https://sts.example.org",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+    "AWS_USE_FIPS_ENDPOINT": "true",
+    "AWS_USE_DUALSTACK_ENDPOINT": "true",
+    "AWS_SESSION_TOKEN": "of-a-real-account",
+    "AWS_ACCESS_KEY_ID": "of-a-real-account",
+}
+
+
+def test_the_shells_aws_settings_do_not_reach_local_aws(
+    local_identity: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SHELL.items():
+        monkeypatch.setenv(name, value)
+    aws.connect(config.load("local"))
+    assert os.environ["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
+    assert not {name for name, value in SHELL.items() if os.environ.get(name) == value}
+
+
+def test_a_workflows_credentials_of_a_local_role_are_kept(
+    local_identity: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of-the-role")
     monkeypatch.setenv(aws.SMOKE_ROLE, ROLE)
-    monkeypatch.setattr(boto3, "client", lambda _service: FakeIdentity())
-    aws.reach(config.load("local"))
+    aws.connect(config.load("local"))
     assert os.environ["AWS_SESSION_TOKEN"] == "of-the-role"
 
 
-class FakeIdentity:
-    """Stands in for STS, which says whose the keys are."""
-
-    def get_caller_identity(self) -> dict[str, str]:
-        return {"Account": LAPTOP}
+def test_the_credentials_of_local_aws_are_refused_for_an_environment_on_aws(local_identity: None) -> None:
+    with pytest.raises(DeliveryError, match="those of local AWS"):
+        aws.connect(config.load("dev"))

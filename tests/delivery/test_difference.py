@@ -1,30 +1,32 @@
-"""A pull request's diff says what changes in the templates, and needs no AWS for it."""
+"""The diff of a pull request, made without AWS."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from infra import config, release
+from infra.paths import ROOT
+from scripts.console import DeliveryError
 from scripts.delivery import difference
-from scripts.delivery.console import DeliveryError
-from scripts.delivery.difference import LONGEST_COMMENT, Difference, differences, markdown
+from scripts.delivery.difference import LONGEST_COMMENT, differences, markdown
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def git(folder: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
-    subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, check=True)
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=author", "-c", "user.email=author@example.org", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What synth reads, under git, as the tree that `difference` works on."""
+    """A git repository with what synth reads, in place of this tree."""
     root = tmp_path / "clone"
     ignored = shutil.ignore_patterns("__pycache__", "releases")
     for folder in ("infra", "container"):
@@ -45,33 +47,30 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_what_a_setting_changes_is_shown_and_the_tree_is_left_as_it_was(clone: Path) -> None:
+def test_a_changed_setting_is_shown_and_no_work_tree_is_left(clone: Path) -> None:
     path = clone / "infra" / "environments" / "dev.toml"
     path.write_text(path.read_text().replace("retain_data = false", "retain_data = true"))
-    (registry,) = differences(["dev"], against="HEAD")["dev"]
-    assert registry.stack == "tumor-detector-dev-registry"
-    assert "AWS::S3::Bucket" in registry.text
-    assert "Retain" in registry.text
-    listed = subprocess.run(
-        ["git", "worktree", "list"], cwd=clone, capture_output=True, text=True, check=True
-    )
-    assert len(listed.stdout.splitlines()) == 1
+    ((stack, text),) = differences(["dev"], against="HEAD")["dev"].items()
+    assert stack == "tumor-detector-dev-registry"
+    assert "AWS::S3::Bucket" in text
+    assert "Retain" in text
+    assert len(git(clone, "worktree", "list").splitlines()) == 1
 
 
-def test_without_a_change_it_says_so(clone: Path) -> None:
+@pytest.mark.slow
+def test_no_change_is_reported(clone: Path) -> None:
     found = differences(["dev"], against="HEAD")
-    assert [each.text for each in found["dev"]] == [""]
+    assert list(found["dev"].values()) == [""]
     assert "**dev**: no change" in markdown(found, against="HEAD")
 
 
-def test_a_commit_that_does_not_exist_is_said(clone: Path) -> None:
+def test_a_missing_commit_is_named(clone: Path) -> None:
     with pytest.raises(DeliveryError, match="absent"):
         differences(["dev"], against="absent")
 
 
-def test_a_comment_is_never_longer_than_github_takes() -> None:
-    found = {"dev": [Difference("stack", "line\n" * LONGEST_COMMENT)]}
-    written = markdown(found, against="main")
+def test_a_comment_is_truncated_to_githubs_limit() -> None:
+    written = markdown({"dev": {"stack": "line\n" * LONGEST_COMMENT}}, against="main")
     assert len(written) < 65_536
-    assert "Cut here" in written
+    assert "Truncated" in written
     assert written.count("````") % 2 == 0

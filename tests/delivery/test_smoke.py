@@ -1,65 +1,77 @@
-"""Whatever answers otherwise than the release says is a failed check."""
+"""Every answer that differs from the release is a failed check; an endpoint that starts is waited for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from infra import release
+from infra.lambdas.canary.golden import TOLERANCE
 from infra.release import Golden
-from scripts.delivery.gateway import Answer
-from scripts.delivery.smoke import TOLERANCE, check_gateway
+from scripts.client import Client
+from scripts.delivery.smoke import check_gateway
+from tests.api.fake_gateway import FakeGateway, prediction, problem
+from tests.gateway.sagemaker import MODEL
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.http_server import Reply
+
+RELEASED = release.load(Path(__file__).parents[1] / "fixtures" / "releases" / "local.json")
 RELEASED = replace(
-    release.load(Path(__file__).parents[1] / "fixtures" / "releases" / "local.json"),
+    RELEASED,
+    model=replace(RELEASED.model, sha256=MODEL["sha256"]),
     golden=(Golden(seed=1, lesion=True, probability=0.9), Golden(seed=2, lesion=False, refused=True)),
 )
-SERVING = {"name": RELEASED.model.name, "version": "3", "sha256": RELEASED.model.sha256}
-OTHER = SERVING | {"sha256": "f" * 64}
+AS_RELEASED = prediction(probability=0.9)
+REFUSAL = problem(422, "no brain MRI")
+OTHER = {**MODEL, "sha256": "f" * 64}
 
 
-@dataclass
-class Told:
-    """A gateway that answers what it was told: health, then one answer to each phantom."""
-
-    health_answer: Answer = field(default_factory=lambda: Answer(200, {"status": "ok", "model": SERVING}))
-    probability: float = 0.9
-    model: dict[str, str] = field(default_factory=lambda: SERVING)
-    refusal: int = 422
-    asked: int = 0
-
-    def health(self) -> Answer:
-        return self.health_answer
-
-    def predict(self, image: bytes, *, media_type: str) -> Answer:
-        assert image.startswith(b"\x89PNG")
-        self.asked += 1
-        if self.asked == 1:
-            return Answer(200, {"probability": self.probability, "model": self.model})
-        return Answer(self.refusal, {"status": self.refusal, "detail": "no brain MRI"})
+@pytest.fixture
+def gateway() -> Iterator[FakeGateway]:
+    with FakeGateway().running() as fake:
+        yield fake
 
 
-def failed(gateway: Told) -> set[str]:
-    return {check.name for check in check_gateway(gateway, RELEASED) if not check.passed}
+def failed(gateway: FakeGateway, *replies: Reply) -> set[str]:
+    gateway.replies.extend(replies)
+    with closing(Client(gateway.url, attempts=1, patience_s=2)) as client:
+        return {check.name for check in check_gateway(client, RELEASED) if not check.passed}
 
 
-def test_what_was_released_passes() -> None:
-    assert failed(Told()) == set()
-    assert failed(Told(probability=0.9 + TOLERANCE / 2)) == set()
+def test_a_gateway_that_answers_as_released_passes(gateway: FakeGateway) -> None:
+    assert failed(gateway, AS_RELEASED, REFUSAL) == set()
+    assert failed(gateway, prediction(probability=0.9 + TOLERANCE / 2), REFUSAL) == set()
+    assert all(call.body.startswith(b"\x89PNG") for call in gateway.images)
 
 
 @pytest.mark.parametrize(
-    ("gateway", "names"),
+    ("replies", "names"),
     [
-        (Told(probability=0.9 + TOLERANCE * 2), {"golden phantom 1"}),
-        (Told(model=OTHER), {"golden phantom 1's model"}),
-        (Told(refusal=200), {"golden phantom 2"}),
-        (Told(health_answer=Answer(200, {"status": "ok", "model": OTHER})), {"health's model"}),
-        (Told(health_answer=Answer(503, {"status": 503, "detail": "no"})), {"health", "health's model"}),
+        ((prediction(probability=0.9 + TOLERANCE * 2), REFUSAL), {"golden phantom 1"}),
+        ((prediction(probability=0.9, model=OTHER), REFUSAL), {"golden phantom 1"}),
+        ((problem(500), REFUSAL), {"golden phantom 1"}),
+        ((AS_RELEASED, AS_RELEASED), {"golden phantom 2"}),
     ],
-    ids=["another probability", "another model", "no refusal", "another model in health", "not healthy"],
+    ids=["another probability", "another model", "an error", "no refusal"],
 )
-def test_every_difference_fails_its_check(gateway: Told, names: set[str]) -> None:
-    assert failed(gateway) == names
+def test_every_difference_fails_its_check(
+    gateway: FakeGateway, replies: tuple[Reply, ...], names: set[str]
+) -> None:
+    assert failed(gateway, *replies) == names
+
+
+@pytest.mark.parametrize("health", [problem(503, "not ready"), problem(502)])
+def test_an_endpoint_out_of_service_fails_the_health_check(gateway: FakeGateway, health: Reply) -> None:
+    gateway.health = health
+    assert failed(gateway, AS_RELEASED, REFUSAL) == {"health"}
+
+
+def test_a_cold_start_is_waited_for(gateway: FakeGateway) -> None:
+    assert failed(gateway, problem(503, retry_after=1), AS_RELEASED, REFUSAL) == set()

@@ -14,31 +14,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.delivery import training_code, training_entry, training_submit
+from infra.paths import ROOT
+from scripts.training_job import entry as training_entry
+from scripts.training_job import inputs
+from scripts.training_job import submit as training_submit
 from tests.delivery.test_training_job import JOB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.delivery.conftest import Aws
 
-# Tells what it was given; then does what the test wants.
+# Records its arguments, with the name and files of each folder, then runs what the test appends.
 TRAIN = """
 import json, os, pathlib, sys
-def held(folder):
-    files = [path for path in pathlib.Path(folder).rglob("*") if path.is_file()]
-    return sorted(str(path.relative_to(folder)) for path in files)
-options, channels = [], {}
-words = iter(sys.argv[1:])
-for word in words:
-    if word in ("--data", "--pretrain"):
-        folder = next(words)
-        channels[word] = [pathlib.Path(folder).name, *held(folder)]
-    else:
-        options.append(word)
-tracking = os.environ["MLFLOW_TRACKING_URI"]
-seen = {"options": options, "channels": channels, "tracking": tracking, "cwd": os.getcwd()}
-pathlib.Path(os.environ["SEEN"]).write_text(json.dumps(seen))
+def content(argument):
+    folder = pathlib.Path(argument)
+    files = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    return [folder.name, *sorted(files)] if folder.is_dir() else argument
+pathlib.Path(os.environ["SEEN"]).write_text(json.dumps([content(each) for each in sys.argv[1:]]))
 """
 WAIT = """
 import signal, time
@@ -46,17 +38,16 @@ try:
     print("training", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
-    print("stopped in order", flush=True)
+    print("stopped cleanly", flush=True)
     sys.exit(130)
 """
 
 
 class Machine:
-    """A folder that looks as `/opt/ml` does in a job."""
+    """A folder like `/opt/ml` in a job."""
 
     def __init__(self, ml: Path) -> None:
         self.ml = ml
-        self.code = ml / "input" / "data" / "code"
         self.seen_file = ml.parent / "seen.json"
         self.environment = os.environ | {
             "MLFLOW_TRACKING_URI": "https://mlflow.example.org",
@@ -64,32 +55,30 @@ class Machine:
             "SM_OUTPUT_FAILURE": str(ml / "output" / "failure"),
             "SEEN": str(self.seen_file),
         }
-        (ml / "input" / "config").mkdir(parents=True)
-        self.write("code/scripts/delivery/training_entry.py", Path(training_entry.__file__).read_text())
+        self.write("data/code/scripts/training_job/entry.py", Path(training_entry.__file__).read_text())
         self.train("")
 
-    def write(self, path: str, text: str) -> None:
-        target = self.ml / "input" / "data" / path
+    def write(self, path: str, content: str | bytes) -> None:
+        target = self.ml / "input" / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
+        target.write_bytes(content.encode() if isinstance(content, str) else content)
 
     def train(self, then: str) -> None:
-        self.write("code/scripts/train", TRAIN + then)
+        self.write("data/code/scripts/commands/train.py", TRAIN + then)
 
-    def channel(self, name: str, *, called: str | None, holding: tuple[str, ...]) -> None:
-        for path in holding:
-            self.write(f"{name}/{path}", path)
+    def channel(self, name: str, *, original: str, paths: tuple[str, ...]) -> None:
+        for path in paths:
+            self.write(f"data/{name}/{path}", path)
         self.environment[f"SM_CHANNEL_{name.upper()}"] = str(self.ml / "input" / "data" / name)
-        if called:
-            self.environment[training_entry.name_variable(name)] = called
+        self.environment[training_entry.name_variable(name)] = original
 
-    def hyperparameters(self, values: object) -> None:
-        (self.ml / "input" / "config" / "hyperparameters.json").write_text(json.dumps(values))
+    def configure(self, name: str, values: object) -> None:
+        self.write(f"config/{name}.json", json.dumps(values))
 
     def start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, str(self.code / "scripts" / "delivery" / "training_entry.py")],
-            cwd=self.code, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [sys.executable, str(self.ml / "input/data/code/scripts/training_job/entry.py")],
+            cwd=self.ml, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def run(self) -> subprocess.CompletedProcess[str]:
@@ -98,8 +87,8 @@ class Machine:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     @property
-    def seen(self) -> dict[str, object]:
-        return dict(json.loads(self.seen_file.read_text()))
+    def received(self) -> list[object]:
+        return list(json.loads(self.seen_file.read_text()))
 
     @property
     def failure(self) -> str | None:
@@ -114,50 +103,47 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path / "ml")
 
 
-def test_channels_and_hyperparameters_become_the_same_command(machine: Machine) -> None:
-    machine.hyperparameters({"quick": "true", "folds": "3", "architecture": '["a", "b"]'})
-    machine.channel("data", called="my scans", holding=("yes/1.jpg", "no/2.jpg", ".phantom"))
-    machine.channel("pretrain", called="extra", holding=("oasis/mild/3.jpg",))
+def test_channels_and_hyperparameters_become_options(machine: Machine) -> None:
+    machine.configure("hyperparameters", {"quick": "true", "folds": "3", "architecture": '["a", "b"]'})
+    machine.channel("data", original="my scans", paths=("yes/1.jpg", "no/2.jpg", ".phantom"))
+    machine.channel("data_2", original="healthy", paths=("no/2.jpg",))
+    machine.channel("masks", original="shapes", paths=("1.jpg.png",))
     done = machine.run()
     assert done.returncode == 0, done.stderr
-    assert machine.seen == {
-        "options": ["--quick", "--folds=3", "--architecture=a", "--architecture=b"],
-        "channels": {
-            "--data": ["my scans", ".phantom", "no/2.jpg", "yes/1.jpg"],
-            "--pretrain": ["extra", "oasis/mild/3.jpg"],
-        },
-        "tracking": "https://mlflow.example.org",
-        "cwd": str(machine.code),
-    }
+    assert machine.received == [
+        *("--quick", "--folds=3", "--architecture=a", "--architecture=b"),
+        *("--data", ["my scans", ".phantom", "no/2.jpg", "yes/1.jpg"]),
+        *("--data", ["healthy", "no/2.jpg"]),
+        *("--masks", ["shapes", "1.jpg.png"]),
+    ]
     assert machine.failure is None
 
 
-def test_a_failure_leaves_its_reason_and_its_status(machine: Machine) -> None:
-    machine.train(
-        "print('fold 1', end='\\r'); print('x' * 2000); sys.exit('scripts/train: a class has 2 groups')"
-    )
+def test_a_failure_leaves_the_end_of_its_output(machine: Machine) -> None:
+    machine.train("print('fold 1', end='\\r'); print('x' * 2000); sys.exit('a class has 2 groups')")
     done = machine.run()
     assert done.returncode == 1
     assert "fold 1\n" in done.stdout  # a progress bar's steps are lines of the job's log
+    assert machine.failure == "x" * 1003 + "\na class has 2 groups"  # SageMaker reads 1024 characters
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "reason"),
+    [
+        ("sys.exit(7)", 7, ""),
+        ("os.kill(os.getpid(), 9)", 128 + 9, "out of memory: use a larger --instance-type."),
+    ],
+)
+def test_the_exit_status_is_passed_on_and_a_kill_explained(
+    machine: Machine, end: str, status: int, reason: str
+) -> None:
+    machine.train(end)
+    assert machine.run().returncode == status
     assert machine.failure is not None
-    assert machine.failure.endswith("x\nscripts/train: a class has 2 groups")
-    assert len(machine.failure) == 1024
+    assert machine.failure.endswith(reason)
 
 
-def test_another_status_passes_through(machine: Machine) -> None:
-    machine.train("sys.exit(7)")
-    assert machine.run().returncode == 7
-    assert machine.failure == ""
-
-
-def test_want_of_memory_is_named(machine: Machine) -> None:
-    machine.train("import signal; os.kill(os.getpid(), signal.SIGKILL)")
-    assert machine.run().returncode == 128 + signal.SIGKILL
-    assert machine.failure is not None
-    assert "want of memory: take a larger --instance-type" in machine.failure
-
-
-def test_sagemakers_stop_ends_training_in_order(machine: Machine) -> None:
+def test_sigterm_stops_training_cleanly(machine: Machine) -> None:
     machine.train(WAIT)
     with machine.start() as process:
         assert process.stdout
@@ -166,64 +152,49 @@ def test_sagemakers_stop_ends_training_in_order(machine: Machine) -> None:
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert out == "stopped in order\n"
+    assert out == "stopped cleanly\n"
     assert machine.failure is None  # it did not fail
 
 
-def without_tracking(machine: Machine) -> None:
-    del machine.environment["MLFLOW_TRACKING_URI"]
-
-
-def with_an_empty_channel(machine: Machine) -> None:
-    machine.environment["SM_CHANNEL_DATA"] = str(machine.ml / "nowhere")
-
-
-def with_a_list(machine: Machine) -> None:
-    machine.hyperparameters(["quick"])
-
-
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("environment", "hyperparameters", "reason"),
     [
-        (without_tracking, "MLFLOW_TRACKING_URI is not set"),
-        (with_an_empty_channel, "channel data: "),
-        (with_a_list, "does not hold names and values"),
+        ({"MLFLOW_TRACKING_URI": ""}, {}, "MLFLOW_TRACKING_URI is not set"),
+        ({"SM_CHANNEL_DATA": "/nowhere"}, {}, "channel data: "),
+        ({}, ["quick"], "does not hold names and values"),
     ],
 )
-def test_a_job_that_is_described_wrongly_does_not_train(
-    machine: Machine, wrong: Callable[[Machine], None], said: str
+def test_an_invalid_job_does_not_train(
+    machine: Machine, environment: dict[str, str], hyperparameters: object, reason: str
 ) -> None:
-    wrong(machine)
+    machine.environment |= environment
+    machine.configure("hyperparameters", hyperparameters)
     done = machine.run()
     assert done.returncode == 2
     assert machine.failure is not None
-    assert said in machine.failure
-    assert said in done.stderr
+    assert reason in machine.failure
+    assert reason in done.stderr
     assert not machine.seen_file.exists()
 
 
-def as_sagemaker_lays_it_out(aws: Aws, machine: Machine) -> list[str]:
-    """Download the job that was asked for as SageMaker would, with `/opt/ml` elsewhere; give its command."""
+def lay_out(aws: Aws, machine: Machine) -> list[str]:
+    """Lay out the created job as SageMaker does, in place of `/opt/ml`; return its command."""
     made = aws.made()
     for channel in aws.channels():
         for path, content in aws.uploaded(channel).items():
-            target = machine.ml / "input" / "data" / channel / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content.replace(b"/opt/ml", bytes(machine.ml)))
-    machine.hyperparameters(made["HyperParameters"])
-    config = machine.ml / "input" / "config"
-    (config / "inputdataconfig.json").write_text(json.dumps({name: {} for name in aws.channels()}))
+            machine.write(f"data/{channel}/{path}", content.replace(b"/opt/ml", bytes(machine.ml)))
+    machine.configure("hyperparameters", made["HyperParameters"])
+    machine.configure("inputdataconfig", {name: {} for name in aws.channels()})
     resources = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"}
-    (config / "resourceconfig.json").write_text(
-        json.dumps(resources | {"current_instance_type": made["ResourceConfig"]["InstanceType"]})
-    )
+    instance = made["ResourceConfig"]["InstanceType"]
+    machine.configure("resourceconfig", resources | {"current_instance_type": instance})
     specification = made["AlgorithmSpecification"]
     command = [*specification["ContainerEntrypoint"], *specification["ContainerArguments"]]
     return [word.replace("/opt/ml", str(machine.ml)) for word in command]
 
 
 def make_python(folder: Path) -> None:
-    """An image's Python: this one, but what would install packages is only written down."""
+    """Make an image's Python: this one, which records the packages instead of installing them."""
     folder.mkdir()
     (folder / "python3").write_text(
         '#!/bin/sh\ncase "$1" in *install_requirements.py) cat "$2" > "$SEEN.installed"; exit;; esac\n'
@@ -235,12 +206,12 @@ def make_python(folder: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the SDK's script needs bash")
-def test_the_sdks_own_script_leads_to_training_and_to_its_orderly_end(
+def test_the_sdks_script_starts_training_and_passes_on_sigterm(
     training_aws: Aws, machine: Machine, images: Path, tmp_path: Path
 ) -> None:
-    # Given a job as it was asked for, on a machine as SageMaker makes it
+    # Given a created job on a machine like SageMaker's
     training_submit.submit(replace(JOB, sources={"data": str(images)}, arguments=("--quick", "--folds", "3")))
-    command = as_sagemaker_lays_it_out(training_aws, machine)
+    command = lay_out(training_aws, machine)
     machine.train(WAIT)
     make_python(tmp_path / "bin")
     inherited = {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.defpath}", "SEEN": str(machine.seen_file)}
@@ -250,17 +221,15 @@ def test_the_sdks_own_script_leads_to_training_and_to_its_orderly_end(
         command, env=training_aws.made()["Environment"] | inherited | named,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
-        said = ""
-        while not said.endswith("\ntraining\n"):
-            assert process.poll() is None, said
-            said += process.stdout.readline() if process.stdout else ""
+        output = ""
+        while not output.endswith("\ntraining\n"):
+            assert process.poll() is None, output
+            output += process.stdout.readline() if process.stdout else ""
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=30)
-    # Then training saw its data and settings, and ended in order: the signal had no shell to be lost in
+    # Then training saw its data and settings, and stopped cleanly: no shell intercepted the signal
     files = sorted(path.relative_to(images).as_posix() for path in images.rglob("*") if path.is_file())
-    assert machine.seen["options"] == ["--quick", "--folds=3"]
-    assert machine.seen["channels"] == {"--data": ["my_scans", *files]}
-    assert (process.returncode, rest) == (130, "stopped in order\n")
-    assert machine.failure is None
+    assert machine.received == ["--quick", "--folds=3", "--data", ["my_scans", *files]]
+    assert (process.returncode, rest) == (130, "stopped cleanly\n")
     installed = Path(f"{machine.seen_file}.installed").read_text()
-    assert installed == training_code.requirements(managed_mlflow=False)
+    assert installed == (ROOT / inputs.LOCK).read_text()

@@ -4,47 +4,42 @@ from __future__ import annotations
 
 import json
 import os
-import queue
+import re
 import shutil
 import signal
 import socket
 import subprocess
-import threading
+import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 
-from infra.local import client_environment
+from infra.local_aws import local_environment
+from infra.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-START_LIMIT_S = 600
+STAMP = ".installed"  # scripts/_setup.py writes it into a complete environment
+START_LIMIT_S = 840  # below the limit of a test
 
 
 @dataclass(frozen=True)
 class Clone:
-    """A copy of the tree, whose commands reach the AWS of one laptop.
-
-    Attributes
-    ----------
-    port
-        Where that AWS answers.
-    """
+    """A copy of the tree, whose commands reach the emulator at a port."""
 
     root: Path
     port: int
 
     @property
     def environment(self) -> dict[str, str]:
-        return clean_environment() | client_environment(port=self.port)
+        return local_environment(clean_environment(), port=self.port)
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client of this laptop's AWS."""
+        """Return a boto3 client of this emulator."""
         known = self.environment
         return boto3.client(
             service,  # type: ignore[call-overload]
@@ -52,13 +47,13 @@ class Clone:
             region_name=known["AWS_REGION"],
             aws_access_key_id=known["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=known["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=known["AWS_SESSION_TOKEN"] or None,
+            aws_session_token=known.get("AWS_SESSION_TOKEN"),
         )
 
     def run(
         self, *command: str, check: bool = True, typed: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of the project's commands in the copy, against this laptop's AWS."""
+        """Run one of the project's commands in the copy; `typed` goes to its standard input."""
         done = subprocess.run(
             command, cwd=self.root, env=self.environment, input=typed,
             capture_output=True, text=True, check=False,
@@ -67,18 +62,26 @@ class Clone:
             pytest.fail(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
 
+    def outputs(self, stack: str) -> dict[str, str]:
+        """Return a stack's outputs by their keys."""
+        [described] = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        return {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
+
+    def stacks(self) -> set[str]:
+        listed = self.client("cloudformation").list_stacks()["StackSummaries"]
+        return {each["StackName"] for each in listed if each["StackStatus"] != "DELETE_COMPLETE"}
+
 
 @dataclass(frozen=True)
-class Laptop(Clone):
-    """A running ``scripts/demo`` in its own copy of the tree."""
+class Demo(Clone):
+    """A running `scripts/demo` in its own copy of the tree."""
 
     url: str
     predictions: list[dict[str, object]]
-    log: Path
 
 
 def clean_environment() -> dict[str, str]:
-    """The shell's environment without anything that would let the demo find data, stores or an account."""
+    """Return the shell's environment without anything that leads to data, a store or an account."""
     ours = {"TUMOR_DATA", "MLFLOW_TRACKING_URI"}
     kept = {key: value for key, value in os.environ.items() if key not in ours and not key.startswith("AWS_")}
     return kept | {"PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"}
@@ -92,7 +95,10 @@ def free_port() -> int:
 
 
 def copy_tree(*, to: Path) -> Path:
-    """Make what a clone would hold, with the installed environment linked in to spare a second set-up."""
+    """Copy what a clone would hold.
+
+    The environment's content is linked, which saves a second set-up; its stamp names the copy.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -101,54 +107,38 @@ def copy_tree(*, to: Path) -> Path:
         if (ROOT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, to / name)
-    for linked in (".venv", "node_modules"):
-        (to / linked).symlink_to(ROOT / linked)
+    (to / "node_modules").symlink_to(ROOT / "node_modules")
+    (to / ".venv").mkdir()
+    for each in (ROOT / ".venv").iterdir():
+        if each.name != STAMP:
+            (to / ".venv" / each.name).symlink_to(each)
+    stamp = (ROOT / ".venv" / STAMP).read_text()
+    (to / ".venv" / STAMP).write_text(stamp.replace(str(ROOT), str(to)))
     return to
 
 
 @pytest.fixture(scope="session")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    """`scripts/demo` brought up on phantoms; ended as Ctrl-C would."""
-    copy = copy_tree(to=tmp_path_factory.mktemp("clone"))
-    port = free_port()
-    log = tmp_path_factory.mktemp("demo") / "demo.log"
-    with log.open("w") as errors:
-        demo = subprocess.Popen(
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """`scripts/demo`, trained on phantoms and deployed; stopped as Ctrl-C stops it."""
+    copy, port = copy_tree(to=tmp_path_factory.mktemp("clone")), free_port()
+    printed, log = (tmp_path_factory.mktemp("demo") / name for name in ("stdout", "stderr"))
+    with printed.open("w") as output, log.open("w") as errors:
+        process = subprocess.Popen(
             ["scripts/demo", "--json", "--port", str(port)],
-            cwd=copy, env=clean_environment(), stdout=subprocess.PIPE, stderr=errors, text=True,
-            start_new_session=True,
+            cwd=copy, env=clean_environment(), stdout=output, stderr=errors, start_new_session=True,
         )  # fmt: skip
     try:
-        answer = _first_json(demo)
-        if answer is None:
-            pytest.fail(f"scripts/demo printed no JSON:\n{log.read_text()}")
-        yield Laptop(copy, port, answer["url"], answer["predictions"], log)
+        deadline = time.monotonic() + START_LIMIT_S
+        while not (results := re.findall(r"^{.*}$", printed.read_text(), re.MULTILINE)):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"scripts/demo printed no JSON:\n{log.read_text()}")
+            time.sleep(0.2)
+        result = json.loads(results[0])
+        yield Demo(copy, port, result["url"], result["predictions"])
     finally:
-        os.killpg(demo.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         try:
-            demo.wait(timeout=60)
+            process.wait(timeout=60)
         finally:
-            if demo.poll() is None:
-                os.killpg(demo.pid, signal.SIGKILL)
-
-
-def _first_json(process: subprocess.Popen[str]) -> dict[str, Any] | None:
-    """Wait for the first line of JSON; None when the process ends or the time is up without one."""
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def read() -> None:
-        for line in process.stdout or ():
-            lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        try:
-            line = lines.get(timeout=START_LIMIT_S)
-        except queue.Empty:
-            return None
-        if line is None:
-            return None
-        if line.startswith("{"):
-            answer: dict[str, Any] = json.loads(line)
-            return answer
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Releases that the tests make of one that was promoted."""
+"""Releases that the tests derive from a promoted one, and an environment of its own to deploy them to."""
 
 from __future__ import annotations
 
@@ -6,55 +6,137 @@ import gzip
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from infra.release import card_path
+from infra import names, release
+from infra.local_aws import gateway_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.e2e.conftest import Clone
+    from infra.release import Release
+    from tests.e2e.conftest import Clone, Demo
+
+    Change = Callable[[str, bytes], bytes]
+    """From the name and content of an artifact's member to its new content."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a record says of an artifact."""
+    """Hash and size of a packed model."""
 
     sha256: str
     size: int
 
 
-def with_unspeakable_labels(name: str, held: bytes) -> bytes:
-    """Let a model load and answer its known question, and fail at each answer: its labels are no text."""
+def with_another_card(name: str, content: bytes) -> bytes:
+    """Change the artifact's hash, and none of its predictions."""
+    return content + b"\nReleased again.\n" if name.endswith(".md") else content
+
+
+def with_half_a_network(name: str, content: bytes) -> bytes:
+    """Make a model that cannot be loaded."""
+    return content[: len(content) // 2] if name == "model.tflite" else content
+
+
+def with_invalid_labels(name: str, content: bytes) -> bytes:
+    """Make a model that loads and passes its self-test, and fails at each image: its labels are no text."""
     if name != "metadata.json":
-        return held
-    return json.dumps(json.loads(held) | {"labels": ["\ud800", "\ud800"]}).encode()
+        return content
+    return json.dumps(json.loads(content) | {"labels": ["\ud800", "\ud800"]}).encode()
 
 
-def repackage(laptop: Clone, sha256: str, change: Callable[[str, bytes], bytes]) -> Artifact:
-    """Put into the laptop's store an artifact like the given one, each member changed, and return it."""
-    store = laptop.root / ".local" / "artifacts"
+def repackage(clone: Clone, sha256: str, change: Change) -> Artifact:
+    """Change each member of an artifact, put the result into the clone's store, and return it."""
+    store = clone.root / ".local" / "artifacts"
     buffer = io.BytesIO()
     with (
-        tarfile.open(store / sha256 / "model.tar.gz") as given,
+        tarfile.open(store / sha256 / "model.tar.gz") as source,
         gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w") as made,
+        tarfile.open(fileobj=compressed, mode="w") as target,
     ):
-        for member in given.getmembers():
-            content = change(member.name, given.extractfile(member).read())  # type: ignore[union-attr]
+        for member in source.getmembers():
+            content = change(member.name, source.extractfile(member).read())  # type: ignore[union-attr]
             member.size = len(content)
-            made.addfile(member, io.BytesIO(content))
+            target.addfile(member, io.BytesIO(content))
     artifact = Artifact(hashlib.sha256(buffer.getvalue()).hexdigest(), len(buffer.getvalue()))
-    (store / artifact.sha256).mkdir()
+    (store / artifact.sha256).mkdir(exist_ok=True)
     (store / artifact.sha256 / "model.tar.gz").write_bytes(buffer.getvalue())
     return artifact
 
 
-def write_record(record: Path, described: dict[str, Any], artifact: Artifact, *, version: str) -> None:
-    """Write a record like the one described, which releases the artifact, and a card beside it."""
-    described["model"] |= {"sha256": artifact.sha256, "version": version, "bytes": artifact.size}
-    record.write_text(json.dumps(described))
-    card_path(record, sha256=artifact.sha256).write_text("# A model made for a test\n")
+def write_record(record: Path, source: Release, artifact: Artifact, *, version: str) -> None:
+    """Release the artifact in the record's environment, with everything else as in the source's record."""
+    model = replace(source.model, sha256=artifact.sha256, version=version, bytes=artifact.size)
+    derived = replace(source, environment=record.stem, model=model)
+    release.replace(record, derived, card="# A model made for a test\n")
+
+
+class Environment:
+    """An environment of a test's own on the demo's emulator, which starts with the demo's release."""
+
+    def __init__(self, demo: Demo, name: str) -> None:
+        self.demo = demo
+        self.name = name
+        self.record = demo.root / "infra" / "releases" / f"{name}.json"
+        self._settings = demo.root / "infra" / "environments" / f"{name}.toml"
+        self._source = release.load(demo.root / "infra" / "releases" / "local.json")
+        self.first = self._source.model.sha256
+        self.host(None)
+        write_record(self.record, self._source, Artifact(self.first, self._source.model.bytes), version="1")
+
+    def host(self, hosting: str | None) -> None:
+        """Write the environment's file: `local`'s, with another [hosting] table unless None is given."""
+        settings = (self.demo.root / "infra" / "environments" / "local.toml").read_text()
+        if hosting is not None:
+            before, _, rest = settings.partition("[hosting]\n")
+            settings = f"{before}[hosting]\n{hosting}\n[throttle]{rest.partition('[throttle]')[2]}"
+        self._settings.write_text(settings)
+
+    def release(self, change: Change, *, version: str) -> str:
+        """Release a changed copy of the first model; return its hash."""
+        artifact = repackage(self.demo, self.first, change)
+        write_record(self.record, self._source, artifact, version=version)
+        return artifact.sha256
+
+    def run(self, command: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `scripts/COMMAND --env NAME`."""
+        return self.demo.run(f"scripts/{command}", "--env", self.name, *arguments, check=check)
+
+    def start(self, command: str) -> subprocess.Popen[str]:
+        """Start `scripts/COMMAND --env NAME`, its output in one stream."""
+        return subprocess.Popen(
+            [f"scripts/{command}", "--env", self.name],
+            cwd=self.demo.root, env=self.demo.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def git(self, *arguments: str) -> None:
+        identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        subprocess.run(["git", *identity, *arguments], cwd=self.demo.root, check=True, capture_output=True)
+
+    def commit(self, subject: str) -> None:
+        self.git("add", "infra/environments", f"infra/releases/{self.name}*")
+        self.git("commit", "--quiet", "--message", subject)
+
+    def url(self) -> str:
+        api_id = self.demo.outputs(names.stack(self.name, "gateway"))["ApiId"]
+        return gateway_url(api_id, names.STAGE_NAME, port=self.demo.port)
+
+    def endpoint_stack_status(self) -> str:
+        [stack] = self.demo.client("cloudformation").describe_stacks(
+            StackName=names.stack(self.name, "endpoint")
+        )["Stacks"]
+        status: str = stack["StackStatus"]
+        return status
+
+    def serving(self) -> tuple[str, str]:
+        """Return the names of the one endpoint and of the configuration that serves."""
+        sagemaker = self.demo.client("sagemaker")
+        [endpoint] = sagemaker.list_endpoints(NameContains=f"-{self.name}-")["Endpoints"]
+        described = sagemaker.describe_endpoint(EndpointName=endpoint["EndpointName"])
+        return described["EndpointName"], described["EndpointConfigName"]

@@ -1,4 +1,4 @@
-"""The page as a person meets it: Chromium, the real gateway, a dropped image."""
+"""The page as a person uses it: Chromium, the real gateway, a dropped image."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import sync_playwright
 
-from model import phantom
-from tests.browser import find_chromium
+from tests.browser import TIMEOUT_MS, find_chromium
+from tests.e2e.load import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Page
 
-    from tests.e2e.conftest import Laptop
+    from tests.e2e.conftest import Demo
 
 DROP = """
 ([encoded, name]) => {
@@ -30,33 +30,32 @@ DROP = """
 
 
 @pytest.fixture
-def page(laptop: Laptop) -> Iterator[Page]:
-    """A fresh Chromium page; anything that it reports on its console fails the test."""
+def page() -> Iterator[Page]:
+    """A fresh Chromium page; any error that it reports fails the test."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=find_chromium(), args=["--no-sandbox", "--disable-background-networking"]
         )
         page = browser.new_page(viewport={"width": 1100, "height": 900})
-        complaints: list[str] = []
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
         yield page
         browser.close()
-        assert complaints == []
+        assert errors == []
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-def test_a_dropped_image_is_classified(laptop: Laptop, page: Page, ending: str) -> None:
+def test_a_dropped_image_is_classified(demo: Demo, page: Page, ending: str) -> None:
     # Given the page at the printed URL, with and without the slash after the stage
-    page.goto(laptop.url + ending)
+    page.goto(demo.url + ending)
     # When a person drops a scan on it
-    image = phantom.png(seed=7, lesion=True)
-    page.evaluate(DROP, [base64.b64encode(image).decode(), "scan <b>1</b>.png"])
-    # Then the reading appears: what the same image is answered over HTTP, and where the model looked
-    page.locator("#answer").wait_for(state="visible", timeout=30_000)
+    page.evaluate(DROP, [base64.b64encode(IMAGE).decode(), "scan <b>1</b>.png"])
+    # Then the prediction appears, with where the model found evidence
+    page.locator("#answer").wait_for(state="visible", timeout=TIMEOUT_MS)
     assert page.locator("#label").inner_text() in {"YES", "NO"}
     assert "%" in page.locator("#probability").inner_text()
     assert page.locator("#heatmap").is_visible()
-    # And the page says that drawings trained this model, and what it must not be used for
+    # And the page warns that phantoms trained this model, and what it must not be used for
     assert "phantom" in page.locator("#warning").inner_text().lower()
     assert "not a medical device" in page.locator("body").inner_text().lower()

@@ -1,123 +1,187 @@
-"""One release after another on one laptop: update under load, roll back, refuse a broken model, tear down.
-
-The tests of this file build on each other, in this order, as the days of an environment do.
-"""
+"""Two environments from their first release to their end: the usual course, and what goes wrong."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from infra import names
-from tests.e2e.callers import ConstantLoad, served
-from tests.e2e.releases import repackage, write_record
+from tests.e2e.load import ConstantLoad, serving_model
+from tests.e2e.releases import Environment, with_another_card, with_half_a_network, with_invalid_labels
+from tests.emulator.cloud import wait_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.e2e.conftest import Demo
 
-    from tests.e2e.conftest import Laptop
+pytestmark = pytest.mark.slow
 
+SERVERLESS = """\
+mode = "serverless"
+memory_mb = 2048
+max_concurrency = 5
+"""
+# The emulator takes a minute for an hour of baking: long enough for another deploy to begin.
+CANARY = """\
+mode = "real-time"
+instance_type = "ml.c7i.large"
+instance_count = 2
 
-def serving(laptop: Laptop) -> str:
-    return served(laptop.url)
-
-
-def released(laptop: Laptop) -> str:
-    record = json.loads((laptop.root / "infra/releases/local.json").read_text())
-    sha256: str = record["model"]["sha256"]
-    return sha256
-
-
-@pytest.fixture(scope="module")
-def first(laptop: Laptop) -> str:
-    """The hash of the model that the demo promoted."""
-    return released(laptop)
-
-
-@pytest.fixture(scope="module")
-def second(laptop: Laptop, first: str) -> str:
-    """The hash of another model: trained from another seed and promoted, not yet deployed."""
-    laptop.run("scripts/train", "--quick", "--seed", "2", "--architecture", "plain_cnn")
-    laptop.run("scripts/promote", "--env", "local", "--model", "tumor-detector-phantom", "--version", "2")
-    assert released(laptop) != first
-    return released(laptop)
+[hosting.rollout]
+strategy = "canary"
+percent = 25
+bake_seconds = 3600
+latency_alarm_ms = 20000
+old_fleet_wait_seconds = 60
+"""
+# A change of the hosting mode may interrupt: from the old endpoint's end until the Lambda knows the new one.
+DOCUMENTED_INTERRUPTION_S = 30
 
 
-def test_a_promotion_alone_changes_nothing_that_serves(laptop: Laptop, first: str, second: str) -> None:
-    assert serving(laptop) == first
-    smoke = laptop.run("scripts/smoke", "--env", "local", check=False)
+def test_releases_follow_each_other_without_a_failed_request(demo: Demo) -> None:
+    # Given a deployed environment
+    environment = Environment(demo, "usual")
+    environment.run("deploy")
+    url, first = environment.url(), environment.first
+
+    # A new record alone changes nothing, and the smoke test reports it
+    second = environment.release(with_another_card, version="2")
+    assert serving_model(url) == first
+    smoke = environment.run("smoke", check=False)
     assert smoke.returncode != 0
     assert "another model answered" in smoke.stderr
-    assert "health's model" in smoke.stderr.splitlines()[-1]
 
-
-def test_an_update_under_load_fails_no_request(laptop: Laptop, first: str, second: str) -> None:
-    with ConstantLoad(laptop.url) as load:
-        laptop.run("scripts/deploy", "--env", "local")
+    # An update under load fails no request
+    with ConstantLoad(url) as load:
+        environment.run("deploy")
     assert load.failures == []
     assert load.served[0] == first
     assert load.served[-1] == second
-    assert serving(laptop) == second
 
+    # Deploying the same release again changes nothing
+    assert "no changes" in environment.run("deploy").stderr
+    assert serving_model(url) == second
 
-def test_deploying_the_same_release_again_changes_nothing(laptop: Laptop, second: str) -> None:
-    done = laptop.run("scripts/deploy", "--env", "local")
-    assert "no changes" in done.stderr
-    assert serving(laptop) == second
-
-
-def test_a_broken_model_leaves_the_old_one_serving_and_says_why(
-    laptop: Laptop, second: str, tmp_path: Path
-) -> None:
-    # Given a release whose artifact is whole by its hash, but whose network is no network
-    record = tmp_path / "broken.json"
-    broken = _break(laptop, sha256=second, record=record)
-    # When it is deployed under load
-    with ConstantLoad(laptop.url) as load:
-        done = laptop.run("scripts/deploy", "--env", "local", "--release", str(record), check=False)
-    # Then the command fails with the reason, and not one request noticed
-    assert broken != second
-    assert done.returncode == 1
-    assert "model.tflite" in done.stderr
+    # A release whose network cannot be loaded fails to deploy, with the reason; no client notices
+    record = environment.record.read_bytes()
+    environment.release(with_half_a_network, version="3")
+    with ConstantLoad(url) as load:
+        refused = environment.run("deploy", check=False)
+    assert refused.returncode == 1
+    assert "model.tflite" in refused.stderr
     assert load.failures == []
     assert set(load.served) == {second}
-    status = laptop.client("cloudformation").describe_stacks(StackName=names.endpoint_stack("local"))[
-        "Stacks"
-    ][0]
-    assert status["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert environment.endpoint_stack_status() == "UPDATE_ROLLBACK_COMPLETE"
+
+    # A rollback serves the release before
+    environment.record.write_bytes(record)
+    environment.release(with_another_card_twice, version="4")
+    environment.run("deploy")
+    environment.run("rollback")
+    assert serving_model(url) == second
+
+    # Destroying leaves nothing
+    destroyed = environment.run("destroy", "--yes")
+    assert destroyed.stderr.splitlines()[-1] == "Nothing of usual is left."
+    assert leftovers(environment) == []
 
 
-def test_a_rollback_serves_the_release_before(laptop: Laptop, first: str, second: str) -> None:
-    laptop.run("scripts/rollback", "--env", "local")
-    assert released(laptop) == first
-    assert serving(laptop) == first
+def with_another_card_twice(name: str, content: bytes) -> bytes:
+    return with_another_card(name, with_another_card(name, content))
 
 
-def test_destroying_leaves_no_resource(laptop: Laptop, first: str) -> None:
-    done = laptop.run("scripts/destroy", "--env", "local", "--yes")
-    assert done.stderr.splitlines()[-1] == "Nothing of local is left."
-    stacks = laptop.client("cloudformation").list_stacks()["StackSummaries"]
-    left = {stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"}
-    assert left == {"CDKToolkit"}
-    sagemaker = laptop.client("sagemaker")
-    assert sagemaker.list_endpoints()["Endpoints"] == []
-    assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
-    assert sagemaker.list_models()["Models"] == []
-    buckets = [bucket["Name"] for bucket in laptop.client("s3").list_buckets()["Buckets"]]
-    assert not [name for name in buckets if name.startswith(names.PROJECT)]
-    repositories = laptop.client("ecr").describe_repositories()["repositories"]
-    assert names.repository("local") not in {repository["repositoryName"] for repository in repositories}
-    assert laptop.client("lambda").list_functions()["Functions"] == []
-    assert laptop.client("logs").describe_log_groups()["logGroups"] == []
+def leftovers(environment: Environment) -> list[str]:
+    """Return the names of all of an environment's resources, of the kinds that its stacks declare."""
+    client = environment.demo.client
+    sagemaker = client("sagemaker")
+    found = [
+        *environment.demo.stacks(),
+        *(each["EndpointName"] for each in sagemaker.list_endpoints()["Endpoints"]),
+        *(each["EndpointConfigName"] for each in sagemaker.list_endpoint_configs()["EndpointConfigs"]),
+        *(each["ModelName"] for each in sagemaker.list_models()["Models"]),
+        *(each["Name"] for each in client("s3").list_buckets()["Buckets"]),
+        *(each["repositoryName"] for each in client("ecr").describe_repositories()["repositories"]),
+        *(each["FunctionName"] for each in client("lambda").list_functions()["Functions"]),
+        *(each["logGroupName"] for each in client("logs").describe_log_groups()["logGroups"]),
+    ]
+    return [name for name in found if environment.name in name.split("-")]
 
 
-def _break(laptop: Laptop, *, sha256: str, record: Path) -> str:
-    """Release an artifact like the given one, but with a damaged network."""
-    broken = repackage(
-        laptop, sha256, lambda name, held: held[: len(held) // 2] if name == "model.tflite" else held
-    )
-    described = json.loads((laptop.root / "infra/releases/local.json").read_text())
-    write_record(record, described, broken, version="3")
-    return broken.sha256
+def test_each_failure_ends_with_a_working_environment(demo: Demo) -> None:
+    # Given a serverless environment, whose files are in git
+    environment = Environment(demo, "drill")
+    environment.host(SERVERLESS)
+    environment.git("init", "--quiet")
+    environment.commit("The first release, serverless")
+    environment.run("deploy")
+
+    # Real-time hosting comes up under its own name, with the interruption that is documented
+    environment.host(CANARY)
+    second = environment.release(with_another_card, version="2")
+    environment.commit("The second release, real-time with a canary")
+    with ConstantLoad(environment.url(), clients=1, pause_s=0.1) as load:
+        environment.run("deploy")
+    assert environment.serving()[0] == f"tumor-detector-{environment.name}-real-time"
+    assert set(load.served) == {environment.first, second}
+    assert_interrupted_as_documented(load)
+
+    environment.release(with_invalid_labels, version="3")
+    environment.commit("The third release")
+    check_that_a_failing_canary_is_rolled_back(environment, second)
+    check_that_a_deleted_endpoint_is_drift(environment, second)
+
+    # What git reverts is deployed: the first release, serverless again
+    environment.git("revert", "--no-edit", "HEAD~2..HEAD")
+    with ConstantLoad(environment.url(), clients=1, pause_s=0.1) as load:
+        environment.run("deploy")
+    assert environment.serving()[0] == f"tumor-detector-{environment.name}-serverless"
+    assert load.served[-1] == environment.first
+    assert_interrupted_as_documented(load)
+    environment.run("destroy", "--yes")
+
+
+def check_that_a_failing_canary_is_rolled_back(environment: Environment, before: str) -> None:
+    endpoint, configuration = environment.serving()
+    stack = names.stack(environment.name, "endpoint")
+    sagemaker = environment.demo.client("sagemaker")
+    with environment.start("deploy") as deploying:
+        wait_for(
+            lambda: sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "Updating",
+            timeout_s=600,
+        )
+        # While the canary bakes, a second deploy is refused
+        refused = environment.run("deploy", check=False)
+        assert refused.returncode == 75
+        assert f"{stack} has been in UPDATE_IN_PROGRESS since" in refused.stderr
+        assert deploying.poll() is None
+        # When clients meet the canary, its alarm rolls the update back, and the command reports which
+        with ConstantLoad(environment.url()) as load:
+            output, _ = deploying.communicate(timeout=300)
+    assert deploying.returncode == 1
+    assert f"alarm {stack}-" in output
+    assert f"{configuration} serves as before" in output
+    assert load.failures
+    assert all(failure.startswith("502") for failure in load.failures)
+    assert set(load.served) == {before}
+    assert environment.serving() == (endpoint, configuration)
+    assert environment.endpoint_stack_status() == "UPDATE_ROLLBACK_COMPLETE"
+
+
+def check_that_a_deleted_endpoint_is_drift(environment: Environment, before: str) -> None:
+    endpoint, configuration = environment.serving()
+    sagemaker = environment.demo.client("sagemaker")
+    sagemaker.delete_endpoint(EndpointName=endpoint)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=endpoint, WaiterConfig={"Delay": 1})
+    report = environment.run("drift", check=False)
+    assert report.returncode == 1
+    assert f"Endpoint {endpoint} was deleted" in report.stderr
+    command = "aws sagemaker create-endpoint --endpoint-name"
+    assert f"{command} {endpoint} --endpoint-config-name {configuration}" in report.stderr
+    sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=configuration)
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=endpoint, WaiterConfig={"Delay": 1})
+    assert serving_model(environment.url()) == before
+
+
+def assert_interrupted_as_documented(load: ConstantLoad) -> None:
+    assert load.longest_gap_s < DOCUMENTED_INTERRUPTION_S
+    assert {failure[:3] for failure in load.failures} <= {"503"}, load.failures

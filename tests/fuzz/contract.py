@@ -1,20 +1,24 @@
-"""What any answer must be, however odd the request: a prediction, or a problem, by the served document."""
+"""Every response is a prediction or a problem as the served document defines it."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import requests
 from openapi_schema_validator import OAS31Validator
 
+from tests.gateway.conftest import resolve
+
+if TYPE_CHECKING:
+    from tests.container.serving import Answer
+
 PROBLEM_TYPE = "application/problem+json"
-WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
-# What may stand in no answer: a trace, or a line of a header that a request has smuggled in.
-NEVER = (b"Traceback", b'File "/', b"\r\n")
+# What no response may contain: a trace, or a header line that a request has smuggled in.
+FORBIDDEN = (b"Traceback", b'File "/', b"\r\n")
 
 
 @dataclass(frozen=True)
@@ -24,58 +28,47 @@ class Contract:
     document: dict[str, Any]
 
     @classmethod
-    def at(cls, url: str) -> Contract:
+    def of(cls, url: str) -> Contract:
         return cls(requests.get(f"{url}/openapi.json", timeout=30).json())
 
-    def hold(self, answer: Any, *, method: str, path: str) -> None:
-        """Fail where an answer is not the contract's."""
-        told = f"{method} {path[:100]} was answered {answer.status} {answer.headers}: {answer.body[:500]!r}"
-        assert not any(piece in answer.body for piece in NEVER), told
+    def check(self, answer: Answer, *, method: str, path: str) -> None:
+        """Fail where a response breaks the contract."""
+        shown = f"{method} {path[:100]} was answered {answer.status} {answer.headers}: {answer.body[:500]!r}"
+        assert not any(piece in answer.body for piece in FORBIDDEN), shown
         if method == "HEAD":
-            assert answer.body == b"", told
+            assert answer.body == b"", shown
             return
         if answer.status >= HTTPStatus.BAD_REQUEST:
-            self._hold_problem(answer, told)
+            self._check_problem(answer, shown)
         operation = self.document["paths"].get(unquote(urlsplit(path).path) or "/", {}).get(method.lower())
         if operation is None:
             return
-        assert str(answer.status) in operation["responses"], told
-        content = self._resolved(operation["responses"][str(answer.status)]).get("content", {})
+        assert str(answer.status) in operation["responses"], shown
+        content = resolve(operation["responses"][str(answer.status)], self.document).get("content", {})
         media_type = answer.headers.get("content-type", "").partition(";")[0]
-        if answer.status not in WITHOUT_BODY:
-            assert media_type in content, told
+        assert answer.status == HTTPStatus.NO_CONTENT or media_type in content, shown
         if media_type == "application/json" and answer.status == HTTPStatus.OK:
-            self._validate(content[media_type]["schema"], json.loads(answer.body), told)
+            self._validate(content[media_type]["schema"], json.loads(answer.body), shown)
 
-    def hold_prediction(self, answer: Any) -> None:
-        """Fail where an answer is neither a prediction nor blames the request."""
+    def check_prediction(self, answer: Answer) -> None:
+        """Fail where a response is neither a consistent prediction nor blames the request."""
         assert answer.status == HTTPStatus.OK or 400 <= answer.status < 500, answer
         assert answer.headers["cache-control"] == "no-store", answer.headers
-        if answer.status != HTTPStatus.OK:
-            return
-        told = json.loads(answer.body)
-        assert told["class"] == (told["probability"] >= told["threshold"]), told
-        assert told["label"] == ("NO", "YES")[told["class"]], told
+        if answer.status == HTTPStatus.OK:
+            prediction = json.loads(answer.body)
+            assert prediction["class"] == (prediction["probability"] >= prediction["threshold"]), prediction
+            assert prediction["label"] == ("NO", "YES")[prediction["class"]], prediction
 
-    def _hold_problem(self, answer: Any, told: str) -> None:
-        assert answer.headers["content-type"] == PROBLEM_TYPE, told
+    def _check_problem(self, answer: Answer, shown: str) -> None:
+        assert answer.headers["content-type"] == PROBLEM_TYPE, shown
         problem = json.loads(answer.body)
-        self._validate({"$ref": "#/components/schemas/Problem"}, problem, told)
-        assert problem["status"] == answer.status, told
-        assert problem["request_id"], told
+        self._validate({"$ref": "#/components/schemas/Problem"}, problem, shown)
+        assert problem["status"] == answer.status, shown
+        assert problem["request_id"], shown
         if answer.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
-            assert int(answer.headers["retry-after"]) >= 1, told
+            assert int(answer.headers["retry-after"]) >= 1, shown
 
-    def _validate(self, schema: dict[str, Any], content: Any, told: str) -> None:
+    def _validate(self, schema: dict[str, Any], content: object, shown: str) -> None:
         whole = {**schema, "components": self.document["components"]}
         errors = [error.message for error in OAS31Validator(whole).iter_errors(content)]
-        assert not errors, f"{errors}\n{told}"
-
-    def _resolved(self, node: dict[str, Any]) -> dict[str, Any]:
-        if "$ref" not in node:
-            return node
-        found: Any = self.document
-        for key in node["$ref"].removeprefix("#/").split("/"):
-            found = found[key]
-        resolved: dict[str, Any] = found
-        return resolved
+        assert not errors, f"{errors}\n{shown}"

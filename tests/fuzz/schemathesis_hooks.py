@@ -1,4 +1,4 @@
-"""Tells schemathesis what an image is: named in SCHEMATHESIS_HOOKS, it is read by its command."""
+"""Gives schemathesis images to send: its command imports the module that SCHEMATHESIS_HOOKS names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is sent as an image is judged, or refused by the contract; nothing dies of it or grows."""
+"""Whatever is sent as an image is classified, or refused by the contract; no process dies or grows."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fuzz import images
-from tests.fuzz.explore import explore
+from tests.fuzz.generate import generate
 
 if TYPE_CHECKING:
-    from tests.fuzz.laptop import Gateway
+    from tests.fuzz.deployment import Gateway
 
-AT_ONCE = 4
+CLIENTS = 4
 
-pytestmark = pytest.mark.usefixtures("unharmed")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unharmed")]
 
 
 @pytest.mark.parametrize("name", images.whole())
-def test_whole_images_of_every_mode_are_judged(gateway: Gateway, name: str) -> None:
-    answer = gateway.predict(images.whole()[name], kind="whole images", query="?heatmap=true")
+def test_whole_images_of_every_mode_are_classified(gateway: Gateway, name: str) -> None:
+    answer = gateway.predict(images.whole()[name], query="?heatmap=true")
     assert answer.status == 200, answer.body
-    gateway.contract.hold_prediction(answer)
+    gateway.contract.check_prediction(answer)
 
 
-def test_odd_files_are_judged_or_refused(gateway: Gateway) -> None:
+def test_odd_files_are_classified_or_refused(gateway: Gateway) -> None:
     names = list(images.odd())
-    with ThreadPoolExecutor(AT_ONCE) as crowd:
-        answers = crowd.map(lambda name: gateway.predict(images.odd()[name], kind="odd files"), names)
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        answers = clients.map(lambda name: gateway.predict(images.odd()[name]), names)
         for name, answer in zip(names, answers, strict=True):
             assert answer.status < 500, f"{name}: {answer}"
-            gateway.contract.hold_prediction(answer)
+            gateway.contract.check_prediction(answer)
 
 
-def test_broken_images_are_judged_or_refused(gateway: Gateway, seconds: float) -> None:
-    def holds(data: bytes) -> None:
-        gateway.contract.hold_prediction(gateway.predict(data, kind="broken images"))
+def test_broken_images_are_classified_or_refused(gateway: Gateway, seconds: float) -> None:
+    def check(data: bytes) -> None:
+        gateway.contract.check_prediction(gateway.predict(data))
 
-    explore(images.broken(), holds, seconds=seconds / 2)
+    generate(images.broken(), check, seconds=seconds / 2)

@@ -1,43 +1,45 @@
-"""Nothing of an image, a token or a key gets into a log, whether the image is judged, refused or broken."""
+"""No log contains any part of an image, a token or a key, whatever the outcome of the request."""
 
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
 from PIL import Image
 
-from infra.constructs.api import ACCESS_LOG
-from model import phantom
-from tests.container.pictures import chunk, jpeg
+from model.data import phantom
+from tests.container.samples import chunk, jpeg
 from tests.fuzz import images, jpegs, pngs
 
 if TYPE_CHECKING:
-    from tests.fuzz.laptop import Gateway, Laptop
+    from tests.fuzz.deployment import Deployment, Gateway
 
-pytestmark = pytest.mark.usefixtures("unharmed")
+MARKER = "Planted7"  # part of every planted text, and of no log by itself
+CHUNK = b"Zq7c"  # a chunk's name has only four letters
+SECRETS = {
+    "authorization": f"Bearer {MARKER}-token",
+    "cookie": f"session={MARKER}-cookie",
+    "x-api-key": f"{MARKER}-key",
+    "x-amz-security-token": f"{MARKER}-session",
+    "user-agent": f"{MARKER}-agent",
+    "referer": f"https://example.org/?code={MARKER}-code",
+    "origin": f"https://{MARKER}-origin.localhost",
+    "traceparent": f"{MARKER}-trace",
+    "x-request-id": f"{MARKER}-request",
+    "x-amzn-sagemaker-custom-attributes": f"heatmap=true;request_id={MARKER}-attribute",
+    "accept": f"image/{MARKER}-accept",
+    "content-type": f"text/{MARKER}-type",
+}
 
-MARK = "Planted7"  # in every marker, and in no log by itself
-CHUNK = b"Zq7c"  # of a chunk's name there are four letters
+
+def mark(place: str) -> bytes:
+    return f"{MARKER}-{place}".encode()
 
 
-@dataclass(frozen=True)
-class Marked:
-    """An image with a marker in it, and how it must be answered."""
-
-    data: bytes
-    status: int
-
-
-def mark(where: str) -> bytes:
-    return f"{MARK}-{where}".encode()
-
-
-def pictures() -> dict[str, Marked]:
-    """Images with markers wherever an image can hold text: whole, refused and broken ones."""
+def marked_images() -> dict[int, list[bytes]]:
+    """Images with markers wherever an image can contain text, by the status that they get."""
     exif = Image.Exif()
     exif[0x010E], exif[0x0112] = mark("exif").decode(), 6
     head = phantom.draw(seed=1, lesion=True)
@@ -47,103 +49,68 @@ def pictures() -> dict[str, Marked]:
         chunk(b"iTXt", mark("international") + b"\0\0\0\0\0" + mark("itext")),
     ]
 
-    def noted(marker: int, content: bytes, data: bytes = whole_jpeg) -> bytes:
+    def with_segment(marker: int, content: bytes, data: bytes = whole_jpeg) -> bytes:
         return jpegs.between(data, jpegs.segment(marker, content))
 
-    judged = {
-        "JPEG with notes": jpeg(head, exif=exif.tobytes(), comment=mark("comment")),
-        "JPEG of unknown notes": noted(0xEB, mark("app")),
-        "JPEG, EXIF of garbage": noted(0xE1, b"Exif\0\0" + mark("exif")),
-        "JPEG, bytes behind it": whole_jpeg + mark("behind"),
-        "PNG with texts": pngs.between(whole_png, *texts),
-        "PNG, a chunk of its own": pngs.between(whole_png, chunk(CHUNK, mark("chunk"))),
-    }
-    broken = {
-        "JPEG, cut short": noted(0xFE, mark("cut"), whole_jpeg[:-2000]),
-        "PNG, wrong checksum": pngs.between(whole_png, b"\0\0\0\4" + CHUNK + mark("wrong")),
-        "PNG, chunk of no letters": pngs.between(whole_png, b"\0\0\0\4Zq7\xff" + mark("raw")),
-    }
     return {
-        **{name: Marked(data, 200) for name, data in judged.items()},
-        **{name: Marked(data, 400) for name, data in broken.items()},
-        "no image at all": Marked(mark("text") * 50, 415),
-        "too small": Marked(pngs.between(pngs.drawn(8), *texts), 422),
+        200: [
+            jpeg(head, exif=exif.tobytes(), comment=mark("comment")),
+            with_segment(0xEB, mark("app")),
+            with_segment(0xE1, b"Exif\0\0" + mark("exif")),
+            whole_jpeg + mark("trailing"),
+            pngs.between(whole_png, *texts),
+            pngs.between(whole_png, chunk(CHUNK, mark("chunk"))),
+        ],
+        400: [
+            with_segment(0xFE, mark("cut"), whole_jpeg[:-2000]),
+            pngs.between(whole_png, b"\0\0\0\4" + CHUNK + mark("wrong checksum")),
+            pngs.between(whole_png, b"\0\0\0\4Zq7\xff" + mark("raw")),
+        ],
+        415: [mark("text") * 50],
+        422: [pngs.between(pngs.drawn(8), *texts)],
     }
 
 
-@pytest.mark.parametrize("kind", ["body", "form"])
-@pytest.mark.parametrize("name", pictures())
-def test_images_with_markers_are_answered(gateway: Gateway, name: str, kind: str) -> None:
-    picture = pictures()[name]
-    body, content_type = picture.data, "application/octet-stream"
-    if kind == "form":
-        disposition = b'Content-Disposition: form-data; name="image"; filename="%b"' % mark("file")
-        other = b'--%b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (
-            mark("boundary"), mark("part"), mark("value"),
-        )  # fmt: skip
-        start, end = b"--%b\r\n" % mark("boundary"), b"\r\n--%b--\r\n" % mark("boundary")
-        body = other + start + disposition + b"\r\n\r\n" + picture.data + end
-        content_type = f"multipart/form-data; boundary={mark('boundary').decode()}"
-    answer = gateway.predict(body, content_type, kind="marked images")
-    assert answer.status == picture.status, answer
+def form(image: bytes) -> tuple[bytes, str]:
+    """Put an image into a form with markers in every name; return the body and its media type."""
+    boundary = b"--%b\r\n" % mark("boundary")
+    other = b'Content-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (mark("part"), mark("value"))
+    disposition = b'Content-Disposition: form-data; name="image"; filename="%b"\r\n\r\n' % mark("file")
+    body = boundary + other + boundary + disposition + image + b"\r\n--%b--\r\n" % mark("boundary")
+    return body, f"multipart/form-data; boundary={mark('boundary').decode()}"
 
 
-SECRETS = {
-    "authorization": f"Bearer {MARK}-token",
-    "cookie": f"session={MARK}-cookie",
-    "x-api-key": f"{MARK}-key",
-    "x-amz-security-token": f"{MARK}-session",
-    "user-agent": f"{MARK}-agent",
-    "referer": f"https://example.org/?code={MARK}-code",
-    "origin": f"https://{MARK}-origin.localhost",
-    "traceparent": f"{MARK}-trace",
-    "x-request-id": f"{MARK}-request",
-    "x-amzn-sagemaker-custom-attributes": f"heatmap=true;request_id={MARK}-attribute",
-    "accept": f"image/{MARK}-accept",
-    "content-type": f"text/{MARK}-type",
-}
-
-
-@pytest.mark.parametrize("header", SECRETS)
-def test_requests_with_secrets_are_answered(gateway: Gateway, header: str) -> None:
-    headers = {"content-type": "image/png", header: SECRETS[header]}
-    for method, path in (("POST", "/predict"), ("GET", "/health"), ("GET", f"/{MARK}-path?x={MARK}-query")):
-        answer = gateway.ask(method, path, images.whole()["PNG, L"], headers, kind="marked requests")
-        assert answer.status < 500, answer
-    query = quote(f"{MARK}-query")
-    assert gateway.predict(b"", kind="marked requests", query=f"?heatmap={query}&{query}=1").status == 400
-
-
-def test_no_marker_and_no_key_is_in_any_log(laptop: Laptop, gateway: Gateway, failing: Gateway) -> None:
-    """Runs last: the tests before it have planted what is looked for."""
-    # Given markers that an endpoint fails over, too
-    for fault in ("crashed", "bytes", "silent"):
-        assert failing.predict(fault.encode(), kind="marked requests", query=f"?{MARK}=1").status >= 500
-    logs = laptop.logs()
-    # When there are the lines of every part
-    for line in ('"event": "request"', '"request_id": "', '"status": 415', '"status": 502'):
+@pytest.mark.slow
+@pytest.mark.usefixtures("unharmed")
+def test_no_log_contains_a_marker_or_a_key(deployment: Deployment, gateway: Gateway) -> None:
+    # Given requests with markers: in images and forms, in headers, paths and queries
+    for status, marked in marked_images().items():
+        for image in marked:
+            for body, media_type in ((image, "application/octet-stream"), form(image)):
+                answer = gateway.predict(body, media_type)
+                assert answer.status == status, (image, answer)
+    for header, secret in SECRETS.items():
+        headers = {"content-type": "image/png", header: secret}
+        for method, path in (("POST", "/predict"), ("GET", "/health"), ("GET", f"/{MARKER}?x={MARKER}")):
+            gateway.request(method, path, images.whole()["PNG, L"], headers)
+    query = quote(f"{MARKER}-query")
+    gateway.predict(b"", query=f"?heatmap={query}&{query}=1")
+    # When the logs have the lines of every part
+    logs = deployment.logs()
+    for line in ('"event": "request"', '"request_id": "', '"status": 415'):
         assert line in logs
-    # Then none of them holds a marker, plain or in base64 at any offset, or a key
+    # Then none contains a marker, plain or in base64 at any offset, or a key
     assert gateway.key
-    for secret in (MARK, CHUNK[:3].decode(), gateway.key, *in_base64(MARK)):
+    for secret in (MARKER, CHUNK[:3].decode(), gateway.key, *in_base64(MARKER)):
         at = logs.find(secret)
         assert at < 0, logs[max(0, at - 300) : at + 300]
 
 
-def test_what_api_gateway_logs_is_no_header_query_or_body() -> None:
-    """The laptop's has no access log: what AWS's would hold is what is declared."""
-    allowed = {
-        *("requestId", "requestTime", "identity.sourceIp", "httpMethod", "path", "status"),
-        *("responseLength", "responseLatency", "integrationLatency", "error.responseType"),
-    }
-    assert set(ACCESS_LOG.values()) <= {f"$context.{name}" for name in allowed}
-
-
 def in_base64(marker: str) -> list[str]:
-    """What stands in the base64 of anything that holds the marker, whatever stands before it."""
+    """Return the text that the base64 of anything with the marker contains, for each offset of 3 bytes."""
     found = []
     for offset in range(3):
-        bits = 8 * offset, 8 * (offset + len(marker))
+        first, last = 8 * offset, 8 * (offset + len(marker))
         text = base64.b64encode(bytes(offset) + marker.encode() + bytes(2)).decode()
-        found.append(text[-(-bits[0] // 6) : bits[1] // 6])
+        found.append(text[-(-first // 6) : last // 6])
     return found

@@ -1,4 +1,4 @@
-"""The real handler against a SageMaker on this machine; every answer is held against the OpenAPI document."""
+"""The real handler against a fake SageMaker; every answer is validated against the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from operator import getitem
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from openapi_schema_validator import OAS31Validator
 from playwright.sync_api import sync_playwright
 
+from infra.lambdas.gateway import pages
+from infra.paths import OPENAPI
+from infra.site.render import render_site
 from tests.browser import find_chromium
-from tests.gateway.front import Guard, serving
+from tests.gateway.api_gateway import FakeApiGateway
 from tests.gateway.sagemaker import FakeSageMaker
 from tests.gateway.visit import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from types import ModuleType
 
     from playwright.sync_api import Browser
 
-    from proxy import Envelope, Event
+    from infra.lambdas.gateway.proxy import Envelope, Event
+    from tests.gateway.api_gateway import Authorizer
 
-# The Lambda's files import each other flat, as they lie in the Lambda; last, so that they shadow nothing.
-FOLDER = Path(__file__).resolve().parents[2] / "infra" / "gateway"
-sys.path.append(str(FOLDER))
-
+HANDLER = "infra.lambdas.gateway.handler"
 MODEL = {"name": "tumor-detector", "version": "3", "sha256": "ab" * 32, "kind": "images", "gates_failed": []}
-REPORT_VIOLATIONS = (
-    """addEventListener("securitypolicyviolation", (it) => console.error(it.violatedDirective))"""
-)
+REPORT_VIOLATIONS = "addEventListener('securitypolicyviolation', (it) => console.error(it.violatedDirective))"
+render = cache(render_site)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The handler's answer, taken apart."""
+    """The handler's answer."""
 
     status: int
     headers: dict[str, str]
@@ -60,9 +60,8 @@ Send = Callable[["Event"], Answer]
 
 
 @pytest.fixture(scope="session")
-def document() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((FOLDER / "openapi.json").read_text())
-    return loaded
+def document() -> Any:
+    return json.loads(OPENAPI.read_text())
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +78,7 @@ def sagemaker(running_sagemaker: FakeSageMaker) -> FakeSageMaker:
 
 @pytest.fixture
 def environment(running_sagemaker: FakeSageMaker) -> dict[str, str]:
-    """What the stack and Lambda itself set."""
+    """The variables that the stack and Lambda set."""
     return {
         "ENDPOINT_NAME": "tumor-detector-test-real-time",
         "AUTH": "none",
@@ -94,17 +93,34 @@ def environment(running_sagemaker: FakeSageMaker) -> dict[str, str]:
 
 
 @pytest.fixture
-def handler(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The handler as a cold start makes it in the environment."""
+def card() -> str:
+    """The served model's card."""
+    return "# Model card\n\nA fixture for tests: no such model exists.\n"
+
+
+@pytest.fixture
+def site(environment: dict[str, str], card: str, tmp_path: Path) -> Path:
+    """The rendered site, as it lies in the Lambda."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    for name, text in render(auth=environment["AUTH"], region=environment["AWS_REGION"], card=card).items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def handler(environment: dict[str, str], site: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The handler as a cold start in the environment imports it."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delitem(sys.modules, "handler", raising=False)
-    return importlib.import_module("handler")
+    monkeypatch.setattr(pages, "SITE", site)
+    monkeypatch.delitem(sys.modules, HANDLER, raising=False)
+    return importlib.import_module(HANDLER)
 
 
 @pytest.fixture
 def send(handler: ModuleType, sagemaker: FakeSageMaker, document: dict[str, Any]) -> Send:
-    """Hand an event to the handler and return its answer, which is the contract's or the test fails."""
+    """Pass an event to the handler and return its answer, which must follow the contract."""
 
     def send(event: Event) -> Answer:
         envelope: Envelope = json.loads(json.dumps(handler.handle(event, None)))
@@ -125,45 +141,49 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def guard() -> Guard | None:
-    """Whom API Gateway lets in: everybody, unless a test says otherwise."""
+def authorizer() -> Authorizer | None:
+    """What API Gateway enforces: by default nothing."""
     return None
 
 
 @pytest.fixture
-def elsewhere() -> tuple[str, ...]:
-    """The origins besides its own that a visit may lead to."""
+def other_origins() -> tuple[str, ...]:
+    """The other origins from which a visit may load."""
     return ()
 
 
 @pytest.fixture
-def visit(  # noqa: PLR0917 - fixtures are asked for by name
+def visit(
     browser: Browser,
     handler: ModuleType,
     sagemaker: FakeSageMaker,
-    guard: Guard | None,
-    elsewhere: tuple[str, ...],
-    request: pytest.FixtureRequest,
+    authorizer: Authorizer | None,
+    other_origins: tuple[str, ...],
 ) -> Iterator[Visit]:
-    """A visit, in which nothing may come from elsewhere or break the page's own policy."""
-    options = getattr(request, "param", {})
-    with serving(handler.handle, guard) as url:
-        page = browser.new_page(**options)
-        visit = Visit(page, url)
-        page.on("request", lambda asked: visit.requests.append(asked.url))
-        page.on("pageerror", lambda fault: visit.complaints.append(str(fault)))
-        page.on("console", lambda said: visit.complaints.append(said.text))
+    """A visit that must load nothing from elsewhere and never violate the page's own policy."""
+    with FakeApiGateway(handler.handle, authorizer).running() as gateway:
+        page = browser.new_page()
+        visit = Visit(page, gateway.url)
+        page.on("request", lambda sent: visit.requests.append(sent.url))
+        page.on("pageerror", lambda error: visit.console.append(str(error)))
+        page.on("console", lambda message: visit.console.append(message.text))
         page.add_init_script(REPORT_VIOLATIONS)
         yield visit
         page.close()
-    # Chromium itself reports every answer that is an error; those are the test's own doing.
-    assert [said for said in visit.complaints if "Failed to load resource" not in said] == []
-    origin = url.partition("/restapis")[0]
-    known = (f"{origin}/", *(f"{each}/" for each in elsewhere), "blob:", "data:")
-    assert [asked for asked in visit.requests if not asked.startswith(known)] == []
+    # Chromium reports every error status; the test caused those.
+    assert [message for message in visit.console if "Failed to load resource" not in message] == []
+    origin = gateway.url.partition("/restapis")[0]
+    known = (f"{origin}/", *(f"{each}/" for each in other_origins), "blob:", "data:")
+    assert [url for url in visit.requests if not url.startswith(known)] == []
 
 
 def assert_documented(event: Event, answer: Answer, document: dict[str, Any]) -> None:
+    request_id = event["requestContext"]["requestId"]
+    assert answer.headers["X-Request-Id"] == request_id
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    policy = set(answer.headers["Content-Security-Policy"].split("; "))
+    assert policy >= {"default-src 'none'", "frame-ancestors 'none'"}
     path = event["resource"].replace("{proxy+}", (event["pathParameters"] or {}).get("proxy", ""))
     method = event["httpMethod"].lower()
     operation = document["paths"].get(path, {}).get(method)
@@ -177,7 +197,7 @@ def assert_documented(event: Event, answer: Answer, document: dict[str, Any]) ->
         OAS31Validator({**schema, "components": document["components"]}).validate(answer.json)
     if answer.status >= 400 and method != "head":
         assert answer.media_type == "application/problem+json"
-        assert answer.json["status"] == answer.status
+        assert (answer.json["status"], answer.json["request_id"]) == (answer.status, request_id)
 
 
 def resolve(node: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:

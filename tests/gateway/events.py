@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxy import Event
+    from infra.lambdas.gateway.proxy import Event
 
 FOLDER = Path(__file__).parent / "events"
 BINARY_TYPES = ("image/jpeg", "image/png", "application/octet-stream", "multipart/form-data")

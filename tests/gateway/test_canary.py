@@ -1,33 +1,132 @@
-"""The scheduled canary is answered as everybody is, and not counted."""
+"""The scheduled canary against a gateway's Lambda that answers as released and otherwise."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
-import runpy
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+import boto3
 import pytest
+from PIL import Image, ImageChops
 
-import metrics
-from tests.gateway.events import event
+from infra.lambdas.canary import golden, handler
+from infra.lambdas.gateway import metrics
+from model.data import phantom
+from model.release.golden import PHANTOMS
 
-if TYPE_CHECKING:
-    from tests.gateway.conftest import Send
+SHA256 = "a" * 64
+GOLDEN = [
+    {"seed": 101, "lesion": True, "probability": 0.93},
+    {"seed": 102, "lesion": False, "refused": True},
+]
 
-CANARY = Path(__file__).parents[2] / "infra" / "canary" / "ask.py"
+
+class Gateway:
+    """The APIs of Lambda and SageMaker, with the events of each invocation."""
+
+    def __init__(
+        self, *answers: tuple[int, dict[str, object]], crashes: bool = False, endpoint: str = "InService"
+    ) -> None:
+        self.answers = list(answers)
+        self.crashes = crashes
+        self.endpoint = endpoint
+        self.events: list[dict[str, Any]] = []
+
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, object]:  # noqa: N803
+        assert FunctionName == "tumor-detector-prod-gateway"
+        self.events.append(json.loads(Payload))
+        if self.crashes:
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorMessage": "x"}')}
+        status, body = self.answers[len(self.events) - 1]
+        envelope = {"statusCode": status, "body": json.dumps(body)}
+        return {"Payload": io.BytesIO(json.dumps(envelope).encode())}
+
+    def describe_endpoint(self, *, EndpointName: str) -> dict[str, object]:  # noqa: N803
+        assert EndpointName == "tumor-detector-prod-real-time"
+        return {"EndpointStatus": self.endpoint}
 
 
-@pytest.mark.parametrize(("request_id", "counted"), [("golden-101", False), ("c6af9ac6-7b61", True)])
-def test_only_the_canary_is_not_counted(
-    send: Send, capsys: pytest.CaptureFixture[str], request_id: str, counted: bool
+def prediction(probability: float = 0.93, sha256: str = SHA256) -> tuple[int, dict[str, object]]:
+    return 200, {"probability": probability, "model": {"sha256": sha256}}
+
+
+REFUSAL: tuple[int, dict[str, object]] = (422, {"title": "Not a brain MRI"})
+
+
+def run(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
+    monkeypatch.setenv("GOLDEN", json.dumps(GOLDEN))
+    monkeypatch.setenv("MODEL_SHA256", SHA256)
+    monkeypatch.setenv("FUNCTION_NAME", "tumor-detector-prod-gateway")
+    monkeypatch.setenv("REQUEST_ID_PREFIX", metrics.UNCOUNTED)
+    monkeypatch.setenv("ENDPOINT_NAME", "tumor-detector-prod-real-time")
+    services = {"lambda": gateway, "sagemaker": gateway}
+    monkeypatch.setattr(boto3, "client", lambda service: services[service])
+    handler.handle({}, None)
+
+
+def test_it_sends_uncounted_events_of_api_gateway_and_logs_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = event("predict_image")
-    asked["requestContext"]["requestId"] = request_id
-    assert send(asked).status == 200
+    gateway = Gateway(prediction(0.9305), REFUSAL)
+    run(monkeypatch, gateway)
+    event = gateway.events[0]
+    assert (event["httpMethod"], event["pathParameters"]) == ("POST", {"proxy": "predict"})
+    assert event["isBase64Encoded"] is True
+    assert base64.b64decode(event["body"]) == (golden.PHANTOMS / "101-lesion.png").read_bytes()
+    assert all(event["requestContext"]["requestId"].startswith(metrics.UNCOUNTED) for event in gateway.events)
     (line,) = capsys.readouterr().out.splitlines()
-    assert ("_aws" in json.loads(line)) is counted
+    assert json.loads(line) == {"level": "INFO", "checked": 2, "differences": []}
 
 
-def test_the_canary_calls_itself_so() -> None:
-    assert runpy.run_path(str(CANARY))["REQUEST_ID"] == metrics.CANARY
+@pytest.mark.parametrize(
+    ("answers", "difference"),
+    [
+        ((prediction(0.9285), REFUSAL), "golden phantom 101: the probability is 0.9285, expected 0.9300"),
+        ((prediction(sha256="b" * 64), REFUSAL), "golden phantom 101: another model answered: bbbbbbbbbbbb"),
+        (((503, {"detail": "not ready"}), REFUSAL), "golden phantom 101: the answer is 503: not ready"),
+        ((prediction(), prediction()), "golden phantom 102: a refusal was expected, the answer is 200"),
+    ],
+)
+def test_a_difference_is_raised(
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[tuple[int, dict[str, object]], ...], difference: str
+) -> None:
+    with pytest.raises(handler.CanaryError) as error:
+        run(monkeypatch, Gateway(*answers))
+    assert str(error.value) == difference
+
+
+@pytest.mark.parametrize("status", ["Creating", "Updating", "SystemUpdating", "RollingBack"])
+def test_a_difference_during_an_update_is_logged_and_not_raised(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: str
+) -> None:
+    run(monkeypatch, Gateway(prediction(sha256="b" * 64), REFUSAL, endpoint=status))
+    line = json.loads(capsys.readouterr().out)
+    assert line["level"] == "WARNING"
+    assert line["differences"] == ["golden phantom 101: another model answered: bbbbbbbbbbbb"]
+
+
+@pytest.mark.parametrize("status", ["InService", "Failed", "OutOfService"])
+def test_a_difference_in_any_other_state_is_raised(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    with pytest.raises(handler.CanaryError):
+        run(monkeypatch, Gateway(prediction(sha256="b" * 64), REFUSAL, endpoint=status))
+
+
+def test_a_crashing_lambda_fails_every_phantom(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(handler.CanaryError) as error:
+        run(monkeypatch, Gateway(crashes=True))
+    assert str(error.value).split("; ") == [
+        "golden phantom 101: the answer is 500: the gateway's Lambda failed",
+        "golden phantom 102: a refusal was expected, the answer is 500",
+    ]
+
+
+def test_its_phantoms_are_those_of_a_promotion() -> None:
+    files = {golden.phantom_file(seed=seed, lesion=lesion): (seed, lesion) for seed, lesion in PHANTOMS}
+    assert {path.name for path in golden.PHANTOMS.iterdir()} == files.keys()
+    for name, (seed, lesion) in files.items():
+        difference = ImageChops.difference(
+            Image.open(golden.PHANTOMS / name), phantom.draw(seed=seed, lesion=lesion)
+        )
+        assert difference.getbbox() is None, name

@@ -1,52 +1,90 @@
-"""A cold start pays for boto3 and its client, and for little else."""
+"""A cold start imports little, and an invalid environment fails it with every error in one message."""
 
 from __future__ import annotations
 
-import os
-import shutil
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.gateway.conftest import FOLDER
+import pytest
+
+from infra.constructs.python_function import stage
+from infra.lambdas.gateway import settings
+from infra.lambdas.gateway.auth import AuthConfig, SignIn
+from tests.gateway.conftest import MODEL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROUNDS = 5
-FLOOR = "import boto3; boto3.client('sagemaker-runtime')"
+MODULES = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+CLIENT = "from botocore.session import Session; Session().create_client('sagemaker-runtime')"
+# Small modules of the standard library that the handler adds to botocore's own.
+SMALL = {"binascii", "dataclasses", "email", "gateway", "sagemaker"}
+GOOD = {"ENDPOINT_NAME": "tumor-detector-dev-serverless", "MODEL": json.dumps(MODEL), "AUTH": "api_key"}
+
+ADDRESS = "https://people.auth.eu-west-1.amazoncognito.com"
+SIGN_IN = {"address": ADDRESS, "client_id": "1a2b", "scope": "t/predict"}
 
 
-def cpu_seconds(code: str, *, environment: dict[str, str], folder: Path) -> float:
-    """Return the processor time that a fresh interpreter takes, which a busy machine stretches least."""
-    command = [
-        sys.executable,
-        "-B",
-        "-c",
-        code,
-    ]  # -B: a Lambda's folder is read-only, nothing is kept compiled
-    process = subprocess.Popen(command, cwd=folder, env={**environment, "PATH": os.environ["PATH"]})
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_utime + usage.ru_stime
+def modules(code: str, *, environment: dict[str, str], folder: Path) -> set[str]:
+    """Return the modules that a fresh interpreter has imported after some code."""
+    command = [sys.executable, "-B", "-c", f"{code}; {MODULES}"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
 
 
-def test_importing_the_handler_costs_at_most_1_3_times_boto3_with_its_client(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    # Given the Lambda's folder as it is deployed: no compiled files in it
-    shutil.copytree(FOLDER, tmp_path / "asset", ignore=shutil.ignore_patterns("__pycache__"))
+def test_the_staged_package_imports_nothing_of_weight(environment: dict[str, str], tmp_path: Path) -> None:
+    asset = stage("gateway", {"site/page.html": "the page"}, tmp_path)
+    client = modules(CLIENT, environment=environment, folder=tmp_path)
+    handler = modules("import gateway.handler", environment=environment, folder=tmp_path / "asset")
+    assert asset == str(tmp_path / "asset")
+    assert "gateway.handler" in handler
+    assert {name.partition(".")[0] for name in handler - client} <= SMALL
+    assert "boto3" not in handler
 
-    # When both are imported in turns, so that a slow moment meets both
-    times = [
+
+def signing_in(**members: object) -> dict[str, str]:
+    return {"AUTH": "cognito", "SIGN_IN": json.dumps({**SIGN_IN, **members})}
+
+
+def test_people_sign_in_only_with_cognito() -> None:
+    environment = {**GOOD, "SIGN_IN": json.dumps(SIGN_IN)}
+    assert settings.read(environment).auth == AuthConfig("api_key")
+    assert settings.read({**environment, "AUTH": "cognito"}).auth.sign_in == SignIn(**SIGN_IN)
+
+
+@pytest.mark.parametrize("origin", ["https://example.org:8443", ""])
+def test_the_origin_is_optional(origin: str) -> None:
+    assert settings.read({**GOOD, "ALLOWED_ORIGIN": origin}).allowed_origin == (origin or None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"ENDPOINT_NAME": ""}, ["ENDPOINT_NAME"]),
+        ({"MODEL": "{"}, ["MODEL"]),
+        ({"MODEL": "[]"}, ["MODEL"]),
+        ({"MODEL": json.dumps({**MODEL, "version": 3, "kind": "other"})}, ["MODEL", "version", "kind"]),
+        ({"MODEL": json.dumps({**MODEL, "gates_failed": "none"})}, ["MODEL", "gates_failed"]),
+        ({"MODEL": json.dumps({**MODEL, "forced": True})}, ["MODEL", "forced"]),
+        ({"ALLOWED_ORIGIN": "*"}, ["ALLOWED_ORIGIN"]),
+        ({"ALLOWED_ORIGIN": "https://example.org/"}, ["ALLOWED_ORIGIN"]),
+        ({"ALLOWED_ORIGIN": "https://example.org;script-src"}, ["ALLOWED_ORIGIN"]),
+        ({"AUTH": ""}, ["AUTH", "cognito"]),
+        ({"AUTH": "password"}, ["AUTH", "'password'"]),
+        ({"AUTH": "cognito"}, ["SIGN_IN", "address", "client_id", "scope"]),
+        ({"AUTH": "cognito", "SIGN_IN": "[]"}, ["SIGN_IN", "address"]),
+        (signing_in(scope='"><script>'), ["SIGN_IN", "scope"]),
+        (signing_in(client_id=7), ["SIGN_IN", "client_id"]),
+        (signing_in(address="https://a.example; script-src *"), ["SIGN_IN", "address"]),
         (
-            cpu_seconds(FLOOR, environment=environment, folder=tmp_path),
-            cpu_seconds("import handler", environment=environment, folder=tmp_path / "asset"),
-        )
-        for _ in range(ROUNDS)
-    ]
-
-    # Then the best of each keep the bound (measured: 0.9)
-    floor, handler = map(min, zip(*times, strict=True))
-    assert handler / floor < 1.3
+            {"ENDPOINT_NAME": "", "MODEL": "{}", "ALLOWED_ORIGIN": "x", "AUTH": "x"},
+            ["ENDPOINT_NAME", "name", "sha256", "ALLOWED_ORIGIN", "AUTH"],
+        ),
+    ],
+)
+def test_each_error_is_named(wrong: dict[str, str], named: list[str]) -> None:
+    with pytest.raises(settings.SettingsError) as raised:
+        settings.read({**GOOD, **wrong})
+    assert all(name in str(raised.value) for name in named)

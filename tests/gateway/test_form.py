@@ -1,17 +1,19 @@
-"""Multipart forms are taken apart byte for byte, and a broken one is a clear 400."""
+"""Multipart forms are parsed byte for byte, and a broken one is a 400 with its reason."""
 
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 
-from form import part
-from problems import Problem
+from infra.lambdas.gateway.form import part
+from infra.lambdas.gateway.problems import Problem
 from tests.gateway.events import BOUNDARY, form, form_type
 
-NASTY = {
+PUNCTUATION = "gc0p4Jq0M2Yt08j34c0p: '()+_,-./=?"
+NAMES = b'name="image"; filename="scan.jpg"'
+NAME_IN_A_FILE_NAME = rb'name="note"; filename="a\"; name=\"image\".jpg"'
+CONTENTS = {
     "utf-16 mark, zero, delimiter's start": b"\xff\xfe\x00\r\n--",
     "another form's delimiter": b"\r\n--other\r\n\r\n",
     "delimiter cut short": b"\r\n--" + BOUNDARY[:-1].encode(),
@@ -24,64 +26,42 @@ NASTY = {
 }
 
 
-def take(body: bytes, content_type: str = form_type()["content-type"]) -> bytes:
+def parse(body: bytes, content_type: str = form_type()["content-type"]) -> bytes:
     return part(body, content_type=content_type, name="image")
 
 
-@pytest.mark.parametrize("content", NASTY.values(), ids=NASTY)
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 def test_content_comes_out_byte_for_byte(content: bytes) -> None:
-    assert take(form(("image", content))) == content
+    assert parse(form(("image", content))) == content
 
 
 def test_random_content_comes_out_byte_for_byte() -> None:
-    for size in range(0, 3000, 37):
+    for size in (*range(0, 3000, 37), 4 * 1024 * 1024):
         content = os.urandom(size)
-        assert take(form(("note", b"first"), ("image", content), ("other", b"last"))) == content
+        assert parse(form(("note", b"first"), ("image", content), ("other", b"last"))) == content
 
 
 @pytest.mark.parametrize(
-    "content_type",
+    ("content_type", "boundary"),
     [
-        'multipart/form-data; boundary="----d74496d66958873e"',
-        "multipart/form-data;boundary=----d74496d66958873e; charset=utf-8",
-        "Multipart/Form-Data; Boundary=----d74496d66958873e",
+        (f'multipart/form-data; boundary="{BOUNDARY}"', BOUNDARY),
+        (f"multipart/form-data;boundary={BOUNDARY}; charset=utf-8", BOUNDARY),
+        (f"Multipart/Form-Data; Boundary={BOUNDARY}", BOUNDARY),
+        (f'multipart/form-data; boundary="{PUNCTUATION}"', PUNCTUATION),
     ],
 )
-def test_boundary_is_read_quoted_or_not(content_type: str) -> None:
-    assert take(form(("image", b"content")), content_type) == b"content"
+def test_boundary_is_read_quoted_or_not(content_type: str, boundary: str) -> None:
+    assert parse(form(("image", b"content"), boundary=boundary), content_type) == b"content"
 
 
-def test_boundary_may_hold_blanks_and_punctuation_when_quoted() -> None:
-    boundary = "gc0p4Jq0M2Yt08j34c0p: '()+_,-./=?"
-
-    content = take(
-        form(("image", b"content"), boundary=boundary), f'multipart/form-data; boundary="{boundary}"'
-    )
-
-    assert content == b"content"
-
-
-def test_preamble_padding_and_epilogue_are_no_part() -> None:
+def test_preamble_padding_and_epilogue_are_ignored() -> None:
     body = form(("image", b"content")).replace(f"{BOUNDARY}\r\n".encode(), f"{BOUNDARY} \t\r\n".encode(), 1)
-
-    assert take(b"A preamble.\r\n" + body + b"An epilogue.\r\n--" + BOUNDARY.encode()) == b"content"
-
-
-def test_name_is_the_dispositions_own_not_one_within_a_file_name() -> None:
-    body = form(("image", b"content")).replace(
-        b'name="image"; filename="scan.jpg"', rb'name="note"; filename="a\"; name=\"image\".jpg"'
-    )
-
-    with pytest.raises(Problem, match='0 parts named "image"'):
-        take(body)
+    assert parse(b"A preamble.\r\n" + body + b"An epilogue.\r\n--" + BOUNDARY.encode()) == b"content"
 
 
-def test_name_may_be_unquoted_and_after_the_file_name() -> None:
-    body = form(("image", b"content")).replace(
-        b'name="image"; filename="scan.jpg"', 'filename="Aufnahme größer.jpg"; name=image'.encode()
-    )
-
-    assert take(body) == b"content"
+def test_the_name_may_be_unquoted_and_after_the_file_name() -> None:
+    body = form(("image", b"content")).replace(NAMES, 'filename="Aufnahme größer.jpg"; name=image'.encode())
+    assert parse(body) == b"content"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +70,7 @@ def test_name_may_be_unquoted_and_after_the_file_name() -> None:
         (form(("picture", b"content")), '0 parts named "image"'),
         (form(), '0 parts named "image"'),
         (form(("image", b"one"), ("image", b"two")), '2 parts named "image"'),
+        (form(("image", b"x")).replace(NAMES, NAME_IN_A_FILE_NAME), '0 parts named "image"'),
         (form(("image", b"content"), closed=False), "cut short"),
         (form(("image", b"content"))[:-30], "cut short"),
         (b"no form at all", "cut short"),
@@ -100,34 +81,16 @@ def test_name_may_be_unquoted_and_after_the_file_name() -> None:
         (form(("image", b"content")).replace(b"form-data;", b"form-data;" + b"a=b;" * 10**6), "of headers"),
     ],
 )
-def test_broken_form_is_a_400_that_says_what_is_wrong(body: bytes, detail: str) -> None:
+def test_a_broken_form_is_a_400_with_its_reason(body: bytes, detail: str) -> None:
     with pytest.raises(Problem, match=detail) as raised:
-        take(body)
-
+        parse(body)
     assert raised.value.status == 400
 
 
 @pytest.mark.parametrize(
-    "content_type",
-    [
-        *("multipart/form-data", 'multipart/form-data; boundary=""'),
-        "multipart/form-data; boundary*0*=x'y; boundary*=z",
-    ],
+    "parameters", ["", '; boundary=""', "; boundary*0*=x'y; boundary*=z"], ids=["none", "empty", "continued"]
 )
-def test_missing_boundary_is_a_400(content_type: str) -> None:
+def test_missing_boundary_is_a_400(parameters: str) -> None:
     with pytest.raises(Problem, match="boundary") as raised:
-        take(form(("image", b"content")), content_type)
-
+        parse(form(("image", b"content")), f"multipart/form-data{parameters}")
     assert raised.value.status == 400
-
-
-def test_a_form_of_4_mib_takes_milliseconds() -> None:
-    content = os.urandom(4 * 1024 * 1024)
-    body = form(("image", content))
-
-    started = time.perf_counter()
-    taken = take(body)
-    seconds = time.perf_counter() - started
-
-    assert taken == content
-    assert seconds < 0.1  # measured: 2 ms; the standard library's email parser: 143 ms

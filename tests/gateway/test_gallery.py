@@ -1,4 +1,4 @@
-"""Several images in Chromium: a few at a time, each with its answer, asked again when told to; a history."""
+"""Several images in the page in Chromium: concurrency, retries, downloads and the history."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from scripts.delivery.answers import COLUMNS
-from tests.gateway.looks import SLOW, answer, scan
-from tests.gateway.sagemaker import PREDICTION, Reply, error, model_error
+from scripts.api.output import COLUMNS
+from tests.gateway.sagemaker import MODEL, error, model_error
+from tests.gateway.ui_states import answered_scan
 from tests.gateway.visit import draw, file
+from tests.http_server import Reply
 
 if TYPE_CHECKING:
     from playwright.sync_api import FilePayload
@@ -40,36 +41,29 @@ def rows_of(visit: Visit, button: str) -> tuple[bytes, list[dict[str, str]]]:
 
 
 def test_each_image_has_its_own_answer(visit: Visit, sagemaker: FakeSageMaker) -> None:
-    # Given a model that says something else of each
-    chances = {"one.png": 0.93, "two.png": 0.02, "three.png": 0.5}
-    given = [scan(seed, lesion=True, name=name) for seed, name in enumerate(chances)]
-    for seed, (one, chance) in enumerate(zip(given, chances.values(), strict=True)):
-        sagemaker.answers[one["buffer"]] = answer(seed, lesion=True, probability=chance)
+    # When images with different predictions are dropped together
+    probabilities = (0.93, 0.02, 0.5)
+    scans = [answered_scan(sagemaker, seed, each) for seed, each in enumerate(probabilities)]
     visit.open()
-
-    # When they are dropped together
-    visit.hand_over("drop", *given)
-
-    # Then the gallery and the table show each with its own, and the first is in view
-    expect(visit.page.locator("#tally")).to_have_text("3 of 3 through · 2 YES · 1 NO")
+    visit.hand_over("drop", *scans)
+    # Then the gallery and the table show each image's own answer, and the first is in view
+    expect(visit.page.locator("#summary")).to_have_text("3 of 3 done · 2 YES · 1 NO")
     expect(visit.page.get_by_role("option")).to_have_count(3)
     visit.expect_answer("YES")
     expect(visit.page.locator("#probability")).to_have_text("93.0\u00a0%")
-    for name, chance in chances.items():
-        visit.page.get_by_role("option", name=re.compile(f"^{name}: ")).click()
-        expect(visit.page.locator("#probability")).to_have_text(f"{chance * 100:.1f}\u00a0%")
-        expect(visit.page.locator("#caption")).to_contain_text(name)
-        row = visit.page.get_by_role("row").filter(has_text=name)
-        expect(row).to_contain_text(f"{chance * 100:.1f}\u00a0%")
+    for scan, probability in zip(scans, probabilities, strict=True):
+        visit.page.get_by_role("option", name=re.compile(f"^{scan['name']}: ")).click()
+        expect(visit.page.locator("#probability")).to_have_text(f"{probability * 100:.1f}\u00a0%")
+        expect(visit.page.locator("#caption")).to_contain_text(scan["name"])
+        row = visit.page.get_by_role("row").filter(has_text=scan["name"])
+        expect(row).to_contain_text(f"{probability * 100:.1f}\u00a0%")
         expect(row).to_have_attribute("aria-current", "true")
 
 
-def test_a_few_go_off_at_a_time(visit: Visit, sagemaker: FakeSageMaker) -> None:
+def test_two_are_sent_at_a_time(visit: Visit, sagemaker: FakeSageMaker) -> None:
     sagemaker.default = Reply(delay_s=0.4)
     visit.open()
-
     visit.choose(*images(5))
-
     most = 0
     for _ in range(100):
         under_way = visit.page.evaluate("images.filter((it) => it.request).length")
@@ -78,16 +72,15 @@ def test_a_few_go_off_at_a_time(visit: Visit, sagemaker: FakeSageMaker) -> None:
             break
         visit.page.wait_for_timeout(20)
     assert most == 2
-    expect(visit.page.locator("#tally")).to_have_text("5 of 5 through · 5 YES")
-    expect(visit.page.locator("#status")).to_contain_text("5 of 5 through")
+    expect(visit.page.locator("#summary")).to_have_text("5 of 5 done · 5 YES")
+    expect(visit.page.locator("#status")).to_contain_text("5 of 5 done")
 
 
-def test_the_arrows_walk_the_gallery(visit: Visit) -> None:
+def test_the_arrow_keys_move_through_the_gallery(visit: Visit) -> None:
     visit.open()
     visit.choose(*images(4))
-    expect(visit.page.locator("#tally")).to_contain_text("4 of 4 through")
+    expect(visit.page.locator("#summary")).to_contain_text("4 of 4 done")
     options = visit.page.get_by_role("option")
-
     options.first.focus()
     for key, at in (("ArrowRight", 1), ("End", 3), ("ArrowRight", 3), ("ArrowLeft", 2), ("Home", 0)):
         visit.page.keyboard.press(key)
@@ -95,7 +88,7 @@ def test_the_arrows_walk_the_gallery(visit: Visit) -> None:
         expect(options.nth(at)).to_have_attribute("aria-selected", "true")
         assert visit.page.locator("[role=option][tabindex='0']").count() == 1
 
-    # Delete takes one out, and the last that is left is no gallery
+    # Delete removes one, and a single image has no gallery
     for left in (3, 2):
         visit.page.keyboard.press("Delete")
         expect(options).to_have_count(left)
@@ -103,7 +96,7 @@ def test_the_arrows_walk_the_gallery(visit: Visit) -> None:
     expect(visit.page.locator("#gallery")).to_be_hidden()
     visit.page.get_by_role("button", name="Remove").click()
     expect(visit.page.locator("#drop")).to_be_visible()
-    expect(visit.page.get_by_text("Each image, one answer")).to_be_visible()
+    expect(visit.page.get_by_text("One answer for each image")).to_be_visible()
     expect(visit.page.locator("#file")).to_be_focused()
 
 
@@ -112,203 +105,138 @@ def test_all_can_be_cancelled_and_removed(visit: Visit, sagemaker: FakeSageMaker
     visit.open()
     visit.choose(*images(6))
     visit.wait_until(lambda: len(sagemaker.calls) == 2)
-
     visit.page.get_by_role("button", name="Cancel all").click()
-
-    expect(visit.page.locator("#tally")).to_have_text("6 of 6 through · 6 failed")
+    expect(visit.page.locator("#summary")).to_have_text("6 of 6 done · 6 failed")
     visit.page.wait_for_timeout(600)
     assert len(sagemaker.calls) == 2
-
     sagemaker.default = Reply()
-    visit.page.get_by_role("button", name="Try failed ones again").click()
-    expect(visit.page.locator("#tally")).to_have_text("6 of 6 through · 6 YES")
-    expect(visit.page.get_by_role("button", name="Try failed ones again")).to_be_hidden()
-
+    visit.page.get_by_role("button", name="Retry failed images").click()
+    expect(visit.page.locator("#summary")).to_have_text("6 of 6 done · 6 YES")
+    expect(visit.page.get_by_role("button", name="Retry failed images")).to_be_hidden()
     visit.page.get_by_role("button", name="Remove all").click()
     expect(visit.page.locator("#all")).to_be_hidden()
     expect(visit.page.locator("#drop")).to_be_visible()
 
 
-def test_one_that_is_removed_while_it_waits_is_not_sent(visit: Visit, sagemaker: FakeSageMaker) -> None:
+def test_an_image_removed_while_it_waits_is_not_sent(visit: Visit, sagemaker: FakeSageMaker) -> None:
     sagemaker.default = Reply(delay_s=2.0)
     visit.open()
     visit.choose(*images(3))
     visit.wait_until(lambda: len(sagemaker.calls) == 2)
     visit.page.get_by_role("option").nth(2).click()
-
     visit.page.get_by_role("button", name="Remove", exact=True).click()
-
-    expect(visit.page.locator("#tally")).to_have_text("2 of 2 through · 2 YES")
+    expect(visit.page.locator("#summary")).to_have_text("2 of 2 done · 2 YES")
     assert len(sagemaker.calls) == 2
 
 
-def test_the_csv_says_what_the_page_says_and_is_no_formula(visit: Visit, sagemaker: FakeSageMaker) -> None:
-    # Given images whose names a spreadsheet would take for formulas, one that is refused, and one that fails
-    given = [file(name, content=draw(200 + at, 240)) for at, name in enumerate(FORMULAS)]
-    no_brain = file('a "quoted", name.png', content=draw(300, 300))
-    sagemaker.answers[no_brain["buffer"]] = model_error(422, json.dumps(REFUSED))
+def test_the_csv_holds_the_answers_and_no_formula(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    # Given images whose names are formulas to a spreadsheet, one that is refused, and one that fails
+    named = [file(name, content=draw(200 + at, 240)) for at, name in enumerate(FORMULAS)]
+    refused_file = file('a "quoted", name.png', content=draw(300, 300))
+    sagemaker.by_image[refused_file["buffer"]] = model_error(422, json.dumps(REFUSED))
     visit.open()
-    visit.hand_over("drop", *given, no_brain, file("ü.gif", "image/gif", b"GIF89a"))
-    expect(visit.page.locator("#tally")).to_contain_text("8 of 8 through")
+    visit.hand_over("drop", *named, refused_file, file("ü.gif", "image/gif", b"GIF89a"))
+    expect(visit.page.locator("#summary")).to_contain_text("8 of 8 done")
 
     # When the CSV is downloaded
     content, rows = rows_of(visit, "Download CSV")
 
-    # Then it has the columns of scripts/predict, and no cell that begins as a formula does
+    # Then it has the columns of scripts/predict, and no cell begins as a formula does
     assert content.startswith(b"\xef\xbb\xbffile,")
     assert b"\n" not in content.replace(b"\r\n", b"").replace(b'brain"":\n=1+1', b"")
     assert tuple(rows[0]) == COLUMNS
-    assert [row["file"] for row in rows] == [*(f"'{name}" for name in FORMULAS), no_brain["name"], "ü.gif"]
+    assert [row["file"] for row in rows] == [
+        *(f"'{name}" for name in FORMULAS),
+        refused_file["name"],
+        "ü.gif",
+    ]
     assert not [cell for row in rows for cell in row.values() if FORMULA.match(cell)]
-    told, refused, failed = rows[0], rows[-2], rows[-1]
+    predicted, refused, failed = rows[0], rows[-2], rows[-1]
     expected = {"answer": "YES", "probability": "0.93", "threshold": "0.41", "status": "200", "detail": ""}
-    assert told.items() >= expected.items()
-    model = PREDICTION["model"]
-    assert isinstance(model, dict)
-    assert [told[name] for name in ("model", "version", "sha256")] == list(model.values())
+    assert predicted.items() >= expected.items()
+    assert [predicted[name] for name in ("model", "version", "sha256")] == list(MODEL.values())
     assert refused.items() >= {"answer": "refused", "status": "422", "score": "0.02"}.items()
     assert refused["detail"] == REFUSED["detail"]
     assert failed["answer"] == "failed"
     assert "image/gif" in failed["detail"]
 
 
-class TestWaiting:
-    """A gateway that says when to come back."""
+class TestStartingModel:
+    """A gateway that answers 503 with Retry-After."""
 
-    def test_a_model_that_wakes_up_is_asked_again(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
-        # Given an endpoint that is not ready, and says so to whatever comes
+    @pytest.fixture(autouse=True)
+    def starting(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
         sagemaker.default = error("ModelNotReadyException", status=429)
         visit.page.clock.install()
         visit.open()
         visit.choose(*images(3))
-        expect(visit.page.locator("#doing")).to_have_text("The model is waking up…")
-        expect(visit.page.locator("#more")).to_have_text(re.compile(r"by itself in [456]\ss"))
-        expect(visit.page.locator("#status")).to_contain_text("asked again by itself")
+        expect(visit.page.locator("#activity")).to_have_text("The model is starting…")
         visit.wait_until(lambda: len(sagemaker.calls) == 2)
 
-        # When less than what it said has passed, then nothing goes off
+    def test_every_image_is_retried_after_the_given_time(
+        self, visit: Visit, sagemaker: FakeSageMaker
+    ) -> None:
+        expect(visit.page.locator("#activity-detail")).to_have_text(re.compile(r"in [456]\ss"))
+        expect(visit.page.locator("#status")).to_contain_text("retried automatically")
         visit.page.clock.fast_forward(3000)
         visit.page.wait_for_timeout(300)
-        assert len(sagemaker.calls) == 2
-
-        # When it is awake by then, then every image is answered, with nobody's help
+        assert len(sagemaker.calls) == 2, "nothing is sent earlier"
         sagemaker.default = Reply()
         visit.page.clock.fast_forward(4000)
-        expect(visit.page.locator("#tally")).to_have_text("3 of 3 through · 3 YES")
+        expect(visit.page.locator("#summary")).to_have_text("3 of 3 done · 3 YES")
         visit.expect_answer("YES")
         assert len(sagemaker.calls) == 5
 
-    def test_who_does_not_want_to_wait_need_not(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
-        sagemaker.replies.append(error("ThrottlingException", status=400))
-        visit.page.clock.install()
-        visit.page.clock.pause_at(2_000_000_000)
-        visit.page.goto(visit.url)
-        visit.choose(file())
-        expect(visit.page.locator("#doing")).to_have_text("The model is busy…")
-
+    def test_a_waiting_image_can_be_sent_at_once(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
+        sagemaker.default = Reply()
         visit.page.get_by_role("button", name="Try now").click()
-
         visit.expect_answer("YES")
 
-    def test_it_can_be_cancelled_while_it_waits(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
-        sagemaker.default = error("ModelNotReadyException", status=429)
-        visit.page.clock.install()
-        visit.open()
-        visit.choose(file())
-        expect(visit.page.locator("#doing")).to_have_text("The model is waking up…")
-
-        visit.page.get_by_role("button", name="Cancel", exact=True).click()
+    def test_a_waiting_image_can_be_cancelled(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
+        visit.page.get_by_role("button", name="Cancel all").click()
         visit.page.clock.fast_forward(7000)
+        visit.expect_problem("Cancelled", "not classified")
+        assert len(sagemaker.calls) == 2
 
-        visit.expect_problem("Cancelled", "not judged")
-        assert len(sagemaker.calls) == 1
-
-    def test_after_minutes_a_person_decides(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
-        sagemaker.default = error("ModelNotReadyException", status=429)
-        visit.page.clock.install()
-        visit.open()
-        visit.choose(*images(3))
-        expect(visit.page.locator("#doing")).to_have_text("The model is waking up…")
-
+    def test_retries_end_after_minutes(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
         visit.page.clock.fast_forward(301_000)
-
         visit.expect_problem("Not ready yet", "try again")
-        expect(visit.page.locator("#tally")).to_have_text("3 of 3 through · 3 failed")
+        expect(visit.page.locator("#summary")).to_have_text("3 of 3 done · 3 failed")
         sagemaker.default = Reply()
         visit.page.get_by_role("button", name="Try again").click()
         visit.expect_answer("YES")
 
 
-class TestSlowNetwork:
-    """An upload that takes its time."""
-
-    @pytest.fixture
-    def slow(self, visit: Visit) -> FilePayload:
-        network = visit.page.context.new_cdp_session(visit.page)
-        visit.open()
-        network.send("Network.emulateNetworkConditions", SLOW)
-        return file("large.png", content=draw() + bytes(400_000))
-
-    def test_its_progress_is_shown(self, visit: Visit, slow: FilePayload) -> None:
-        visit.choose(slow)
-
-        shares = set()
-        progress = visit.page.locator("#progress")
-        for _ in range(40):
-            shares.add(progress.evaluate("it => it.value"))
-            visit.page.wait_for_timeout(50)
-        between = sorted(share for share in shares if 0 < share < 1)
-        assert len(between) >= 3
-        expect(visit.page.locator("#more")).to_have_text(re.compile(r"\d+\sKiB of 39[0-9]\sKiB"))
-
-    def test_it_can_be_cancelled(self, visit: Visit, slow: FilePayload, sagemaker: FakeSageMaker) -> None:
-        visit.choose(slow)
-        visit.wait_until(lambda: visit.page.locator("#progress").evaluate("it => it.value") > 0)
-
-        visit.page.get_by_role("button", name="Cancel", exact=True).click()
-
-        visit.expect_problem("Cancelled", "not judged")
-        assert not sagemaker.calls
-
-    def test_one_that_stands_still_is_given_up(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
-        sagemaker.default = Reply(delay_s=3)
-        visit.page.clock.install()
-        visit.open()
-        visit.choose(file())
-        expect(visit.page.locator("#doing")).to_have_text("The model is looking…")
-
-        visit.page.clock.fast_forward(61_000)
-
-        visit.expect_problem("No answer", "moved for a minute")
-        expect(visit.page.get_by_role("button", name="Try again")).to_be_visible()
+def test_a_request_without_progress_times_out(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    sagemaker.default = Reply(delay_s=3)
+    visit.page.clock.install()
+    visit.open()
+    visit.choose(file())
+    expect(visit.page.locator("#activity")).to_have_text("Classifying…")
+    visit.page.clock.fast_forward(61_000)
+    visit.expect_problem("No answer", "transferred for a minute")
+    expect(visit.page.get_by_role("button", name="Try again")).to_be_visible()
 
 
 class TestHistory:
-    """Earlier answers, where a person asked for them."""
+    """Earlier answers, which are kept only if the person asks for it."""
 
-    KEPT = "JSON.stringify([{ ...localStorage }, { ...sessionStorage }])"
-
-    def test_nothing_is_kept_unless_asked_for(self, visit: Visit) -> None:
-        visit.open()
-        visit.choose(file())
-        visit.expect_answer("YES")
-
-        assert json.loads(visit.page.evaluate(self.KEPT)) == [{}, {}]
-        expect(visit.page.locator("#past")).to_be_hidden()
+    def test_nothing_is_kept_by_default(self, visit: Visit) -> None:
+        visit.classify()
+        assert visit.stores() == ({}, {})
+        expect(visit.page.locator("#entries")).to_be_hidden()
 
     def test_it_outlasts_the_tab_and_holds_no_image(self, visit: Visit) -> None:
         visit.open()
         visit.page.get_by_label("Remember answers").check()
         visit.choose(file("=1.png"), file("<b>two</b>.png"))
-        expect(visit.page.locator("#past-rows tr")).to_have_count(2)
-
+        expect(visit.page.locator("#entry-rows tr")).to_have_count(2)
         visit.page.reload()
-
-        expect(visit.page.locator("#past-rows tr")).to_have_count(2)
-        expect(visit.page.locator("#past-rows tr").filter(has_text="<b>two</b>.png")).to_contain_text("93.0")
-        for_good, for_the_tab = json.loads(visit.page.evaluate(self.KEPT))
-        (kept,) = for_good.values()
-        assert for_the_tab == {}
+        expect(visit.page.locator("#entry-rows tr")).to_have_count(2)
+        expect(visit.page.locator("#entry-rows tr").filter(has_text="<b>two</b>.png")).to_contain_text("93.0")
+        local, session = visit.stores()
+        (kept,) = local.values()
+        assert session == {}
         assert len(kept) < 1000
         assert {name for entry in json.loads(kept) for name in entry} == {
             *("file", "at", "kind", "label", "probability", "threshold", "model", "request_id")
@@ -320,37 +248,30 @@ class TestHistory:
     def test_one_click_clears_it(self, visit: Visit, way: str) -> None:
         visit.open()
         visit.page.get_by_label("Remember answers").check()
-        visit.choose(file("told.png"))
-        expect(visit.page.locator("#past-rows tr")).to_have_count(1)
-
+        visit.choose(file("kept.png"))
+        expect(visit.page.locator("#entry-rows tr")).to_have_count(1)
         if way == "untick":
             visit.page.get_by_label("Remember answers").uncheck()
         else:
             visit.page.get_by_role("button", name=way).click()
-
-        expect(visit.page.locator("#past")).to_be_hidden()
-        assert "told.png" not in visit.page.evaluate(self.KEPT)
-        assert (visit.page.evaluate("localStorage.length") == 0) == (way == "untick")
+        expect(visit.page.locator("#entries")).to_be_hidden()
+        local, _ = visit.stores()
+        assert "kept.png" not in str(local)
+        assert (local == {}) == (way == "untick")
 
     @pytest.mark.parametrize("planted", ["[{}]", "{", "[null, 3]", '"text"', '[{"file": 3}]'])
-    def test_what_another_page_left_there_breaks_nothing(self, visit: Visit, planted: str) -> None:
+    def test_a_corrupt_history_breaks_nothing(self, visit: Visit, planted: str) -> None:
         visit.open()
         visit.page.evaluate("(text) => localStorage.setItem(HISTORY, text)", planted)
+        visit.classify()
 
-        visit.open()
-
-        visit.choose(file())
-        visit.expect_answer("YES")
-
-    def test_a_browser_that_keeps_nothing_says_so(self, visit: Visit) -> None:
+    def test_a_browser_without_storage_is_named(self, visit: Visit) -> None:
         visit.page.add_init_script(
             "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError') }"
         )
         visit.open()
-
         visit.page.get_by_label("Remember answers").click()
-
-        expect(visit.page.get_by_text("This browser keeps nothing")).to_be_visible()
+        expect(visit.page.get_by_text("This browser stores nothing")).to_be_visible()
         expect(visit.page.get_by_label("Remember answers")).not_to_be_checked()
         visit.choose(file())
         visit.expect_answer("YES")

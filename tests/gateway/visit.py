@@ -1,4 +1,4 @@
-"""A visit to the page in a browser: what a person does there, and what goes on behind it."""
+"""A visit to the page in a browser: what a person does there, and what the browser reports."""
 
 from __future__ import annotations
 
@@ -29,28 +29,6 @@ HAND_OVER = """([kind, files]) => {
     : new ClipboardEvent("paste", { ...init, clipboardData: data }));
 }"""
 
-# The texts in view whose contrast is below 4.5 to 1 (WCAG 2.2, 1.4.3), each with its contrast.
-FAINT_TEXTS = """() => {
-  const channels = (colour) => colour.match(/[0-9.]+/g).map(Number);
-  const luminance = (rgb) => rgb.slice(0, 3).map((value) => value / 255)
-    .map((share) => share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, share, at) => sum + share * [0.2126, 0.7152, 0.0722][at], 0);
-  const ground = (element) => {
-    const colour = channels(getComputedStyle(element).backgroundColor);
-    return colour[3] === 0 && element.parentElement ? ground(element.parentElement) : colour;
-  };
-  const faint = [];
-  for (const element of document.querySelectorAll("body *")) {
-    const texts = [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data);
-    const text = texts.join("").trim();
-    if (!text || !element.checkVisibility() || ["SCRIPT", "NOSCRIPT"].includes(element.tagName)) continue;
-    const lights = [channels(getComputedStyle(element).color), ground(element)].map(luminance);
-    const contrast = (Math.max(...lights) + 0.05) / (Math.min(...lights) + 0.05);
-    if (contrast < 4.5) faint.push([text.slice(0, 40), contrast]);
-  }
-  return faint;
-}"""
-
 AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 VIOLATIONS = """async () => {
   const runOnly = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -74,12 +52,12 @@ def file(name: str = "a scan.png", mime: str = "image/png", content: bytes | Non
 
 @dataclass
 class Visit:
-    """A page that was opened, and what went on behind it."""
+    """An open page, with the requests that it sent and the console's messages."""
 
     page: Page
     url: str
     requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    console: list[str] = field(default_factory=list)
 
     def open(self, suffix: str = "") -> None:
         self.page.goto(self.url + suffix)
@@ -88,6 +66,12 @@ class Visit:
     def choose(self, *files: FilePayload) -> None:
         self.page.set_input_files("#file", list(files))
 
+    def classify(self, *files: FilePayload, label: str = "YES") -> None:
+        """Open the page, choose the files (by default a drawn head), and wait for the answer."""
+        self.open()
+        self.choose(*(files or [file()]))
+        self.expect_answer(label)
+
     def hand_over(self, kind: str, *files: FilePayload) -> None:
         given = [
             {"name": one["name"], "type": one["mimeType"], "base64": base64.b64encode(one["buffer"]).decode()}
@@ -95,28 +79,27 @@ class Visit:
         ]
         self.page.evaluate(HAND_OVER, [kind, given])
 
-    def faint_texts(self) -> list[object]:
-        found: list[object] = self.page.evaluate(FAINT_TEXTS)
-        return found
-
     def violations(self) -> list[object]:
-        """Return what axe-core finds against WCAG 2.2 AA and good practice: rule, places, what is wrong."""
-        self.page.evaluate(AXE.read_text())  # by the debugger, which no policy of the page's keeps out
-        found: list[object] = self.page.evaluate(VIOLATIONS)
-        return found
+        """Return what axe-core finds against WCAG 2.2 AA, contrast included, and best practices."""
+        self.page.evaluate(AXE.read_text())  # through the debugger, which the page's policy does not restrict
+        return list(self.page.evaluate(VIOLATIONS))
 
-    def fits(self) -> bool:
+    def has_no_overflow(self) -> bool:
         """Whether nothing is cut off at the side."""
-        fits: bool = self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        return fits
+        return bool(self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
     def wait_until(self, happened: Callable[[], bool]) -> None:
-        """Let the page go on until something has happened outside of it; fail after five seconds."""
+        """Let the page run until a condition outside of it holds; fail after five seconds."""
         for _ in range(100):
             if happened():
                 return
             self.page.wait_for_timeout(50)
-        pytest.fail("it never happened")
+        pytest.fail("the condition never held")
+
+    def stores(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the browser's local storage and the tab's session storage."""
+        local, session = self.page.evaluate("[{ ...localStorage }, { ...sessionStorage }]")
+        return local, session
 
     def expect_answer(self, label: str) -> None:
         expect(self.page.locator("#label")).to_have_text(label)

@@ -1,4 +1,4 @@
-"""What the tests of the templates read: a synthesized environment, by stack and by resource type."""
+"""Synthesized environments, by stack and by resource type."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
 
 from infra.app import build_app
 from infra.config import ENVIRONMENTS as OURS
-from infra.release import card_path
+from infra.config import known_environments
+from infra.paths import ROOT
+from infra.release import card_path, load
+from infra.stacks.gateway import GatewayStack
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from infra.config import Settings
+    from infra.release import Release
+
 RELEASES = ROOT / "tests" / "fixtures" / "releases"
-ENVIRONMENTS = ("local", "dev", "prod")
+ENVIRONMENTS = known_environments()
 FIXTURE_ENVIRONMENTS = ROOT / "tests" / "fixtures" / "environments"
 
 # Names of assets, and the release's own artifact: 64 hexadecimal digits.
@@ -24,12 +35,12 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 # One does not: an API's deployment carries a hash of the API itself.
 _DEPLOYMENT = re.compile(r"(RestApiDeployment[0-9A-F]{8})[0-9a-f]{32}")
 
-# JSON, of a shape that only AWS defines.
+# JSON that AWS defines.
 Json = dict[str, Any]
 
 
 def cli_context() -> dict[str, object]:
-    """What the CLI hands to the app: the feature flags of cdk.json, and two switches of its own."""
+    """The context that the CLI gives the app: the feature flags of cdk.json, and two switches of its own."""
     context: dict[str, object] = json.loads((ROOT / "cdk.json").read_text())["context"]
     return context | {"aws:cdk:enable-path-metadata": True, "aws:cdk:enable-asset-metadata": True}
 
@@ -75,7 +86,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Assembly:
-    """What one synth wrote."""
+    """The output of one synth."""
 
     environment: str
     folder: Path
@@ -88,16 +99,14 @@ class Assembly:
         return [Template(path) for path in sorted(self.folder.glob("*.template.json"))]
 
     def assets(self, stack: str) -> Json:
-        path = self.folder / f"tumor-detector-{self.environment}-{stack}.assets.json"
-        assets: Json = json.loads(path.read_text())
-        return assets
+        return self.json(f"tumor-detector-{self.environment}-{stack}.assets.json")
 
     def json(self, name: str) -> Json:
         content: Json = json.loads((self.folder / name).read_text())
         return content
 
     def deployed_bytes(self) -> dict[str, bytes]:
-        """Return all that a deploy would read, by file name."""
+        """Return the files that a deploy reads, by name."""
         paths = [*self.folder.glob("*.template.json"), *self.folder.glob("*.assets.json")]
         return {path.name: path.read_bytes() for path in paths}
 
@@ -115,6 +124,25 @@ def synthesize(
     )
     app.synth()
     return Assembly(environment, folder)
+
+
+def synthesize_stack(declare: Callable[[cdk.App], cdk.Stack], folder: Path) -> Template:
+    """Synthesize one stack by itself, under cdk-nag."""
+    app = cdk.App(context=cli_context(), outdir=str(folder), analytics_reporting=False)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())
+    stack = declare(app)
+    app.synth()
+    return Template(folder / f"{stack.stack_name}.template.json")
+
+
+def synthesize_gateway(settings: Settings, folder: Path, *, release: Release | None = None) -> Template:
+    """Synthesize the gateway stack with these settings, by default with dev's fixture release."""
+    record = RELEASES / "dev.json"
+    released = release or load(record)
+    card = card_path(record, sha256=released.model.sha256)
+    return synthesize_stack(
+        lambda app: GatewayStack(app, "gateway", settings=settings, release=released, card=card), folder
+    )
 
 
 def record_for(environment: str, folder: Path) -> Path:

@@ -1,24 +1,22 @@
-"""What GitHub's workflows may do: nothing by themselves, and as others only what a delivery takes."""
+"""The roles of GitHub's workflows: they only assume others, with no more permissions than delivery needs."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import aws_cdk as cdk
 import pytest
-from aws_cdk import Validations
-from cdk_nag import AwsSolutionsChecks
 
 from infra import config, names
-from infra.config import GitHub, Settings, SettingsError
+from infra.config import GitHub, Settings
 from infra.stacks.delivery import DeliveryStack
-from tests.infra.synthesis import Assembly, Json, Template, as_list, cli_context, text
-from tests.infra.test_checks import declared, lint
+from tests.infra.synthesis import Assembly, as_list, synthesize_stack, text
+from tests.infra.test_checks import acknowledgements, lint, reported
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.infra.synthesis import Json, Template
 
 REPOSITORY = "acme/tumor-detector"
 ISSUER = "token.actions.githubusercontent.com"
@@ -32,10 +30,8 @@ REGION = VARIANTS["dev"].region
 
 
 def synthesize(settings: Settings, folder: Path, github: GitHub) -> Assembly:
-    app = cdk.App(context=cli_context(), outdir=str(folder), analytics_reporting=False)
-    Validations.of(app).add_plugins(AwsSolutionsChecks())
-    DeliveryStack(app, names.delivery_stack(settings.environment), settings=settings, github=github)
-    app.synth()
+    name = names.stack(settings.environment, "delivery")
+    synthesize_stack(lambda app: DeliveryStack(app, name, settings=settings, github=github), folder)
     return Assembly(settings.environment, folder)
 
 
@@ -65,13 +61,13 @@ def role(template: Template, part: str) -> str:
 
 def trust(template: Template, part: str) -> Json:
     document = template.all("IAM::Role")[role(template, part)]["Properties"]["AssumeRolePolicyDocument"]
+    statement: Json
     (statement,) = document["Statement"]
-    statement_of: Json = statement
-    return statement_of
+    return statement
 
 
 def granted(template: Template, part: str) -> dict[tuple[str, str], Json]:
-    """Return the conditions of all that a role may do, by action and resource."""
+    """Return what a role may do: the conditions by action and resource."""
     wanted = role(template, part)
     policies = {
         id_
@@ -106,7 +102,7 @@ def test_the_provider_pins_no_thumbprint(template: Template) -> None:
     }
 
 
-def test_each_job_is_let_in_by_repository_and_environment_alone(assembly: Assembly) -> None:
+def test_each_role_trusts_one_repository_and_environment(assembly: Assembly) -> None:
     template, environment = assembly.template("delivery"), assembly.environment
     for part, github in (("DeliveryRole", environment), ("WatchRole", f"{environment}-watch")):
         (provider,) = template.all("IAM::OIDCProvider")
@@ -123,7 +119,7 @@ def test_each_job_is_let_in_by_repository_and_environment_alone(assembly: Assemb
         }
 
 
-def test_delivery_becomes_the_cdks_roles_and_the_smoke_role_and_does_nothing_itself(
+def test_delivery_assumes_the_cdks_roles_and_the_smoke_role_and_nothing_else(
     assembly: Assembly,
 ) -> None:
     template = assembly.template("delivery")
@@ -140,11 +136,11 @@ def test_delivery_becomes_the_cdks_roles_and_the_smoke_role_and_does_nothing_its
     }
 
 
-def test_the_watch_becomes_the_cdks_role_for_reading_and_nothing_else(template: Template) -> None:
+def test_the_watch_role_assumes_the_cdks_role_for_reading_and_nothing_else(template: Template) -> None:
     assert granted(template, "WatchRole").keys() == {("sts:AssumeRole", bootstrap_role("lookup"))}
 
 
-def test_only_delivery_takes_the_smoke_role(template: Template) -> None:
+def test_only_delivery_assumes_the_smoke_role(template: Template) -> None:
     assert trust(template, "Smoke")["Principal"] == {
         "AWS": {"Fn::GetAtt": [role(template, "DeliveryRole"), "Arn"]}
     }
@@ -181,40 +177,22 @@ def test_the_smoke_role_reads_its_environment_and_calls_its_gateway(assembly: As
     assert conditions == ([{"StringEquals": tags}] if settings.auth == "api_key" else [])
 
 
-def test_where_only_people_sign_in_the_smoke_role_calls_the_lambda(tmp_path: Path) -> None:
-    assembly = synthesize(
-        replace(config.load("dev"), auth="cognito"), tmp_path, GitHub(repository=REPOSITORY)
-    )
-    calls = {grant for grant in granted(assembly.template("delivery"), "Smoke") if "Invoke" in grant[0]}
-    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{names.function('dev')}"
-    assert calls == {("lambda:InvokeFunction", arn)}
-
-
-def test_the_tags_that_the_smoke_role_asks_for_are_those_of_the_stacks(
+def test_the_tags_in_the_smoke_roles_condition_are_those_of_the_stacks(
     delivered: dict[str, Assembly],
 ) -> None:
-    manifest = delivered["dev"].json("manifest.json")["artifacts"][names.delivery_stack("dev")]
+    manifest = delivered["dev"].json("manifest.json")["artifacts"][names.stack("dev", "delivery")]
     tags = manifest["properties"]["tags"]
     assert {"project": "tumor-detector", "environment": "dev"}.items() <= tags.items()
 
 
-def test_no_finding_is_without_a_reason_and_no_reason_is_spare(assembly: Assembly) -> None:
-    reports = assembly.json("validation-report.json")["pluginReports"]
-    assert [violation for report in reports for violation in report["violations"]] == []
-    used = {row["acknowledgedId"] for report in reports for row in report.get("suppressedViolations", [])}
-    assert used == {id_ for _, id_, _ in declared(assembly)}
+def test_cdk_nag_and_cfn_lint_have_no_finding_without_a_reason(assembly: Assembly) -> None:
+    assert reported(assembly, "violations") == []
+    used = {row["acknowledgedId"] for row in reported(assembly, "suppressedViolations")}
+    assert used == {id_ for _, id_, _ in acknowledgements(assembly)}
+    lint(*assembly.templates())
 
 
-def test_cfn_lint_is_clean(template: Template) -> None:
-    lint(template)
-
-
-def test_two_synths_are_byte_identical(delivered: dict[str, Assembly], tmp_path: Path) -> None:
-    again = synthesize(VARIANTS["dev"], tmp_path, GitHub(repository=REPOSITORY))
-    assert again.deployed_bytes() == delivered["dev"].deployed_bytes()
-
-
-def test_a_second_stack_of_an_account_takes_the_provider_that_is_there(tmp_path: Path) -> None:
+def test_a_second_stack_of_an_account_uses_the_existing_provider(tmp_path: Path) -> None:
     assembly = synthesize(VARIANTS["dev"], tmp_path, GitHub(repository=REPOSITORY, provider="existing"))
     template = assembly.template("delivery")
     assert template.all("IAM::OIDCProvider") == {}
@@ -222,30 +200,8 @@ def test_a_second_stack_of_an_account_takes_the_provider_that_is_there(tmp_path:
     assert federated == f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}"
 
 
-def test_no_stack_exports_to_another(template: Template) -> None:
-    assert all("Export" not in output for output in template.content["Outputs"].values())
-    assert set(template.content["Outputs"]) == {"DeliveryRoleArn", "SmokeRoleArn", "WatchRoleArn"}
-
-
-def write(folder: Path, section: str) -> Path:
-    text_ = (config.ENVIRONMENTS / "dev.toml").read_text()
-    (folder / "dev.toml").write_text(f"{text_}\n{section}\n")
-    return folder
-
-
-def test_the_environments_file_names_the_repository(tmp_path: Path) -> None:
-    folder = write(tmp_path, f"[github]\nrepository = {json.dumps(REPOSITORY)}")
-    assert config.load("dev", folder=folder).github == GitHub(repository=REPOSITORY, provider="own")
-
-
-@pytest.mark.parametrize(
-    "repository", ["tumor-detector", "acme/*", "acme/x:ref", "https://host/acme/x", "a/b/c"]
-)
-def test_what_is_no_repository_is_refused(tmp_path: Path, repository: str) -> None:
-    folder = write(tmp_path, f"[github]\nrepository = {json.dumps(repository)}\nprovider = 'any'")
-    with pytest.raises(SettingsError) as raised:
-        config.load("dev", folder=folder)
-    assert [line.split(" = ")[0] for line in raised.value.problems] == [
-        "github.repository",
-        "github.provider",
-    ]
+def test_the_roles_of_a_bootstrap_with_another_qualifier_are_assumed(tmp_path: Path) -> None:
+    settings = replace(VARIANTS["dev"], bootstrap_qualifier="acme1")
+    assembly = synthesize(settings, tmp_path, GitHub(repository=REPOSITORY))
+    (assumed,) = granted(assembly.template("delivery"), "WatchRole")
+    assert assumed[1] == bootstrap_role("lookup").replace("hnb659fds", "acme1")

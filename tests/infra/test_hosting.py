@@ -1,4 +1,4 @@
-"""What an environment may add to its endpoint: guardrails, scaling, capture, a network, a key."""
+"""The optional parts of an endpoint: guardrails, scaling, capture, a network, a key."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, as_list, synthesize_written, text
+from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, synthesize_written, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +31,10 @@ def policy(assembly: Assembly) -> Json:
 
 
 class TestRollout:
-    """Three strategies, each with the alarms that take it back."""
+    """The three strategies, each with the alarms that roll it back."""
 
     def test_a_linear_rollout_moves_in_steps_and_has_time_for_all_of_them(self, full: Assembly) -> None:
+        assert endpoint(full)["RetainDeploymentConfig"] is True, "for an update from outside"
         routing = policy(full)["TrafficRoutingConfiguration"]
         assert routing == {
             "Type": "LINEAR",
@@ -43,7 +44,7 @@ class TestRollout:
         assert policy(full)["TerminationWaitInSeconds"] == 120
         assert policy(full)["MaximumExecutionTimeoutInSeconds"] > 4 * 300 + 120
 
-    def test_all_at_once_with_a_latency_alarm_is_taken_back_too(self, tmp_path: Path) -> None:
+    def test_all_at_once_with_a_latency_alarm_is_rolled_back_too(self, tmp_path: Path) -> None:
         rollout = '[hosting.rollout]\nstrategy = "all-at-once"\nlatency_alarm_ms = 500\n\n'
         made = synthesize_written(FULL.replace(LINEAR, rollout), tmp_path)
         assert policy(made)["TrafficRoutingConfiguration"] == {"Type": "ALL_AT_ONCE"}
@@ -56,12 +57,8 @@ class TestRollout:
         assert not {"DeploymentConfig", "RetainDeploymentConfig"} & endpoint(local).keys()
         assert local.template("endpoint").all("CloudWatch::Alarm") == {}
 
-    def test_an_update_from_outside_finds_the_guardrails_again(self, prod: Assembly, full: Assembly) -> None:
-        for assembly in (prod, full):
-            assert endpoint(assembly)["RetainDeploymentConfig"] is True
-
     @pytest.mark.parametrize("percent", [10, 15, 33, 50])
-    def test_the_longest_bake_that_is_let_in_ends_in_time(self, tmp_path: Path, percent: int) -> None:
+    def test_the_longest_bake_that_is_allowed_ends_in_time(self, tmp_path: Path, percent: int) -> None:
         steps = -(-100 // percent)
         longest = min((28_800 - 1800 - 120) // steps, 3600)
         written = FULL.replace("step_percent = 25", f"step_percent = {percent}")
@@ -73,7 +70,7 @@ class TestRollout:
 
 
 class TestScaling:
-    """How many instances there are."""
+    """The number of instances."""
 
     @pytest.fixture
     def target(self, full: Assembly) -> Json:
@@ -107,32 +104,28 @@ class TestScaling:
         assert off["ScalableTargetAction"] == {"MinCapacity": 2, "MaxCapacity": 8}
         assert on["ScalableTargetAction"] == {"MinCapacity": 4, "MaxCapacity": 8}
 
-    def test_a_deploy_leaves_the_scaled_count_and_nothing_else(self, full: Assembly, prod: Assembly) -> None:
+    def test_a_deploy_keeps_the_scaled_count_alone(self, full: Assembly, prod: Assembly) -> None:
         for assembly in (full, prod):
             assert endpoint(assembly)["RetainAllVariantProperties"] is True
             excluded = endpoint(assembly)["ExcludeRetainedVariantProperties"]
-            assert {each["VariantPropertyType"] for each in excluded} == {
-                "DesiredWeight",
-                "DataCaptureConfig",
-            }
+            kinds = {each["VariantPropertyType"] for each in excluded}
+            assert kinds == {"DesiredWeight", "DataCaptureConfig"}
 
-    def test_without_scaling_the_count_is_the_settings(self, local: Assembly) -> None:
-        assert "RetainAllVariantProperties" not in endpoint(local)
-        assert local.template("endpoint").all("ApplicationAutoScaling::ScalableTarget") == {}
-
-    def test_serverless_scales_by_itself(self, dev: Assembly) -> None:
-        assert dev.template("endpoint").all("ApplicationAutoScaling::ScalableTarget") == {}
+    def test_without_the_table_nothing_scales(self, local: Assembly, dev: Assembly) -> None:
+        for assembly in (local, dev):
+            assert "RetainAllVariantProperties" not in endpoint(assembly)
+            assert assembly.template("endpoint").all("ApplicationAutoScaling::ScalableTarget") == {}
 
 
 class TestDataCapture:
-    """What is kept of requests, where somebody asks for it."""
+    """Captured requests and responses."""
 
-    def test_only_answers_are_captured_unless_images_are_asked_for(
+    def test_only_responses_are_captured_unless_images_are_configured(
         self, full: Assembly, tmp_path: Path
     ) -> None:
         assert config(full)["DataCaptureConfig"]["CaptureOptions"] == [{"CaptureMode": "Output"}]
-        asked = FULL.replace("expire_days = 30", 'expire_days = 30\nwhat = ["input", "output"]')
-        made = synthesize_written(asked, tmp_path)
+        written = FULL.replace("expire_days = 30", 'expire_days = 30\nwhat = ["input", "output"]')
+        made = synthesize_written(written, tmp_path)
         modes = [each["CaptureMode"] for each in config(made)["DataCaptureConfig"]["CaptureOptions"]]
         assert modes == ["Input", "Output"]
 
@@ -145,7 +138,7 @@ class TestDataCapture:
         buckets = full.template("registry").all("S3::Bucket").values()
         (bucket,) = [b["Properties"] for b in buckets if b["Properties"]["BucketName"] == bucket_name]
         assert [rule.get("ExpirationInDays") for rule in bucket["LifecycleConfiguration"]["Rules"]] == [30]
-        assert "VersioningConfiguration" not in bucket, "what has expired is gone"
+        assert "VersioningConfiguration" not in bucket, "expired data is deleted for good"
         assert all(bucket["PublicAccessBlockConfiguration"].values())
 
     def test_nothing_is_captured_by_default(self, assembly: Assembly) -> None:
@@ -163,27 +156,21 @@ def test_a_network_is_the_models_and_isolation_stays(full: Assembly) -> None:
 
 
 class TestCustomerKey:
-    """One key of the environment's own, met through a parameter and never through an export."""
+    """One key of the environment's own, referenced by a parameter and never by an export."""
 
-    def key_of(self, assembly: Assembly, stack: str) -> str:
-        """The parameter by which a stack that is not the registry knows the key."""
-        parameters = assembly.template(stack).content["Parameters"]
-        (found,) = [
-            id_
-            for id_, parameter in parameters.items()
-            if parameter["Default"] == f"/tumor-detector/{assembly.environment}/key-arn"
-        ]
-        assert parameters[found]["Type"] == "AWS::SSM::Parameter::Value<String>"
-        return str(found)
+    def key_in(self, assembly: Assembly, stack: str) -> Json:
+        """Return a stack's reference to the key, whose ARN it reads from a parameter."""
+        parameters = assembly.template(stack).content["Parameters"].items()
+        name = f"/tumor-detector/{assembly.environment}/key-arn"
+        ((id_, parameter),) = [item for item in parameters if item[1]["Default"] == name]
+        assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
+        return {"Ref": id_}
 
-    def test_it_turns_and_stays(self, prod: Assembly) -> None:
-        key = prod.template("registry").only("KMS::Key")
+    def test_it_rotates_is_retained_and_encrypts_artifacts_and_images(self, prod: Assembly) -> None:
+        registry = prod.template("registry")
+        ((key_id, key),) = registry.all("KMS::Key").items()
         assert key["Properties"]["EnableKeyRotation"] is True
         assert key["DeletionPolicy"] == "Retain"
-
-    def test_it_encrypts_artifacts_and_images(self, prod: Assembly) -> None:
-        registry = prod.template("registry")
-        (key_id,) = registry.all("KMS::Key")
         arn = {"Fn::GetAtt": [key_id, "Arn"]}
         (rule,) = registry.properties("S3::Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         assert rule["BucketKeyEnabled"] is True
@@ -193,14 +180,14 @@ class TestCustomerKey:
         assert registry.properties("SSM::Parameter")["Value"] == arn
 
     def test_it_encrypts_volumes_and_lets_the_role_read_artifacts(self, prod: Assembly) -> None:
-        arn = {"Ref": self.key_of(prod, "endpoint")}
+        arn = self.key_in(prod, "endpoint")
         assert config(prod)["KmsKeyId"] == arn
         statements = [s for _, s in prod.template("endpoint").statements() if "kms:Decrypt" in s["Action"]]
         assert [(s["Action"], s["Resource"]) for s in statements] == [("kms:Decrypt", arn)]
 
-    @pytest.mark.parametrize("stack", ["endpoint", "gateway", "sight"])
+    @pytest.mark.parametrize("stack", ["endpoint", "gateway", "monitoring"])
     def test_it_encrypts_every_log_group(self, prod: Assembly, stack: str) -> None:
-        arn = {"Ref": self.key_of(prod, stack)}
+        arn = self.key_in(prod, stack)
         groups = prod.template(stack).all("Logs::LogGroup")
         assert groups
         assert all(group["Properties"]["KmsKeyId"] == arn for group in groups.values())
@@ -212,20 +199,7 @@ class TestCustomerKey:
             name = text(group).split(":log-group:")[1]
             assert "tumor-detector-prod-" in name or name == "API-Gateway-Execution-Logs_*/v1"
 
-    def test_it_encrypts_the_alarms_and_lets_their_senders_use_it(self, prod: Assembly) -> None:
-        assert prod.template("sight").properties("SNS::Topic")["KmsMasterKeyId"] == {
-            "Ref": self.key_of(prod, "sight")
-        }
-        statements = [s for _, s in prod.template("registry").statements() if "Condition" in s]
-        senders = {
-            service
-            for s in statements
-            for service in as_list(s["Principal"].get("Service"))
-            if s["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
-        }
-        assert senders == {"cloudwatch.amazonaws.com", "budgets.amazonaws.com"}
-
-    def test_without_it_there_is_none_and_aws_own_keys_encrypt(self, dev: Assembly) -> None:
+    def test_without_it_the_keys_of_aws_encrypt(self, dev: Assembly) -> None:
         registry = dev.template("registry")
         assert registry.all("KMS::Key") == {}
         (rule,) = registry.properties("S3::Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]

@@ -1,146 +1,171 @@
-"""The house's order: imports go one way, and every file can be read at a sitting."""
+"""The layering of the code: imports go one way, without circles, at run time and for types alike."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
+import tomllib
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.infra.synthesis import ROOT
+from infra.paths import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-LONGEST_FILE = 400
-# One file on purpose, to be copied; what it is made of is in scripts/delivery/contract, and is read there.
-GENERATED = {"scripts/client.py"}
-PARTS = {"scripts", "infra", "model", "container", "tests"}
-# What each folder may import of the repository; the longest matching folder counts.
-MAY_IMPORT = {
-    "scripts": {"scripts", "infra", "model", "container"},
-    "infra": {"infra"},
-    "infra/gateway": set[str](),  # a Lambda: its own folder is its root
-    "model": {"model", "container"},
-    "container": {"container"},
+# What each package may import of the repository beside itself; the longest prefix of a module counts.
+MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
+    "scripts": ("infra", "model", "container"),
+    "infra": (),
+    "model": ("container",),
+    "container": (),
+    "infra.lambdas.gateway": (),
+    "infra.lambdas.canary": (),
 }
-# AWS is asked at run time, never at synth.
-MAY_CALL_AWS = ("scripts", "infra/local", "infra/gateway", "infra/canary", "tests")
+# Packages and modules from the lowest layer to the highest: each may import itself and those before it.
+LAYERS = (
+    (
+        *("infra.paths", "infra.local_aws", "infra.names", "infra.config", "infra.release"),
+        *("infra.constructs", "infra.stacks", "infra.app"),
+    ),
+    ("model.data", "model.networks", "model.evaluation", "model.release", "model.training"),
+)
+# What may start the emulator; all other code can run against AWS and must not depend on it.
+STARTS_THE_EMULATOR = ("infra.emulator", "scripts.commands.demo", "scripts.delivery.demo", "tests")
+PARTS = ("scripts", "infra", "model", "container", "tests")
 
 
-def tracked(*patterns: str) -> list[str]:
-    """Files that are in git or about to be, as paths from the root."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [path for path in listed.splitlines() if (ROOT / path).is_file()]
-
-
-def sources() -> list[str]:
-    """Every Python file, the executable ones without extension too."""
-    bare = [path for path in tracked("scripts") if "." not in path.rsplit("/", 1)[-1]]
-    return tracked("*.py") + [path for path in bare if (ROOT / path).read_text().startswith("#!")]
-
-
-def imported(path: str, *, for_types_only: bool = True) -> Iterator[str]:
-    """Yield what a file imports, in full: relative imports too, and those within functions.
-
-    `for_types_only` says whether to count what only a type checker imports.
-    """
-    package = path.split("/")[:-1]
-    tree = ast.parse((ROOT / path).read_text(), filename=path)
-    if not for_types_only:
-        tree = _AtRunTime().visit(tree)
-    for node in ast.walk(tree):
+def parse(source: str, *, package: str) -> Iterator[str]:
+    """Yield the full name of each module or member that `source` imports, wherever it stands."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) + 1 - node.level] if node.level else []
-            yield ".".join([*base, *([node.module] if node.module else [])])
+            parents = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            base = ".".join([*parents, *filter(None, [node.module])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-class _AtRunTime(ast.NodeTransformer):
-    """Leaves out the blocks under `if TYPE_CHECKING`."""
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+def module_of(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def folder_of(path: str, folders: set[str]) -> str | None:
-    """Return the longest of `folders` that holds `path`."""
-    return max((folder for folder in folders if path.startswith(f"{folder}/")), key=len, default=None)
+@cache
+def modules() -> dict[str, Path]:
+    """Return the Python files that are in git or about to be, by module name."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", "*.py"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {module_of(path): ROOT / path for path in listed.splitlines() if (ROOT / path).is_file()}
 
 
-def test_imports_go_one_way() -> None:
+@cache
+def imports() -> dict[str, set[str]]:
+    """Return by module what it imports: modules of the repository, and whatever else by its full name."""
+    known = modules()
+    graph = {}
+    for name, path in known.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        found = set(parse(path.read_text(), package=package))
+        # `from package import member` is an import of the module, or of the package that has the member.
+        graph[name] = {target if target in known else _parent(target, known) for target in found} - {name}
+    return graph
+
+
+def _parent(target: str, known: Mapping[str, Path]) -> str:
+    parent = target.rpartition(".")[0]
+    return parent if parent in known else target
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def test_imports_go_one_way_between_the_packages() -> None:
     against = []
-    for path in sources():
-        folder = folder_of(path, set(MAY_IMPORT))
-        if folder is None:
-            continue
-        parts = {name.split(".")[0] for name in imported(path)} & PARTS
-        against += [f"{path} imports {part}" for part in sorted(parts - MAY_IMPORT[folder])]
+    for module, targets in imports().items():
+        package = max((each for each in MAY_IMPORT if within(module, each)), key=len, default="tests")
+        allowed = (package, *MAY_IMPORT.get(package, PARTS))
+        against += [
+            f"{module} imports {target}"
+            for target in targets
+            if target.split(".")[0] in PARTS and not any(within(target, each) for each in allowed)
+        ]
     assert against == []
 
 
-def test_the_lambda_imports_the_standard_library_boto3_and_itself() -> None:
-    own = {path.rsplit("/", 1)[-1].removesuffix(".py") for path in tracked("infra/gateway/*.py")}
-    assert "handler" in own
-    allowed = own | sys.stdlib_module_names | {"boto3", "botocore"}
-    assert own.isdisjoint(sys.stdlib_module_names), "a module of ours hides one of Python's"
+@pytest.mark.parametrize("layers", LAYERS, ids=["infra", "model"])
+def test_imports_go_down_the_layers(layers: tuple[str, ...]) -> None:
     against = [
-        f"{path} imports {name}"
-        for path in tracked("infra/gateway/*.py")
-        for name in imported(path, for_types_only=False)
-        if name.split(".")[0] not in allowed
+        f"{module} imports {target}"
+        for module, targets in imports().items()
+        for level, layer in enumerate(layers)
+        if within(module, layer)
+        for target in targets
+        if any(within(target, above) for above in layers[level + 1 :])
     ]
     assert against == []
 
 
-def test_synth_asks_aws_nothing() -> None:
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graphlib.TopologicalSorter(imports()).prepare()  # a CycleError names the circle
+
+
+def test_every_module_of_the_cdk_that_is_imported_is_type_checked() -> None:
+    overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
+    checked = {
+        module for each in overrides if each["follow_imports"] == "normal" for module in each["module"]
+    }
+    imported = {".".join(target.split(".")[:2]) for targets in imports().values() for target in targets}
+    services = {module for module in imported if module.startswith("aws_cdk.aws_")}
+    assert services == checked - {"aws_cdk", "aws_cdk.interfaces.*"}
+
+
+def test_a_lambda_imports_the_standard_library_boto3_and_itself() -> None:
+    allowed = sys.stdlib_module_names | {"boto3", "botocore"}
     against = [
-        path
-        for path in sources()
-        if path.startswith("infra/")
-        and not path.startswith(tuple(f"{folder}/" for folder in MAY_CALL_AWS))
-        and {name.split(".")[0] for name in imported(path)} & {"boto3", "botocore"}
+        f"{module} imports {target}"
+        for module, targets in imports().items()
+        if within(module, "infra.lambdas")
+        for target in targets
+        if not target.startswith("mypy_boto3_")
+        and target.split(".")[0] not in allowed
+        and not within(target, ".".join(module.split(".")[:3]))
     ]
     assert against == []
+
+
+def test_only_tests_and_the_demo_import_the_emulator() -> None:
+    against = [
+        f"{module} imports {target}"
+        for module, targets in imports().items()
+        if not any(within(module, each) for each in STARTS_THE_EMULATOR)
+        for target in targets
+        if within(target, "infra.emulator")
+    ]
+    assert against == []
+
+
+def test_synth_loads_neither_boto3_nor_the_model() -> None:
+    loaded = "print(*(each for each in ('boto3', 'model', 'tensorflow', 'ministack') if each in sys.modules))"
+    command = [sys.executable, "-c", f"import sys, infra.app; {loaded}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("import model.train", ["model.train"]),
-        ("from model import train", ["model"]),
-        ("def f():\n    from model.train import train", ["model.train"]),
-        ("from .sibling import x", ["infra.local.sibling"]),
-        ("from .. import names", ["infra"]),
+        ("import model.training.train", "model.training.train"),
+        ("def f():\n    from model.training import train", "model.training.train"),
+        ("if TYPE_CHECKING:\n    from model import train", "model.train"),
+        ("from .sibling import x", "infra.emulator.sibling.x"),
+        ("from .. import names", "infra.names"),
     ],
 )
-def test_every_form_of_import_is_seen(
-    source: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
-    (tmp_path / "infra" / "local").mkdir(parents=True)
-    (tmp_path / "infra" / "local" / "file.py").write_text(source)
-    assert list(imported("infra/local/file.py")) == expected
-
-
-def test_what_only_a_type_checker_imports_is_told_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
-    (tmp_path / "file.py").write_text("import json\nif TYPE_CHECKING:\n    import mypy_boto3\n")
-    assert list(imported("file.py")) == ["json", "mypy_boto3"]
-    assert list(imported("file.py", for_types_only=False)) == ["json"]
-
-
-def test_no_file_is_too_long_to_be_read_at_a_sitting() -> None:
-    lengths = {
-        path: len((ROOT / path).read_text().splitlines())
-        for path in {*sources(), *tracked("*.html", "*.md", "*.toml", "*.js", "*.css")}
-    }
-    too_long = {path: length for path, length in lengths.items() if length > LONGEST_FILE}
-    assert too_long.keys() <= GENERATED, too_long
+def test_every_form_of_import_is_found(source: str, expected: str) -> None:
+    assert list(parse(source, package="infra.emulator")) == [expected]

@@ -1,15 +1,15 @@
-"""A record that was edited by hand, or belongs elsewhere, is refused before anything is deployed."""
+"""Release records: invalid ones and those of other environments are refused before anything is deployed."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from infra import release as releases
+from infra.paths import ROOT
 from infra.release import Golden, ReleaseError
 from tests.infra.synthesis import RELEASES
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def record(tmp_path: Path) -> Path:
-    """Dev's record and its card, to be spoiled."""
+    """Dev's record and its card, to be edited."""
     for path in RELEASES.glob("dev.*"):
         shutil.copy(path, tmp_path)
     return tmp_path / "dev.json"
@@ -49,27 +49,36 @@ def test_a_saved_record_is_read_back_the_same(record: Path) -> None:
     assert releases.load(record) == release
 
 
+def test_a_record_of_an_earlier_version_is_read_and_written_back_unchanged(tmp_path: Path) -> None:
+    # Given a record that commit ca49d7b wrote, whose metrics and gates have earlier names
+    written = (ROOT / "tests" / "fixtures" / "ca49d7b" / "releases" / "local.json").read_bytes()
+    record = tmp_path / "local.json"
+    record.write_bytes(written)
+    content = json.loads(written)
+    releases.card_path(record, sha256=content["model"]["sha256"]).write_text("# A card\n")
+    # When it is read, Then it has the same metrics, gates and golden answers
+    release = releases.load_for("local", record, local=True)
+    assert release.metrics == content["metrics"]
+    assert [gate.name for gate in release.gates] == [gate["name"] for gate in content["gates"]]
+    assert len(release.golden) == len(content["golden"])
+    releases.save(record, release)
+    assert record.read_bytes() == written
+
+
 @pytest.mark.parametrize(
-    ("section", "key", "value", "said"),
+    ("section", "key", "value", "line"),
     [
         (None, "schema", 2, "schema = 2"),
         (None, "threshold", 1.5, "threshold = 1.5"),
         (None, "theshold", 0.5, "theshold: unknown key"),
         (None, "metrics", {"roc_auc": "good"}, "metrics.roc_auc = 'good'"),
         (None, "metrics", {"roc_auc": float("nan")}, "metrics.roc_auc = nan"),
-        (None, "golden", [], "golden = []: no answer by which"),
+        (None, "golden", [], "golden = []: no answer to check"),
         (None, "golden", [{"seed": 1, "lesion": True}], "golden.0 = "),
-        (None, "golden", [{"seed": 1, "lesion": True, "probability": 2}], "golden.0.probability = 2"),
         (None, "gates", [{"name": "g", "passed": "yes", "detail": ""}], "gates.0.passed = 'yes'"),
         (None, "forced", " ", "forced = ' ': write why"),
         (None, "forced", True, "forced = True"),
-        (
-            None,
-            "forced",
-            "x" * (releases.MAX_REASON + 1),
-            f"forced = '{'x' * 201}': String should have at most 200",
-        ),
-        ("model", "sha256", "abc", "model.sha256 = 'abc'"),
+        (None, "forced", "x" * 201, f"forced = '{'x' * 201}': String should have at most 200"),
         ("model", "sha256", "A" * 64, "model.sha256 = "),
         ("model", "bytes", 0, "model.bytes = 0"),
         ("model", "version", 3, "model.version = 3"),
@@ -79,51 +88,39 @@ def test_a_saved_record_is_read_back_the_same(record: Path) -> None:
     ],
 )
 def test_a_wrong_value_is_named(
-    record: Path, section: str | None, key: str, value: object, said: str
+    record: Path, section: str | None, key: str, value: object, line: str
 ) -> None:
     edit(record, section, key, value)
     (problem,) = refusal(record)
-    assert problem.startswith(said)
-
-
-def test_all_mistakes_are_reported_at_once(record: Path) -> None:
-    edit(record, "model", "sha256", "abc")
-    edit(record, None, "threshold", 2)
-    assert len(refusal(record)) == 2
+    assert problem.startswith(line)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
-def test_a_file_that_is_no_record_is_refused(record: Path, text: str) -> None:
+def test_a_file_that_is_not_a_record_is_refused(record: Path, text: str) -> None:
     record.write_text(text)
     assert refusal(record)
 
 
-def test_an_absent_record_says_who_writes_it(tmp_path: Path) -> None:
-    (problem,) = refusal(tmp_path / "dev.json")
+def test_an_absent_record_or_one_of_another_environment_is_refused(record: Path) -> None:
+    (problem,) = refusal(record.with_name("prod.json"))
     assert "scripts/promote" in problem
-
-
-def test_another_environments_record_is_refused(record: Path) -> None:
     (problem,) = refusal(record, environment="prod")
     assert problem.startswith("environment = 'dev'")
 
 
-def test_a_model_of_drawn_images_serves_on_a_laptop_only(record: Path) -> None:
+def test_a_model_of_drawn_images_serves_locally_only_even_if_forced(record: Path) -> None:
     edit(record, "dataset", "kind", "phantom")
+    edit(record, None, "forced", "in a hurry")
     (problem,) = refusal(record)
     assert problem.startswith("dataset.kind = 'phantom'")
     assert releases.load_for("dev", record, local=True).dataset.kind == "phantom"
 
 
-def test_a_model_that_failed_a_gate_serves_on_a_laptop_only(record: Path) -> None:
+def test_a_model_that_failed_a_gate_serves_locally_or_if_forced(record: Path) -> None:
     edit(record, None, "gates", [{"name": "beats_metadata", "passed": False, "detail": "0.5 is not > 0.5"}])
     (problem,) = refusal(record)
     assert "beats_metadata" in problem
     assert releases.load_for("dev", record, local=True).gates_failed == ("beats_metadata",)
-
-
-def test_a_model_that_failed_a_gate_serves_where_somebody_forced_it(record: Path) -> None:
-    edit(record, None, "gates", [{"name": "beats_metadata", "passed": False, "detail": "0.5 is not > 0.5"}])
     edit(record, None, "forced", "agreed in the review of 3 May")
     release = releases.load_for("dev", record, local=False)
     assert release.gates_failed == ("beats_metadata",)
@@ -132,25 +129,11 @@ def test_a_model_that_failed_a_gate_serves_where_somebody_forced_it(record: Path
     assert releases.load(record) == release
 
 
-def test_nobody_can_force_a_model_of_drawn_images(record: Path) -> None:
-    edit(record, "dataset", "kind", "phantom")
-    edit(record, None, "forced", "in a hurry")
-    (problem,) = refusal(record)
-    assert problem.startswith("dataset.kind = 'phantom'")
-
-
 def test_a_record_without_its_card_is_refused(record: Path) -> None:
     for card in record.parent.glob("*.model-card.md"):
         card.unlink()
     (problem,) = refusal(record)
     assert "model-card.md is missing" in problem
-
-
-def test_another_model_has_another_artifact_key(record: Path) -> None:
-    release = releases.load(record)
-    other = replace(release.model, sha256="e" * 64)
-    assert releases.artifact_key(other.sha256) == f"models/{'e' * 64}/model.tar.gz"
-    assert releases.artifact_key(other.sha256) != releases.artifact_key(release.model.sha256)
 
 
 def test_a_golden_answer_is_a_probability_or_a_refusal() -> None:

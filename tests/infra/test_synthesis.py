@@ -1,10 +1,12 @@
-"""Synth needs nothing but the tree, gives the same bytes everywhere, and says clearly what is missing."""
+"""Synth needs only the repository, writes the same bytes everywhere, and names what is missing."""
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,41 +14,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import app, config
+from infra import app, config, names
 from infra import release as releases
+from infra.paths import ROOT
 from tests.infra.synthesis import (
     ENVIRONMENTS,
     FIXTURE_ENVIRONMENTS,
     RELEASES,
-    ROOT,
     Assembly,
-    record_for,
+    normalised,
     synthesize,
+    synthesize_written,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STACKS = ("registry", "endpoint", "gateway")
-SIGHTED = ("dev", "prod")  # the environments with a fourth
-
-
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_two_synths_are_byte_identical(
-    environment: str, assemblies: Mapping[str, Assembly], tmp_path: Path
-) -> None:
-    again = synthesize(environment, tmp_path, release=RELEASES / f"{environment}.json")
-    assert again.deployed_bytes() == assemblies[environment].deployed_bytes()
-
-
-def test_two_synths_of_every_optional_part_are_byte_identical(full: Assembly, tmp_path: Path) -> None:
-    again = synthesize(
-        "full",
-        tmp_path / "out",
-        release=record_for("full", tmp_path),
-        environments=FIXTURE_ENVIRONMENTS,
-    )
-    assert again.deployed_bytes() == full.deployed_bytes()
+MONITORED = ("dev", "prod")  # the environments with a fourth stack
+_ID_HASH = re.compile(r"[0-9A-F]{8}")
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -57,7 +43,7 @@ def test_without_a_release_there_is_the_registry_alone(
     assert template.content == assemblies[environment].template("registry").content
 
 
-def test_without_a_release_one_line_says_what_to_run_next(
+def test_without_a_release_one_line_names_the_next_commands(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(releases, "RELEASES", tmp_path)
@@ -67,42 +53,40 @@ def test_without_a_release_one_line_says_what_to_run_next(
     assert "scripts/promote --env dev" in line
 
 
-def test_no_stack_imports_from_another(assembly: Assembly) -> None:
-    for template in assembly.templates():
+def test_no_stack_imports_from_another(assembly: Assembly, full: Assembly) -> None:
+    for template in (*assembly.templates(), *full.templates()):
         assert "Fn::ImportValue" not in template.path.read_text()
         assert all("Export" not in output for output in template.content["Outputs"].values())
 
 
-def test_stacks_are_deployed_in_the_order_of_their_needs(assembly: Assembly) -> None:
+def test_stacks_are_deployed_in_the_order_of_their_dependencies(assembly: Assembly) -> None:
     manifest = assembly.json("manifest.json")["artifacts"]
-    order = [*STACKS, *(["sight"] if assembly.environment in SIGHTED else [])]
+    order = [*STACKS, *(["monitoring"] if assembly.environment in MONITORED else [])]
     for before, stack in itertools.pairwise(order):
         dependencies = manifest[f"tumor-detector-{assembly.environment}-{stack}"]["dependencies"]
         assert f"tumor-detector-{assembly.environment}-{before}" in dependencies
 
 
 def test_prod_is_protected_from_deletion_and_dev_is_not(dev: Assembly, prod: Assembly) -> None:
-    for assembly, protected in ((dev, False), (prod, True)):
-        manifest = assembly.json("manifest.json")["artifacts"]
-        for stack in (*STACKS, "sight"):
-            properties = manifest[f"tumor-detector-{assembly.environment}-{stack}"]["properties"]
-            assert properties.get("terminationProtection", False) is protected
+    assert {protected for _, protected in placed(dev).values()} == {False}
+    assert {protected for _, protected in placed(prod).values()} == {True}
 
 
-def test_outputs_name_what_scripts_and_people_look_for(assembly: Assembly) -> None:
-    outputs = {
-        template.path.name.split(".")[0].rsplit("-", 1)[-1]: set(template.content["Outputs"])
-        for template in assembly.templates()
-    }
-    ways_in = {"local": set[str](), "dev": {"ApiKeyId"}, "prod": {"PredictArn"}}
-    expected = {
-        "registry": {"RepositoryName", "RepositoryUri", "BucketName"},
-        "endpoint": {"EndpointName", "EndpointConfigName", "ModelName", "ImageUri"},
-        "gateway": {"Url", "ApiId", "StageName"} | ways_in[assembly.environment],
-    }
-    if assembly.environment in SIGHTED:
-        expected["sight"] = {"DashboardName", "TopicArn"}
-    assert outputs == expected
+def test_a_local_environment_is_bound_to_the_emulators_account(local: Assembly, dev: Assembly) -> None:
+    for assembly, account in ((local, "000000000000"), (dev, "unknown-account")):
+        region = config.load(assembly.environment).region
+        assert {place for place, _ in placed(assembly).values()} == {f"aws://{account}/{region}"}
+
+
+def test_another_bootstraps_qualifier_is_in_every_stack(tmp_path: Path) -> None:
+    written = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()
+    assembly = synthesize_written(f'bootstrap_qualifier = "acme1"\n{written}', tmp_path)
+    templates = assembly.templates()
+    assert len(templates) == len(STACKS) + 2
+    for template in templates:
+        assert template.content["Parameters"]["BootstrapVersion"]["Default"] == "/cdk-bootstrap/acme1/version"
+    for path in (*tmp_path.rglob("*.json"), tmp_path / "out" / "manifest.json"):
+        assert "hnb659fds" not in path.read_text()
 
 
 def test_another_base_image_is_a_build_argument(tmp_path: Path) -> None:
@@ -117,49 +101,91 @@ def test_another_base_image_is_a_build_argument(tmp_path: Path) -> None:
     assert image["source"]["dockerBuildArgs"] == {"BASE_IMAGE": "debian-python:11"}
 
 
+def test_the_same_settings_under_another_name_give_the_same_stacks(
+    assembly: Assembly, tmp_path: Path
+) -> None:
+    # Given the settings and the release of an environment for another one, "twin"
+    ours = assembly.environment
+    (tmp_path / "twin.toml").write_text((config.ENVIRONMENTS / f"{ours}.toml").read_text())
+    released = json.loads((RELEASES / f"{ours}.json").read_text())
+    record, sha256 = tmp_path / "twin.json", released["model"]["sha256"]
+    record.write_text(json.dumps(released | {"environment": "twin"}))
+    card = releases.card_path(RELEASES / f"{ours}.json", sha256=sha256)
+    shutil.copy(card, releases.card_path(record, sha256=sha256))
+    # When it is synthesized
+    twin = synthesize("twin", tmp_path / "out", release=record, environments=tmp_path)
+    # Then templates, accounts, regions and protections are the same: no code depends on a name
+    before, after = (renamed(each).splitlines() for each in (assembly, twin))
+    assert list(difflib.unified_diff(before, after, lineterm="", n=0)) == []
+    assert placed(assembly) == placed(twin)
+
+
+def renamed(assembly: Assembly) -> str:
+    """Return the templates with NAME for the environment, which always follows the project's name.
+
+    The CDK makes some logical ids of such names without their hyphens, and adds hashes of them.
+    """
+    written = re.sub(rf"({names.PROJECT}[-/ ]){assembly.environment}\b", r"\1NAME", normalised(assembly))
+    run_together = names.PROJECT.replace("-", "") + assembly.environment
+    ids = re.compile(rf"{run_together}\w*")
+    return ids.sub(lambda found: _ID_HASH.sub("HASH", found[0].replace(run_together, "NAME")), written)
+
+
+def placed(assembly: Assembly) -> dict[str, tuple[str, bool]]:
+    """Return each stack's account and region, and its protection, by the last part of its name."""
+    artifacts = assembly.json("manifest.json")["artifacts"]
+    prefix = names.stack_prefix(assembly.environment)
+    return {
+        name.removeprefix(prefix): (
+            each["environment"],
+            each["properties"].get("terminationProtection", False),
+        )
+        for name, each in artifacts.items()
+        if each["type"] == "aws:cloudformation:stack"
+    }
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What synth reads of the tree, without releases, the installed environment, and a docker that fails."""
+    """Copy what synth reads of the repository, without releases, and add a docker that fails."""
     clone: Path = tmp_path_factory.mktemp("clone")
-    ignored = shutil.ignore_patterns("__pycache__", "releases")
     for folder in ("infra", "container"):
+        ignored = shutil.ignore_patterns("__pycache__", "releases")
         shutil.copytree(ROOT / folder, clone / folder, ignore=ignored)
     shutil.copy(ROOT / "cdk.json", clone)
     for installed in (".venv", "node_modules"):
         (clone / installed).symlink_to(ROOT / installed)
     docker = clone / "tools" / "docker"
     docker.parent.mkdir()
-    docker.write_text(f"#!/bin/sh\ntouch {clone}/docker-was-called\nexit 1\n")
+    docker.write_text("#!/bin/sh\nexit 1\n")
     docker.chmod(0o755)
     return clone
 
 
 def cdk_synth(clone: Path, output: Path, **context: str) -> subprocess.CompletedProcess[str]:
-    """Run what the README says, with an empty environment."""
+    """Run `cdk synth` as documented, with an empty environment."""
     path = os.pathsep.join([str(clone / "tools"), str(clone / ".venv" / "bin"), os.defpath])
     command = ["npx", "cdk", "synth", "--quiet", "--strict", "--no-notices", "--output", str(output)]
     command += [flag for key, value in context.items() for flag in ("-c", f"{key}={value}")]
     return subprocess.run(command, cwd=clone, env={"PATH": path}, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_cli_needs_no_credentials_no_docker_and_no_release(
-    clone: Path, tmp_path: Path, unreleased: Mapping[str, Assembly], environment: str
+    clone: Path, tmp_path: Path, unreleased: Mapping[str, Assembly]
 ) -> None:
-    done = cdk_synth(clone, tmp_path, env=environment)
+    done = cdk_synth(clone, tmp_path, env="prod")
     assert done.returncode == 0, done.stderr
-    assert Assembly(environment, tmp_path).deployed_bytes() == unreleased[environment].deployed_bytes()
-    assert f"scripts/promote --env {environment}" in done.stderr
+    assert Assembly("prod", tmp_path).deployed_bytes() == unreleased["prod"].deployed_bytes()
+    assert "scripts/promote --env prod" in done.stderr
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_the_cli_writes_what_pytest_reads_and_nothing_into_the_tree(
-    clone: Path, tmp_path: Path, assemblies: Mapping[str, Assembly], environment: str
+def test_the_cli_writes_the_same_and_nothing_into_the_repository(
+    clone: Path, tmp_path: Path, prod: Assembly
 ) -> None:
     before = files(clone)
-    done = cdk_synth(clone, tmp_path, env=environment, release=str(RELEASES / f"{environment}.json"))
+    done = cdk_synth(clone, tmp_path, env="prod", release=str(RELEASES / "prod.json"))
     assert done.returncode == 0, done.stderr
-    assert Assembly(environment, tmp_path).deployed_bytes() == assemblies[environment].deployed_bytes()
+    assert Assembly("prod", tmp_path).deployed_bytes() == prod.deployed_bytes()
     assert files(clone) == before
 
 
@@ -180,12 +206,17 @@ def test_a_mistake_is_a_report_and_not_a_stack_trace(clone: Path, tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
-def test_every_environment_has_a_fixture_release() -> None:
-    assert set(config.known_environments()) == set(ENVIRONMENTS)
-    for environment in ENVIRONMENTS:
-        assert json.loads((RELEASES / f"{environment}.json").read_text())["environment"] == environment
-
-
-def test_none_stands_for_the_registry_stack_alone_whatever_record_there_is(tmp_path: Path) -> None:
+def test_none_means_the_registry_stack_alone(tmp_path: Path) -> None:
     assembly = synthesize("dev", tmp_path, release=Path(releases.NO_RELEASE))
     assert assembly.templates() == [assembly.template("registry")]
+
+
+def test_the_longest_names_fit_the_limits_of_aws() -> None:
+    longest = "preproduction"
+    assert re.fullmatch(names.ENVIRONMENT_NAME, longest)
+    assert not re.fullmatch(names.ENVIRONMENT_NAME, longest + "x")
+    bucket = names.bucket(longest, account="123456789012", region="ap-southeast-2")
+    assert len(bucket) <= 63
+    assert re.fullmatch(r"[a-z0-9](-*[a-z0-9])*", bucket)
+    assert len(names.endpoint(longest, mode="serverless")) <= 63
+    assert len(names.image_publishing_role(longest)) <= 64

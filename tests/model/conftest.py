@@ -7,25 +7,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from model import data, phantom, registry, tracking
-from model.recipe import QUICK
+from model import tracking
+from model.data import dataset, phantom
+from model.release import registry
+from model.training.config import QUICK
+from tests.model.drawn_scans import write_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from model.data import Dataset
-    from model.recipe import Recipe
-    from model.registry import Champion
-    from model.train import TrainingResult
+    from model.data.dataset import Dataset
+    from model.release.registry import ModelVersion
+    from model.training.config import Recipe
+    from model.training.train import TrainingResult
 
 PHANTOMS = 48
 
 
 @pytest.fixture(scope="session", autouse=True)
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The default MLflow store, moved away from the tree; no test sees another store or the user's data."""
+    """The default MLflow store in a temporary folder, so that no test uses the user's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it, and undoing this removes it
         folder = tmp_path_factory.mktemp("mlruns")
         patch.setattr(tracking, "STORE", folder)
         yield folder
@@ -35,35 +38,44 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("phantoms")
     phantom.write_folder(folder, count=PHANTOMS, seed=1)
-    return data.load(folder)
+    return dataset.load(folder)
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("sources")
+    write_sources(folder)
+    return dataset.load(folder)
 
 
 @pytest.fixture(scope="session")
 def tiny() -> Recipe:
-    """One architecture that learns whole and one from ImageNet, in a hurry."""
+    """A small, fast recipe."""
     return replace(
         QUICK,
-        architectures=("plain_cnn", "efficientnet_lite0"),
+        architecture="efficientnet_lite0",
         folds=3,
-        epochs=4,
+        steps=40,
+        batch_size=8,
         views=1,
         size=64,
-        transfer_size=96,
         per_kind=6,
     )
 
 
 @pytest.fixture(scope="session")
 def trained(phantoms: Dataset, tiny: Recipe) -> TrainingResult:
-    """Really trained and measured, on a few phantoms."""
-    from model.train import train  # noqa: PLC0415 - only who needs a training waits for TensorFlow
+    """A real training on a few phantoms."""
+    from model.training.train import train  # noqa: PLC0415 - TensorFlow is slow to import
 
     return train(phantoms, tiny)
 
 
 @pytest.fixture(scope="session")
-def champion(trained: TrainingResult) -> Champion:
-    return registry.crown(trained)
+def champion(trained: TrainingResult) -> ModelVersion:
+    return registry.register_and_promote(
+        trained.experiment, run_id=trained.run_id, model_uri=trained.model_uri
+    )
 
 
 @pytest.fixture(scope="session")
@@ -71,4 +83,4 @@ def real() -> Dataset:
     folder = os.environ.get("TUMOR_DATA")
     if not folder:
         pytest.skip("TUMOR_DATA names no folder of real images")
-    return data.load(Path(folder))
+    return dataset.load(Path(folder))

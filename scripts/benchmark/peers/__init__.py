@@ -1,1 +1,1 @@
-"""What is compared: each server as its own documentation would have it made for this network."""
+"""The peers: each server as its own documentation has it, around the project's predictor where it can be."""

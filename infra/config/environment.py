@@ -1,0 +1,159 @@
+"""The settings of one environment: a small TOML file, read into one typed, frozen value.
+
+What AWS would refuse late, in the middle of a deploy, is refused here.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from infra import local_aws
+from infra.config.auth import Auth, Firewall, SignIn
+from infra.config.base import STRICT, EnvironmentName, matches
+from infra.config.file_errors import FileError, Problem, problems
+from infra.config.hosting import Hosting
+from infra.config.monitoring import Monitoring
+from infra.config.rules import broken_rules
+from infra.paths import ENVIRONMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# The keys that hold one of several tables, and their tags.
+_UNIONS = {
+    "hosting": frozenset({"serverless", "real-time"}),
+    "rollout": frozenset({"all-at-once", "canary", "linear"}),
+}
+# Keys of earlier versions, and what to write instead.
+RENAMED = {
+    "sight": "[monitoring]",
+    "sight.shift": "[monitoring.drift]",
+    "monitoring.shift": "[monitoring.drift]",
+    "sign_in.laptop_address": "sign_in.local_address",
+}
+
+Origin = Annotated[
+    str, matches(r"https://[a-z0-9.-]+(:[0-9]+)?", like="https://host or https://host:port, in lower case")
+]
+RetentionDays = Literal[1, 7, 14, 30, 90, 365, 731]  # some of those that CloudWatch Logs accepts
+
+
+class SettingsError(FileError):
+    """An environment's settings cannot be used; the message lists every reason."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Throttle:
+    """How many requests the gateway accepts, over all callers together."""
+
+    requests_per_second: Annotated[int, Field(ge=1, le=10_000)]
+    burst: Annotated[int, Field(ge=1, le=5_000)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GitHub:
+    """The repository whose workflows may deliver here; its stack is `infra/stacks/delivery.py`.
+
+    An account holds one provider of GitHub's tokens: where another stack made it, it is "existing".
+    """
+
+    repository: Annotated[str, matches(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", like="owner/name")]
+    provider: Literal["own", "existing"] = "own"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Settings:
+    """Everything that differs between environments.
+
+    Without `account` the stacks go to the deployer's account; nothing is looked up. `auth` is
+    who may request a prediction, `allowed_origin` the other site whose pages may. With `firewall` AWS WAF
+    inspects every request first. With `customer_key` a KMS key of the environment's own encrypts the bucket,
+    images, volumes, logs and alarms. `bootstrap_qualifier` is that of `cdk bootstrap --qualifier`.
+    """
+
+    environment: EnvironmentName
+    local: bool = False
+    region: Annotated[str, matches(r"[a-z]{2}(-[a-z]+)+-[0-9]", like="a region's code, such as eu-west-1")]
+    account: Annotated[str, matches(r"[0-9]{12}", like="the account's twelve digits, in quotes")] | None = (
+        None
+    )
+    bootstrap_qualifier: Annotated[
+        str, matches(r"[A-Za-z0-9_-]{1,10}", like="at most ten letters, digits, _ and -")
+    ] = "hnb659fds"
+    auth: Auth
+    sign_in: SignIn | None = None
+    firewall: Firewall | None = None
+    allowed_origin: Origin | None = None
+    throttle: Throttle
+    hosting: Hosting
+    log_retention_days: RetentionDays
+    retain_data: bool
+    termination_protection: bool
+    customer_key: bool = False
+    monitoring: Monitoring | None = None
+    github: GitHub | None = None
+
+    @property
+    def stack_account(self) -> str | None:
+        """The account that the stacks name; in a local environment, the emulator's.
+
+        The CDK CLI then refuses credentials of any other account, where a local environment's open API would
+        be public.
+        """
+        return local_aws.ACCOUNT if self.local else self.account
+
+
+_SETTINGS = TypeAdapter(Settings)
+
+
+def known_environments(folder: Path = ENVIRONMENTS) -> list[str]:
+    """Names of the environments that have a settings file."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def load(environment: str, *, folder: Path = ENVIRONMENTS) -> Settings:
+    """Read and check the settings of `environment`; raises `SettingsError` with everything that is wrong."""
+    path = folder / f"{environment}.toml"
+    if environment not in known_environments(folder):
+        raise SettingsError(path, [f"no such environment; there are {', '.join(known_environments(folder))}"])
+    written = _read(path)
+    found = [
+        Problem(old, f"{old}: was renamed; write {new}") for old, new in RENAMED.items() if _has(written, old)
+    ]
+    if "environment" in written:
+        found.append(Problem("environment", "environment: unknown key; it is the file's own name"))
+    settings = None
+    try:
+        # Through JSON: only there is pydantic strict about values and still builds nested dataclasses.
+        settings = _SETTINGS.validate_json(json.dumps(written | {"environment": environment}, default=str))
+    except ValidationError as error:
+        found += [problem for problem in problems(error, unions=_UNIONS) if problem.key not in RENAMED]
+    found += broken_rules(written, invalid=[problem.key for problem in found])
+    if settings is None or found:
+        raise SettingsError(path, [problem.line for problem in found])
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise SettingsError(path, [f"not UTF-8, as TOML is: {error.reason} at byte {error.start}"]) from None
+    except OSError as error:
+        raise SettingsError(path, [f"cannot be read: {error.strerror}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(path, [f"not TOML: {error}"]) from None
+
+
+def _has(written: Mapping[str, Any], key: str) -> bool:
+    """Return whether there is a value at a dotted key."""
+    table, _, rest = key.partition(".")
+    if not rest:
+        return table in written
+    return isinstance(written.get(table), dict) and _has(written[table], rest)

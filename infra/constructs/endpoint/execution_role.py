@@ -1,0 +1,92 @@
+"""The role with which SageMaker fetches the image and the model and writes the container's logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra.constructs.policies import allow, arn
+from infra.release import ARTIFACTS
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_kms as kms
+    from aws_cdk import aws_logs as logs
+
+    from infra.config.hosting import Network
+
+
+class ExecutionRole(Construct):
+    """May read one repository and the artifacts of one bucket, and write one log group.
+
+    The permissions are those that docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html lists for
+    CreateModel, without metrics (the container sends none) and without listing the bucket.
+    """
+
+    def __init__(
+        self, scope: Construct, id_: str, *, repository_name: str, bucket_name: str, log_group: logs.ILogGroup
+    ) -> None:
+        super().__init__(scope, id_)
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        allow(
+            self.role,
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:BatchGetImage",
+            "ecr:GetDownloadUrlForLayer",
+            on=arn(self, "ecr", "repository", repository_name),
+        )
+        allow(
+            self.role,
+            "ecr:GetAuthorizationToken",
+            on="*",
+            wildcard="ecr:GetAuthorizationToken and what describes networks take no resource; all else does.",
+        )
+        allow(
+            self.role,
+            "s3:GetObject",
+            on=self._in_bucket(bucket_name, f"{ARTIFACTS}/*"),
+            wildcard="While an update runs both the old release's artifact and the new one's are read.",
+        )
+        log_group.grant(self.role, "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
+
+    def allow_key(self, key: kms.IKey) -> None:
+        """Allow reading the artifacts, which are encrypted with the environment's key."""
+        allow(self.role, "kms:Decrypt", on=key.key_arn)
+
+    def allow_capture(self, bucket_name: str, key: kms.IKey | None) -> None:
+        """Allow writing captured data, but not reading it."""
+        reason = "SageMaker names each captured file by its time; all go in here."
+        allow(self.role, "s3:PutObject", on=self._in_bucket(bucket_name, "*"), wildcard=reason)
+        if key:
+            allow(self.role, "kms:GenerateDataKey", on=key.key_arn)
+
+    def allow_network(self, network: Network) -> None:
+        """Allow attaching the instances to the subnets.
+
+        docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html, CreateModel with a VPC.
+        """
+        interfaces = arn(self, "ec2", "network-interface", "*")
+        subnets = [arn(self, "ec2", "subnet", id_) for id_ in network.subnet_ids]
+        groups = [arn(self, "ec2", "security-group", id_) for id_ in network.security_group_ids]
+        allow(
+            self.role,
+            "ec2:CreateNetworkInterfacePermission",
+            "ec2:DeleteNetworkInterface",
+            on=interfaces,
+            wildcard="An interface has no id before it is made, and SageMaker makes it.",
+        )
+        allow(self.role, "ec2:CreateNetworkInterface", on=[interfaces, *subnets, *groups])
+        allow(
+            self.role,
+            "ec2:DeleteNetworkInterfacePermission",
+            "ec2:DescribeDhcpOptions",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeVpcs",
+            on="*",
+        )
+
+    def _in_bucket(self, bucket_name: str, keys: str) -> str:
+        return arn(self, "s3", bucket_name, keys, region="", account="")

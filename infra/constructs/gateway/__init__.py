@@ -1,0 +1,1 @@
+"""The REST API, the Lambda behind it, the firewall and the user pool."""

@@ -1,0 +1,218 @@
+"""The REST API: every path goes to one Lambda; predictions may need a key, a signature or a token."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import aws_apigateway as apigateway
+from constructs import Construct
+
+from infra.constructs.gateway.gateway_responses import add_gateway_responses
+from infra.constructs.logs import log_group
+from infra.constructs.policies import acknowledge
+from infra.names import STAGE_NAME
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_lambda as lambda_
+
+    from infra.config import RetentionDays, Throttle
+    from infra.config.auth import Auth
+    from infra.constructs.gateway.users import Users
+
+# Listed, never */*: that would turn every body, JSON too, into base64.
+BINARY_MEDIA_TYPES = ["application/octet-stream", "image/jpeg", "image/png", "multipart/form-data"]
+COMPRESS_FROM = cdk.Size.kibibytes(1)
+
+# No body is logged, only its length.
+ACCESS_LOG = {
+    "request_id": "$context.requestId",
+    "time": "$context.requestTime",
+    "ip": "$context.identity.sourceIp",
+    "method": "$context.httpMethod",
+    "path": "$context.path",
+    "status": "$context.status",
+    "response_bytes": "$context.responseLength",
+    "ms": "$context.responseLatency",
+    "integration_ms": "$context.integrationLatency",
+    "error": "$context.error.responseType",
+}
+# The caller in each mode: ids of keys and people, which give no access.
+_CALLER: dict[Auth, str] = {
+    "api_key": "$context.identity.apiKeyId",
+    "iam": "$context.identity.userArn",
+    "cognito": "$context.authorizer.claims.sub",
+}
+
+# The rules of cdk-nag that POST breaks in each mode, and why that is right.
+_GUARDS: dict[Auth, tuple[tuple[str, ...], str]] = {
+    "none": (("APIG4", "COG4"), "The emulator's API; the settings refuse this elsewhere."),
+    "api_key": (("APIG4", "COG4"), "An API key is required, which binds its callers to the usage plan."),
+    "iam": (("COG4",), "Callers sign with IAM; there are no users of our own to sign in."),
+}
+
+
+class Api(Construct):
+    """API Gateway in front of `handler`.
+
+    Attributes
+    ----------
+    url
+        The stage's address, with a slash at the end.
+    page
+        The same without a reference to the stage, which would make a dependency cycle.
+    predict_arn
+        The resource on which a policy must allow execute-api:Invoke for predictions.
+    key_id
+        Id of the API key that callers must send, if any.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        name: str,
+        handler: lambda_.IFunction,
+        auth: Auth,
+        users: Users | None,
+        firewalled: bool,
+        throttle: Throttle,
+        allowed_origin: str | None,
+        log_retention_days: RetentionDays,
+        retain_account_role: bool,
+    ) -> None:
+        super().__init__(scope, id_)
+        api = self._build_api(name, auth, throttle, log_retention_days, retain_account_role)
+        _acknowledge_findings(api, firewalled=firewalled)
+        self._own_execution_logs(api, log_retention_days)
+        self._add_methods(api, handler, auth, users)
+        self.key_id = self._add_key(api, throttle) if auth == "api_key" else None
+        add_gateway_responses(api, allowed_origin=allowed_origin)
+        self.api_id = api.rest_api_id
+        self.url = api.url
+        stack = cdk.Stack.of(self)
+        self.page = f"https://{api.rest_api_id}.execute-api.{stack.region}.{stack.url_suffix}/{STAGE_NAME}/"
+        self.stage_arn = api.deployment_stage.stage_arn
+        self.predict_arn = api.arn_for_execute_api("POST", "/predict", STAGE_NAME)
+
+    def _build_api(
+        self,
+        name: str,
+        auth: Auth,
+        throttle: Throttle,
+        retention_days: RetentionDays,
+        retain_account_role: bool,
+    ) -> apigateway.RestApi:
+        access_logs = log_group(self, "AccessLogs", retention_days=retention_days)
+        api = apigateway.RestApi(
+            self,
+            "RestApi",
+            rest_api_name=name,
+            endpoint_types=[apigateway.EndpointType.REGIONAL],
+            binary_media_types=BINARY_MEDIA_TYPES,
+            min_compression_size=COMPRESS_FROM,
+            # The region's one role for API Gateway's logs, which all APIs share.
+            cloud_watch_role=True,
+            cloud_watch_role_removal_policy=(
+                cdk.RemovalPolicy.RETAIN if retain_account_role else cdk.RemovalPolicy.DESTROY
+            ),
+            deploy_options=apigateway.StageOptions(
+                stage_name=STAGE_NAME,
+                throttling_rate_limit=throttle.requests_per_second,
+                throttling_burst_limit=throttle.burst,
+                access_log_destination=apigateway.LogGroupLogDestination(access_logs),
+                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_access_log(auth))),
+                logging_level=apigateway.MethodLoggingLevel.ERROR,
+                data_trace_enabled=False,  # it would write bodies, that is images, into the log
+                tracing_enabled=True,
+            ),
+        )
+        api.node.try_remove_child("Endpoint")  # it would add an output beside the stack's Url
+        return api
+
+    def _own_execution_logs(self, api: apigateway.RestApi, retention_days: RetentionDays) -> None:
+        # API Gateway would create this group by itself and keep it forever.
+        name = f"API-Gateway-Execution-Logs_{api.rest_api_id}/{STAGE_NAME}"
+        logs = log_group(self, "ExecutionLogs", retention_days=retention_days, name=name)
+        api.deployment_stage.node.add_dependency(logs)
+
+    def _add_methods(
+        self, api: apigateway.RestApi, handler: lambda_.IFunction, auth: Auth, users: Users | None
+    ) -> None:
+        """Send everything to the Lambda; guard every POST below the root.
+
+        A guard on a resource /predict alone could be bypassed through /{proxy+} with another spelling.
+        """
+        to_handler = apigateway.LambdaIntegration(handler, allow_test_invoke=False)
+        below_root = api.root.add_resource("{proxy+}")
+        for resource in (api.root, below_root):
+            method = resource.add_method("ANY", to_handler)
+            for rule in ("APIG4", "COG4"):
+                reason = "Page, documents and health are for everyone; nothing here calls the model."
+                acknowledge(method, f"AwsSolutions-{rule}", reason=reason)
+        protected = self._add_protected(below_root, to_handler, auth, users)
+        rules, reason = _GUARDS.get(auth, ((), ""))
+        for rule in rules:
+            acknowledge(protected, f"AwsSolutions-{rule}", reason=reason)
+
+    def _add_protected(
+        self,
+        resource: apigateway.Resource,
+        integration: apigateway.Integration,
+        auth: Auth,
+        users: Users | None,
+    ) -> apigateway.Method:
+        if (auth == "cognito") != (users is not None):
+            raise ValueError("users are needed for cognito, and only for it")
+        return resource.add_method(
+            "POST",
+            integration,
+            api_key_required=auth == "api_key",
+            authorization_type=apigateway.AuthorizationType.IAM if auth == "iam" else None,
+            authorizer=(
+                apigateway.CognitoUserPoolsAuthorizer(self, "Authorizer", cognito_user_pools=[users.pool])
+                if users
+                else None
+            ),
+            # With a scope API Gateway takes access tokens that carry it, and no identity token.
+            authorization_scopes=[users.scope] if users else None,
+        )
+
+    def _add_key(self, api: apigateway.RestApi, throttle: Throttle) -> str:
+        """Add a key, whose value AWS generates, and the plan that limits it; return its id."""
+        plan = api.add_usage_plan(
+            "UsagePlan",
+            api_stages=[apigateway.UsagePlanPerApiStage(api=api, stage=api.deployment_stage)],
+            throttle=apigateway.ThrottleSettings(
+                rate_limit=throttle.requests_per_second, burst_limit=throttle.burst
+            ),
+        )
+        key = apigateway.ApiKey(self, "Key")
+        plan.add_api_key(key)
+        return key.key_id
+
+
+def _access_log(auth: Auth) -> dict[str, str]:
+    return ACCESS_LOG | ({"caller": _CALLER[auth]} if auth in _CALLER else {})
+
+
+def _acknowledge_findings(api: apigateway.RestApi, *, firewalled: bool) -> None:
+    acknowledge(
+        api,
+        "AwsSolutions-APIG2",
+        reason="The bodies are images and forms, which no JSON schema describes; the Lambda checks them.",
+    )
+    if not firewalled:
+        acknowledge(
+            api.deployment_stage,
+            "AwsSolutions-APIG3",
+            reason="Requests are throttled and every body is checked; a web ACL costs by the month.",
+        )
+    acknowledge(
+        api,
+        "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
+        "AmazonAPIGatewayPushToCloudWatchLogs]",
+        reason="API Gateway's own policy for its logs; it names no narrower one.",
+    )

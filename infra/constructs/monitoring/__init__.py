@@ -1,0 +1,1 @@
+"""Metrics, alarms, the dashboard, the budget and the scheduled canary."""

@@ -1,0 +1,120 @@
+"""Alarms on errors, latency, drift and wrong golden answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from constructs import Construct
+
+from infra.constructs.monitoring.metrics import Metrics
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_sns as sns
+
+    from infra.config.monitoring import Drift
+    from infra.constructs.monitoring.golden_canary import GoldenCanary
+
+PERIOD = cdk.Duration.minutes(5)
+FAILED_SHARE = 0.05  # of all requests, in two of three periods
+
+
+class Alarms(Construct):
+    """Alarms that notify `topic`; those that roll an update back belong to the rollout.
+
+    `all` has every one, in the order in which the dashboard shows them.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: str,
+        endpoint_name: str,
+        latency_ms: int,
+        topic: sns.ITopic,
+    ) -> None:
+        super().__init__(scope, id_)
+        self.all: list[cloudwatch.Alarm] = []
+        self._environment = environment
+        self._endpoint_name = endpoint_name
+        self._action = actions.SnsAction(topic)
+        metrics = self._metrics(PERIOD)
+        # The average of an error metric is the share of requests that ended so.
+        failed = metrics.api("5XXError", "Average")
+        self._add("GatewayErrors", "Requests end in 5XX", failed, above=FAILED_SHARE, of=(2, 3))
+        slow = metrics.api("Latency", "p99")
+        self._add("GatewayLatency", "Answers are slow", slow, above=latency_ms, of=(3, 3))
+        crashed = metrics.function("Errors", "Sum")
+        self._add("FunctionErrors", "The Lambda crashed or ran out of time", crashed, above=0)
+        throttled = metrics.function("Throttles", "Sum")
+        self._add("FunctionThrottles", "The account's Lambda concurrency is used up", throttled, above=0)
+        self._add("EndpointErrors", "SageMaker failed requests", metrics.server_errors(), above=0, of=(2, 3))
+        self._add("ModelFaults", "The container failed requests", metrics.model_faults(), above=0, of=(2, 3))
+
+    def watch_drift(self, drift: Drift) -> None:
+        """Notify when too much is refused, or the share of YES is far from the expected one."""
+        metrics = self._metrics(cdk.Duration.hours(drift.hours))
+        counts = metrics.outcomes()
+        predicted = "FILL(yes, 0) + FILL(no, 0)"
+        requests = f"{predicted} + FILL(refused, 0)"
+        refused = f"IF({requests} >= {drift.minimum_requests}, FILL(refused, 0) / ({requests}), 0)"
+        self._add(
+            "RefusalDrift",
+            "The share of refused images is above the expected one: the input has changed",
+            metrics.expression(refused, "Share refused", counts),
+            above=drift.refused_share,
+        )
+        distance = f"ABS(FILL(yes, 0) / ({predicted}) - {drift.yes_share})"
+        del counts["refused"]
+        self._add(
+            "ClassDrift",
+            "The share of YES is far from the expected one: the input or the model has changed",
+            metrics.expression(
+                f"IF({predicted} >= {drift.minimum_requests}, {distance}, 0)",
+                "Distance of the share of YES",
+                counts,
+            ),
+            above=drift.yes_tolerance,
+        )
+
+    def watch_canary(self, canary: GoldenCanary) -> None:
+        """Notify when golden answers are wrong twice in a row, or were not checked."""
+        self._add(
+            "GoldenAnswers",
+            "The endpoint does not answer as the release did at promotion",
+            canary.failures(),
+            above=0,
+            of=(2, 2),
+            without_data=cloudwatch.TreatMissingData.BREACHING,
+        )
+
+    def _metrics(self, period: cdk.Duration) -> Metrics:
+        return Metrics(self._environment, endpoint_name=self._endpoint_name, period=period)
+
+    def _add(
+        self,
+        id_: str,
+        description: str,
+        metric: cloudwatch.IMetric,
+        *,
+        above: float,
+        of: tuple[int, int] = (1, 1),
+        without_data: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
+    ) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            id_,
+            alarm_description=description,
+            metric=metric,
+            threshold=above,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            datapoints_to_alarm=of[0],
+            evaluation_periods=of[1],
+            treat_missing_data=without_data,
+        )
+        alarm.add_alarm_action(self._action)
+        self.all.append(alarm)

@@ -1,0 +1,73 @@
+"""Permissions of roles, and the acknowledgement of what cdk-nag finds in them and elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+
+if TYPE_CHECKING:
+    from constructs import IConstruct
+
+
+def allow(role: iam.Role, *actions: str, on: str | list[str], wildcard: str | None = None) -> None:
+    """Allow a role actions on resources; `wildcard` is the reason where the one resource has a wildcard."""
+    resources = [on] if isinstance(on, str) else on
+    role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=resources))
+    if wildcard:
+        acknowledge_wildcard(role, resources[0], reason=wildcard)
+
+
+def arn(
+    scope: IConstruct,
+    service: str,
+    resource: str,
+    name: str | None = None,
+    *,
+    region: str | None = None,
+    account: str | None = None,
+    colon: bool = False,
+) -> str:
+    """Return an ARN, by default in the stack's region and account, its name after a slash or a `colon`."""
+    return cdk.Stack.of(scope).format_arn(
+        service=service,
+        region=region,
+        account=account,
+        resource=resource,
+        resource_name=name,
+        arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME if colon else None,
+    )
+
+
+def acknowledge(scope: IConstruct, rule: str, *, reason: str) -> None:
+    """Acknowledge a finding of cdk-nag's AwsSolutions rules.
+
+    Parameters
+    ----------
+    scope
+        The construct with the finding, or one around it.
+    rule
+        The finding's own id, such as ``AwsSolutions-IAM5[Resource::*]``.
+    reason
+        Why the finding is acceptable.
+    """
+    # Without the pack's name in front the finding would vanish from the validation report.
+    cdk.Validations.of(scope).acknowledge(cdk.Acknowledgment(id=f"AwsSolutions::{rule}", reason=reason))
+
+
+def acknowledge_wildcard(scope: IConstruct, resource: str, *, reason: str) -> None:
+    """Acknowledge that a policy at `scope` allows `resource`, an ARN with a wildcard or ``*`` itself."""
+    resolved = _as_cdk_nag_writes(cdk.Stack.of(scope).resolve(resource))
+    acknowledge(scope, f"AwsSolutions-IAM5[Resource::{resolved}]", reason=reason)
+
+
+def _as_cdk_nag_writes(value: object) -> str:
+    """Write a resolved value with references in angle brackets, as the ids of findings have them."""
+    match value:
+        case {"Ref": name}:
+            return f"<{name}>"
+        case {"Fn::Join": ["", [*parts]]}:
+            return "".join(_as_cdk_nag_writes(part) for part in parts)
+        case _:
+            return str(value)

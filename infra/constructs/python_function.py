@@ -1,0 +1,92 @@
+"""A Lambda function of one package under `infra/lambdas`."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra.constructs.logs import log_group
+from infra.constructs.policies import acknowledge
+from infra.paths import LAMBDAS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import aws_cdk as cdk
+
+    from infra.config import RetentionDays
+
+# What an editor, a test run or a merge leaves in a package's folder.
+_JUNK = shutil.ignore_patterns("__pycache__", ".*", "*.pyc", "*.orig", "*.rej", "*.swp", "*~")
+
+
+class PythonFunction(Construct):
+    """A function with its own role and log group; its handler is `PACKAGE.handler.handle`.
+
+    `role` may write to the log group, and nothing else until it is given more.
+
+    Parameters
+    ----------
+    package
+        Name of the folder in `infra/lambdas` that holds the code.
+    extra_files
+        The text of further files, by their paths in the package's folder.
+    name
+        Physical name, where others find the function by it.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        package: str,
+        environment: Mapping[str, str],
+        memory_mb: int,
+        timeout: cdk.Duration,
+        log_retention_days: RetentionDays,
+        extra_files: Mapping[str, str] | None = None,
+        name: str | None = None,
+        tracing: lambda_.Tracing | None = None,
+        retry_attempts: int | None = None,
+    ) -> None:
+        super().__init__(scope, id_)
+        logs = log_group(self, "Logs", retention_days=log_retention_days)
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        logs.grant_write(self.role)
+        with tempfile.TemporaryDirectory() as folder:  # the CDK copies the asset before this ends
+            self.function = lambda_.Function(
+                self,
+                "Function",
+                function_name=name,
+                runtime=lambda_.Runtime.PYTHON_3_13,
+                architecture=lambda_.Architecture.ARM_64,
+                handler=f"{package}.handler.handle",
+                code=lambda_.Code.from_asset(stage(package, extra_files or {}, Path(folder))),
+                environment=dict(environment),
+                memory_size=memory_mb,
+                timeout=timeout,
+                role=self.role,
+                log_group=logs,
+                tracing=tracing,
+                retry_attempts=retry_attempts,
+            )
+        reason = "Python 3.13 is the newest that the test suite runs on."
+        acknowledge(self.function, "AwsSolutions-L1", reason=reason)
+
+
+def stage(package: str, extra_files: Mapping[str, str], folder: Path) -> str:
+    """Write the package and the extra files to a folder and return its path, for an asset."""
+    staged = folder / "asset" / package
+    shutil.copytree(LAMBDAS / package, staged, ignore=_JUNK)
+    for name, text in extra_files.items():
+        path = staged / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return str(staged.parent)

@@ -1,0 +1,1 @@
+"""Buckets, the image repository and the encryption key."""

@@ -1,0 +1,37 @@
+"""ministack's application, its table of services, and the request that it is answering."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ministack import app
+from ministack.core import router
+from ministack.core.responses import get_account_id as account_id
+from ministack.core.responses import get_region as region
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+__all__ = ["Answer", "account_id", "add_service", "application", "region"]
+
+Answer = tuple[int, dict[str, str], bytes]  # status, headers, body
+
+CONTRACT = """
+app.SERVICE_HANDLERS: dict
+app.app(scope, receive, send)
+core.responses.get_account_id()
+core.responses.get_region()
+core.router.SERVICE_PATTERNS: dict
+"""
+
+application = app.app
+
+
+def add_service(name: str, handler: Callable[..., Awaitable[Answer]], *, target_prefix: str) -> None:
+    """Let a handler answer the requests that are signed for a service or whose X-Amz-Target begins so.
+
+    The handler gets method, path, headers by their names in lower case, body and query.
+    """
+    app.SERVICE_HANDLERS[name] = handler
+    router.SERVICE_PATTERNS[name] = {"target_prefixes": [target_prefix], "host_patterns": []}

@@ -1,0 +1,211 @@
+"""What ministack's CloudWatch alarms lack: metric math, dimensions, missing data; and SageMaker's metrics.
+
+ministack refuses alarms on metric queries. One that queries a single metric is turned into the plain form.
+Those on SageMaker's metrics, their sums and differences included, are evaluated here. Of any other expression
+only the name is kept: `SetAlarmState` works on such an alarm, but nothing computes it.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ministack.services import cloudwatch
+from ministack.services.cloudformation import provisioners
+
+_Properties = Mapping[str, object]
+_Alarm = dict[str, Any]
+
+CONTRACT = """
+services.cloudformation.provisioners._cw_metric_alarm_record(name, props)
+services.cloudwatch._alarms: AccountRegionScopedDict
+services.cloudwatch._calc_stats(points)
+services.cloudwatch._dims_key(dims)
+services.cloudwatch._dispatch_alarm_actions(alarm, old_state, new_state, reason)
+services.cloudwatch._evaluate_alarm(alarm)
+services.cloudwatch._evaluate_parent_alarms(child, seen)
+services.cloudwatch._metric_bucket(key)
+services.cloudwatch._record_history(alarm_name, old_state, new_state, reason, alarm_type, reason_data)
+services.cloudwatch._stat_value(stats, stat_name, points)
+services.cloudwatch.record_metric(namespace, metric_name, value, unit, dimensions)
+"""
+
+# A minute of SageMaker lasts one second here, in the stages of an update (`sagemaker.endpoints`) and in the
+# periods of the alarms on its metrics, so that a local update does not take a quarter of an hour.
+MINUTE_S = 1.0
+
+_SAGEMAKER = "AWS/SageMaker"
+_NOT_COMPUTED = "MetricMath"  # a namespace to which nothing publishes
+_VALUES_KEPT = 5000  # of one metric: ministack never removes any
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    "GreaterThanThreshold": operator.gt,
+    "GreaterThanOrEqualToThreshold": operator.ge,
+    "LessThanThreshold": operator.lt,
+    "LessThanOrEqualToThreshold": operator.le,
+}
+_ARITHMETIC: Mapping[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+}
+
+
+# Metric math, and by their ids the `MetricStat`s that it names.
+_Expression = tuple[ast.expr, Mapping[str, Mapping[str, Any]]]
+_expressions: dict[str, _Expression] = {}  # by the alarm's ARN
+
+
+def patch() -> None:
+    """Have ministack accept alarms on metric queries, and evaluate those on SageMaker's metrics here."""
+    plain_record = provisioners._cw_metric_alarm_record
+    evaluate_plain = cloudwatch._evaluate_alarm
+
+    def record(name: str, properties: _Properties) -> _Alarm:
+        alarm: _Alarm = plain_record(name, _without_queries(properties))
+        queries = properties.get("Metrics")
+        _expressions.pop(alarm["AlarmArn"], None)
+        if isinstance(queries, list) and (expression := _expression(queries)):
+            _expressions[alarm["AlarmArn"]] = expression
+        return alarm
+
+    def evaluate_alarm(alarm: _Alarm) -> None:
+        expression = _expressions.get(alarm["AlarmArn"])
+        if expression is None and alarm["Namespace"] == _SAGEMAKER:
+            statistic = alarm.get("ExtendedStatistic") or alarm["Statistic"]
+            expression = ast.Name("m1"), {"m1": {"Metric": alarm, "Stat": statistic}}
+        if expression:
+            _update_state(alarm, expression)
+        else:
+            evaluate_plain(alarm)
+
+    provisioners._cw_metric_alarm_record = record
+    cloudwatch._evaluate_alarm = evaluate_alarm
+
+
+def record_invocation(endpoint: str, variant: str, *, status: int, seconds: float) -> None:
+    """Publish SageMaker's metrics of one invocation; `status` is 0 where the container did not answer.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
+    """
+    kind = status // 100
+    values = {
+        "Invocations": 1,
+        "InvocationModelErrors": int(kind != 2),  # noqa: PLR2004 - HTTP's own classes
+        "Invocation4XXErrors": int(kind == 4),  # noqa: PLR2004
+        "Invocation5XXErrors": int(kind == 5),  # noqa: PLR2004
+        "ModelLatency": int(seconds * 1e6),
+    }
+    dimensions = {"EndpointName": endpoint, "VariantName": variant}
+    for name, value in values.items():
+        cloudwatch.record_metric(_SAGEMAKER, name, value, dimensions=dimensions)
+        del _points(name, dimensions)[:-_VALUES_KEPT]
+
+
+def evaluate(name: str) -> None:
+    """Set an alarm's state by its present metrics, whatever it was before."""
+    if alarm := cloudwatch._alarms.get(name):
+        cloudwatch._evaluate_alarm(alarm)
+
+
+def alarm_reason(name: str) -> str | None:
+    """Return why an alarm is in state ALARM, by its metrics or set by hand; None if it is not."""
+    alarm = cloudwatch._alarms.get(name)
+    if alarm is None:
+        return None
+    if alarm["StateValue"] != "ALARM":
+        cloudwatch._evaluate_alarm(alarm)
+    return str(alarm["StateReason"]) if alarm["StateValue"] == "ALARM" else None
+
+
+def _points(name: str, dimensions: Mapping[str, str]) -> list[dict[str, Any]]:
+    points: list[dict[str, Any]]
+    points = cloudwatch._metric_bucket((_SAGEMAKER, name, cloudwatch._dims_key(dimensions)))
+    return points
+
+
+def _value(stat: Mapping[str, Any], since: float, until: float) -> float | None:
+    """Return a metric's statistic of a period, None without data."""
+    metric = stat["Metric"]
+    dimensions = {each["Name"]: each["Value"] for each in metric.get("Dimensions", [])}
+    points = [
+        each for each in _points(metric["MetricName"], dimensions) if since <= each["Timestamp"] < until
+    ]
+    value = cloudwatch._stat_value(cloudwatch._calc_stats(points), stat["Stat"], points)
+    return float(value) if points and value is not None else None
+
+
+def _without_queries(properties: _Properties) -> _Properties:
+    """Return a template's alarm in the form that ministack takes."""
+    queries = properties.get("Metrics")
+    if not isinstance(queries, list):
+        return properties
+    others = {key: value for key, value in properties.items() if key != "Metrics"}
+    if len(queries) == 1 and isinstance(stat := queries[0].get("MetricStat"), Mapping):
+        metric = stat["Metric"]
+        kind = "ExtendedStatistic" if str(stat["Stat"]).startswith("p") else "Statistic"
+        return others | {**metric, "Period": stat["Period"], kind: stat["Stat"]}
+    (expression,) = [query for query in queries if "Expression" in query]
+    periods = [query["MetricStat"]["Period"] for query in queries if "MetricStat" in query]
+    return others | {
+        "Namespace": _NOT_COMPUTED,
+        "MetricName": expression.get("Label") or expression["Expression"],
+        "Period": max(map(int, periods), default=60),
+    }
+
+
+def _expression(queries: Sequence[Mapping[str, Any]]) -> _Expression | None:
+    """Return the metric math of an alarm, None where it cannot be computed here."""
+    written = [query["Expression"] for query in queries if "Expression" in query]
+    stats = {query["Id"]: query["MetricStat"] for query in queries if "MetricStat" in query}
+    if len(written) != 1 or any(stat["Metric"]["Namespace"] != _SAGEMAKER for stat in stats.values()):
+        return None
+    try:
+        tree = ast.parse(written[0], mode="eval").body
+        _compute(tree, dict.fromkeys(stats, 0.0))
+    except (SyntaxError, LookupError):
+        return None
+    return tree, stats
+
+
+def _compute(tree: ast.expr, values: Mapping[str, float | None]) -> float | None:
+    """Evaluate metric math, None where data are missing; raise LookupError for what is not known here."""
+    match tree:
+        case ast.Constant(value=int() | float() as number):
+            return float(number)
+        case ast.Name(id=name):
+            return values[name]
+        case ast.Call(func=ast.Name(id="FILL"), args=[filled, default]):
+            value = _compute(filled, values)
+            return _compute(default, values) if value is None else value
+        case ast.BinOp(left=left, op=sign, right=right):
+            first, second = _compute(left, values), _compute(right, values)
+            operation = _ARITHMETIC[type(sign)]
+            return None if first is None or second is None else operation(first, second)
+        case _:
+            raise LookupError(ast.dump(tree))
+
+
+def _update_state(alarm: _Alarm, expression: _Expression) -> None:
+    """Set an alarm's state by its latest periods; one without data does not breach."""
+    now, period_s = time.time(), alarm["Period"] * MINUTE_S / 60
+    ends = [now - period_s * ago for ago in range(alarm["EvaluationPeriods"])]
+    tree, stats = expression
+    values = [
+        _compute(tree, {id_: _value(stat, end - period_s, end) for id_, stat in stats.items()})
+        for end in ends
+    ]
+    breaches = _COMPARISONS[alarm["ComparisonOperator"]]
+    breaching = [value for value in values if value is not None and breaches(value, alarm["Threshold"])]
+    needed = alarm.get("DatapointsToAlarm") or alarm["EvaluationPeriods"]
+    state, before = "ALARM" if len(breaching) >= needed else "OK", alarm["StateValue"]
+    if state == before:
+        return
+    compared = f"{alarm['ComparisonOperator']} {alarm['Threshold']:g}"
+    reason = f"Threshold Crossed: {', '.join(f'{value:g}' for value in breaching) or 'nothing'} is {compared}"
+    alarm |= {"StateValue": state, "StateReason": reason, "StateUpdatedTimestamp": int(now)}
+    cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
+    cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
+    cloudwatch._evaluate_parent_alarms(alarm)

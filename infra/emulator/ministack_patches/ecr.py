@@ -1,0 +1,87 @@
+"""ECR's answers as `docker push` and the CDK's publishing of images need them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from ministack.core.responses import error_response_json, json_response
+from ministack.services import ecr
+
+from infra.local_aws import HOST, endpoint_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.emulator.ministack_patches.app import Answer
+
+CONTRACT = """
+core.responses.error_response_json(code, message, status, extra, message_key, content_type)
+core.responses.json_response(data, status, content_type)
+services.ecr._describe_images(data)
+services.ecr._find_image(repo_name, image_id)
+services.ecr._get_authorization_token(data)
+services.ecr._put_image(data)
+services.ecr._repo_uri(name)
+services.ecr._repositories: AccountRegionScopedDict
+"""
+
+# The CDK tags an image asset with the hash of all that it is built from.
+_ASSET_TAG = re.compile(r"[0-9a-f]{64}")
+_TOKEN = base64.b64encode(b"AWS:local").decode()
+_TOKEN_LIFE_S = 12 * 3600
+
+
+def patch(*, port: int, builds_images: bool) -> None:
+    """Replace three of ministack's answers.
+
+    Docker accepts a registry at ``127.0.0.1:<port>`` without TLS. Where no engine builds images, the CDK's
+    image asset counts as published, so that the CDK does not call `docker`; its tag gets a placeholder.
+    """
+    describe = ecr._describe_images
+
+    def describe_images(request: Mapping[str, object]) -> Answer:
+        """Answer ImageNotFoundException for a missing image, as AWS does; ministack answers an empty list."""
+        identifiers = request.get("imageIds") or []
+        repository = str(request.get("repositoryName"))
+        for identifier in identifiers:  # type: ignore[attr-defined]
+            if repository not in ecr._repositories or ecr._find_image(repository, identifier):
+                continue
+            if not builds_images and _ASSET_TAG.fullmatch(identifier.get("imageTag", "")):
+                _put_placeholder(repository, identifier["imageTag"])
+                continue
+            message = f"The image with imageId {json.dumps(identifier)} does not exist within the repository."
+            answer: Answer = error_response_json("ImageNotFoundException", message, HTTPStatus.BAD_REQUEST)
+            return answer
+        described: Answer = describe(request)
+        return described
+
+    def get_authorization_token(_request: Mapping[str, object]) -> Answer:
+        token = {
+            "authorizationToken": _TOKEN,
+            "expiresAt": int(time.time()) + _TOKEN_LIFE_S,
+            "proxyEndpoint": endpoint_url(port),
+        }
+        answer: Answer = json_response({"authorizationData": [token]})
+        return answer
+
+    ecr._describe_images = describe_images
+    ecr._get_authorization_token = get_authorization_token
+    ecr._repo_uri = lambda name: f"{HOST}:{port}/{name}"
+
+
+def _put_placeholder(repository: str, tag: str) -> None:
+    """Put a manifest without layers under a tag: visible in ECR, but nothing that could run."""
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "layers": [],
+        "annotations": {
+            "description": f"placeholder for {tag}: the server runs as a process, without an image"
+        },
+    }
+    ecr._put_image({"repositoryName": repository, "imageTag": tag, "imageManifest": json.dumps(manifest)})

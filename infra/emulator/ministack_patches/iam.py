@@ -1,0 +1,149 @@
+"""IAM policies, enforced on request: a caller may do what its role allows and no more.
+
+ministack can evaluate policies itself. This module has it do so, and adds the checks that it lacks; `s3`
+adds those of KMS keys, `lambdas` those of logs. The account's own keys, which `infra.local_aws`
+gives, belong to the root user, who may do everything.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+import boto3
+from ministack import app
+from ministack.core import iam_actions, iam_evaluator, router
+from ministack.services import apigateway_v1, iam, sts, tagging
+
+from infra.emulator.ministack_patches.app import account_id, region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CONTRACT = """
+app.AUTH: bool
+app.pin_request_origin(source_ip, secure_transport)
+core.iam_actions.extract_resource_arn(service, method, path, headers, body, query_params, region,
+    account_id)
+core.iam_actions.identity_denial_message(action, principal_arn, resource, explicit_deny)
+core.iam_evaluator._gather_role_policies(role_name, account_id)
+core.iam_evaluator._service_principal_matches(principal, service)
+core.iam_evaluator.enforce(access_key_id, iam_action, service, region, resource_arn, service_context)
+core.iam_evaluator.evaluate(ctx, policies, limits)
+core.router.extract_access_key_id(headers, query_params)
+services.apigateway_v1._api_keys: AccountRegionScopedDict
+services.iam._roles: AccountScopedDict
+services.sts.register_session(access_key, session)
+services.tagging._RESOURCE_TAG_COLLECTORS: dict
+"""
+
+_SESSION_S = 3600
+
+
+class RoleError(Exception):
+    """A service may not assume a role; the message says why."""
+
+
+def enforce() -> None:
+    """Have ministack check signatures and policies."""
+    pin, resource_of = app.pin_request_origin, iam_actions.extract_resource_arn
+
+    def pin_as_tls(source: str, _secure: bool) -> None:
+        """Count each request as sent over TLS: none leaves this machine, and buckets refuse plain HTTP."""
+        pin(source, True)
+
+    def with_repository(
+        service: str, method: str, path: str, headers: Mapping[str, str], body: bytes, *rest: object
+    ) -> object:
+        """Name the one repository that is described; ministack names "*", which no policy on one matches."""
+        if service == "ecr" and headers.get("x-amz-target", "").endswith(".DescribeRepositories"):
+            repositories = json.loads(body or b"{}").get("repositoryNames") or []
+            if len(repositories) == 1:
+                return f"arn:aws:ecr:{region()}:{account_id()}:repository/{repositories[0]}"
+        return resource_of(service, method, path, headers, body, *rest)
+
+    app.AUTH = True
+    app.pin_request_origin = pin_as_tls
+    iam_actions.extract_resource_arn = with_repository
+    tagging._RESOURCE_TAG_COLLECTORS["apigateway"] = _tags_of_api_keys
+
+
+def enforced() -> bool:
+    """Whether policies are enforced."""
+    return bool(app.AUTH)
+
+
+def denial(action: str, resource: str, headers: Mapping[str, str]) -> str | None:
+    """Return AWS's message where a request's caller may not do this with a resource of SageMaker.
+
+    ministack has checked the request's signature before. Header names are in lower case.
+    """
+    if not enforced():
+        return None
+    caller = router.extract_access_key_id(headers)
+    denied = iam_evaluator.enforce(caller, action, "sagemaker", region(), resource_arn=resource)
+    if denied is None:
+        return None
+    if isinstance(denied, iam_evaluator.AuthError):
+        return str(denied.message)
+    explicit = denied.decision == "Deny"
+    return str(iam_actions.identity_denial_message(action, denied.principal_arn, resource, explicit))
+
+
+def assume_role(arn: str, *, service: str) -> boto3.Session:
+    """Return a session of a role that an AWS service assumes; raise RoleError if it may not."""
+    account, name = arn.split(":")[4], arn.rpartition("/")[2]
+    role = iam._roles.get_scoped(account, None, name)
+    if role is None or not _trusts(role["AssumeRolePolicyDocument"], service):
+        raise RoleError(f"{service} may not assume the role {arn}: it does not exist or does not trust it.")
+    session = service.partition(".")[0]
+    key, secret, token = f"ASIA{secrets.token_hex(8).upper()}", secrets.token_hex(20), secrets.token_hex(32)
+    sts.register_session(
+        key,
+        {
+            "Arn": _session_arn(account, name, session),
+            "UserId": f"{role['RoleId']}:{session}",
+            "SecretAccessKey": secret,
+            "SessionToken": token,
+            "Expiration": time.time() + _SESSION_S,
+            "AccountId": account,
+            "PrincipalType": "AssumedRole",
+        },
+    )
+    return boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token)
+
+
+def role_allows(arn: str, action: str, resource: str, *, session: str) -> bool:
+    """Whether a role's policies allow an action on a resource."""
+    account, name = arn.split(":")[4], arn.rpartition("/")[2]
+    context = iam_evaluator.EvalContext(
+        principal_arn=_session_arn(account, name, session),
+        principal_type="AssumedRole",
+        principal_account=account,
+        action=action,
+        resource_arn=resource,
+        region=resource.split(":")[3],
+    )
+    policies = iam_evaluator._gather_role_policies(name, account)
+    return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
+
+
+def _trusts(document: str, service: str) -> bool:
+    return any(
+        statement["Effect"] == "Allow"
+        and iam_evaluator._service_principal_matches(statement.get("Principal"), service)
+        for statement in json.loads(document)["Statement"]
+    )
+
+
+def _session_arn(account: str, role: str, session: str) -> str:
+    return f"arn:aws:sts::{account}:assumed-role/{role}/{session}"
+
+
+def _tags_of_api_keys() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Yield ARN and tags of each API key, for conditions on ``aws:ResourceTag``."""
+    for key_id, key in apigateway_v1._api_keys.items():
+        tags = [{"Key": name, "Value": value} for name, value in key["tags"].items()]
+        yield f"arn:aws:apigateway:{region()}::/apikeys/{key_id}", tags

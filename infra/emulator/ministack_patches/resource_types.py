@@ -1,0 +1,109 @@
+"""Resource types that ministack's CloudFormation lacks, beside those of SageMaker.
+
+Where ministack has the service, the resource is created in it and can be read back through its API, without
+further effect: no request is inspected, and no money is counted. The others are stubs, known to
+CloudFormation only.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+from xml.etree import ElementTree
+
+from ministack.services import iam, waf
+
+from infra.emulator.ministack_patches.app import account_id, region
+from infra.emulator.ministack_patches.cloudformation import (
+    Created,
+    Properties,
+    ResourceError,
+    add_type,
+    physical_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CONTRACT = """
+services.iam._create_oidc_provider(p)
+services.iam._delete_oidc_provider(p)
+services.waf._associate_web_acl(data)
+services.waf._associations: AccountRegionScopedDict
+services.waf._disassociate_web_acl(data)
+"""
+
+# Type -> its attributes for `Fn::GetAtt`.
+STUBS: Mapping[str, Sequence[str]] = {
+    "AWS::ApplicationAutoScaling::ScalableTarget": ("Id",),
+    "AWS::ApplicationAutoScaling::ScalingPolicy": ("Arn",),
+    "AWS::Budgets::Budget": (),
+    "AWS::WAFv2::LoggingConfiguration": (),
+}
+
+
+def add() -> None:
+    """Add the types to CloudFormation."""
+    _add_web_acl_association()
+    _add_oidc_provider()
+    for name, attributes in STUBS.items():
+        _add_stub(name, attributes)
+
+
+def _add_web_acl_association() -> None:
+    def create(_logical_id: str, properties: Properties, _stack: str) -> Created:
+        status, _, body = waf._associate_web_acl(properties)
+        if status != HTTPStatus.OK:
+            raise ResourceError(str(json.loads(body).get("message", body.decode())))
+        return f"{properties['ResourceArn']}|{properties['WebACLArn']}", {}
+
+    def delete(_physical_id: str, properties: Properties) -> None:
+        # The replacement is associated before what it replaces is deleted.
+        if waf._associations.get(properties["ResourceArn"]) == properties["WebACLArn"]:
+            waf._disassociate_web_acl(properties)
+
+    add_type(
+        "AWS::WAFv2::WebACLAssociation",
+        create=create,
+        update=lambda physical_id, _new: (physical_id, {}),  # every change is a replacement
+        delete=delete,
+        replacing=("ResourceArn", "WebACLArn"),
+    )
+
+
+def _add_oidc_provider() -> None:
+    def create(_logical_id: str, properties: Properties, _stack: str) -> Created:
+        members = {
+            f"{member}.member.{number}": value
+            for member, name in (("ClientIDList", "ClientIdList"), ("ThumbprintList", "ThumbprintList"))
+            for number, value in enumerate(cast("Sequence[str]", properties.get(name, ())), start=1)
+        }
+        status, _, body = iam._create_oidc_provider({"Url": properties["Url"], **members})
+        answer = ElementTree.fromstring(body)  # noqa: S314 - of this very process
+        if status != HTTPStatus.OK:
+            raise ResourceError(answer.findtext(".//{*}Message"))
+        arn = str(answer.findtext(".//{*}OpenIDConnectProviderArn"))
+        return arn, {"Arn": arn}
+
+    def update(arn: str, new: Properties) -> Created:
+        delete(arn, new)
+        return create("", new, "")
+
+    def delete(arn: str, _properties: Properties) -> None:
+        iam._delete_oidc_provider({"OpenIDConnectProviderArn": arn})
+
+    add_type("AWS::IAM::OIDCProvider", create=create, update=update, delete=delete, replacing=("Url",))
+
+
+def _add_stub(kind: str, attributes: Sequence[str]) -> None:
+    service, resource = kind.removeprefix("AWS::").lower().split("::")
+
+    def describe(name: str, _properties: Properties) -> Created:
+        arn = f"arn:aws:{service}:{region()}:{account_id()}:{resource}/{name}"
+        return name, {each: arn if each.endswith("Arn") else name for each in attributes}
+
+    def create(logical_id: str, properties: Properties, stack: str) -> Created:
+        return describe(physical_name(stack, logical_id), properties)
+
+    add_type(kind, create=create, update=describe)

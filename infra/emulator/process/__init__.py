@@ -1,0 +1,1 @@
+"""The emulator as a process: how it is started, served, watched and cleaned up after."""

@@ -1,0 +1,271 @@
+"""SageMaker's two HTTP APIs: its control plane and its runtime.
+
+- ``POST /`` with ``X-Amz-Target: SageMaker.<Action>``:
+  https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Operations_Amazon_SageMaker_Service.html
+- ``POST /endpoints/<name>/invocations``:
+  https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from infra.emulator.ministack_patches import iam
+from infra.emulator.ministack_patches.app import Answer, account_id, region
+from infra.emulator.ministack_patches.cloudwatch import record_invocation
+from infra.emulator.sagemaker.resources import (
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    MODEL,
+    Properties,
+    Resource,
+    ResourceType,
+    SageMakerError,
+    Store,
+    production_variant,
+    text,
+)
+from infra.emulator.sagemaker.service import SageMaker
+from infra.local_aws import HOST
+
+if TYPE_CHECKING:
+    from infra.emulator.sagemaker.endpoints import Endpoint
+    from infra.emulator.sagemaker.launcher import Running
+
+_Action = Callable[[SageMaker, Properties], dict[str, object]]
+_CONTENT_TYPE = "application/x-amz-json-1.1"
+TARGET_PREFIX = "SageMaker."
+MODEL_TIMEOUT_S = 60  # for one answer of the container
+_PATH = re.compile(r"/endpoints/([^/]+)/invocations")
+_RUNTIME_TYPE = "application/json"
+_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+_FORWARDED = ("content-type", "accept", _ATTRIBUTES)
+
+
+def answer(sagemaker: SageMaker, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Answer one request of the control plane; header names are in lower case."""
+    target = headers.get("x-amz-target", "")
+    name = target.removeprefix(TARGET_PREFIX)
+    try:
+        action = _ACTIONS.get(name)
+        if action is None:
+            raise SageMakerError("UnknownOperationException", f"The emulated SageMaker has no {target}.")
+        parameters = _parameters(body)
+        if reason := iam.denial(f"sagemaker:{name}", _resource(name, parameters), headers):
+            raise SageMakerError("AccessDeniedException", reason)
+        return 200, {"Content-Type": _CONTENT_TYPE}, json.dumps(action(sagemaker, parameters)).encode()
+    except SageMakerError as error:
+        return error_answer(error, content_type=_CONTENT_TYPE)
+
+
+def error_answer(error: SageMakerError, *, content_type: str) -> Answer:
+    """Return an error as SDKs expect it: its name in body and header, its message in both spellings."""
+    body = {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
+    headers = {"Content-Type": content_type, "x-amzn-ErrorType": error.code}
+    return error.status, headers, json.dumps(body).encode()
+
+
+def _parameters(body: bytes) -> Mapping[str, object]:
+    try:
+        parameters = json.loads(body or b"{}")
+    except ValueError as error:
+        raise SageMakerError("SerializationException", f"The body is not JSON: {error}") from error
+    if not isinstance(parameters, dict):
+        raise SageMakerError("SerializationException", "The body is not a JSON object.")
+    return parameters
+
+
+def _resource(action: str, parameters: Properties) -> str:
+    """Return the ARN that an action's permission is checked for; lists take no resource."""
+    for kind in (MODEL, ENDPOINT_CONFIG, ENDPOINT):
+        if action.endswith(kind.member):
+            return kind.arn(str(parameters.get(kind.name_member)))
+    return "*"
+
+
+def _arn(kind: ResourceType, resource: Resource) -> dict[str, object]:
+    return {f"{kind.member}Arn": resource.arn}
+
+
+def _describe(store: Store[Resource], parameters: Properties) -> dict[str, object]:
+    resource = store.get(text(parameters, store.type.name_member))
+    described = {key: value for key, value in resource.properties.items() if key != "Tags"}
+    return described | _arn(store.type, resource) | {"CreationTime": resource.created}
+
+
+def _delete(store: Store[Resource], parameters: Properties) -> dict[str, object]:
+    store.remove(text(parameters, store.type.name_member))
+    return {}
+
+
+def _describe_endpoint(sagemaker: SageMaker, parameters: Properties) -> dict[str, object]:
+    endpoint = sagemaker.endpoints.get(text(parameters, "EndpointName"))
+    described: dict[str, object] = {
+        "EndpointName": endpoint.record.name,
+        "EndpointArn": endpoint.record.arn,
+        "EndpointConfigName": endpoint.config.name,
+        "EndpointStatus": endpoint.status,
+        "CreationTime": endpoint.record.created,
+        "LastModifiedTime": endpoint.modified,
+    }
+    optional = {
+        "LastDeploymentConfig": endpoint.deployment_config,
+        "FailureReason": endpoint.failure_reason,
+        "ProductionVariants": _describe_variants(endpoint),
+    }
+    return described | {name: value for name, value in optional.items() if value}
+
+
+def _describe_variants(endpoint: Endpoint) -> list[dict[str, object]]:
+    """Describe what serves; ``ResolvedImage`` is what runs: the image's digest, or the process."""
+    running = endpoint.running
+    if running is None:
+        return []
+    declared = production_variant(endpoint.config.properties)
+    image = {"SpecifiedImage": running.variant.image, "ResolvedImage": running.image}
+    variant: dict[str, object] = {"VariantName": running.variant.name, "DeployedImages": [image]}
+    if running.variant.serverless:
+        return [variant | {"CurrentServerlessConfig": declared["ServerlessConfig"]}]
+    count = int(str(declared.get("InitialInstanceCount", 1)))
+    weight = float(str(declared.get("InitialVariantWeight", 1)))
+    sizes = {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
+    return [variant | sizes | {"CurrentWeight": weight, "DesiredWeight": weight}]
+
+
+def _delete_endpoint(sagemaker: SageMaker, parameters: Properties) -> dict[str, object]:
+    sagemaker.delete_endpoint(text(parameters, "EndpointName"))
+    return {}
+
+
+def _list(kind: ResourceType, resources: Iterable[Resource], parameters: Properties) -> dict[str, object]:
+    """List on one page, which an SDK's paginator takes for the last."""
+    wanted = str(parameters.get("NameContains", "")).lower()
+    return {
+        f"{kind.member}s": [
+            {kind.name_member: resource.name, "CreationTime": resource.created, **_arn(kind, resource)}
+            for resource in resources
+            if wanted in resource.name.lower()
+        ]
+    }
+
+
+def _list_endpoints(sagemaker: SageMaker, parameters: Properties) -> dict[str, object]:
+    states = {each.record.name: each for each in sagemaker.endpoints.all()}
+    listed = _list(ENDPOINT, [each.record for each in states.values()], parameters)
+    for summary in listed["Endpoints"]:  # type: ignore[attr-defined]
+        state = states[summary["EndpointName"]]
+        summary |= {"EndpointStatus": state.status, "LastModifiedTime": state.modified}
+    return listed
+
+
+_ACTIONS: dict[str, _Action] = {
+    "CreateModel": lambda sagemaker, given: _arn(MODEL, sagemaker.create_model(given)),
+    "DescribeModel": lambda sagemaker, given: _describe(sagemaker.models, given),
+    "ListModels": lambda sagemaker, given: _list(MODEL, sagemaker.models.all(), given),
+    "DeleteModel": lambda sagemaker, given: _delete(sagemaker.models, given),
+    "CreateEndpointConfig": lambda sagemaker, given: _arn(
+        ENDPOINT_CONFIG, sagemaker.create_endpoint_config(given)
+    ),
+    "DescribeEndpointConfig": lambda sagemaker, given: _describe(sagemaker.configs, given),
+    "ListEndpointConfigs": lambda sagemaker, given: _list(ENDPOINT_CONFIG, sagemaker.configs.all(), given),
+    "DeleteEndpointConfig": lambda sagemaker, given: _delete(sagemaker.configs, given),
+    "CreateEndpoint": lambda sagemaker, given: _arn(ENDPOINT, sagemaker.create_endpoint(given).record),
+    "UpdateEndpoint": lambda sagemaker, given: _arn(ENDPOINT, sagemaker.update_endpoint(given).record),
+    "DescribeEndpoint": _describe_endpoint,
+    "ListEndpoints": _list_endpoints,
+    "DeleteEndpoint": _delete_endpoint,
+}
+
+
+def endpoint_of(path: str) -> str | None:
+    """Name of the endpoint that a path invokes, or None if it invokes none."""
+    matched = _PATH.fullmatch(path)
+    return unquote(matched[1]) if matched else None
+
+
+def invoke(endpoints: Store[Endpoint], name: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Have the endpoint's variant answer one request; header names are in lower case."""
+    try:
+        if reason := iam.denial("sagemaker:InvokeEndpoint", ENDPOINT.arn(name), headers):
+            raise SageMakerError("AccessDeniedException", reason, status=HTTPStatus.FORBIDDEN)
+        with endpoints.get(name).answering() as running:
+            _check_size(running, body)
+            return _counted(running, name, headers=headers, body=body)
+    except (LookupError, SageMakerError) as error:
+        if isinstance(error, SageMakerError) and error.code != "ValidationException":
+            return error_answer(error, content_type=_RUNTIME_TYPE)
+        # The runtime's own name for it, whether the endpoint is missing or not ready.
+        missing = SageMakerError("ValidationError", f"Endpoint {name} of account {account_id()} not found.")
+        return error_answer(missing, content_type=_RUNTIME_TYPE)
+
+
+def _check_size(running: Running, body: bytes) -> None:
+    limit = running.variant.max_body
+    if len(body) > limit and running.variant.serverless:
+        raise SageMakerError("ValidationError", f"Request {uuid.uuid4()} has oversize body.")
+    if len(body) > limit:
+        message = f"HTTP content length exceeded {limit} bytes."
+        raise SageMakerError("413", message, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+def _counted(running: Running, name: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Forward an invocation, and publish its metrics."""
+    began, status = time.monotonic(), 0
+    try:
+        answer = _forward(running, name, headers=headers, body=body)
+        status = answer[0]
+    except SageMakerError as error:
+        status = int(str(error.members.get("OriginalStatusCode", 0)))
+        raise
+    finally:
+        record_invocation(name, running.variant.name, status=status, seconds=time.monotonic() - began)
+    return answer
+
+
+def _forward(running: Running, name: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
+    connection = http.client.HTTPConnection(HOST, running.server.port, timeout=MODEL_TIMEOUT_S)
+    forwarded = {key: headers[key] for key in _FORWARDED if key in headers}
+    try:
+        connection.request("POST", "/invocations", body=body, headers=forwarded)
+        response = connection.getresponse()
+        content = response.read()
+    except TimeoutError as error:
+        message = "Your invocation timed out while waiting for a response from container primary."
+        raise _model_error(name, status=0, message=message) from error
+    except (OSError, http.client.HTTPException) as error:
+        message = f"The container of endpoint {name} does not answer: {error}"
+        raise SageMakerError("ServiceUnavailable", message, status=HTTPStatus.SERVICE_UNAVAILABLE) from error
+    finally:
+        connection.close()
+    if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+        raise _model_error(name, status=response.status, message=content.decode(errors="replace"))
+    answered = {"x-Amzn-Invoked-Production-Variant": running.variant.name}
+    for key in ("content-type", _ATTRIBUTES):
+        if value := response.getheader(key):
+            answered[key] = value
+    return response.status, answered, content
+
+
+def _model_error(name: str, *, status: int, message: str) -> SageMakerError:
+    """Return the error that carries a container's own answer when it is not a success."""
+    side = "client" if 400 <= status < 500 else "server"  # noqa: PLR2004 - HTTP's own classes
+    group = f"/aws/sagemaker/Endpoints/{name}"
+    console = f"https://{region()}.console.aws.amazon.com/cloudwatch/home?region={region()}"
+    members = {
+        "OriginalStatusCode": status,
+        "OriginalMessage": message,
+        "LogStreamArn": f"arn:aws:logs:{region()}:{account_id()}:log-group:{group}",
+    }
+    text = (
+        f'Received {side} error ({status}) from primary with message "{message}". '
+        f"See {console}#logEventViewer:group={group} in account {account_id()} for more information."
+    )
+    return SageMakerError("ModelError", text, status=HTTPStatus.FAILED_DEPENDENCY, members=members)

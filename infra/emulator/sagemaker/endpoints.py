@@ -1,0 +1,261 @@
+"""Endpoints: which variant answers, and how another takes over without losing a request.
+
+An update of a real-time endpoint can shift the traffic in stages, and alarms can roll it back:
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeploymentConfig.html
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import math
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from infra.emulator.ministack_patches import cloudwatch
+from infra.emulator.sagemaker.resources import AccessDenied, ServerError, invalid, mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from infra.emulator.sagemaker.launcher import Launcher, Running
+    from infra.emulator.sagemaker.resources import Properties, Resource, Variant
+
+log = logging.getLogger("sagemaker")
+
+Status = Literal["Creating", "InService", "Updating", "RollingBack", "Failed", "Deleting"]
+_SETTLED: tuple[Status, ...] = ("InService", "Failed")
+_ALARM_POLL_S = 0.1
+_DRAIN_TIMEOUT_S = 65  # longer than any invocation: `api.MODEL_TIMEOUT_S`
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A share of the requests that goes to the new variant, and for how many real seconds."""
+
+    share: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The stages of an update, in order, and the names of the alarms that end it in each of them."""
+
+    stages: tuple[Stage, ...]
+    alarms: tuple[str, ...]
+
+    @classmethod
+    def read(cls, config: Properties) -> Rollout:
+        """Read a `DeploymentConfig`; an empty one shifts all requests at once and watches no alarm."""
+        rollback = mapping(config, "AutoRollbackConfiguration").get("Alarms")
+        declared = rollback if isinstance(rollback, list) else []
+        return cls(
+            stages=tuple(_stages(mapping(config, "BlueGreenUpdatePolicy"))),
+            alarms=tuple(str(each["AlarmName"]) for each in declared),
+        )
+
+    def begin(self) -> None:
+        """Evaluate the alarms again, so that none of an earlier update ends this one."""
+        for name in self.alarms:
+            cloudwatch.evaluate(name)
+
+    def bake(self, seconds: float) -> str | None:
+        """Wait, and return at once which alarm went off and why; None if none did."""
+        deadline = time.monotonic() + seconds
+        while True:
+            for name in self.alarms:
+                if reason := cloudwatch.alarm_reason(name):
+                    return f"alarm {name} went off ({reason})"
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(_ALARM_POLL_S)
+
+
+@dataclass
+class _Fleet:
+    """A running variant, how many requests it is answering, and the share of new ones that it gets."""
+
+    running: Running
+    in_flight: int = 0
+    share: float = 1.0
+    credit: float = 0.0
+
+    def takes_next(self) -> bool:
+        """Whether the next request goes to this fleet: as evenly as its share allows."""
+        self.credit += self.share
+        if self.credit < 1:
+            return False
+        self.credit -= 1
+        return True
+
+
+class Endpoint:
+    """One endpoint and its state.
+
+    Every change of state happens under one lock; starting and stopping a server do not.
+    """
+
+    def __init__(self, record: Resource, config: Resource, *, launcher: Launcher) -> None:
+        self.record = record
+        self.config = config
+        self.status: Status = "InService"
+        self.failure_reason: str | None = None
+        self.modified = record.created
+        self.deployment_config: Properties = {}
+        self._current: _Fleet | None = None
+        self._next: _Fleet | None = None
+        self._launcher = launcher
+        self._changed = threading.Condition()
+
+    @property
+    def running(self) -> Running | None:
+        """The variant that serves now, if any."""
+        current = self._current
+        return current.running if current else None
+
+    def deploy(self, config: Resource, variant: Variant, deployment: Properties) -> None:
+        """Begin to serve a configuration; the present one keeps serving until the new one is ready.
+
+        The new one then takes over as the `DeploymentConfig` specifies; one of its alarms brings the old one
+        back.
+        """
+        rollout = Rollout.read(deployment)
+        with self._changed:
+            if self.status not in _SETTLED:
+                raise invalid(f'Cannot update in-progress endpoint "{self.record.arn}".')
+            former = self.running
+            if former and variant.serverless and not former.variant.serverless:
+                arn = self.record.arn
+                raise invalid(f'Cannot update endpoint "{arn}" from real-time to serverless variants.')
+            self.deployment_config = deployment
+            self._set_status("Updating" if former else "Creating")
+        # In the request's context, which decides whose alarms the rollout watches.
+        run = contextvars.copy_context().run
+        arguments = (self._take_over, config, variant, rollout)
+        threading.Thread(target=run, args=arguments, daemon=True).start()
+
+    def wait(self) -> Status:
+        """Return the status once no change is under way."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.status in _SETTLED)
+            return self.status
+
+    @contextmanager
+    def answering(self) -> Iterator[Running]:
+        """Keep the serving variant up until a request is answered; raise LookupError if none serves."""
+        with self._changed:
+            fleet = self._current
+            if fleet is None:
+                raise LookupError(self.record.name)
+            if self._next and self._next.takes_next():
+                fleet = self._next
+            fleet.in_flight += 1
+        try:
+            yield fleet.running
+        finally:
+            with self._changed:
+                fleet.in_flight -= 1
+                self._changed.notify_all()
+
+    def retire(self, *, then: Callable[[], None]) -> threading.Thread:
+        """Begin to stop serving, after the requests in flight; join the thread to wait for the end.
+
+        `then` is called at the end. Refused while a change is under way.
+        """
+        with self._changed:
+            if self.status not in _SETTLED:
+                raise invalid(f'Cannot delete in-progress endpoint "{self.record.arn}".')
+            self._set_status("Deleting")
+            former, self._current = self._current, None
+
+        def stop() -> None:
+            self._drain(former)
+            then()
+
+        thread = threading.Thread(target=stop, daemon=True)
+        thread.start()
+        return thread
+
+    def _take_over(self, config: Resource, variant: Variant, rollout: Rollout) -> None:
+        try:
+            started = self._launcher.launch(variant, label=f"{self.record.name}/{variant.name}")
+        except (ServerError, AccessDenied) as error:
+            reason = str(error)
+            if isinstance(error, ServerError):
+                reason = f"Production variant {variant.name} did not pass the ping health check: {reason}"
+            log.error("%s: %s", self.record.name, reason)
+            with self._changed:
+                self.failure_reason = reason
+                self._set_status("InService" if self._current else "Failed")
+            return
+        fleet = _Fleet(started)
+        if self._current and (alarm := self._move_traffic(fleet, rollout)):
+            reason = f"Rolled back from {config.name} to {self.config.name}: {alarm}"
+            log.error("%s: %s", self.record.name, reason)
+            with self._changed:
+                self.failure_reason, self._next = reason, None
+                self._set_status("RollingBack")
+            self._drain(fleet)
+        else:
+            with self._changed:
+                self.config, self.failure_reason = config, None
+                former, self._current, self._next = self._current, fleet, None
+            self._drain(former)
+        with self._changed:
+            self._set_status("InService")
+
+    def _move_traffic(self, fleet: _Fleet, rollout: Rollout) -> str | None:
+        """Give a fleet its shares of the requests, stage by stage; return the alarm that went off."""
+        rollout.begin()
+        for stage in rollout.stages:
+            with self._changed:
+                fleet.share, fleet.credit = stage.share, 0.0
+                self._next = fleet
+            if alarm := rollout.bake(stage.seconds):
+                return alarm
+        return None
+
+    def _drain(self, former: _Fleet | None) -> None:
+        if former is None:
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: former.in_flight == 0, timeout=_DRAIN_TIMEOUT_S)
+        self._launcher.stop(former.running)
+
+    def _set_status(self, status: Status) -> None:
+        self.status = status
+        self.modified = time.time()
+        self._changed.notify_all()
+
+
+def _stages(policy: Properties) -> Iterator[Stage]:
+    routing = mapping(policy, "TrafficRoutingConfiguration")
+    bake_s = _real_seconds(routing.get("WaitIntervalInSeconds"))
+    termination_wait_s = _real_seconds(policy.get("TerminationWaitInSeconds"))
+    kind = routing.get("Type", "ALL_AT_ONCE")
+    if kind == "ALL_AT_ONCE":
+        yield Stage(1.0, termination_wait_s)
+    elif kind == "CANARY":
+        yield Stage(_share(routing, "CanarySize"), bake_s)
+        yield Stage(1.0, termination_wait_s)
+    elif kind == "LINEAR":
+        step = _share(routing, "LinearStepSize")
+        for number in range(1, math.ceil(1 / step)):
+            yield Stage(number * step, bake_s)
+        yield Stage(1.0, bake_s + termination_wait_s)
+    else:
+        raise invalid(f"The emulated SageMaker does not shift traffic by {kind}.")
+
+
+def _share(routing: Properties, member: str) -> float:
+    size = mapping(routing, member)
+    if size.get("Type") != "CAPACITY_PERCENT":
+        raise invalid(f"The emulated SageMaker takes a {member} in CAPACITY_PERCENT only.")
+    return float(str(size["Value"])) / 100
+
+
+def _real_seconds(seconds: object) -> float:
+    return float(str(seconds or 0)) * cloudwatch.MINUTE_S / 60

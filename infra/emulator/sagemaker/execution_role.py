@@ -1,0 +1,148 @@
+"""What SageMaker fetches from S3 and ECR as a model's execution role, over their public APIs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tarfile
+from contextlib import contextmanager
+from functools import cache
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.exceptions import ClientError
+
+from infra.emulator.ministack_patches import iam
+from infra.emulator.sagemaker.resources import AccessDenied, ServerError, invalid
+from infra.local_aws import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef
+
+_ECR_HOST = re.compile(r"\d{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
+_SERVICE = "sagemaker.amazonaws.com"
+_own_session = cache(boto3.Session)
+
+
+class ExecutionRole:
+    """A model's execution role; without enforced policies its requests use the account's own keys.
+
+    Every method raises `AccessDenied` if the role lacks a permission that it needs.
+    """
+
+    def __init__(self, arn: str, *, port: int) -> None:
+        self._arn = arn
+        self._registry = f"{HOST}:{port}"
+        try:
+            self._session = iam.assume_role(arn, service=_SERVICE) if iam.enforced() else _own_session()
+        except iam.RoleError as error:
+            raise AccessDenied(str(error)) from error
+
+    def object_exists(self, url: str) -> bool:
+        """Whether S3 holds the object of an ``s3://`` URL."""
+        bucket, key = _location(url)
+        try:
+            with self._acting(f"read {url}"):
+                self._session.client("s3").head_object(Bucket=bucket, Key=key)
+        except ClientError:
+            return False
+        return True
+
+    def unpack(self, url: str, *, to: Path) -> Path:
+        """Download a ``model.tar.gz`` and return the read-only directory into which it is unpacked.
+
+        Raises ServerError if it holds anything but plain files.
+        """
+        files, archive = to / "model", to / "model.tar.gz"
+        files.mkdir(parents=True)
+        bucket, key = _location(url)
+        with archive.open("wb") as target, self._acting(f"read {url}"):
+            shutil.copyfileobj(self._session.client("s3").get_object(Bucket=bucket, Key=key)["Body"], target)
+        try:
+            with tarfile.open(archive, "r:gz") as members:
+                for member in members:
+                    _extract(members, member, files)
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise ServerError(f"the model data archive {url} cannot be unpacked: {error}") from error
+        archive.unlink()
+        for path in files.rglob("*"):
+            if path.is_file():
+                path.chmod(0o444)
+        return files
+
+    def pull_name(self, image: str) -> str | None:
+        """Return the name, by digest, under which Docker can pull an image; None if ECR does not hold it.
+
+        `image` has the registry's local address or the one on AWS, and a tag or a digest.
+        The requests are those of Docker's pull from ECR on AWS; the pull from here needs no token.
+        """
+        registry, _, path = image.partition("/")
+        on_aws = _ECR_HOST.fullmatch(registry)
+        if not on_aws and registry != self._registry:
+            return None
+        repository, by_digest, digest = path.partition("@")
+        repository, _, tag = repository.partition(":")
+        identifier: ImageIdentifierTypeDef
+        identifier = {"imageDigest": digest} if by_digest else {"imageTag": tag or "latest"}
+        ecr: ECRClient = self._session.client("ecr", region_name=on_aws["region"] if on_aws else None)
+        try:
+            with self._acting(f"pull {image}"):
+                found = _look_up(ecr, repository, identifier)
+        except ClientError:
+            return None
+        return f"{self._registry}/{repository}@{found}" if found else None
+
+    @contextmanager
+    def _acting(self, action: str) -> Iterator[None]:
+        """Turn a refusal by AWS into `AccessDenied`; other errors are not changed."""
+        try:
+            yield
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.FORBIDDEN:
+                raise
+            reason = error.response["Error"].get("Message", "Forbidden")
+            raise AccessDenied(f"The role {self._arn} may not {action}: {reason}") from error
+
+
+def _location(url: str) -> tuple[str, str]:
+    """Split ``s3://bucket/key``, or raise AWS's error for anything else."""
+    parts = urlsplit(url)
+    if parts.scheme != "s3" or not parts.netloc or not parts.path.strip("/"):
+        raise invalid(f'"{url}" is not an S3 location of the form s3://bucket/key.')
+    return parts.netloc, parts.path.lstrip("/")
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, files: Path) -> None:
+    """Copy one member's bytes; refuse a link, a device or a path out of the directory.
+
+    By hand, since Python 3.11.0 to 3.11.3, which Debian 12 has, lack tarfile's own filters.
+    """
+    if member.isdir():
+        return
+    path = PurePosixPath(member.name)
+    content = archive.extractfile(member) if member.isfile() else None
+    if content is None or path.is_absolute() or ".." in path.parts:
+        raise tarfile.TarError(f"{member.name} is not a plain file inside the archive")
+    target = files / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as file:
+        shutil.copyfileobj(content, file)
+
+
+def _look_up(ecr: ECRClient, repository: str, identifier: ImageIdentifierTypeDef) -> str | None:
+    """Read what a pull of the image reads; return its digest, or None if there is no such image."""
+    ecr.get_authorization_token()
+    images = ecr.batch_get_image(repositoryName=repository, imageIds=[identifier])["images"]
+    if not images:
+        return None
+    for layer in json.loads(images[0]["imageManifest"]).get("layers", []):
+        ecr.get_download_url_for_layer(repositoryName=repository, layerDigest=layer["digest"])
+    return images[0]["imageId"]["imageDigest"]

@@ -1,0 +1,116 @@
+"""Starts a variant's server, in a container or as a process, with the model that it downloads."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from infra.emulator.sagemaker.execution_role import ExecutionRole
+from infra.emulator.sagemaker.model_server import Containers, ModelServer
+from infra.emulator.sagemaker.resources import AccessDenied, ServerError
+from infra.local_aws import HOST
+from infra.paths import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from infra.emulator.sagemaker.resources import Variant
+
+log = logging.getLogger("sagemaker")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A variant that serves."""
+
+    variant: Variant
+    server: ModelServer
+    image: str  # what runs: the image by its digest, or "process:" and the program
+    directory: Path
+
+
+@dataclass(kw_only=True)
+class Launcher:
+    """Starts servers, and stops all of them at the end.
+
+    Without `containers` every server runs as a process. With them an image that ECR does not hold runs as a
+    process too, or is an error if `strict`. The caller removes `scratch`, which holds the models.
+    """
+
+    port: int
+    containers: Containers | None
+    strict: bool
+    program: Sequence[str]
+    scratch: Path
+
+    def __post_init__(self) -> None:
+        self._servers: set[ModelServer] = set()
+        self._lock = threading.Lock()
+
+    def launch(self, variant: Variant, *, label: str) -> Running:
+        """Start a variant's server and wait for its ``/ping``; leave nothing of one that fails."""
+        directory = self.scratch / f"model-{uuid.uuid4().hex[:12]}"
+        server = None
+        try:
+            role = ExecutionRole(variant.role, port=self.port)
+            model = role.unpack(variant.artifact, to=directory)
+            server, image = self._start(variant, role, model=model, label=label)
+            with self._lock:
+                self._servers.add(server)
+            log.info("%s runs %s", label, image)
+            server.wait_until_ready(timeout_s=variant.startup_timeout_s)
+        except Exception as error:  # whatever went wrong, the endpoint must settle and leave nothing behind
+            if server:
+                self._stop(server)
+            shutil.rmtree(directory, ignore_errors=True)
+            if isinstance(error, AccessDenied | ServerError):
+                raise
+            log.exception("%s could not be launched", label)
+            raise ServerError(str(error)) from error
+        return Running(variant=variant, server=server, image=image, directory=directory)
+
+    def stop(self, running: Running) -> None:
+        """Stop a variant's server and remove its model."""
+        self._stop(running.server)
+        shutil.rmtree(running.directory, ignore_errors=True)
+
+    def close(self) -> None:
+        """Stop every server that still runs."""
+        with self._lock:
+            servers = list(self._servers)
+        with ThreadPoolExecutor(max_workers=len(servers) or 1) as pool:
+            list(pool.map(self._stop, servers))
+        if self.containers:
+            self.containers.close()
+
+    def _start(
+        self, variant: Variant, role: ExecutionRole, *, model: Path, label: str
+    ) -> tuple[ModelServer, str]:
+        # Looked up even if nothing is pulled, so that both forms need the role's permission to pull.
+        image = role.pull_name(variant.image)
+        if self.containers and image:
+            return self.containers.run(image, variant, model=model, label=label), image
+        if self.containers and self.strict:
+            raise ServerError(f"the image {variant.image} is not in local AWS's ECR")
+        environment = {
+            **variant.environment,
+            "PYTHONPATH": str(ROOT),
+            "MODEL_DIR": str(model),
+            "BIND_HOST": HOST,
+            "SAGEMAKER_BIND_TO_PORT": "0",  # any free one, which its line "ready" names
+        }
+        command = [sys.executable, "-m", "infra.emulator.process.child", *self.program]
+        server = ModelServer(command, environment=environment, label=label)
+        return server, f"process: {' '.join(self.program)}"
+
+    def _stop(self, server: ModelServer) -> None:
+        server.stop()
+        with self._lock:
+            self._servers.discard(server)

@@ -1,0 +1,1 @@
+"""The scheduled Lambda that checks the golden answers."""

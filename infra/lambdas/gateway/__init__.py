@@ -1,0 +1,1 @@
+"""The Lambda behind the API: serves the page and forwards images to the endpoint."""

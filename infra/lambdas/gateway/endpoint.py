@@ -1,0 +1,108 @@
+"""The SageMaker endpoint: the only part of the gateway that calls AWS."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
+from botocore.loaders import Loader
+from botocore.session import Session
+
+from . import endpoint_errors
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+
+CONNECT_TIMEOUT_S = 2.0
+READ_TIMEOUT_S = 25.0  # API Gateway gives up after 29 s, and its own answer would not say why
+STALE_WITHIN_S = 1.0
+RUNTIME, CONTROL = "sagemaker-runtime", "sagemaker"
+
+
+class Endpoint:
+    """One SageMaker endpoint. Its runtime client is created at once, as part of a cold start."""
+
+    def __init__(self, name: str, *, read_timeout: float = READ_TIMEOUT_S) -> None:
+        self.name = name
+        # One attempt: a second one after a read timeout could only end after the gateway has given up.
+        self._config = Config(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=read_timeout,
+            retries={"mode": "standard", "total_max_attempts": 1},
+            tcp_keepalive=True,
+        )
+        self._runtime = cast("SageMakerRuntimeClient", _session().create_client(RUNTIME, config=self._config))
+
+    @cached_property
+    def _control(self) -> SageMakerClient:
+        # Created on first use: predictions never need it.
+        return cast("SageMakerClient", _session().create_client(CONTROL, config=self._config))
+
+    def predict(
+        self, image: bytes, *, heatmap: bool, request_id: str = "", traceparent: str | None = None
+    ) -> bytes:
+        """Return the container's answer for an encoded image.
+
+        Raises
+        ------
+        Problem
+            The container's verdict on the image (400, 413, 415, 422), or 429, 502, 503, 504.
+        """
+        # The one free-form header that SageMaker passes on to the container.
+        named = {"heatmap": str(heatmap).lower(), "request_id": request_id, "traceparent": traceparent}
+        attributes = ";".join(f"{name}={value}" for name, value in named.items() if value)
+        try:
+            return self._invoke(image, attributes)
+        except (BotoCoreError, ClientError) as error:
+            raise endpoint_errors.problem(error) from error
+
+    def status(self) -> str:
+        """Return the endpoint's status, such as InService.
+
+        Raises
+        ------
+        Problem
+            503 if there is no such endpoint; 429, 502 or 504 if its status cannot be read.
+        """
+        try:
+            return self._control.describe_endpoint(EndpointName=self.name)["EndpointStatus"]
+        except (BotoCoreError, ClientError) as error:
+            raise endpoint_errors.problem(error) from error
+
+    def _invoke(self, image: bytes, attributes: str, *, retry: bool = True) -> bytes:
+        started = time.monotonic()
+        try:
+            response = self._runtime.invoke_endpoint(
+                EndpointName=self.name,
+                ContentType="application/octet-stream",  # the bytes decide, whatever the sender declared
+                Accept="application/json",
+                CustomAttributes=attributes,
+                Body=image,
+            )
+            return response["Body"].read()
+        except ConnectionClosedError:
+            # A kept connection that was dropped while this Lambda was frozen fails at once.
+            if not retry or time.monotonic() - started > STALE_WITHIN_S:
+                raise
+        return self._invoke(image, attributes, retry=False)
+
+
+class _TwoServices(Loader):
+    """A loader that knows the two services in use.
+
+    botocore's own scans a folder for each of AWS's 400 services, twice, to check whether a name is known.
+    """
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - the base's signature
+        return [CONTROL, RUNTIME]
+
+
+def _session() -> Session:
+    # botocore's own session: importing boto3 adds a tenth to a cold start for features that are not used.
+    session = Session()
+    session.register_component("data_loader", _TwoServices())
+    return session

@@ -1,0 +1,89 @@
+"""Serves the page, the API documentation and the model card, which infra/site renders at synth."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .problems import Problem
+from .proxy import Request, Response
+
+if TYPE_CHECKING:
+    from .auth import AuthConfig
+
+SITE = Path(__file__).with_name("site")
+INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
+
+
+class Site:
+    """The documents in a folder. Each is read on first use: a prediction's cold start reads none.
+
+    `auth` tells where people sign in, which only a deployment knows.
+    """
+
+    def __init__(self, folder: Path, *, auth: AuthConfig) -> None:
+        self._folder = folder
+        self._sign_in = auth.sign_in
+        self._text = cache(self._read)
+
+    def page(self, _request: Request) -> Response:
+        """Return the page that classifies images."""
+        connect = ["'self'", *([self._sign_in.address] if self._sign_in else [])]
+        return self._html("page.html", "img-src blob: data:", f"connect-src {' '.join(connect)}")
+
+    def openapi(self, _request: Request) -> Response:
+        """Return the OpenAPI document of this deployment."""
+        return _document("application/json", self._text("openapi.json"))
+
+    def docs(self, _request: Request) -> Response:
+        """Return the OpenAPI document as HTML."""
+        return self._html("docs.html")
+
+    def model_card(self, request: Request) -> Response:
+        """Return the served model's card: as HTML, or as Markdown where only that is accepted.
+
+        Raises
+        ------
+        Problem
+            404 if the deployment has no card.
+        """
+        if not (self._folder / "model-card.md").exists():
+            raise Problem(404, "This deployment came without a model card.")
+        accept = request.headers.get("accept", "")
+        if "text/markdown" in accept and "text/html" not in accept:
+            markdown = self._text("model-card.md")
+            return _document("text/markdown; charset=utf-8", markdown, Vary="Accept")
+        return self._html("model-card.html", "img-src data:", Vary="Accept")  # its plots are inline
+
+    def _read(self, name: str) -> str:
+        text = (self._folder / name).read_text(encoding="utf-8")
+        for key, value in asdict(self._sign_in).items() if self._sign_in else ():
+            text = text.replace(f"{{{{sign_in_{key}}}}}", value)  # plain characters only, see `settings`
+        return text
+
+    def _html(self, name: str, *directives: str, **headers: str) -> Response:
+        """Return a page whose policy allows only its own inline script and style, by their hashes."""
+        text = self._text(name)
+        policy = [
+            "default-src 'none'",
+            *(f"{kind}-src '{_hash(code)}'" for kind, code in INLINE.findall(text)),
+            *directives,
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+        headers["Content-Security-Policy"] = "; ".join(policy)
+        return _document("text/html; charset=utf-8", text, **headers)
+
+
+def _hash(code: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}"
+
+
+def _document(media_type: str, text: str, **headers: str) -> Response:
+    return Response(200, media_type, text, {"Cache-Control": "no-cache", **headers})

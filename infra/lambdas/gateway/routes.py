@@ -1,0 +1,87 @@
+"""Maps paths and methods to actions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from . import endpoint_errors, metrics, prediction
+from .problems import Problem
+from .proxy import Request, Response
+from .upload import image_of
+
+if TYPE_CHECKING:
+    from .endpoint import Endpoint
+    from .pages import Site
+    from .settings import Model
+
+Action = Callable[[Request], Response]
+Routes = Mapping[str, Mapping[str, Action]]
+
+SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
+
+
+def table(*, model: Model, endpoint: Endpoint, site: Site) -> Routes:
+    """Return every path's methods; HEAD and OPTIONS follow from them."""
+    return {
+        "/": {"GET": site.page},
+        "/openapi.json": {"GET": site.openapi},
+        "/docs": {"GET": site.docs},
+        "/model-card": {"GET": site.model_card},
+        "/health": {"GET": partial(health, model=model, endpoint=endpoint)},
+        "/predict": {"POST": partial(predict, endpoint=endpoint)},
+    }
+
+
+def answer(request: Request, routes: Routes) -> Response:
+    """Return the response to a request.
+
+    Raises
+    ------
+    Problem
+        404 or 405, or whatever the path's action raises.
+    """
+    methods = routes.get(request.path)
+    if methods is None:
+        raise Problem(404, f"There is nothing at {request.path[:100]}; the paths are {', '.join(routes)}.")
+    allow = ", ".join(sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}))
+    if request.method == "OPTIONS":
+        return Response(204, headers={"Allow": allow})
+    action = methods.get("GET" if request.method == "HEAD" else request.method)
+    if action is None:
+        detail = f"{request.path} allows {allow}, not {request.method[:20]}."
+        raise Problem(405, detail, headers={"Allow": allow})
+    return action(request)
+
+
+def health(_request: Request, *, model: Model, endpoint: Endpoint) -> Response:
+    """Return whether the endpoint is in service, and with which model."""
+    status = endpoint.status()
+    if status not in SERVING:
+        raise endpoint_errors.not_ready(f"endpoint status {status}")
+    members = {key: value for key, value in asdict(model).items() if value is not None}
+    return _json({"status": "ok", "model": members})
+
+
+def predict(request: Request, *, endpoint: Endpoint) -> Response:
+    """Return the endpoint's prediction for the request's image."""
+    heatmap = request.query.get("heatmap", "false")
+    if heatmap not in ("true", "false"):
+        raise Problem(400, "The parameter heatmap must be true or false.")
+    members = prediction.parse(
+        endpoint.predict(
+            image_of(request),
+            heatmap=heatmap == "true",
+            request_id=request.id,
+            traceparent=request.traceparent,
+        )
+    )
+    response = _json({**members, "request_id": request.id})
+    return replace(response, outcome=metrics.OF_A_LABEL.get(members["label"]))
+
+
+def _json(content: Mapping[str, object]) -> Response:
+    return Response(200, "application/json", json.dumps(content), {"Cache-Control": "no-store"})

@@ -1,1 +1,0 @@
-"""A small SageMaker: models, endpoint configurations, and endpoints whose variants really run."""

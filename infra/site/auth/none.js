@@ -1,0 +1,2 @@
+// No authentication.
+const auth = { missing: () => null, headers: () => ({}), rejected: () => null };

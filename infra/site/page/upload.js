@@ -1,0 +1,117 @@
+// Sends images, a few at a time, and retries when the gateway says so.
+const imageTypes = document.body.dataset.imageTypes.split(",");
+const maxBytes = Number(document.body.dataset.maxBytes);
+const MAX_IN_FLIGHT = 2;
+const STALLED_MS = 60_000; // without progress; the gateway itself answers within 29 s
+const PATIENCE_MS = 300_000; // of retries before a person decides
+const LONGEST_WAIT_S = 60;
+const RETRYABLE = [429, 500, 502, 503, 504];
+const UNAUTHORISED = [401, 403];
+
+let pause = null; // while the gateway throttles: until when, the status, and the timer
+let throttledSince = null; // since when it has answered with nothing but 429 or 503
+
+// Rejects at once what the gateway would reject; the container decides about the rest.
+function rejection({ type, size }) {
+  if (type && !imageTypes.includes(type)) return { title: TITLES[415], detail: `This file is of type ${printable(type)}. Choose a JPEG or PNG image.` };
+  if (size === 0) return { title: "Empty file", detail: "This file has no content. Choose another." };
+  if (size > maxBytes) return { title: TITLES[413], detail: `This file has ${bytes(size)}; the limit is ${bytes(maxBytes)}. Choose a smaller image.` };
+  return null;
+}
+
+// Sends queued images, as many as may be in flight.
+function sendQueued() {
+  const queued = images.filter(({ state }) => state.kind === "queued");
+  if (pause || !queued.length) return;
+  const missing = auth.missing(); // by the auth mode, see auth/
+  if (missing) return queued.forEach((item) => setState(item, { kind: "problem", held: true, ...missing }));
+  const free = MAX_IN_FLIGHT - images.filter(({ request }) => request).length;
+  queued.slice(0, Math.max(free, 0)).forEach(send);
+}
+
+// The caller is authenticated now: send the images that waited for it.
+function sendHeld() {
+  for (const item of images) if (item.state.held) setState(item, { kind: "queued" });
+  sendQueued();
+}
+
+function send(item) {
+  const request = new XMLHttpRequest(); // fetch does not report upload progress
+  let timer = null;
+  let stalled = false;
+  const restartTimer = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      stalled = true;
+      request.abort();
+    }, STALLED_MS);
+  };
+  const noAnswer = (title, detail) => setState(item, { kind: "problem", title, detail, again: true });
+  item.request = request;
+  request.open("POST", `${base}predict?heatmap=true`);
+  request.setRequestHeader("Content-Type", item.file.type || "application/octet-stream");
+  for (const [name, value] of Object.entries(auth.headers())) request.setRequestHeader(name, value);
+  request.upload.onprogress = ({ loaded, total }) => {
+    restartTimer();
+    setState(item, { kind: "sending", loaded, total });
+  };
+  request.upload.onload = () => {
+    restartTimer();
+    setState(item, { kind: "predicting" });
+  };
+  request.onload = () => handleResponse(item, request);
+  request.onerror = () => noAnswer("No answer", "The gateway could not be reached: check the connection.");
+  request.onabort = () => (stalled ? noAnswer("No answer", "No data was transferred for a minute: check the connection.") : noAnswer("Cancelled", "This image was not classified."));
+  request.onloadend = () => {
+    clearTimeout(timer);
+    item.request = null;
+    sendQueued();
+  };
+  restartTimer();
+  setState(item, { kind: "sending", loaded: 0, total: item.file.size });
+  request.send(item.file);
+}
+
+function handleResponse(item, request) {
+  const body = parsed(request.responseText);
+  const { status } = request;
+  const problem = { kind: "problem", ...body, title: TITLES[status] || body.title || "No answer", detail: body.detail || "The answer cannot be read.", status, again: RETRYABLE.includes(status) };
+  const seconds = Number(request.getResponseHeader("Retry-After"));
+  if ([429, 503].includes(status) && seconds > 0) return pauseSending(item, problem, Math.min(seconds, LONGEST_WAIT_S));
+  throttledSince = null;
+  if (status === 200 && body.label) setState(item, { kind: "answer", ...body });
+  else if (status === 422) setState(item, { ...problem, kind: "refusal" });
+  else if (UNAUTHORISED.includes(status)) setState(item, { ...problem, held: true, ...auth.rejected() });
+  else setState(item, problem);
+}
+
+// The gateway throttles: nothing is sent until its Retry-After has passed, and after minutes a person decides.
+function pauseSending(item, problem, seconds) {
+  throttledSince ??= Date.now();
+  clearTimeout(pause?.timer);
+  pause = null;
+  item.state = { kind: "queued" };
+  const queued = images.filter(({ state }) => state.kind === "queued");
+  if (Date.now() - throttledSince > PATIENCE_MS) return queued.forEach((each) => setState(each, problem));
+  const wait = seconds * 1000 * (1 + Math.random() / 5); // so that pages do not all retry at the same moment
+  pause = { until: Date.now() + wait, status: problem.status, timer: setTimeout(resumeSending, wait) };
+  queued.forEach((each) => setState(each, each.state));
+}
+
+function resumeSending() {
+  clearTimeout(pause?.timer);
+  pause = null;
+  sendQueued();
+  if (current?.state.kind === "queued") showState(current.state); // queued, no longer paused
+}
+
+function cancel(item) {
+  if (item.request) item.request.abort();
+  else if (item.state.kind === "queued") setState(item, { kind: "problem", title: "Cancelled", detail: "This image was not classified.", again: true });
+}
+
+function retry(...items) {
+  throttledSince = null;
+  for (const item of items) setState(item, { kind: "queued" });
+  sendQueued();
+}

@@ -1,0 +1,70 @@
+"""The monitoring stack: dashboard, alarms, budget and the scheduled canary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+
+from infra import names
+from infra.constructs.monitoring.alarms import Alarms
+from infra.constructs.monitoring.dashboard import Dashboard
+from infra.constructs.monitoring.golden_canary import GoldenCanary
+from infra.constructs.monitoring.notifications import AlarmTopic, MonthlyBudget
+from infra.stacks.base import EnvironmentStack
+
+if TYPE_CHECKING:
+    from constructs import Construct
+
+    from infra.config import Settings
+    from infra.config.monitoring import Monitoring
+    from infra.release import Release
+
+
+class MonitoringStack(EnvironmentStack):
+    """Dashboard, alarms, budget and canary; other stacks' resources are found by name."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, settings: Settings, monitoring: Monitoring, release: Release
+    ) -> None:
+        super().__init__(
+            scope, id_, settings=settings, description="tumor-detector: dashboard, alarms and budget"
+        )
+        environment = settings.environment
+        endpoint_name = names.endpoint(environment, mode=settings.hosting.mode)
+        key = self.put_logs_under_key(settings)
+        topic = AlarmTopic(self, "Topic", emails=monitoring.emails, key=key).topic
+        alarms = Alarms(
+            self,
+            "Alarms",
+            environment=environment,
+            endpoint_name=endpoint_name,
+            latency_ms=monitoring.latency_alarm_ms,
+            topic=topic,
+        )
+        if monitoring.drift:
+            alarms.watch_drift(monitoring.drift)
+        if monitoring.golden_canary:
+            canary = GoldenCanary(
+                self,
+                "GoldenCanary",
+                release=release,
+                environment=environment,
+                mode=settings.hosting.mode,
+                every=cdk.Duration.minutes(monitoring.golden_canary.every_minutes),
+                log_retention_days=settings.log_retention_days,
+            )
+            alarms.watch_canary(canary)
+        limit_usd = monitoring.monthly_budget_usd
+        MonthlyBudget(self, "Budget", environment=environment, limit_usd=limit_usd, topic=topic)
+        Dashboard(
+            self,
+            "Dashboard",
+            name=names.deployment(environment),
+            settings=settings,
+            release=release,
+            endpoint_name=endpoint_name,
+            alarms=alarms.all,
+        )
+        self.add_output("DashboardName", names.deployment(environment), "In CloudWatch")
+        self.add_output("TopicArn", topic.topic_arn, "Where the alarms go")

@@ -1,0 +1,1 @@
+"""Images: reading, grouping, splitting, drawing and perturbing them. Imports no TensorFlow."""

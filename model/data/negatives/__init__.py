@@ -1,0 +1,42 @@
+"""Images that are not brain MRIs, on which the refusal is trained and tested.
+
+Photographs come with installed packages; everything else is drawn from a seed. The rules of
+`container.rules` refuse tiny, blank and colourful images without the network, so most images here pass
+them: grey, often round and on black, like a slice of a head. Kinds that are refused without training on them
+(ultrasound, hips, breasts, X-rays, text, charts, noise, flat images) are not drawn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from numpy.random import Generator, default_rng
+
+from model.data.negatives import objects, organs, photographs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from PIL import Image
+
+_DRAWINGS: Mapping[str, tuple[Callable[[Generator], Image.Image], ...]] = {
+    "photograph": photographs.DRAWINGS,
+    "organ": organs.DRAWINGS,
+    "objects": objects.DRAWINGS,
+}
+KINDS: tuple[str, ...] = tuple(_DRAWINGS)
+_MOST = 1_000_000  # images of one kind and seed, so that seeds do not overlap
+
+
+def draw(kind: str, *, seed: int) -> Image.Image:
+    """Draw one image of a kind, mode L or RGB, with a longer side of about 130 to 700 pixels.
+
+    Equal seeds give equal images. Consecutive seeds take a kind's subjects in turn.
+    """
+    drawings = _DRAWINGS[kind]
+    return drawings[seed % len(drawings)](default_rng([seed, *kind.encode()]))
+
+
+def negatives(*, per_kind: int, seed: int = 0) -> Iterator[tuple[str, Image.Image]]:
+    """Yield `per_kind` images of each kind with the kind's name; seeds share no image."""
+    return ((kind, draw(kind, seed=seed * _MOST + index)) for kind in KINDS for index in range(per_kind))

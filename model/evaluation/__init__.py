@@ -1,0 +1,1 @@
+"""Cross-validation, calibration, metrics, baselines and reports."""

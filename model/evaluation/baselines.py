@@ -1,0 +1,132 @@
+"""Baselines without a network, tested on the same folds, and a probe of how a network knows the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.special import logit
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+if TYPE_CHECKING:
+    from model.data.cases import Cases
+    from model.data.dataset import Scan
+
+Floats = NDArray[np.float64]
+Baseline = Callable[[NDArray[np.bool_], "Cases", int], Floats]
+"""Fits to the cases of a mask, which has both classes, with a seed, and scores all cases: (n,), positive for
+YES. It reads no label outside the mask."""
+METADATA_FOREST = "metadata-only forest"
+TREES = 100
+SIDE = 32
+PENALTY = SIDE**2
+"""1 / C of the logistic regression, as strong as there are pixels, since neighbours are nearly equal. Fixed
+for all data: nothing about a baseline is chosen on the images that test it."""
+
+
+class Header(NamedTuple):
+    """What a file reveals without decoding a pixel; sizes in pixels, as stored."""
+
+    width: int
+    height: int
+    bytes: int
+    mode: str
+    format: str
+
+
+def header(scan: Scan) -> Header:
+    """Read a scan's header."""
+    with Image.open(scan.path) as image:  # lazy: decodes no pixel
+        kind = "PNG" if image.format == "PNG" else "JPEG"  # a JPEG with several images has the format MPO
+        return Header(image.width, image.height, scan.path.stat().st_size, image.mode, kind)
+
+
+def metadata_forest(scans: Sequence[Scan]) -> Baseline:
+    """Build a random forest on each file's header and length, without a pixel: the shortcut of a data set."""
+    headers = [header(scan) for scan in scans]
+    modes = sorted({each.mode for each in headers})
+    features = np.array(
+        [
+            (
+                *(each.width, each.height, each.width / each.height, each.width * each.height),
+                *(each.bytes, each.bytes / (each.width * each.height)),  # the latter tells the compression
+                each.format == "PNG",
+                *(each.mode == mode for mode in modes),
+            )
+            for each in headers
+        ],
+        dtype=np.float64,
+    )
+
+    def scores(chosen: NDArray[np.bool_], cases: Cases, seed: int) -> Floats:
+        # One thread: more are slower for so few images, and sum the votes in a varying order.
+        forest = RandomForestClassifier(TREES, min_samples_leaf=2, random_state=seed)
+        forest.fit(features[chosen], cases.labels[chosen], sample_weight=cases.weights[chosen])
+        share = forest.predict_proba(features)[:, 1]
+        margin = 1 / (2 * TREES)  # half a vote, since the logit of 0 or 1 is infinite
+        return np.asarray(logit(np.clip(share, margin, 1 - margin)), dtype=np.float64)
+
+    return scores
+
+
+def pixel_regression(scans: Sequence[Scan]) -> Baseline:
+    """Build a logistic regression on the pixels, standardised over the training side."""
+    small = [scan.image().resize((SIDE, SIDE), Image.Resampling.BOX) for scan in scans]  # of any aspect
+    pixels = np.stack([np.asarray(image).ravel() for image in small]) / 255.0
+
+    def scores(chosen: NDArray[np.bool_], cases: Cases, _: int) -> Floats:
+        regression = make_pipeline(StandardScaler(), LogisticRegression(C=1 / PENALTY, max_iter=1000))
+        weights = cases.weights[chosen]
+        regression.fit(pixels[chosen], cases.labels[chosen], logisticregression__sample_weight=weights)
+        return np.asarray(regression.decision_function(pixels), dtype=np.float64)
+
+    return scores
+
+
+BASELINES: dict[str, Callable[[Sequence[Scan]], Baseline]] = {
+    METADATA_FOREST: metadata_forest,
+    f"logistic regression on {SIDE}x{SIDE} pixels": pixel_regression,
+}
+"""Each display name and what builds the baseline from all scans; it is then fitted for each fold."""
+
+
+@dataclass(frozen=True)
+class SourceProbe:
+    """How well a linear classifier tells an image's source by a network's features, within a class."""
+
+    accuracy: float  # mean over the sources' shares of images attributed rightly, and over the classes
+    chance: float  # that of guessing
+
+
+def source_probe(features: Floats, sources: NDArray[np.str_], cases: Cases) -> SourceProbe | None:
+    """Tell the sources apart by pooled features, (n, d), each fold by a logistic regression on the others.
+
+    None where no class comes from several sources.
+    """
+    found = []
+    for label in (0, 1):
+        of_class = cases.labels == label
+        names, attributed = np.unique(sources[of_class]), np.full(len(cases), "", dtype=object)
+        for fold in np.unique(cases.folds[of_class]):
+            training, tested = of_class & (cases.folds != fold), of_class & (cases.folds == fold)
+            if len(np.unique(sources[training])) > 1:
+                strength = 1 / features.shape[1]
+                regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
+                probe = make_pipeline(StandardScaler(), regression)
+                weights = cases.weights[training]
+                probe.fit(features[training], sources[training], logisticregression__sample_weight=weights)
+                attributed[tested] = probe.predict(features[tested])
+        if len(names) > 1:
+            of_source = [of_class & (sources == name) for name in names]
+            shares = [
+                np.average(attributed[own] == sources[own], weights=cases.weights[own]) for own in of_source
+            ]
+            found.append((np.mean(shares), 1 / len(names)))
+    return SourceProbe(*np.mean(found, axis=0).tolist()) if found else None

@@ -1,0 +1,121 @@
+"""Calibration and thresholds, fitted without the images that they are tested on.
+
+The rule of a fold is fitted to logits of images on its training side, each from a network trained without the
+image and without the fold (nested cross-validation). The rule that serves is fitted to every image's
+out-of-fold logit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from model.evaluation.predictions import Predictions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from model.data.cases import Cases
+
+    Floats = NDArray[np.float64]
+
+TARGET_SENSITIVITY = 0.95
+"""Sensitivity that the served threshold must reach: a missed tumour costs more than a false alarm."""
+TIE = 1e-12  # rounding error between equal scores
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Platt's calibration: probability of class 1 = sigmoid(slope * logit + intercept)."""
+
+    slope: float
+    intercept: float
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Probability of class 1 for each logit."""
+        return 0.5 * (1 + np.tanh(0.5 * (self.slope * logits + self.intercept)))
+
+    def of_unscaled(self, *, mean: float, deviation: float) -> Calibration:
+        """Return the calibration of logits that became (logit - mean) / deviation before this was fitted."""
+        slope = self.slope / deviation
+        return Calibration(slope, self.intercept - slope * mean)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a logit becomes a probability and a class."""
+
+    calibration: Calibration
+    threshold: float  # the highest probability with the target sensitivity; it serves
+    youden: float  # where sensitivity + specificity is highest (Youden 1950); only reported
+
+
+def nested_rules(inner: Floats, cases: Cases) -> list[Rule]:
+    """Fit the rule of each fold to its row of `OutOfFold.inner`, shape (folds, n)."""
+    outside = [cases.folds != fold for fold in range(len(inner))]
+    return [fit_rule(logits[mask], cases[mask]) for logits, mask in zip(inner, outside, strict=True)]
+
+
+def classify(logits: Floats, cases: Cases, rules: Sequence[Rule]) -> Predictions:
+    """Apply the rule of each image's fold to its out-of-fold logit, shape (n,)."""
+    probabilities = np.empty(len(logits))
+    predicted, predicted_youden = np.empty((2, len(logits)), dtype=np.int64)
+    for fold, rule in enumerate(rules):
+        own = cases.folds == fold
+        probabilities[own] = rule.calibration.probabilities(logits[own])
+        predicted[own] = probabilities[own] >= rule.threshold
+        predicted_youden[own] = probabilities[own] >= rule.youden
+    return Predictions(cases, probabilities, predicted, predicted_youden)
+
+
+def fit_rule(logits: Floats, cases: Cases, *, sensitivity: float = TARGET_SENSITIVITY) -> Rule:
+    """Fit calibration and thresholds to logits of images not trained on, shape (n,)."""
+    calibration = calibrate(logits, cases)
+    probabilities = calibration.probabilities(logits)
+    threshold = sensitive_threshold(probabilities, cases, sensitivity=sensitivity)
+    return Rule(calibration, threshold, youden=youden_threshold(probabilities, cases))
+
+
+def calibrate(logits: Floats, cases: Cases) -> Calibration:
+    """Fit Platt's calibration (Platt 1999): a logistic regression of the label on the logit.
+
+    A weak penalty (C = 1) keeps the slope finite where the logits separate the classes perfectly.
+    """
+    fitted = LogisticRegression(C=1.0).fit(logits[:, None], cases.labels, sample_weight=cases.weights)
+    return Calibration(slope=float(fitted.coef_[0, 0]), intercept=float(fitted.intercept_[0]))
+
+
+def sensitive_threshold(
+    probabilities: Floats, cases: Cases, *, sensitivity: float = TARGET_SENSITIVITY
+) -> float:
+    """Return the highest threshold with this sensitivity, half-way to the next lower probability."""
+    levels, sensitivities, _ = _rates(probabilities, cases)
+    return _between(levels, int(np.flatnonzero(sensitivities >= sensitivity - TIE)[-1]))
+
+
+def youden_threshold(probabilities: Floats, cases: Cases) -> float:
+    """Return the threshold with the highest balanced accuracy, the middle one of equally good ones."""
+    levels, sensitivities, specificities = _rates(probabilities, cases)
+    scores = sensitivities + specificities
+    best = np.flatnonzero(scores >= scores.max() - TIE)
+    return _between(levels, int(best[len(best) // 2]))
+
+
+def _between(levels: Floats, index: int) -> float:
+    """Half-way between a level and the next lower one."""
+    return float((levels[index] + levels[max(0, index - 1)]) / 2)
+
+
+def _rates(probabilities: Floats, cases: Cases) -> tuple[Floats, Floats, Floats]:
+    """Return each distinct probability, ascending, with its sensitivity and specificity as a threshold."""
+    levels, level = np.unique(probabilities, return_inverse=True)
+    positive = cases.labels == 1
+    yes = np.bincount(level, cases.weights * positive)
+    no = np.bincount(level, cases.weights * ~positive)
+    false_negative, true_negative = np.cumsum(yes) - yes, np.cumsum(no) - no
+    return levels, 1 - false_negative / yes.sum(), true_negative / no.sum()

@@ -1,0 +1,215 @@
+"""Metrics and their confidence intervals.
+
+Every image counts by its weight, 1 / size of its group of near-duplicates, and the bootstrap draws groups
+rather than images: a copy adds no evidence. A metric is that of one network, averaged over the repeats
+of the cross-validation; predictions are never averaged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from model.data.cases import Cases
+    from model.evaluation.predictions import Predictions
+
+    Floats = NDArray[np.float64]
+    Labels = NDArray[np.int64]
+    Estimates = dict[str, "Estimate"]
+
+BOOTSTRAP_DRAWS = 1000
+CONFIDENCE = 0.95
+BINS = 10
+"""Bins of the expected calibration error, each of equal mass."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric's value and its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """By how much one network's metric exceeds another's, and the share of draws in which it does."""
+
+    better: float
+
+
+def estimates(repeats: Sequence[Predictions], *, seed: int = 0) -> Estimates:
+    """Estimate every metric, averaged over the repeats; intervals by a bootstrap over groups, by class.
+
+    Resampling adds noise to every bin of the calibration error, so its draws are biased upwards: its interval
+    is shifted down by the difference between their median and the value. Images of one class have no metric
+    that needs the other.
+    """
+    return _summary(*_sampled(repeats, seed=seed))
+
+
+def mean_estimates(sets: Sequence[Predictions], *, seed: int = 0) -> Estimates:
+    """Estimate each metric's mean over sets of images; each set's groups are drawn on their own.
+
+    The interval is that of these sets' mean: how much other sets would differ, it does not tell.
+    """
+    sampled = [_sampled([each], seed=seed + number) for number, each in enumerate(sets)]
+    values, draws = (
+        {name: np.mean([each[name] for each in part], axis=0) for name in part[0]}
+        for part in zip(*sampled, strict=True)
+    )
+    return _summary(values, draws)
+
+
+def weighted_estimate(
+    values: Floats, cases: Cases, statistic: Callable[..., float], *, seed: int = 0
+) -> Estimate:
+    """Estimate a weighted statistic of the images' values, (n,), such as `numpy.average`."""
+    draws = [statistic(values, weights=weights) for weights in cases.weights * _draws(cases, seed=seed)]
+    return Estimate(float(statistic(values, weights=cases.weights)), *_interval(np.array(draws)))
+
+
+def compare(
+    first: Sequence[Predictions], second: Sequence[Predictions], metric: str, *, seed: int = 0
+) -> Difference:
+    """Compare two networks that were tested on the same images, by a paired bootstrap over groups."""
+    cases = first[0].cases
+    value, draws = (
+        _averaged(first, weights)[metric] - _averaged(second, weights)[metric]
+        for weights in (cases.weights[None], cases.weights * _draws(cases, seed=seed))
+    )
+    return Difference(float(value[0]), *_interval(draws), better=float(np.mean(draws > 0)))
+
+
+def majority_accuracy(cases: Cases) -> float:
+    """Accuracy of always predicting the more frequent class."""
+    share_of_yes = float(np.average(cases.labels, weights=cases.weights))
+    return max(share_of_yes, 1 - share_of_yes)
+
+
+def flat(measured: Estimates, *, prefix: str = "") -> dict[str, float]:
+    """Flatten to `name`, `name_low` and `name_high`, as MLflow and `metadata.json` hold them."""
+    return {
+        f"{prefix}{name}{bound}": value
+        for name, estimate in measured.items()
+        for bound, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high))
+    }
+
+
+def roc_auc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
+    """Area under the ROC curve; ties count half.
+
+    One area for each row of weights, (rows, n) -> (rows,); NaN where a row has one class only. Scores and
+    labels have shape (n,).
+    """
+    order = np.argsort(scores)
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # of the distinct scores, ascending
+    positive = labels[order] == 1
+    yes = np.add.reduceat(weights[:, order] * positive, starts, axis=1)
+    no = np.add.reduceat(weights[:, order] * ~positive, starts, axis=1)
+    no_below = np.cumsum(no, axis=1) - no / 2
+    with np.errstate(invalid="ignore"):
+        area: Floats = (yes * no_below).sum(axis=1) / (yes.sum(axis=1) * no.sum(axis=1))
+    return area
+
+
+def calibration_error(probabilities: Floats, labels: Labels, weights: Floats) -> Floats:
+    """Expected calibration error: mean gap between a bin's probability and its share of tumours.
+
+    The bins have equal mass under the first row of weights and are the same for every row. Shapes as for
+    `roc_auc`.
+    """
+    _, level = np.unique(probabilities, return_inverse=True)  # equal probabilities share a bin
+    mass = np.bincount(level, weights[0])
+    middle = np.cumsum(mass) - mass / 2
+    bins = np.minimum(middle * BINS / mass.sum(), BINS - 1).astype(int)[level]
+    in_bin = bins == np.arange(BINS)[:, None]
+    gaps = (weights * (probabilities - labels)) @ in_bin.T
+    error: Floats = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
+    return error
+
+
+def _interval(draws: Floats) -> tuple[float, float]:
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(draws, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _draws(cases: Cases, *, seed: int) -> Floats:
+    """How often each image's group occurs in each bootstrap draw, shape (draws, n)."""
+    rng = np.random.default_rng(seed)
+    unique, inverse, sizes = np.unique(cases.groups, return_inverse=True, return_counts=True)
+    yes = np.bincount(inverse, cases.labels) / sizes
+    times = np.zeros((BOOTSTRAP_DRAWS, len(unique)))
+    for members in (yes == 0, yes == 1, (yes > 0) & (yes < 1)):  # a group that mixes classes stays whole
+        stratum = np.flatnonzero(members)
+        if len(stratum):
+            chances = np.full(len(stratum), 1 / len(stratum))
+            times[:, stratum] = rng.multinomial(len(stratum), chances, size=BOOTSTRAP_DRAWS)
+    return times[:, inverse]
+
+
+def _sampled(repeats: Sequence[Predictions], *, seed: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Each metric's value, (1,), and its value in each bootstrap draw, (draws,)."""
+    cases = repeats[0].cases
+    values = _averaged(repeats, cases.weights[None])
+    return values, _averaged(repeats, cases.weights * _draws(cases, seed=seed))
+
+
+def _summary(values: dict[str, Floats], draws: dict[str, Floats]) -> Estimates:
+    found = {}
+    for name, (value,) in values.items():
+        if np.isnan(value):
+            continue
+        low, high = _interval(draws[name])
+        if name == "calibration_error":
+            bias = float(np.median(draws[name]) - value)
+            low, high = max(0.0, low - bias), high - bias
+        found[name] = Estimate(float(value), low, high)
+    return found
+
+
+def _averaged(repeats: Sequence[Predictions], weights: Floats) -> dict[str, Floats]:
+    """Each metric under each row of weights, averaged over the repeats: (rows, n) -> (rows,)."""
+    values = [_values(each, weights) for each in repeats]
+    return {name: np.mean([each[name] for each in values], axis=0) for name in values[0]}
+
+
+def _values(predictions: Predictions, weights: Floats) -> dict[str, Floats]:
+    """Each metric of one repeat under each row of weights: (rows, n) -> (rows,)."""
+    labels, probabilities = predictions.cases.labels, predictions.probabilities
+    positive, yes, youden_yes = labels == 1, predictions.predicted == 1, predictions.predicted_youden == 1
+    everything = np.ones(len(labels), dtype=bool)
+    sensitivity, youden_sensitivity = (_share(each, positive, weights) for each in (yes, youden_yes))
+    specificity, youden_specificity = (_share(~each, ~positive, weights) for each in (yes, youden_yes))
+    return {
+        "roc_auc": roc_auc(probabilities, labels, weights),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "balanced_accuracy": (sensitivity + specificity) / 2,
+        "accuracy": _share(yes == positive, everything, weights),
+        "youden_sensitivity": youden_sensitivity,
+        "youden_specificity": youden_specificity,
+        "youden_balanced_accuracy": (youden_sensitivity + youden_specificity) / 2,
+        "brier_score": _share((probabilities - labels) ** 2, everything, weights),
+        "calibration_error": calibration_error(probabilities, labels, weights),
+    }
+
+
+def _share(what: NDArray[np.bool_] | Floats, among: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Weighted mean of `what` over the images of the mask `among`."""
+    counted = weights * among
+    with np.errstate(invalid="ignore"):
+        share: Floats = (counted * what).sum(axis=-1) / counted.sum(axis=-1)
+    return share

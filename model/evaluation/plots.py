@@ -1,0 +1,141 @@
+"""Plots of one architecture's training, as matplotlib figures."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import roc_curve
+
+from container.imaging import preprocess
+from model.evaluation.metrics import BINS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from model.data.dataset import Scan
+    from model.evaluation.metrics import Estimates
+    from model.evaluation.predictions import Predictions
+    from model.evaluation.report import Mistake
+
+    Histories = Sequence[Sequence[dict[str, float]]]
+
+FIRST, SECOND, GUIDE = "#4477aa", "#cc6677", "#999999"  # Tol's palette, safe for colour blindness
+MISTAKES, HEATMAPS = 12, 20  # images in a grid
+DARK = 0.5  # share from which a cell is dark enough for white text
+DPI = 90
+TITLES = {
+    "roc": "ROC curve, out of fold",
+    "calibration": "Calibration, out of fold",
+}
+
+
+def losses(histories: Histories) -> Figure:
+    """Training loss of each fit (thin) and their mean (thick)."""
+    figure, axes = _square(width=6.4)
+    curves = np.array([[values["loss"] for values in history] for history in histories])
+    epochs = np.arange(1, curves.shape[1] + 1)
+    axes.plot(epochs, curves.T, color=FIRST, alpha=0.25, linewidth=0.8)
+    axes.plot(epochs, curves.mean(axis=0), color=FIRST, linewidth=2)
+    axes.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
+    axes.set_title(f"Training loss of {len(histories)} fits")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def roc(repeats: Sequence[Predictions], measured: Estimates) -> Figure:
+    """Out-of-fold ROC curve of each repeat, and the operating point of the threshold."""
+    figure, axes = _square()
+    axes.plot([0, 1], [0, 1], color=GUIDE, linestyle=":", label="chance")
+    for repeat, each in enumerate(repeats):
+        cases = each.cases
+        false_positive, true_positive, _ = roc_curve(
+            cases.labels, each.probabilities, sample_weight=cases.weights
+        )
+        label = f"AUC {measured['roc_auc']}" if repeat == 0 else None
+        axes.plot(false_positive, true_positive, color=FIRST, linewidth=1.4, alpha=0.8, label=label)
+    point = (1 - measured["specificity"].value, measured["sensitivity"].value)
+    axes.plot(*point, "o", color=SECOND, label="at the threshold")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, out of fold")
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def confusion(repeats: Sequence[Predictions]) -> Figure:
+    """Out-of-fold confusion matrix in images, averaged over the repeats."""
+    figure, axes = _square(width=4.4)
+    counts = np.zeros((2, 2))
+    for each in repeats:
+        np.add.at(counts, (each.cases.labels, each.predicted), 1 / len(repeats))
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(2, 2):
+        axes.text(
+            column, row, f"{counts[row, column]:.0f}\n{shares[row, column]:.0%}", ha="center", va="center",
+            color="white" if shares[row, column] > DARK else "black", fontsize=13,
+        )  # fmt: skip
+    axes.set(xticks=[0, 1], yticks=[0, 1], xticklabels=["NO", "YES"], yticklabels=["NO", "YES"])
+    axes.set(xlabel="predicted", ylabel="label", title="Out-of-fold confusion matrix")
+    return figure
+
+
+def calibration(repeats: Sequence[Predictions]) -> Figure:
+    """Share labelled YES against mean probability, in bins of equal mass, by repeat."""
+    figure, axes = _square()
+    axes.plot([0, 1], [0, 1], color=GUIDE, linestyle=":", label="perfect")
+    for repeat, each in enumerate(repeats):
+        bins = np.array_split(np.argsort(each.probabilities), min(BINS, len(each.cases)))
+        predicted, observed = (
+            [np.average(values[own], weights=each.cases.weights[own]) for own in bins]
+            for values in (each.probabilities, each.cases.labels)
+        )
+        label = f"out of fold, {len(repeats)} repeats" if repeat == 0 else None
+        axes.plot(predicted, observed, "o-", color=FIRST, alpha=0.7, linewidth=1, markersize=4, label=label)
+    axes.set(xlabel="predicted probability", ylabel="share labelled YES", title="Calibration")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def worst_mistakes(mistakes: Sequence[Mistake], scans: Sequence[Scan]) -> Figure:
+    """The most confident mistakes with file name and probability."""
+    by_name = {scan.name: scan for scan in scans}
+    figure = Figure(figsize=(10, 8.4), layout="constrained")
+    figure.suptitle(f"Worst of {len(mistakes)} mistakes among {len(scans)} images, out of fold")
+    for place, mistake in enumerate(mistakes[:MISTAKES], start=1):
+        axes = figure.add_subplot(3, 4, place)
+        axes.imshow(preprocess(by_name[mistake.name].image(), size=224)[:, :, 0], cmap="gray", vmin=0, vmax=1)
+        truth = "YES" if mistake.label else "NO"
+        axes.set_title(f"{mistake.name}\nlabel {truth}, p(YES) = {mistake.probability:.2f}", fontsize=9)
+        axes.axis("off")
+    return figure
+
+
+def heatmaps(pixels: NDArray[np.float32], evidence: NDArray[np.float64], names: Sequence[str]) -> Figure:
+    """Images (n, size, size, 1), each next to a copy overlaid with its evidence (n, rows, columns)."""
+    rows = math.ceil(len(names) / 4)
+    figure = Figure(figsize=(13, 1.9 * rows), layout="constrained")
+    reach = float(np.quantile(np.abs(evidence), 0.99)) or 1.0
+    for place, name in enumerate(names):
+        for column, shown in enumerate((None, evidence[place])):
+            axes = figure.add_subplot(rows, 8, 2 * place + column + 1)
+            axes.imshow(pixels[place, ..., 0], cmap="gray", vmin=0, vmax=1, extent=(0, 1, 1, 0))
+            if shown is not None:
+                axes.imshow(
+                    shown, cmap="coolwarm", vmin=-reach, vmax=reach, alpha=0.5, extent=(0, 1, 1, 0),
+                    interpolation="bilinear",
+                )  # fmt: skip
+            axes.set_title(name if shown is None else "", fontsize=8)
+            axes.axis("off")
+    return figure
+
+
+def _square(*, width: float = 4.8) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, 4.8), dpi=DPI, layout="constrained")
+    return figure, figure.add_subplot()

@@ -1,0 +1,192 @@
+"""All measurements of a network, for MLflow, `metadata.json`, the gates and the model card."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.data.perturbations import PERTURBATIONS, UNCHANGED
+from model.evaluation.baselines import METADATA_FOREST
+from model.evaluation.metrics import estimates, flat
+from model.evaluation.slices import measure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from model.data.dataset import Scan
+    from model.evaluation.baselines import SourceProbe
+    from model.evaluation.crossval import OutOfFold
+    from model.evaluation.left_out import LeftOutSources
+    from model.evaluation.metrics import Difference, Estimate, Estimates
+    from model.evaluation.predictions import Predictions
+    from model.evaluation.slices import Slice
+    from model.networks.architectures import Head
+    from model.networks.familiarity import Familiarity
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """Metrics with every image perturbed, and the loss of balanced accuracy in percentage points."""
+
+    roc_auc: float
+    balanced_accuracy: float
+    fall: float
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that most repeats classify wrongly, with its mean probability of YES."""
+
+    name: str
+    label: int
+    probability: float
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A fitted refusal of images that are not brain MRIs, and its cross-validated shares."""
+
+    head: Head  # its logit's sigmoid is the brain score
+    threshold: float  # images with a lower brain score are refused
+    scans: int  # number of brain MRIs on which it was tested, and likewise of other images
+    others: int
+    wrongly_refused: float  # share of the brain MRIs
+    refused: dict[str, float]  # share of each other kind, by the rules or by a head trained without that kind
+    counts: dict[str, int]  # number of images of each other kind
+    left_out: dict[str, float] = field(
+        default_factory=dict
+    )  # share of each source's MRIs, by what never saw it
+
+    @property
+    def rightly_refused(self) -> float:
+        """Share of all other images."""
+        return sum(self.refused[kind] * count for kind, count in self.counts.items()) / self.others
+
+    def metrics(self) -> dict[str, float]:
+        """As MLflow and `metadata.json` hold them."""
+        kinds = {f"refused_{kind}": share for kind, share in self.refused.items()}
+        if self.left_out:
+            kinds["refused_left_out_mri"] = float(np.mean(list(self.left_out.values())))
+        return {"refused_mri": self.wrongly_refused, "refused_other": self.rightly_refused} | kinds
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """A fitted familiarity, and its cross-validated shares of answers that are called unreliable."""
+
+    familiarity: Familiarity
+    threshold: float  # an answer of a lower familiarity is unreliable
+    known: float  # share of images of known views
+    unknown: dict[str, float]  # share of the images of each plane, with that plane left out
+
+    def metrics(self) -> dict[str, float]:
+        """As MLflow and `metadata.json` hold them."""
+        planes = {f"unreliable_unknown_{plane}": share for plane, share in self.unknown.items()}
+        return {"unreliable_known": self.known} | planes
+
+
+@dataclass(frozen=True)
+class Report:
+    """All measurements."""
+
+    estimates: Estimates  # out of fold
+    baselines: dict[str, Estimates]
+    over_forest: Difference  # by how much the ROC AUC exceeds the metadata forest's
+    perturbations: dict[str, Perturbed]
+    slices: list[Slice]
+    mistakes: list[Mistake]
+    refusal: Refusal
+    reliability: Reliability
+    training_auc: float
+    majority_accuracy: float
+    left_out: LeftOutSources | None = None  # None where too few sources have both classes
+    forest_left_out: Estimate | None = None  # the metadata forest's mean ROC AUC on sources left out
+    sources: dict[str, tuple[int, int]] = field(default_factory=dict)  # NO and YES images; {} for one source
+    source_probe: SourceProbe | None = None
+
+    @property
+    def sources_with_both(self) -> int:
+        """Number of sources with both classes."""
+        return sum(min(of_class) > 0 for of_class in self.sources.values()) if self.sources else 1
+
+    @property
+    def worst_perturbation(self) -> str:
+        """The perturbation that costs most balanced accuracy."""
+        return max(self.perturbations, key=lambda name: self.perturbations[name].fall)
+
+    @property
+    def worst_slice(self) -> Slice | None:
+        """The slice with the lowest balanced accuracy among those that are large enough."""
+        enough = [each for each in self.slices if each.enough]
+        return min(enough, key=lambda each: each.estimates["balanced_accuracy"].value, default=None)
+
+    def metrics(self) -> dict[str, float]:
+        """Flat names and numbers, as MLflow and `metadata.json` hold them."""
+        return {
+            **flat(self.estimates),
+            **flat({"roc_auc": self.baselines[METADATA_FOREST]["roc_auc"]}, prefix="forest_"),
+            **self.refusal.metrics(),
+            **self.reliability.metrics(),
+            "over_forest": self.over_forest.value,
+            "over_forest_low": self.over_forest.low,
+            "over_forest_high": self.over_forest.high,
+            "largest_fall": self.perturbations[self.worst_perturbation].fall,
+            "training_roc_auc": self.training_auc,
+            "majority_accuracy": self.majority_accuracy,
+            "sources_with_both": float(self.sources_with_both),
+            **({"source_probe": self.source_probe.accuracy} if self.source_probe else {}),
+            **(self.left_out.metrics() if self.left_out else {}),
+            **(flat({"held_out_forest_roc_auc": self.forest_left_out}) if self.forest_left_out else {}),
+        }
+
+    def document(self) -> dict[str, object]:
+        """Return the report for `report.json`, without the weights of refusal and familiarity."""
+        return asdict(self) | {
+            "refusal": self.refusal.metrics() | {"threshold": self.refusal.threshold},
+            "reliability": self.reliability.metrics() | {"threshold": self.reliability.threshold},
+            "left_out": self.left_out and self.left_out.document(),
+        }
+
+
+def measure_perturbations(out_of_fold: OutOfFold) -> dict[str, Perturbed]:
+    """Test the same networks and rules on the images that were perturbed, under each of `PERTURBATIONS`."""
+    perturbed = ~np.isnan(out_of_fold.outer[next(name for name in PERTURBATIONS if name != UNCHANGED)][0])
+    measured = {}
+    for perturbation in PERTURBATIONS:
+        found = estimates([each[perturbed] for each in out_of_fold.predictions(perturbation)])
+        measured[perturbation] = (found["roc_auc"].value, found["youden_balanced_accuracy"].value)
+    unchanged = measured[UNCHANGED][1]
+    return {
+        perturbation: Perturbed(area, accuracy, 100 * (unchanged - accuracy))
+        for perturbation, (area, accuracy) in measured.items()
+    }
+
+
+def measure_slices(
+    repeats: Sequence[Predictions], masks: dict[str, dict[str, NDArray[np.bool_]]]
+) -> list[Slice]:
+    """Estimate the metrics of each slice; one with a single class is left out."""
+    measured = [
+        measure(by, name, [each[mask] for each in repeats])
+        for by, named in masks.items()
+        for name, mask in named.items()
+    ]
+    return [each for each in measured if 0 < each.yes < each.images]
+
+
+def find_mistakes(repeats: Sequence[Predictions], scans: Sequence[Scan]) -> list[Mistake]:
+    """List the images that most repeats classify wrongly, the most confident mistake first."""
+    labels = repeats[0].cases.labels
+    wrong = np.sum([each.predicted != labels for each in repeats], axis=0)
+    mean = np.mean([each.probabilities for each in repeats], axis=0)
+    order = np.argsort(-np.abs(labels - mean))
+    return [
+        Mistake(scans[index].name, int(labels[index]), float(mean[index]), int(wrong[index]))
+        for index in order
+        if wrong[index] > len(repeats) / 2
+    ]

@@ -1,0 +1,1 @@
+"""From a trained network to a release: registry, gates, artifact, model card, golden answers."""

@@ -1,0 +1,78 @@
+"""The model card that is packed with a network: text, numbers and plots, but no image of the data set."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, StrictUndefined
+
+from model.evaluation import plots
+from model.evaluation.left_out import PUBLISHED, TUMOUR_FREE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from model.evaluation.predictions import Predictions
+    from model.evaluation.report import Report
+    from model.release.export import Metadata
+
+TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
+TITLES = {
+    "roc_auc": "ROC AUC",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+    "youden_balanced_accuracy": "Balanced accuracy at the Youden threshold",
+    "youden_sensitivity": "Sensitivity at the Youden threshold",
+    "youden_specificity": "Specificity at the Youden threshold",
+    "brier_score": "Brier score (lower is better)",
+    "calibration_error": "Expected calibration error (lower is better)",
+}
+LISTED = 20
+"""Mistakes named in the card."""
+
+
+def write(metadata: Metadata, report: Report, repeats: Sequence[Predictions]) -> str:
+    """Return the card of one trained network as Markdown with inline PNG plots.
+
+    Parameters
+    ----------
+    repeats
+        The predictions that the report's estimates are of.
+    """
+    environment = Environment(
+        autoescape=False,  # noqa: S701 - Markdown
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    compared = {f"`{metadata['architecture']}`": report.estimates, **report.baselines}
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        metadata=metadata,
+        report=report,
+        titles=TITLES,
+        published=PUBLISHED,
+        tumour_free=TUMOUR_FREE,
+        compared=compared,
+        mistakes=report.mistakes[:LISTED],
+        plots={name: _inline(name, figure) for name, figure in plots_of(report, repeats).items()},
+    )
+
+
+def plots_of(report: Report, repeats: Sequence[Predictions]) -> dict[str, Figure]:
+    """Return the card's plots, none of which shows a single image."""
+    return {"roc": plots.roc(repeats, report.estimates), "calibration": plots.calibration(repeats)}
+
+
+def _inline(name: str, figure: Figure) -> str:
+    """Embed a plot in the Markdown, so that the card is one file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return f"![{plots.TITLES[name]}](data:image/png;base64,{encoded})"

@@ -1,0 +1,1 @@
+"""Training: configuration, learners, fits, and what is logged to MLflow."""

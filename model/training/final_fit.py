@@ -1,0 +1,203 @@
+"""The report, the final fit, the refusal and the serving files of a training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, fields, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from container import imaging
+from container.rules import reason_to_refuse
+from model.data import negatives
+from model.data.augmentation import augment
+from model.data.cases import Cases
+from model.data.dataset import model_name
+from model.data.image_cache import GREY_LEVELS, preprocessed
+from model.data.perturbations import UNCHANGED
+from model.evaluation.baselines import METADATA_FOREST, source_probe
+from model.evaluation.calibration import Rule, fit_rule
+from model.evaluation.left_out import count_classes
+from model.evaluation.metrics import compare, estimates, majority_accuracy
+from model.evaluation.report import Report, find_mistakes, measure_perturbations, measure_slices
+from model.evaluation.slices import named, slices
+from model.networks import architectures as network
+from model.progress import progress
+from model.release import export
+from model.training import mlflow_logging
+from model.training.refusal import fit_refusal, fit_reliability, refused_of_left_out_sources
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from model.evaluation.crossval import OutOfFold
+    from model.evaluation.left_out import LeftOutSources
+    from model.evaluation.predictions import Predictions
+    from model.evaluation.report import Refusal
+    from model.release.export import Metadata
+    from model.training.plan import Measured, TrainingPlan
+
+    Features = NDArray[np.float32]
+
+HEATMAP_CELLS = 16
+"""Side of the heatmap in a response, to which the evidence is interpolated: twice as fine, since the evidence
+covers the content of the image and the heatmap all of it."""
+MARGIN = 1.0  # of the end of the heatmap's scale above the strongest evidence found
+PARITY = 500
+"""Largest number of images on which the exported network is compared with the trained one."""
+
+
+def fit_and_log(
+    plan: TrainingPlan,
+    measured: Measured,
+    encoder: network.Encoder,
+    *,
+    baselines: dict[str, list[Predictions]],
+    forest: LeftOutSources | None,
+    run_id: str,
+) -> str:
+    """Fit and log the network that serves, in the open run; return the Keras model's URI.
+
+    The baselines' predictions and the metadata forest's figures on sources left out are for comparison.
+    """
+    repeats = measured.out_of_fold.predictions()
+    learner, scans = measured.learner(), plan.dataset.scans
+    learner.fit(plan.cases, ~plan.held_out, seed=plan.recipe.seed)
+    views = progress(plan.images.views.greys, "computing features", unit="view")
+    features = np.stack([encoder.features(greys) for greys in views])
+    refusal = _fit_refusal(plan, encoder, features)
+    reliability = fit_reliability(features[0], plan.cases.groups, plan.views, plan.facts.planes)
+    several = len(np.unique(plan.sources)) > 1
+    by_source = {"source": named(plan.sources.tolist())} if several else {}
+    report = Report(
+        estimates=estimates(repeats),
+        baselines={name: estimates(rows) for name, rows in baselines.items()},
+        over_forest=compare(repeats, baselines[METADATA_FOREST], "roc_auc"),
+        perturbations=measure_perturbations(measured.out_of_fold),
+        slices=measure_slices(repeats, by_source | slices(scans)),
+        mistakes=find_mistakes(repeats, scans),
+        refusal=refusal,
+        reliability=reliability,
+        training_auc=measured.out_of_fold.training_auc,
+        majority_accuracy=majority_accuracy(plan.cases),
+        left_out=measured.left_out,
+        forest_left_out=forest.mean["roc_auc"] if forest else None,
+        sources=count_classes(plan.cases, plan.sources),
+        source_probe=source_probe(features[0], plan.sources, plan.cases) if several else None,
+    )
+    rule = measured.left_out.rule if measured.left_out else pooled_rule(measured.out_of_fold)
+    served = network.assemble(
+        encoder.model, learner.tail, brain=refusal.head, familiarity=reliability.familiarity
+    )
+    chosen = np.random.default_rng(plan.recipe.seed).permutation(len(scans))[:PARITY]
+    pixels = plan.images.views.greys[0, chosen].astype(np.float32) / GREY_LEVELS
+    outputs = export.predict(served, pixels)
+    scale = learner.scale
+    calibration = rule.calibration.of_unscaled(mean=scale.mean, deviation=scale.deviation)
+    metadata = describe(
+        plan,
+        report,
+        run_id=run_id,
+        rule=replace(rule, calibration=calibration),
+        evidence=(scale.no_opinion, float(outputs.evidence.max())),
+    )
+    mlflow_logging.log_final_metrics(report, repeats, plan)
+    return mlflow_logging.log_network(
+        served,
+        metadata,
+        report,
+        repeats,
+        pixels=pixels,
+        outputs=outputs,
+        scans=[scans[index] for index in chosen],
+    )
+
+
+def pooled_rule(out_of_fold: OutOfFold) -> Rule:
+    """Fit the rule that serves to every image's out-of-fold logits in all repeats."""
+    splits = out_of_fold.splits
+    pooled = Cases(
+        *(np.concatenate([getattr(cases, field.name) for cases in splits]) for field in fields(Cases))
+    )
+    return fit_rule(out_of_fold.outer[UNCHANGED].ravel(), pooled)
+
+
+def describe(
+    plan: TrainingPlan,
+    report: Report,
+    *,
+    run_id: str,
+    rule: Rule,
+    evidence: tuple[float, float],
+) -> Metadata:
+    """Compose the metadata of a trained network, given its evidence of no opinion and its strongest."""
+    dataset, recipe = plan.dataset, plan.recipe
+    experiment, (low, high) = model_name(dataset), evidence
+    return {
+        "schema": 3,
+        "name": experiment,
+        "architecture": recipe.architecture,
+        "labels": ["NO", "YES"],
+        "input": {"size": recipe.size},
+        "calibration": {"method": "platt", **asdict(rule.calibration)},
+        "threshold": rule.threshold,
+        "refusal": {"threshold": report.refusal.threshold},
+        "reliability": {"threshold": report.reliability.threshold},
+        # Hardly anything exceeds the end of the scale: no plateau hides the strongest point.
+        "heatmap": {
+            "width": HEATMAP_CELLS,
+            "height": HEATMAP_CELLS,
+            "low": low,
+            "high": max(low, high) + MARGIN,
+        },
+        "dataset": {
+            "name": dataset.name,
+            "kind": dataset.kind,
+            "fingerprint": dataset.fingerprint,
+            "images": len(dataset.scans),
+            "yes": int(dataset.labels.sum()),
+            "sources": [{"name": name, "yes": yes, "no": no} for name, (no, yes) in report.sources.items()],
+            "groups": len(np.unique(plan.cases.groups)),
+            "copies": len(dataset.copies),
+            "skipped": len(dataset.skipped),
+        },
+        "split": {"folds": recipe.folds, "repeats": recipe.repeats, "held_out": int(plan.held_out.sum())},
+        "recipe": asdict(recipe),
+        "metrics": report.metrics(),
+        "mlflow": {"experiment": experiment, "run_id": run_id},
+    }
+
+
+def _fit_refusal(plan: TrainingPlan, encoder: network.Encoder, scans: Features) -> Refusal:
+    """Fit the refusal to the scans' features and to the negatives that pass the rules, all in every view."""
+    recipe, rng = plan.recipe, np.random.default_rng(plan.recipe.seed)
+    drawn = negatives.negatives(per_kind=recipe.per_kind, seed=recipe.seed)
+    real = ((kind, scan.colours()) for kind, own in plan.dataset.refuse.items() for scan in own)
+    passed: dict[str, list[Image.Image]] = {}
+    counts: Counter[str] = Counter()
+    for kind, image in progress(chain(drawn, real), "preparing negatives"):
+        grey = imaging.grey(image)
+        counts[kind] += 1
+        if reason_to_refuse(image, grey) is None:
+            passed.setdefault(kind, []).append(grey)
+    others = {
+        kind: np.stack(
+            [
+                encoder.features(
+                    preprocessed(
+                        (augment(each, None, rng)[0] if view else each for each in images), size=recipe.size
+                    )
+                )
+                for view in range(len(scans))
+            ]
+        )
+        for kind, images in passed.items()
+    }
+    refusal = fit_refusal(scans, plan.cases.groups, others, drawn=dict(counts))
+    if len(np.unique(plan.sources)) == 1:
+        return refusal
+    left_out = refused_of_left_out_sources(scans, plan.cases.groups, plan.sources, others)
+    return replace(refusal, left_out=left_out)

@@ -1,0 +1,157 @@
+"""Logs a training to MLflow, in the open run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+import numpy as np
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+
+from container.network import known_input
+from model import ROOT
+from model.evaluation import plots, predictions
+from model.evaluation.metrics import flat
+from model.release import export, model_card
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from model.data.dataset import Dataset, Scan
+    from model.evaluation.metrics import Estimates
+    from model.evaluation.predictions import Predictions
+    from model.evaluation.report import Report
+    from model.networks.backend import keras
+    from model.release.export import Metadata
+    from model.tracking import History
+    from model.training.plan import TrainingPlan
+
+
+def log_source(dataset: Dataset) -> None:
+    """Log the data set's folders as MLflow's inputs, and the git revision of the code."""
+    digest = dataset.fingerprint[:32]  # MLflow's limit is 36 characters; the full one is a tag
+    several = len(dataset.folders) > 1
+    inputs = [(each, each.name if several else dataset.name, "training") for each in dataset.folders]
+    for folder, name, context in [*inputs, *((each, each.name, "outlines") for each in dataset.masks)]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # several of MLflow's sources match a local folder; any will do
+            origin = resolve_dataset_source(str(folder))
+        described = MetaDataset(origin, name=name, digest=digest)  # type: ignore[abstract]
+        mlflow.log_input(described, context=context)
+    tags = {"dataset_kind": dataset.kind, "dataset_fingerprint": dataset.fingerprint}
+    tags["dataset_sources"] = ", ".join(dataset.sources)
+    mlflow.set_tags(tags | _git_revision())
+
+
+def log_evaluation(
+    repeats: Sequence[Predictions], measured: Estimates, scans: Sequence[Scan], histories: Sequence[History]
+) -> None:
+    """Log one architecture's estimates, plots and predictions; `scans` are in the order of the cases."""
+    mlflow.log_metrics(flat(measured))
+    drawn = {"roc": plots.roc(repeats, measured), "confusion_matrix": plots.confusion(repeats)}
+    if any(histories):
+        drawn["loss"] = plots.losses(histories)
+    for name, figure in drawn.items():
+        mlflow.log_figure(figure, f"plots/{name}.png")
+    mlflow.log_text(predictions.write_csv(repeats, scans), predictions.FILE)
+
+
+def log_final_metrics(report: Report, repeats: Sequence[Predictions], plan: TrainingPlan) -> None:
+    """Log the published metrics of the network that serves, its comparisons, and the held-out images."""
+    scans = plan.dataset.scans
+    mlflow.log_metrics(report.metrics())
+    mlflow.log_dict(report.document(), "report.json")
+    for name, figure in model_card.plots_of(report, repeats).items():
+        mlflow.log_figure(figure, f"plots/{name}.png")
+    # It shows images of the data set, so it is not part of the artifact.
+    mlflow.log_figure(plots.worst_mistakes(report.mistakes, scans), "images/worst_mistakes.png")
+    mlflow.log_text(predictions.write_csv(repeats, scans), predictions.FILE)
+    kept = [scan for scan, out in zip(scans, plan.held_out, strict=True) if out]
+    rows = [{"name": scan.name, "label": scan.label, "sha256": scan.sha256} for scan in kept]
+    mlflow.log_text(json.dumps(rows, indent=1), "holdout.json")
+
+
+def log_network(
+    served: keras.Model,
+    metadata: Metadata,
+    report: Report,
+    repeats: Sequence[Predictions],
+    *,
+    pixels: NDArray[np.float32],
+    outputs: export.Outputs,
+    scans: Sequence[Scan],
+) -> str:
+    """Log a network's serving files and its Keras model, and return the model's URI.
+
+    Raises
+    ------
+    ParityError
+        When their outputs differ on the scans, which `pixels` holds preprocessed, (n, size, size, 1), and of
+        which `outputs` are the trained network's.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, parity = Path(scratch) / "serving", Path(scratch) / "parity"
+        card = model_card.write(metadata, report, repeats)
+        export.write(folder, network=served, metadata=metadata, card=card)
+        export.write_validation(parity, pixels=pixels, outputs=outputs)
+        difference = export.check_parity(folder, validation=parity)
+        mlflow.log_artifacts(scratch)
+    mlflow.log_metric("parity_largest_difference", difference)
+    log_heatmaps(outputs, pixels, scans)
+    return _keras_model(served, metrics=metadata["metrics"])
+
+
+def log_heatmaps(outputs: export.Outputs, pixels: NDArray[np.float32], scans: Sequence[Scan]) -> None:
+    """Log a grid of tumour images overlaid with the served network's evidence."""
+    tumours = [index for index, scan in enumerate(scans) if scan.label]
+    chosen = tumours[:: max(1, len(tumours) // plots.HEATMAPS)][: plots.HEATMAPS]
+    names = [scans[index].name for index in chosen]
+    figure = plots.heatmaps(pixels[chosen], outputs.evidence[chosen], names)
+    mlflow.log_figure(figure, "images/heatmaps.png")
+
+
+def _keras_model(trained: keras.Model, *, metrics: dict[str, float]) -> str:
+    """Log the Keras model with its signature and a synthetic input example."""
+    import mlflow.tensorflow  # noqa: PLC0415 - with it comes TensorFlow
+
+    size, single = trained.input_shape[1], np.dtype(np.float32)
+    outputs = [TensorSpec(single, (-1, *tensor.shape[1:]), tensor.name) for tensor in trained.outputs]
+    logged = mlflow.tensorflow.log_model(
+        trained,
+        name="network",
+        signature=ModelSignature(
+            inputs=Schema([TensorSpec(single, (-1, size, size, 1))]), outputs=Schema([*outputs])
+        ),
+        input_example=known_input(size)[np.newaxis],
+        # Otherwise MLflow infers them by running the model in another process.
+        pip_requirements=[f"{package}=={version(package)}" for package in ("tensorflow", "keras", "numpy")],
+    )
+    mlflow.log_metrics(metrics, model_id=logged.model_id)
+    return str(logged.model_uri)
+
+
+def _git_revision() -> dict[str, str]:
+    """The commit as MLflow's tag, with "-dirty" if the tree differs; empty outside a git checkout."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {MLFLOW_GIT_COMMIT: commit + ("-dirty" if changed else "")}

@@ -1,0 +1,145 @@
+"""What a training measures and how: its data, folds and recipe."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model import ROOT
+from model.data.image_cache import ImageCache
+from model.data.scan import DataError
+from model.data.split import assign_folds, group, hold_out
+from model.evaluation.left_out import Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from model.data.cases import Cases
+    from model.data.dataset import Dataset
+    from model.evaluation.crossval import OutOfFold
+    from model.evaluation.left_out import LeftOutSources
+    from model.training.config import Recipe
+    from model.training.learner import Learner, Mask
+
+FITTING_CODE = (
+    "container/imaging.py",
+    "model/data/augmentation.py",
+    "model/data/dataset.py",
+    "model/data/image_cache.py",
+    "model/data/outlines.py",
+    "model/data/perturbations.py",
+    "model/data/scan.py",
+    "model/data/source.py",
+    "model/data/split.py",
+    "model/evaluation/crossval.py",
+    "model/evaluation/left_out.py",
+    "model/networks/architectures.py",
+    "model/networks/imagenet.py",
+    "model/training/config.py",
+    "model/training/learner.py",
+    "model/training/plan.py",
+    "model/training/train.py",
+)
+"""Files that determine the result of a fit, besides data and recipe."""
+PERTURBED = 600
+"""Largest number of images, drawn at random, on which robustness is measured."""
+FITTING_PACKAGES = ("keras", "numpy", "pillow", "scikit-learn", "scipy", "tensorflow")
+
+
+@cache
+def code_fingerprint() -> str:
+    """SHA-256 over all code that determines a fit, constants included, and the versions of its packages."""
+    digest = hashlib.sha256()
+    for path in FITTING_CODE:
+        digest.update(hashlib.sha256((ROOT / path).read_bytes()).digest())
+    digest.update(repr([version(package) for package in FITTING_PACKAGES]).encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The data of a training and how it is tested."""
+
+    dataset: Dataset
+    recipe: Recipe
+    images: ImageCache
+    splits: Sequence[Cases]  # the cases with the folds of each repeat
+    held_out: Mask  # of the images on which the served network is not trained, shape (n,)
+    perturbed: Mask  # of the images on which robustness is measured, shape (n,)
+    related: Mapping[str, frozenset[str]]  # by source, those that may show the same patients
+
+    @classmethod
+    def of(
+        cls, dataset: Dataset, recipe: Recipe, *, related: Mapping[str, frozenset[str]] | None = None
+    ) -> TrainingPlan:
+        """Find near-duplicates and draw the folds."""
+        if unknown := {*(related or {}), *frozenset().union(*(related or {}).values())} - {*dataset.sources}:
+            raise DataError(
+                f"--same-patients names {', '.join(sorted(unknown))}, which is no source. The sources are "
+                f"{', '.join(dataset.sources)}."
+            )
+        images = ImageCache(dataset.scans, size=recipe.size, views=recipe.views, seed=recipe.seed)
+        groups = group(images.decoded, [scan.subject for scan in dataset.scans])
+        splits = [
+            assign_folds(dataset.labels, groups, folds=recipe.folds, seed=recipe.seed + repeat)
+            for repeat in range(recipe.repeats)
+        ]
+        held_out = hold_out(dataset.labels, groups, seed=recipe.seed)
+        perturbed = np.random.default_rng(recipe.seed).permutation(len(images)) < PERTURBED
+        return cls(dataset, recipe, images, splits, held_out, perturbed, related or {})
+
+    @property
+    def cases(self) -> Cases:
+        """The cases with the folds of the first repeat."""
+        return self.splits[0]
+
+    @cached_property
+    def sources(self) -> NDArray[np.str_]:
+        """Each image's source: (n,)."""
+        return np.array([scan.source for scan in self.dataset.scans])
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of each image beside its label.
+
+        Where a source says which of its slices are level-matched, it is judged on those: elsewhere, the level
+        tells the class.
+        """
+        scans = self.dataset.scans
+        return Facts(
+            planes=np.array([scan.plane or "" for scan in scans]),
+            contrasts=np.array([scan.contrast or "" for scan in scans]),
+            sizes=self.images.areas,
+            judged=np.array([scan.details.get("level_matched", "1") == "1" for scan in scans]),
+        )
+
+    @property
+    def views(self) -> NDArray[np.str_]:
+        """The view that each image shows, a plane and contrast of a source: (n,)."""
+        parts = zip(self.sources, self.facts.planes, self.facts.contrasts, strict=True)
+        return np.array([" ".join(part) for part in parts])
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that determines the fits: data, recipe and code."""
+        related = sorted((name, sorted(others)) for name, others in self.related.items())
+        recipe = sorted(asdict(self.recipe).items())
+        groups = self.cases.groups.tolist()  # a manifest may change them, and with them the folds
+        facts = f"{self.dataset.fingerprint} {groups} {related} {recipe} {code_fingerprint()}"
+        return hashlib.sha256(facts.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How an architecture did by the folds and on sources left out, and what builds its learner."""
+
+    out_of_fold: OutOfFold
+    left_out: LeftOutSources | None  # None where too few sources have both classes
+    learner: Callable[[], Learner]

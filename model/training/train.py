@@ -1,0 +1,233 @@
+"""Measure an architecture by folds and on sources left out, fit it to serve, and log everything to MLflow."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, NoReturn, cast
+
+import mlflow
+import numpy as np
+from tqdm import tqdm
+
+from model import tracking
+from model.data.dataset import model_name
+from model.data.perturbations import PERTURBATIONS, UNCHANGED
+from model.evaluation.baselines import BASELINES, METADATA_FOREST
+from model.evaluation.crossval import cross_validate
+from model.evaluation.left_out import fits_needed, leave_sources_out
+from model.evaluation.metrics import estimates, roc_auc
+from model.networks.architectures import Encoder
+from model.networks.imagenet import WeightsError
+from model.progress import progress
+from model.training import mlflow_logging
+from model.training.config import TrainingError
+from model.training.final_fit import fit_and_log
+from model.training.learner import Learner
+from model.training.plan import Measured, TrainingPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from model.data.dataset import Dataset
+    from model.evaluation.baselines import Baseline
+    from model.evaluation.crossval import Fit, Floats, Logits
+    from model.evaluation.left_out import LeftOutSources
+    from model.evaluation.metrics import Estimates
+    from model.evaluation.predictions import Predictions
+    from model.tracking import History
+    from model.training.config import Recipe
+    from model.training.learner import Mask
+
+LOGITS = "logits.json"
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The result of a training."""
+
+    experiment: str
+    run_id: str
+    architecture: str
+    model_uri: str
+    estimates: Estimates  # out of fold
+    baselines: dict[str, Estimates]
+    left_out: LeftOutSources | None  # None where too few sources have both classes
+
+
+def train(
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    related: Mapping[str, frozenset[str]] | None = None,
+    resume: bool = False,
+    echo: Callable[[str], None] = print,
+) -> TrainingResult:
+    """Measure the recipe's architecture and fit it to serve.
+
+    A training is one MLflow run, with a child run for each fit. With `resume`, the last training with the
+    same images, recipe and code continues, and finished fits are not repeated. `related` names, by source,
+    those that may show the same patients; `echo` prints progress.
+
+    Raises
+    ------
+    DataError, TrackingError, TrainingError
+        When a class has too few independent images for the folds, or a folder cannot be used; when the MLflow
+        store cannot be used; when a training diverges, or the ImageNet weights cannot be read.
+    """
+    experiment = model_name(dataset)
+    tracking.connect()
+    tracking.choose_experiment(experiment)
+    plan = TrainingPlan.of(dataset, recipe, related=related)
+    before = tracking.latest({"training": plan.fingerprint}) if resume else None
+    if resume and before is None:
+        echo("No training with these images, this recipe and this code can be resumed: starting a new one.")
+    with tracking.run("training", resumed=before) as run_id:
+        mlflow.set_tag("training", plan.fingerprint)
+        mlflow_logging.log_source(dataset)
+        mlflow.log_params({name: str(value) for name, value in asdict(recipe).items()})
+        encoder = _encoder(recipe.size)
+        measured = _measure(plan, encoder, finished=tracking.children(run_id, finished=True))
+        baselines = _baselines(plan)
+        forest = partial(_baseline_logits, BASELINES[METADATA_FOREST](dataset.scans))
+        echo("Fitting the network that serves")
+        model_uri = fit_and_log(
+            plan,
+            measured,
+            encoder,
+            baselines=baselines,
+            forest=leave_sources_out(
+                plan.cases, plan.sources, forest, facts=plan.facts, seed=recipe.seed, related=plan.related
+            ),
+            run_id=run_id,
+        )
+    return TrainingResult(
+        experiment,
+        run_id,
+        recipe.architecture,
+        model_uri,
+        estimates(measured.out_of_fold.predictions()),
+        {name: estimates(rows) for name, rows in baselines.items()},
+        measured.left_out,
+    )
+
+
+def _encoder(size: int) -> Encoder:
+    try:
+        return Encoder(size)
+    except WeightsError as error:
+        raise TrainingError(str(error)) from error
+
+
+def _measure(plan: TrainingPlan, encoder: Encoder, *, finished: dict[str, str]) -> Measured:
+    """Cross-validate the architecture, and leave each source out."""
+    recipe = plan.recipe
+
+    @cache
+    def learner() -> Learner:
+        return Learner(recipe.architecture, plan.images, encoder, recipe, sources=plan.sources)
+
+    count = recipe.repeats * recipe.folds * (recipe.folds + 1) // 2
+    count += fits_needed(plan.cases, plan.sources, related=plan.related)
+    with tqdm(total=count, unit="fit", smoothing=0.05, disable=None) as bar:
+        fits = ResumableFits(learner, perturbed=plan.perturbed, finished=finished, bar=bar)
+        out_of_fold = cross_validate(plan.splits, fits, seed=recipe.seed)
+        repeats = out_of_fold.predictions()
+        mlflow_logging.log_evaluation(repeats, estimates(repeats), plan.dataset.scans, fits.histories)
+        left_out = leave_sources_out(
+            plan.cases,
+            plan.sources,
+            fits,
+            facts=plan.facts,
+            seed=recipe.seed,
+            related=plan.related,
+            out_of_fold=out_of_fold.outer[UNCHANGED][0],
+        )
+    return Measured(out_of_fold, left_out, learner)
+
+
+def _baselines(plan: TrainingPlan) -> dict[str, list[Predictions]]:
+    """Cross-validate the baselines on the same folds."""
+    predictions = {}
+    for name, build in progress(BASELINES.items(), "baselines", unit="baseline"):
+        run = partial(_baseline_logits, build(plan.dataset.scans))
+        predictions[name] = cross_validate(plan.splits, run, seed=plan.recipe.seed).predictions()
+    return predictions
+
+
+def _baseline_logits(baseline: Baseline, fit: Fit) -> Logits:
+    return {UNCHANGED: baseline(fit.training, fit.cases, fit.seed)}
+
+
+class ResumableFits:
+    """Runs the fits of a cross-validation, each as a child of the open run, or loads their logits.
+
+    The learner is built when the first fit needs it. `finished` holds the run ids of finished fits by name.
+    """
+
+    def __init__(
+        self,
+        learner: Callable[[], Learner],
+        *,
+        perturbed: Mask,
+        finished: dict[str, str],
+        bar: tqdm[NoReturn],
+    ) -> None:
+        self._learner = learner
+        self._perturbed = perturbed
+        self._finished = finished
+        self._bar = bar
+        self.histories: list[History] = []
+
+    def __call__(self, fit: Fit) -> Logits:
+        """Return one fit's logits of every image."""
+        self._bar.set_description(fit.name)
+        finished = self._finished.get(fit.name)
+        logits = _load(finished) if finished else self._run(fit)
+        self._bar.update()
+        return logits
+
+    def _run(self, fit: Fit) -> Logits:
+        learner = self._learner()
+        with tracking.run(fit.name, nested=True):
+            history: History = []
+            try:
+                learner.fit(fit.cases, fit.training, seed=fit.seed, on_epoch=history.append)
+            finally:
+                tracking.log_history(history)
+            logits = {UNCHANGED: learner.logits()}
+            if not np.isfinite(logits[UNCHANGED]).all():
+                raise TrainingError(
+                    f"{fit.name}: the network's logits are not finite, the training diverged. "
+                    "Lower the learning rate."
+                )
+            if fit.outer:
+                self.histories.append(history)
+                logits |= self._perturbed_logits(learner, ~fit.training)
+            if fit.locate:
+                logits |= learner.locate(~fit.training)
+            mlflow.log_metrics(_areas(fit, logits[UNCHANGED]))
+            mlflow.log_dict({name: values.tolist() for name, values in logits.items()}, LOGITS)
+        return logits
+
+    def _perturbed_logits(self, learner: Learner, tested: Mask) -> Logits:
+        """Logits of the tested images on which robustness is measured, NaN of the others."""
+        chosen = np.flatnonzero(self._perturbed & tested)
+        logits = {name: np.full(len(tested), np.nan) for name in PERTURBATIONS if name != UNCHANGED}
+        if len(chosen):
+            for name, values in logits.items():
+                values[chosen] = learner.logits(name, chosen)
+        return logits
+
+
+def _areas(fit: Fit, logits: Floats) -> dict[str, float]:
+    parts = {"roc_auc": ~fit.training, "training_roc_auc": fit.training}
+    return {
+        name: float(roc_auc(logits[own], fit.cases.labels[own], fit.cases.weights[None, own])[0])
+        for name, own in parts.items()
+    }
+
+
+def _load(run_id: str) -> Logits:
+    kept = cast("dict[str, list[float]]", mlflow.artifacts.load_dict(f"runs:/{run_id}/{LOGITS}"))
+    return {name: np.array(values, dtype=np.float64) for name, values in kept.items()}

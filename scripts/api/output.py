@@ -1,0 +1,126 @@
+"""The outcomes of many images as a table to read, as CSV for a spreadsheet and as JSON for a program."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from scripts.client import Prediction, Problem
+
+REFUSED = 422
+# A spreadsheet evaluates text that begins like this, in the full width of East Asian text, too; a leading
+# quote prevents it: owasp.org/www-community/attacks/CSV_Injection
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+COLUMNS = ("file", "answer", "probability", "threshold", "score", "score_threshold", "status", "detail",
+           "model", "version", "sha256", "request_id")  # fmt: skip
+
+Answer = Literal["YES", "NO", "refused", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image: a prediction, a problem, or an error on this side."""
+
+    path: Path
+    prediction: Prediction | None = None
+    problem: Problem | None = None
+    error: str = ""
+
+    @property
+    def answer(self) -> Answer:
+        """The label, or why there is none; a refusal (no brain MRI) is an answer, not a failure."""
+        if self.prediction:
+            return self.prediction.label
+        return "refused" if self.problem and self.problem.status == REFUSED else "failed"
+
+    @property
+    def name(self) -> str:
+        """The file's name as text, even where its bytes are not UTF-8."""
+        return os.fsencode(self.path).decode("utf-8", "backslashreplace")
+
+    @property
+    def detail(self) -> str:
+        """Why there is no prediction, or why it is of low reliability; empty otherwise."""
+        if self.prediction and self.prediction.reasons:
+            return f"Low reliability: {' '.join(self.prediction.reasons)}"
+        return self.problem.detail if self.problem else self.error
+
+
+def as_table(outcomes: Sequence[Outcome]) -> str:
+    """Return aligned columns, with unprintable characters escaped."""
+    rows = [("IMAGE", "ANSWER", "PROBABILITY", "THRESHOLD", "")]
+    for outcome in outcomes:
+        found = outcome.prediction
+        numbers = (f"{found.probability:.4f}", f"{found.threshold:.4f}") if found else ("", "")
+        rows.append((_printable(outcome.name), outcome.answer, *numbers, _printable(outcome.detail)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def as_csv(outcomes: Iterable[Outcome]) -> str:
+    """Return CSV (RFC 4180) with one row per image and no cell that a spreadsheet would evaluate."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    for outcome in outcomes:
+        writer.writerow({name: _cell(value) for name, value in _row(outcome).items()})
+    return text.getvalue()
+
+
+def as_json(outcomes: Iterable[Outcome]) -> str:
+    """Return a list of objects: file, answer, and the prediction, problem or (as `fault`) error in full."""
+    return json.dumps([_object(outcome) for outcome in outcomes], indent=2) + "\n"
+
+
+def as_members(received: Prediction | Problem) -> dict[str, object]:
+    """Return the members by the contract's names, without the absent ones."""
+    return {name.removesuffix("_"): value for name, value in asdict(received).items() if value is not None}
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Outcome]], str]] = {
+    "table": as_table,
+    "json": as_json,
+    "csv": as_csv,
+}
+
+
+def _row(outcome: Outcome) -> dict[str, object]:
+    found, problem = outcome.prediction, outcome.problem
+    row: dict[str, object] = {"file": outcome.name, "answer": outcome.answer, "detail": outcome.detail}
+    if found:
+        row |= {"probability": found.probability, "threshold": found.threshold, "status": 200}
+        row |= {"model": found.model.name, "version": found.model.version, "sha256": found.model.sha256}
+        row["request_id"] = found.request_id
+    if problem:
+        row |= {"score": problem.score, "score_threshold": problem.score_threshold}
+        row |= {"status": problem.status, "request_id": problem.request_id}
+    return row
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _object(outcome: Outcome) -> dict[str, object]:
+    made: dict[str, object] = {"file": outcome.name, "answer": outcome.answer}
+    if outcome.prediction:
+        made["prediction"] = as_members(outcome.prediction)
+    elif outcome.problem:
+        made["problem"] = as_members(outcome.problem)
+    else:
+        made["fault"] = outcome.error
+    return made
+
+
+def _printable(text: str) -> str:
+    shown = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return "".join(shown)

@@ -1,0 +1,1 @@
+"""The commands: `scripts/NAME` runs `main` of the module of that name."""

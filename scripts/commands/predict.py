@@ -1,0 +1,124 @@
+"""Classify images through a gateway: each gets a prediction, or the reason why there is none."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from infra import config
+from scripts.api.gateway import ACCESS_TOKEN, API_KEY, caller_client, deployed_gateway
+from scripts.api.output import FORMATS, Outcome
+from scripts.api.predict import classify_images, find_images
+from scripts.cli import command_parser
+from scripts.client import Client, ClientError
+from scripts.commands import common
+from scripts.console import echo
+from scripts.delivery.aws import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_PARALLEL = 64
+EPILOG = f"""\
+A refusal (422: no brain MRI) is an answer, not a failure. Exit status: 0 if every image was answered, 1 if
+any failed, 2 for invalid arguments, 130 after Ctrl-C, which prints the answers so far. When the gateway
+throttles, nothing is sent before its Retry-After has passed.
+
+Credentials come from the environment variables {API_KEY} or {ACCESS_TOKEN}, or are the shell's AWS
+credentials, as the deployment requires; with --env the API key is read from AWS.
+
+In CSV, text that a spreadsheet would evaluate as a formula is prefixed with '. JSON is unchanged."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Classify the images and print the answers in their order."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.heatmap and options.format != "json":
+        parser.error("--heatmap needs --format json: no other format can hold it")
+    with common.cli_errors(ClientError):
+        return _predict(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser("predict", __doc__, epilog=EPILOG)
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a file, or a folder of them")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--url", help="the stage's URL, as a deploy prints it")
+    where.add_argument("--env", default="local", help="the environment to use (default: %(default)s)")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="(default: %(default)s)")
+    parser.add_argument(
+        "--parallel",
+        type=_parallel,
+        default=4,
+        metavar="N",
+        help="images at a time (default: %(default)s)",
+    )
+    parser.add_argument("--heatmap", action="store_true", help="add the heatmaps")
+    return parser
+
+
+def _parallel(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PARALLEL:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {MAX_PARALLEL}")
+    return int(text)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    images = find_images(options.images)
+    outcomes: dict[Path, Outcome] = {}
+    status = os.EX_OK
+    with closing(_client(options)) as client, tqdm(total=len(images), unit=" images", disable=None) as bar:
+        _announce(client)
+        began = time.monotonic()
+
+        def keep(outcome: Outcome) -> None:
+            outcomes[outcome.path] = outcome
+            bar.update()
+
+        try:
+            classify_images(
+                client, images, parallel=options.parallel, heatmap=options.heatmap, on_outcome=keep
+            )
+        except KeyboardInterrupt:
+            status = 130
+        seconds = time.monotonic() - began
+    found = [outcomes[image] for image in images if image in outcomes]
+    sys.stdout.write(FORMATS[options.format](found))
+    _summarise(found, of=len(images), seconds=seconds)
+    return status or int(any(outcome.answer == "failed" for outcome in found))
+
+
+def _client(options: argparse.Namespace) -> Client:
+    if options.url:
+        return caller_client(options.url)
+    settings = config.load(options.env)
+    connect(settings)
+    url, api_key = deployed_gateway(settings)
+    return caller_client(url, api_key=api_key)
+
+
+def _announce(client: Client) -> None:
+    """Print which model serves and what its answers are worth; wait for one that is not ready."""
+    model = client.health().model
+    phantom = " It was trained on phantoms: its answers mean nothing." if model.kind == "phantom" else ""
+    one = " It was trained on images of one source." if "several_sources" in model.gates_failed else ""
+    echo(f"{model.name} {model.version} at {client.url}. Not a medical device.{phantom}{one}")
+
+
+def _summarise(outcomes: Sequence[Outcome], *, of: int, seconds: float) -> None:
+    """Print the number of images with each answer."""
+    counts = Counter(outcome.answer for outcome in outcomes)
+    counted = ", ".join(
+        f"{counts[answer]} {answer}" for answer in ("YES", "NO", "refused", "failed") if counts[answer]
+    )
+    unsent = f", {of - len(outcomes)} not sent" if len(outcomes) < of else ""
+    echo(f"{of} images: {counted or 'none answered'}{unsent}, in {seconds:.1f} s")

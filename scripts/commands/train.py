@@ -1,0 +1,201 @@
+"""Train an architecture, measure it on the same folds as others, log to MLflow, and register the champion."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model import tracking
+from model.data import kaggle
+from model.data.dataset import Dataset, load, resolve
+from model.release import registry
+from model.training.config import ARCHITECTURES, QUICK, THOROUGH, Recipe
+from scripts.cli import add_data_argument, cli_errors, command_parser
+from scripts.commands.model_errors import MODEL_ERRORS
+from scripts.training_job import job as training_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from model.evaluation.metrics import Estimates
+    from model.release.registry import ModelVersion
+    from model.training.train import TrainingResult
+
+# NumPy's and scikit-learn's generators take seeds up to 2**32 - 1; each repeat takes the next one.
+MAX_SEED = 2**32 - 1000
+SHOWN = {
+    "roc_auc": "ROC AUC",
+    "youden_balanced_accuracy": "balanced accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "calibration_error": "calibration error",
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train, and report the results and the next command."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _options(arguments)
+    with cli_errors(*MODEL_ERRORS):
+        if options.on == "sagemaker":
+            from scripts.training_job.submit import run  # noqa: PLC0415  # it imports SageMaker's SDK
+
+            run(options, training_job.passed_on(list(arguments)))
+        else:
+            _train(options)
+
+
+def _train(options: argparse.Namespace) -> None:
+    dataset = _dataset(options)
+    print(f"Data: {dataset.summary()}", flush=True)
+    from model.training import train  # noqa: PLC0415 - TensorFlow, which --help and bad data need not wait for
+
+    try:
+        result = train.train(
+            dataset,
+            _recipe(options),
+            related=_related(options.same_patients),
+            resume=options.resume,
+            echo=lambda line: print(line, flush=True),
+        )
+        champion = registry.register_and_promote(
+            result.experiment, run_id=result.run_id, model_uri=result.model_uri
+        )
+        _report(result, champion)
+    except KeyboardInterrupt:
+        print(
+            "\nscripts/train: stopped. Unfinished runs are marked KILLED and the champion is unchanged. "
+            "Finished fits are kept: rerun with --resume to continue.",
+            file=sys.stderr,
+        )
+        sys.exit(130)
+
+
+def _dataset(options: argparse.Namespace) -> Dataset:
+    if not options.kaggle:
+        return resolve(options.data, options.masks)
+    fetched = kaggle.fetch(options.kaggle)
+    return load([*options.data, *fetched], options.masks, names=fetched)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = command_parser("train", __doc__)
+    add_data_argument(parser)
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder of outlines of the tumours, if they are not in the sources; may be repeated",
+    )
+    parser.add_argument(
+        "--kaggle",
+        action="append",
+        nargs="?",
+        const=kaggle.DEFAULT,
+        default=[],
+        metavar="NAME",
+        help=f"fetch a set from Kaggle (default: {kaggle.DEFAULT}); may be repeated",
+    )
+    parser.add_argument(
+        "--same-patients",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="SOURCE=OTHER",
+        help="two sources that may show the same patients: where one is left out, so is the other",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="train the evidence map alone, on a frozen network: about a minute with one source",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the last training on this data with this configuration",
+    )
+    parser.add_argument(
+        "--architecture",
+        choices=ARCHITECTURES,
+        help="(default: efficientnet_lite0; with --quick linear_probe)",
+    )
+    parser.add_argument("--folds", type=_whole(3), help="folds of the cross-validation")
+    parser.add_argument(
+        "--repeats", type=_whole(1, 100), help="repetitions of the cross-validation with other folds"
+    )
+    parser.add_argument("--steps", type=_whole(1), help="training steps of every fit")
+    parser.add_argument(
+        "--seed", type=_whole(0, MAX_SEED), default=0, help="seed of split, initial weights and augmentation"
+    )
+    training_job.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    basis = QUICK if options.quick else THOROUGH
+    return replace(
+        basis,
+        architecture=options.architecture or basis.architecture,
+        folds=options.folds or basis.folds,
+        repeats=options.repeats or basis.repeats,
+        steps=options.steps or basis.steps,
+        seed=options.seed,
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    source, separator, other = text.partition("=")
+    if not (source and separator and other):
+        raise argparse.ArgumentTypeError(f"must be SOURCE=OTHER, not {text!r}")
+    return source, other
+
+
+def _related(pairs: Sequence[tuple[str, str]]) -> dict[str, frozenset[str]]:
+    return {source: frozenset(other for first, other in pairs if first == source) for source, _ in pairs}
+
+
+def _whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdigit() or not least <= int(text) <= most:
+            limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {limits}, not {text!r}")
+        return int(text)
+
+    return number
+
+
+def _report(result: TrainingResult, champion: ModelVersion) -> None:
+    print("\nOut of fold, with 95 % intervals (bootstrap over groups):\n")
+    print("".join([f"{'':36}", *(f"{title:24}" for title in SHOWN.values())]))
+    for name, estimates in {result.architecture: result.estimates, **result.baselines}.items():
+        print(_row(name, estimates))
+    if result.left_out:
+        print("\nOn sources left out:\n")
+        for name, source in result.left_out.judged.items():
+            print(_row(name, source.estimates))
+        print(_row("mean", result.left_out.mean))
+    print()
+    for outcome in champion.gates():
+        print(f"  {'✓' if outcome['passed'] else '✗'} gate {outcome['name']}: {outcome['detail']}")
+    print(
+        f"\nChampion: {champion.name} version {champion.version}, {champion.architecture}, "
+        f"ROC AUC {champion.metrics['roc_auc']:.3f}."
+        + ("" if champion.run_id == result.run_id else " This training's network did not replace it.")
+        + f"\nNext:  scripts/promote --env local --model {champion.name}"
+    )
+    if not tracking.uri().startswith("http"):
+        print(f"       .venv/bin/mlflow ui --backend-store-uri {tracking.uri()}")
+
+
+def _row(name: str, estimates: Estimates) -> str:
+    return "".join([f"{name:36}", *(f"{estimates[each]!s:24}" for each in SHOWN)])
+
+
+if __name__ == "__main__":  # a training job runs it as a module
+    main()

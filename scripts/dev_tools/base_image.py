@@ -1,0 +1,111 @@
+"""Make a base image for the serving container from Debian's packages, where no public image can be pulled.
+
+It copies this machine's pip configuration and certificates, so that `docker build` reaches the same package
+index. It is for local use and tests: deploy with the Dockerfile's base. It needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+TAG = "tumor-detector-base:bookworm"
+SUITE = "bookworm"  # its Python is 3.11
+PACKAGES = "ca-certificates,python3,python3-venv"
+# This machine's pip configuration, and where root's pip finds it inside `docker build`.
+PIP_CONFIGURATIONS = {
+    Path("/etc/pip.conf"): Path("etc/pip.conf"),
+    Path.home() / ".config/pip/pip.conf": Path("root/.config/pip/pip.conf"),
+    Path.home() / ".pip/pip.conf": Path("root/.pip/pip.conf"),
+}
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+CERTIFICATE_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+# Not needed in an image: package lists and archives, documentation, translations, logs.
+LEFT_OUT = (
+    *("var/cache/apt/*", "var/lib/apt/lists/*", "var/log/*"),
+    *("usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*"),
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Make the image, unless it exists."""
+    parser = argparse.ArgumentParser(prog="scripts/dev base-image", description=__doc__)
+    parser.add_argument("--tag", default=TAG, help="tag of the image (default: %(default)s)")
+    parser.add_argument("--rebuild", action="store_true", help="make it again even if it exists")
+    options = parser.parse_args(arguments)
+    if not options.rebuild and _failure("docker", "image", "inspect", options.tag) is None:
+        print(f"{options.tag} exists (--rebuild makes it again).")
+    elif obstacles := _obstacles():
+        sys.exit("The base image cannot be made here:\n" + "\n".join(f"  - {line}" for line in obstacles))
+    else:
+        _make(options.tag)
+    print(f"Use it with: export TUMOR_BASE_IMAGE={options.tag}")
+
+
+def _obstacles() -> list[str]:
+    """Return everything that prevents the image from being made, each with its remedy."""
+    obstacles = []
+    if os.geteuid() != 0:
+        obstacles.append("debootstrap needs root: run this with sudo")
+    if shutil.which("debootstrap") is None:
+        obstacles.append("there is no debootstrap: apt-get install debootstrap")
+    if (failure := _failure("docker", "info")) is not None:
+        obstacles.append(
+            f"no Docker engine answers: apt-get install docker.io, and start dockerd ({failure})"
+        )
+    return obstacles
+
+
+def _make(tag: str) -> None:
+    """Bootstrap a minimal Debian, add this machine's pip configuration, import it as an image."""
+    with tempfile.TemporaryDirectory(prefix="base-image-") as folder:
+        root = Path(folder) / "root"
+        print(f"Installing Debian {SUITE} with Python (a minute or two) ...", flush=True)
+        _run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, root)
+        variables = _copy_configuration(root)
+        archive = Path(folder) / "root.tar"
+        excluded = [f"--exclude=./{pattern}" for pattern in LEFT_OUT]
+        _run("tar", "--create", "--file", archive, "--directory", root, "--one-file-system", *excluded, ".")
+        changes = [f"--change=ENV {name}={path}" for name, path in variables.items()]
+        _run("docker", "import", *changes, archive, tag)
+
+
+def _copy_configuration(root: Path) -> dict[str, Path]:
+    """Copy this machine's pip configuration and certificates; return the variables that name the latter."""
+    for source, target in PIP_CONFIGURATIONS.items():
+        _copy(source, root / target)
+    _copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
+    named = {name: Path(os.environ[name]) for name in CERTIFICATE_VARIABLES if os.environ.get(name)}
+    return {
+        name: path for name, path in named.items() if _copy(path, root / path.absolute().relative_to("/"))
+    }
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """Copy a file, and return whether there was one."""
+    if not source.is_file():
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return True
+
+
+def _failure(*command: str) -> str | None:
+    """Return the last line of a command's errors if it fails."""
+    if shutil.which(command[0]) is None:
+        return f"there is no {command[0]} command"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (done.stderr.strip().splitlines() or ["no reason given"])[-1] if done.returncode else None
+
+
+def _run(*command: str | Path) -> None:
+    """Run a command quietly; if it fails, exit with the end of its output."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        last = "\n".join(done.stdout.splitlines()[-5:])
+        sys.exit(f"{command[0]} failed ({done.returncode}); its last lines:\n{last}")

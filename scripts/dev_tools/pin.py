@@ -1,0 +1,91 @@
+"""Pin what a tag names today: the workflows' actions to commits, the serving image's base to a digest."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from infra.paths import CONTAINER, ROOT
+from scripts.cli import cli_errors
+from scripts.console import DeliveryError, echo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVER = "https://github.com"
+PLATFORM = "linux/amd64"  # the image's; the digest is that of the index of all platforms
+_BY_TAG = re.compile(r"uses: (?P<action>[\w.-]+/[\w.-]+)@(?P<tag>v[\w.]+)\b(?! *#)")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)$", re.MULTILINE)
+_DIGEST = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Pin the actions or the base image."""
+    parser = argparse.ArgumentParser(prog="scripts/dev pin", description=__doc__)
+    parser.add_argument("what", choices=("actions", "base"))
+    parser.add_argument("image", nargs="?", help="base image as NAME:TAG (default: the Dockerfile's)")
+    options = parser.parse_args(arguments)
+    with cli_errors():
+        if options.what == "actions":
+            pin_actions(ROOT / ".github" / "workflows")
+        else:
+            pin_base(CONTAINER / "Dockerfile", image=options.image)
+
+
+def pin_actions(workflows: Path, *, server: str = SERVER) -> None:
+    """Name each action by its tag's commit, with the tag in a comment; change no file if a tag is missing."""
+    texts = {path: path.read_text() for path in sorted(workflows.glob("*.yml"))}
+    wanted = {(match["action"], match["tag"]) for text in texts.values() for match in _BY_TAG.finditer(text)}
+    commits = {(action, tag): _commit(f"{server}/{action}", tag) for action, tag in sorted(wanted)}
+    for (action, tag), commit in commits.items():
+        echo(f"  {action} {tag} is {commit}")
+
+    def pinned(match: re.Match[str]) -> str:
+        return f"uses: {match['action']}@{commits[match['action'], match['tag']]} # {match['tag']}"
+
+    for path, text in texts.items():
+        path.write_text(_BY_TAG.sub(pinned, text))
+
+
+def _commit(repository: str, tag: str) -> str:
+    command = ["git", "ls-remote", "--tags", repository, tag, f"{tag}^{{}}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DeliveryError(f"The tags of {repository} cannot be read: {done.stderr.strip()}")
+    found = dict(line.split("\t")[::-1] for line in done.stdout.splitlines())
+    # An annotated tag is an object of its own; the line with ^{} names its commit.
+    commit = found.get(f"refs/tags/{tag}^{{}}") or found.get(f"refs/tags/{tag}")
+    if commit is None or not _COMMIT.fullmatch(commit):
+        raise DeliveryError(f"{repository} has no tag {tag}.")
+    return commit
+
+
+def pin_base(dockerfile: Path, *, image: str | None = None) -> None:
+    """Write into the Dockerfile the digest that the registry has for the base image's tag now."""
+    text = dockerfile.read_text()
+    found = _BASE.findall(text)
+    if len(found) != 1:
+        raise DeliveryError(f"{dockerfile} has {len(found)} lines `ARG BASE_IMAGE=IMAGE`; one is expected.")
+    tagged = (image or found[0]).partition("@")[0]
+    pinned = f"{tagged}@{_digest(tagged)}"
+    if pinned == found[0]:
+        echo(f"{pinned} is the newest.")
+        return
+    dockerfile.write_text(_BASE.sub(f"ARG BASE_IMAGE={pinned}", text))
+    echo(f"{dockerfile.name}: {found[0]} -> {pinned}\nBuild and test with it, then commit the line.")
+
+
+def _digest(image: str) -> str:
+    if shutil.which("docker") is None:
+        raise DeliveryError("There is no docker command to pull the image with: apt-get install docker.io.")
+    command = ["docker", "pull", "--platform", PLATFORM, image]
+    pulled = subprocess.run(command, capture_output=True, text=True, check=False)
+    digest = _DIGEST.search(pulled.stdout)
+    if pulled.returncode or digest is None:
+        reason = (pulled.stderr or pulled.stdout).strip() or "it printed no digest"
+        raise DeliveryError(f"docker pull {image} failed, so nothing was changed:\n{reason}")
+    return digest[1]

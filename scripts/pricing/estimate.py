@@ -1,0 +1,218 @@
+"""Estimate an environment's monthly cost from its synthesized templates."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import tomllib
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra import release
+from infra.release import Dataset, Golden, MlflowRun, Model, Release
+from model.release.golden import PHANTOMS
+from scripts.console import DeliveryError, echo
+from scripts.delivery.cdk import synthesize
+from scripts.pricing.rules import EstimateInput, Traffic, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from infra.config import Settings
+
+PRICES = Path(__file__).with_name("prices.toml")
+
+
+@dataclass(frozen=True)
+class Price:
+    """A price, the page that states it, and when it was last checked there, if ever."""
+
+    usd: float
+    unit: str
+    source: str
+    verified_on: str | None
+
+    @property
+    def verified(self) -> bool:
+        """Whether it was ever checked."""
+        return self.verified_on is not None
+
+
+@dataclass(frozen=True)
+class PriceTable:
+    """The content of prices.toml: prices of one region, and the day on which they were written down."""
+
+    written: str
+    region: str
+    hours_per_month: float
+    left_out: tuple[str, ...]
+    prices: Mapping[str, Price]
+    free: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of an estimate."""
+
+    what: str
+    price: str
+    quantity: float
+    unit: str
+    usd: float
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """What a month costs, and all that it was calculated from."""
+
+    environment: str
+    region: str
+    traffic: Traffic
+    table: PriceTable
+    items: tuple[Item, ...]
+    free: Mapping[str, str]
+
+    @property
+    def usd(self) -> float:
+        """The total."""
+        return sum(item.usd for item in self.items)
+
+    @property
+    def unverified(self) -> tuple[str, ...]:
+        """The prices in it that were never checked at their source."""
+        used = dict.fromkeys(item.price for item in self.items)
+        return tuple(name for name in used if not self.table.prices[name].verified)
+
+
+def read_prices(path: Path = PRICES) -> PriceTable:
+    """Read the price table."""
+    content = tomllib.loads(path.read_text())
+    prices = {}
+    for name, price in content["prices"].items():
+        verified_on = str(price["verified_on"]) if "verified_on" in price else None
+        prices[name] = Price(price["usd"], price["unit"], content["sources"][price["source"]], verified_on)
+    return PriceTable(
+        written=str(content["written"]),
+        region=content["region"],
+        hours_per_month=content["hours_per_month"],
+        left_out=tuple(content["left_out"]),
+        prices=prices,
+        free=content["free"],
+    )
+
+
+def estimate(settings: Settings, *, record: Path, traffic: Traffic) -> CostEstimate:
+    """Synthesize an environment and estimate its cost, without AWS.
+
+    Without a release record a placeholder is used: no price depends on the model.
+    """
+    with _released(settings, record) as used, tempfile.TemporaryDirectory() as folder:
+        synthesize(settings, record=used, to=Path(folder))
+        templates = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.template.json"))]
+    return estimate_templates(settings, templates, traffic=traffic, table=read_prices())
+
+
+def estimate_templates(
+    settings: Settings, templates: list[dict[str, Any]], *, traffic: Traffic, table: PriceTable
+) -> CostEstimate:
+    """Estimate the cost of what these templates declare."""
+    resources = {
+        f"{number}.{id_}": resource
+        for number, template in enumerate(templates)
+        for id_, resource in template["Resources"].items()
+    }
+    declared = EstimateInput(traffic=traffic, hours=table.hours_per_month, resources=resources)
+    quantities: dict[tuple[str, str], float] = defaultdict(float)
+    for line in lines(declared, free=table.free):
+        quantities[line.what, line.price] += line.quantity
+    absent = sorted({price for _, price in quantities} - table.prices.keys())
+    if absent:
+        raise DeliveryError(f"{PRICES} has no price for {', '.join(absent)}; add it there, with its source.")
+    return CostEstimate(
+        environment=settings.environment,
+        region=settings.region,
+        traffic=traffic,
+        table=table,
+        items=tuple(
+            Item(what, price, quantity, table.prices[price].unit, quantity * table.prices[price].usd)
+            for (what, price), quantity in quantities.items()
+        ),
+        free={
+            kind: table.free[kind]
+            for kind in sorted({each["Type"] for each in resources.values()} & table.free.keys())
+        },
+    )
+
+
+@contextmanager
+def _released(settings: Settings, record: Path) -> Iterator[Path]:
+    """Yield the environment's own record, or a temporary one where there is none yet."""
+    if record.exists():
+        yield record
+        return
+    echo(f"  {record.name} does not exist yet: the stacks are those of a first release")
+    zeros = "0" * 64
+    placeholder = Release(
+        environment=settings.environment,
+        model=Model(name="to-be-released", version="1", sha256=zeros, bytes=1),
+        dataset=Dataset(name="to-be-released", kind="images", fingerprint=zeros),
+        mlflow=MlflowRun(experiment="to-be-released", run_id="to-be-released"),
+        metrics={},
+        threshold=0.5,
+        gates=(),
+        golden=tuple(Golden(seed=seed, lesion=lesion, probability=0.5) for seed, lesion in PHANTOMS),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / record.name
+        release.replace(temporary, placeholder, card="# A release that does not exist yet\n")
+        yield temporary
+
+
+def as_json(found: CostEstimate) -> dict[str, Any]:
+    """Return an estimate as JSON, each item with its price and the source of that."""
+    prices = {item.price: found.table.prices[item.price] for item in found.items}
+    return {
+        "environment": found.environment,
+        "region": found.region,
+        "usd_per_month": round(found.usd, 2),
+        "traffic": asdict(found.traffic),
+        "items": [asdict(item) for item in found.items],
+        "prices": {
+            name: {
+                "usd": price.usd,
+                "unit": price.unit,
+                "source": price.source,
+                "checked": price.verified_on,
+                "verified": price.verified,
+            }
+            for name, price in prices.items()
+        },
+        "prices_written": found.table.written,
+        "prices_region": found.table.region,
+        "unverified_prices": list(found.unverified),
+        "costs_nothing_by_itself": dict(found.free),
+        "left_out": list(found.table.left_out),
+    }
+
+
+def table(found: CostEstimate) -> Iterator[str]:
+    """Yield the lines of an estimate for people, the most expensive items first."""
+    yield f"{found.environment} in {found.region}, a month of:"
+    for field in fields(found.traffic):
+        yield f"  {getattr(found.traffic, field.name):>10,} {field.name.replace('_', ' ')}"
+    yield ""
+    width = max(len(item.what) for item in found.items)
+    for item in sorted(found.items, key=lambda item: -item.usd):
+        yield f"  {item.usd:>9.2f} USD  {item.what:<{width}}  {item.quantity:,.4g} x {item.unit}"
+    yield f"  {found.usd:>9.2f} USD  total"
+    yield ""
+    yield f"Prices: {PRICES.name}, written down on {found.table.written}, of {found.table.region}."
+    if found.region != found.table.region:
+        yield f"  Those of {found.region} differ."
+    if found.unverified:
+        yield f"  NOT VERIFIED against AWS's pages: {', '.join(found.unverified)}."
+    yield "Left out:"
+    yield from (f"  - {each}" for each in found.table.left_out)

@@ -1,0 +1,224 @@
+"""What each resource type costs: every declared type has a rule here, or a reason in prices.toml to be free.
+
+A type that has neither ends the estimate, so that a new one is considered.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from infra.lambdas.gateway.metrics import OUTCOMES
+from scripts.console import DeliveryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    Properties = Mapping[str, Any]  # AWS defines their shape
+    Rule = Callable[[str, Properties, "EstimateInput"], Iterator["Line"]]
+
+KB_PER_GB = 1_000_000
+MS_PER_S = 1000
+MB_PER_GB = 1024
+MILLION = 1_000_000
+THOUSAND = 1000
+_RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """Assumptions about a month, each an option of `scripts/cost`; none was measured on AWS."""
+
+    requests_per_month: int = 10_000
+    page_views_per_month: int = 1_000
+    image_kb: int = 200
+    answer_kb: int = 10
+    page_kb: int = 60
+    model_ms: int = 300
+    lambda_ms: int = 500
+    log_kb_per_request: int = 2
+    artifacts_gb: float = 0.1
+    serving_images_gb: float = 1.0
+    users_per_month: int = 10
+
+    @property
+    def gateway_requests(self) -> int:
+        """Requests to the gateway; a page view gets the page and the health check."""
+        return self.requests_per_month + 2 * self.page_views_per_month
+
+
+@dataclass(frozen=True)
+class Line:
+    """A quantity of something that has a price."""
+
+    what: str
+    price: str
+    quantity: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateInput:
+    """What a rule may read: the traffic, the hours of a month, and all resources of the environment."""
+
+    traffic: Traffic
+    hours: float
+    resources: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def predictions(self) -> float:
+        """Predictions of the endpoint in a month: for callers, and for the scheduled canary."""
+        return self.traffic.requests_per_month + self.golden
+
+    @property
+    def golden(self) -> float:
+        """Golden phantoms that the canary sends in a month, each by an invocation of the gateway's Lambda."""
+        return sum(
+            self.invocations(id_) * len(json.loads(function["Environment"]["Variables"]["GOLDEN"]))
+            for id_, function in self.of_type("AWS::Lambda::Function")
+            if "GOLDEN" in function.get("Environment", {}).get("Variables", {})
+        )
+
+    def invocations(self, function: str) -> float:
+        """Scheduled invocations of a Lambda in a month; 0 without a schedule."""
+        name = function.partition(".")[2]
+        return sum(
+            self.hours * 60 / _minutes(rule["ScheduleExpression"])
+            for _, rule in self.of_type("AWS::Events::Rule")
+            if any(name in json.dumps(target.get("Arn")) for target in rule.get("Targets", []))
+        )
+
+    def of_type(self, kind: str) -> Iterator[tuple[str, Properties]]:
+        """Yield logical id and properties of each resource of a type."""
+        for id_, resource in self.resources.items():
+            if resource["Type"] == kind:
+                yield id_, resource.get("Properties", {})
+
+
+def _minutes(schedule: str) -> int:
+    match = _RATE.fullmatch(schedule)
+    if match is None:
+        raise DeliveryError(f"Schedule {schedule!r}: scripts/pricing/rules.py only knows rate(...).")
+    return int(match[1]) * _MINUTES[match[2]]
+
+
+def _endpoint_config(_id: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
+    traffic = declared.traffic
+    for variant in properties["ProductionVariants"]:
+        if serverless := variant.get("ServerlessConfig"):
+            if provisioned := serverless.get("ProvisionedConcurrency"):
+                raise DeliveryError(
+                    f"ProvisionedConcurrency = {provisioned}: prices.toml has no price for it."
+                )
+            gigabytes = serverless["MemorySizeInMB"] / MB_PER_GB
+            seconds = declared.predictions * traffic.model_ms / MS_PER_S
+            yield Line(f"serverless endpoint, {gigabytes:g} GB", "serverless-gb-second", gigabytes * seconds)
+        else:
+            kind, count = variant["InstanceType"], variant["InitialInstanceCount"]
+            yield Line(f"{count} x {kind}, all hours", f"instance-{kind}", count * declared.hours)
+        moved = declared.predictions * (traffic.image_kb + traffic.answer_kb) / KB_PER_GB
+        yield Line("data in and out of the endpoint", "serverless-data-gb", moved)
+
+
+def _function(id_: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
+    scheduled = declared.invocations(id_)
+    calls = scheduled or declared.traffic.gateway_requests + declared.golden
+    name = "scheduled Lambda" if scheduled else "gateway's Lambda"
+    architecture = "arm" if properties.get("Architectures") == ["arm64"] else "x86"
+    gigabytes = properties.get("MemorySize", 128) / MB_PER_GB
+    seconds = calls * declared.traffic.lambda_ms / MS_PER_S
+    yield Line(f"{name}, {gigabytes:g} GB", f"lambda-{architecture}-gb-second", gigabytes * seconds)
+    yield Line(f"{name}, calls", "lambda-requests-million", calls / MILLION)
+    if properties.get("TracingConfig", {}).get("Mode") == "Active":
+        yield Line(f"{name}, traces of all calls", "xray-traces-million", calls / MILLION)
+    if not scheduled:
+        yield Line("metrics of outcomes", "custom-metric-month", len(OUTCOMES))
+
+
+def _rest_api(_id: str, _properties: Properties, declared: EstimateInput) -> Iterator[Line]:
+    traffic = declared.traffic
+    yield Line("gateway's requests", "api-requests-million", traffic.gateway_requests / MILLION)
+    out = traffic.requests_per_month * traffic.answer_kb + traffic.page_views_per_month * traffic.page_kb
+    yield Line("answers and pages out", "transfer-out-gb", out / KB_PER_GB)
+
+
+def _web_acl(_id: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
+    rules = len(properties["Rules"])
+    yield Line("web ACL", "waf-acl-month", 1)
+    yield Line(f"{rules} rules and groups", "waf-rule-month", rules)
+    yield Line("requests through WAF", "waf-requests-million", declared.traffic.gateway_requests / MILLION)
+
+
+def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
+    traffic = declared.traffic
+    if "VersioningConfiguration" in properties:  # the models' bucket; that of captured data is not versioned
+        yield Line("model artifacts", "s3-gb-month", traffic.artifacts_gb)
+        return
+    captures = (config.get("DataCaptureConfig") for _, config in declared.of_type(_ENDPOINT_CONFIG))
+    share = next((capture["InitialSamplingPercentage"] / 100 for capture in captures if capture), 0)
+    requests = traffic.requests_per_month * share
+    yield Line("captured answers, written", "s3-puts-thousand", requests / THOUSAND)
+    yield Line("captured answers, kept a month", "s3-gb-month", requests * traffic.answer_kb / KB_PER_GB)
+
+
+def _alarm(_id: str, properties: Properties, _declared: EstimateInput) -> Iterator[Line]:
+    metrics = sum("MetricStat" in metric for metric in properties.get("Metrics", [])) or 1
+    yield Line("metrics under alarms", "alarm-metric-month", metrics)
+
+
+def _metric_filter(_id: str, properties: Properties, _declared: EstimateInput) -> Iterator[Line]:
+    yield Line("metrics from logs", "custom-metric-month", len(properties["MetricTransformations"]))
+
+
+def _vpc_endpoint(_id: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
+    if properties.get("VpcEndpointType") == "Interface":
+        zones = len(properties["SubnetIds"])
+        yield Line(f"interface endpoint in {zones} zones", "vpc-endpoint-hour", zones * declared.hours)
+
+
+def _one(what: str, price: str, quantity: Callable[[EstimateInput], float] = lambda _declared: 1) -> Rule:
+    """Return the rule of a resource with a single price."""
+    return lambda _id, _properties, declared: iter([Line(what, price, quantity(declared))])
+
+
+_ENDPOINT_CONFIG = "AWS::SageMaker::EndpointConfig"
+
+PRICED: Mapping[str, Rule] = {
+    "AWS::ApiGateway::RestApi": _rest_api,
+    "AWS::CloudWatch::Alarm": _alarm,
+    "AWS::CloudWatch::Dashboard": _one("dashboard", "dashboard-month"),
+    "AWS::Cognito::UserPool": _one(
+        "people who sign in", "cognito-user-month", lambda declared: declared.traffic.users_per_month
+    ),
+    "AWS::EC2::NatGateway": _one("NAT gateway", "nat-gateway-hour", lambda declared: declared.hours),
+    "AWS::EC2::VPCEndpoint": _vpc_endpoint,
+    "AWS::ECR::Repository": _one(
+        "serving images", "ecr-gb-month", lambda declared: declared.traffic.serving_images_gb
+    ),
+    "AWS::KMS::Key": _one("customer key", "kms-key-month"),
+    "AWS::Lambda::Function": _function,
+    "AWS::Logs::MetricFilter": _metric_filter,
+    "AWS::S3::Bucket": _bucket,
+    _ENDPOINT_CONFIG: _endpoint_config,
+    "AWS::WAFv2::WebACL": _web_acl,
+}
+
+
+def lines(declared: EstimateInput, *, free: Collection[str]) -> Iterator[Line]:
+    """Yield what every resource and the logs cost; a type with neither a rule nor a reason is an error."""
+    unknown = {resource["Type"] for resource in declared.resources.values()} - PRICED.keys() - set(free)
+    if unknown:
+        raise DeliveryError(
+            f"The cost of these is unknown: {', '.join(sorted(unknown))}. "
+            "Give each a rule in scripts/pricing/rules.py, or in prices.toml a reason why it is free."
+        )
+    for id_, resource in declared.resources.items():
+        if rule := PRICED.get(resource["Type"]):
+            yield from rule(id_, resource.get("Properties", {}), declared)
+    if any(True for _ in declared.of_type("AWS::Logs::LogGroup")):
+        requests = declared.traffic.gateway_requests + declared.golden
+        written = requests * declared.traffic.log_kb_per_request / KB_PER_GB
+        yield Line("logs ingested", "logs-ingested-gb", written)
+        yield Line("logs stored for a month", "logs-stored-gb-month", written)

@@ -1,0 +1,170 @@
+"""The program of a SageMaker training job: runs `scripts/train` with the job's folders and hyperparameters.
+
+It needs the standard library only, and runs anywhere with the same environment variables.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parents[2]
+CHANNELS = ("data", "masks")
+"""Channels of a job; each an option of `scripts/train`; further folders have `data_2` and so on."""
+FLAG = "true"
+"""The hyperparameter of an option without a value."""
+SETTINGS_WRONG = 2  # argparse's exit status for wrong arguments
+SIGNALLED = 128  # a shell's exit status for a signal is this plus its number
+REASON_LIMIT = 1024  # SageMaker's FailureReason is the first 1024 characters of the failure file
+LINES_KEPT = 20
+SHOW_PROGRESS_EVERY_S = "30"  # every update of a progress bar is a line of the job's log
+
+
+class JobError(Exception):
+    """The job's settings are wrong."""
+
+
+def name_variable(channel: str) -> str:
+    """Return the environment variable that holds the original name of a channel's folder."""
+    return f"TUMOR_{channel.upper()}_NAME"
+
+
+def channels_of(option: str) -> Iterator[str]:
+    """Name the channels of an option's folders, without end."""
+    yield option
+    yield from (f"{option}_{number}" for number in itertools.count(2))
+
+
+def as_hyperparameters(arguments: Sequence[str]) -> dict[str, str]:
+    """Convert options of `scripts/train` to hyperparameters, which SageMaker shows and searches by name.
+
+    A repeated option becomes a JSON list. An argument that is neither an option nor a value is a ValueError.
+    """
+    found: dict[str, list[str]] = {}
+    awaiting: list[str] | None = None
+    for argument in arguments:
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            values = found.setdefault(name, [])
+            values.append(value if equals else FLAG)
+            awaiting = None if equals else values
+        elif awaiting:
+            awaiting[-1] = argument
+            awaiting = None
+        else:
+            raise ValueError(f"{argument!r} is neither an option nor an option's value")
+    return {name: values[0] if len(values) == 1 else json.dumps(values) for name, values in found.items()}
+
+
+def as_options(hyperparameters: Mapping[str, str]) -> list[str]:
+    """Convert a job's hyperparameters back to options of `scripts/train`."""
+    options: list[str] = []
+    for name, text in hyperparameters.items():
+        values = json.loads(text) if text.startswith("[") else [text]
+        options += [f"--{name}" if value == FLAG else f"--{name}={value}" for value in values]
+    return options
+
+
+def main() -> int:
+    """Run `scripts/train` as the job describes it; return its exit status and write why it failed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            arguments = _arguments(Path(scratch))
+        except JobError as error:
+            _write_failure(str(error))
+            return SETTINGS_WRONG
+        command = [sys.executable, "-m", "scripts.commands.train", *arguments]
+        print("training job: running", *command[1:], flush=True)
+        status, tail, stopped = _run(command)
+    if status and not stopped:
+        _write_failure(tail)
+    return status
+
+
+def _arguments(scratch: Path) -> list[str]:
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise JobError("MLFLOW_TRACKING_URI is not set: all results would be lost with this machine.")
+    settings = Path(os.environ.get("SM_INPUT_CONFIG_DIR", "/opt/ml/input/config")) / "hyperparameters.json"
+    try:
+        options = as_options(json.loads(settings.read_text()) if settings.is_file() else {})
+    except (ValueError, AttributeError, TypeError) as error:
+        raise JobError(f"{settings} does not hold names and values: {error}") from error
+    for option in CHANNELS:
+        for channel in channels_of(option):
+            folder = os.environ.get(f"SM_CHANNEL_{channel.upper()}")
+            if not folder:
+                break
+            options += [f"--{option}", str(_named(Path(folder), channel, scratch))]
+    return options
+
+
+def _named(folder: Path, channel: str, scratch: Path) -> Path:
+    """Return a channel's folder under its original name, which names the data set in runs and cards."""
+    if not folder.is_dir():
+        raise JobError(f"channel {channel}: {folder} does not exist. Is its S3 prefix empty?")
+    name = os.environ.get(name_variable(channel))
+    if not name:
+        return folder
+    shown = scratch / channel / Path(name).name
+    for path in folder.rglob("*"):  # links to files, not folders: a search need not follow links
+        if path.is_file():
+            link = shown / path.relative_to(folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+    return shown
+
+
+def _run(command: list[str]) -> tuple[int, str, bool]:
+    """Run a command and pass on its output; return its status, its last lines, and whether it was stopped."""
+    tail = collections.deque[str](maxlen=LINES_KEPT)
+    stopped = False
+    environment = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": SHOW_PROGRESS_EVERY_S} | os.environ
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace",
+    ) as train:  # fmt: skip
+
+        def stop(_signal: int, _frame: object) -> None:
+            # SageMaker sends SIGTERM, and SIGKILL 120 s later. On SIGINT `scripts/train` marks its runs, and
+            # `--resume` can continue from its finished fits.
+            nonlocal stopped
+            stopped = True
+            train.send_signal(signal.SIGINT)
+
+        signal.signal(signal.SIGTERM, stop)
+        for line in train.stdout or ():
+            print(line, end="", flush=True)
+            if line.strip():
+                tail.append(line.rstrip())
+    if train.returncode >= 0:
+        return train.returncode, "\n".join(tail), stopped
+    if -train.returncode == signal.SIGKILL:
+        tail.append("scripts/train was killed, probably out of memory: use a larger --instance-type.")
+    return SIGNALLED - train.returncode, "\n".join(tail), stopped
+
+
+def _write_failure(text: str) -> None:
+    """Write the end of a text to the file from which SageMaker reads why a job failed."""
+    reason = text.splitlines()[-1] if text else "no output"
+    print(f"training job: failed: {reason}", file=sys.stderr, flush=True)
+    failure = Path(os.environ.get("SM_OUTPUT_FAILURE", "/opt/ml/output/failure"))
+    try:
+        failure.parent.mkdir(parents=True, exist_ok=True)
+        failure.write_text(text[-REASON_LIMIT:])
+    except OSError as error:
+        print(f"training job: {failure} cannot be written: {error}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The checks before a deploy, and the environment of the CDK CLI."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra import config, names
+from scripts.console import BusyError, DeliveryError
+from scripts.delivery import deployment, stacks
+from scripts.delivery.cdk import cdk, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEV = config.load("dev")
+REFUSED = ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "AssumeRole")
+
+
+def test_a_deploy_that_cannot_read_the_stacks_stops_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise REFUSED
+
+    monkeypatch.setattr(stacks, "bootstrap_session", refuse)
+    with pytest.raises(DeliveryError, match=r"cannot be read with the bootstrap's lookup role"):
+        deployment.deploy(DEV, record=tmp_path / "absent.json")
+
+
+def test_a_failed_deploy_is_reported_even_if_the_stacks_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_arguments: str, local: bool) -> None:
+        raise DeliveryError("the CDK's own reason")
+
+    monkeypatch.setattr(deployment, "cdk", fail)
+    monkeypatch.setattr(stacks, "bootstrap_session", lambda *_: (_ for _ in ()).throw(REFUSED))
+    with pytest.raises(DeliveryError, match=r"^the CDK's own reason$"):
+        deployment.deploy_stacks(DEV, "--all", assembly="nowhere")
+
+
+@pytest.mark.parametrize(
+    ("status", "busy"),
+    [("UPDATE_IN_PROGRESS", True), ("REVIEW_IN_PROGRESS", False), ("CREATE_COMPLETE", False)],
+)
+def test_only_a_stack_that_changes_is_busy(monkeypatch: pytest.MonkeyPatch, status: str, busy: bool) -> None:
+    stack = {
+        "StackName": names.stack("dev", "registry"), "StackStatus": status, "CreationTime": datetime.now(UTC)
+    }  # fmt: skip
+    monkeypatch.setattr(stacks, "environment_stacks", lambda _settings: [stack])
+    if not busy:
+        stacks.refuse_if_busy(DEV)
+        return
+    with pytest.raises(BusyError, match="another deploy") as error:
+        stacks.refuse_if_busy(DEV)
+    assert error.value.status == 75
+
+
+@pytest.mark.parametrize(("local", "reason"), [(True, "--app is required"), (False, "exited with error 7")])
+def test_the_users_own_cdk_configuration_applies_only_on_aws(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, local: bool, reason: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".cdk.json").write_text('{"app": "exit 7"}')
+    monkeypatch.setenv("HOME", str(home))
+    with pytest.raises(DeliveryError, match=reason):
+        cdk("ls", local=local, root=tmp_path)
+
+
+def test_docker_keeps_its_configuration_without_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+    assert environment(user_configuration=False)["DOCKER_CONFIG"] == "/home/someone/.docker"
+    monkeypatch.setenv("DOCKER_CONFIG", "/etc/docker")
+    assert environment(user_configuration=False)["DOCKER_CONFIG"] == "/etc/docker"

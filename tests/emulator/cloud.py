@@ -1,0 +1,206 @@
+"""Local AWS as the tests use it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+import time
+import uuid
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import WaiterError
+
+from infra.local_aws import local_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_sagemaker.type_defs import WaiterConfigTypeDef
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+
+    from infra.emulator import LocalAws
+
+FAKE_SERVER = ("tests.emulator.fake_server:main",)
+ROLE = "arn:aws:iam::000000000000:role/model"
+IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/absent:latest"
+BUCKET = "models"
+AT_ONCE: WaiterConfigTypeDef = {"Delay": 0, "MaxAttempts": 5000}  # boto3's default is every 30 s
+
+
+@dataclass
+class Cloud:
+    """Clients of local AWS, and what most tests need first."""
+
+    aws: LocalAws
+
+    def __post_init__(self) -> None:
+        self.s3: S3Client = self.client("s3")
+        self.ecr: ECRClient = self.client("ecr")
+        self.stacks: CloudFormationClient = self.client("cloudformation")
+        self.sagemaker: SageMakerClient = self.client("sagemaker")
+        self.runtime: SageMakerRuntimeClient = self.client("sagemaker-runtime")
+        self.functions: Any = self.client("lambda")
+        self.s3.create_bucket(Bucket=BUCKET)
+
+    def client(self, service: str, role: str | None = None) -> Any:
+        """Return a client of a service, which acts as a role if one is given by its ARN."""
+        keys = {"AccessKeyId": self.aws.environment["AWS_ACCESS_KEY_ID"], "SecretAccessKey": "local"}
+        if role:
+            sts = self.client("sts")
+            keys = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=self.aws.endpoint_url,
+            region_name=self.aws.region,
+            aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"],
+            aws_session_token=keys.get("SessionToken"),
+        )
+
+    def connect(self, patch: pytest.MonkeyPatch) -> None:
+        """Let this process's own clients reach local AWS, whatever the shell has set."""
+        environment = local_environment(os.environ, port=self.aws.port, region=self.aws.region)
+        for name in os.environ.keys() - environment.keys():
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+
+    def artifact(self, **behaviour: object) -> str:
+        """Upload a model of the fake server and return its URL."""
+        return self.upload(archive("behaviour.json", json.dumps(behaviour).encode()))
+
+    def upload(self, archive: bytes) -> str:
+        key = f"{uuid.uuid4().hex}/model.tar.gz"
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=archive)
+        return f"s3://{BUCKET}/{key}"
+
+    def config(
+        self,
+        *,
+        artifact: str | None = None,
+        image: str = IMAGE,
+        isolated: bool = False,
+        serverless: bool = False,
+        **behaviour: object,
+    ) -> str:
+        """Create a model and an endpoint configuration of one name, and return it."""
+        name = f"config-{uuid.uuid4().hex[:8]}"
+        url = artifact or self.artifact(**behaviour)
+        environment = {"MODEL_NAME": name, "MODEL_VERSION": "1", "MODEL_SHA256": "ab" * 32}
+        self.sagemaker.create_model(
+            ModelName=name,
+            ExecutionRoleArn=ROLE,
+            EnableNetworkIsolation=isolated,
+            PrimaryContainer={"Image": image, "ModelDataUrl": url, "Environment": environment},
+        )
+        variant: Any = {"VariantName": "champion", "ModelName": name}
+        if serverless:
+            variant["ServerlessConfig"] = {"MemorySizeInMB": 1024, "MaxConcurrency": 5}
+        else:
+            variant |= {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        return name
+
+    def create_stack(self, name: str, template: Mapping[str, Any], **options: Any) -> dict[str, str]:
+        """Create a stack, wait for it, and return its outputs."""
+        body = json.dumps(template)
+        self.stacks.create_stack(
+            StackName=name, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"], **options
+        )
+        self.stacks.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=AT_ONCE)
+        return self.outputs(name)
+
+    def update_stack(self, name: str, template: Mapping[str, Any]) -> None:
+        self.stacks.update_stack(StackName=name, TemplateBody=json.dumps(template))
+        self.stacks.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig=AT_ONCE)
+
+    def delete_stack(self, name: str) -> None:
+        self.stacks.delete_stack(StackName=name)
+        self.stacks.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig=AT_ONCE)
+
+    def stack_status(self, name: str) -> str:
+        return self.stacks.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+
+    def outputs(self, stack: str) -> dict[str, str]:
+        [described] = self.stacks.describe_stacks(StackName=stack)["Stacks"]
+        return {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+
+    def reasons(self, stack: str) -> str:
+        """Return the reasons of the failures among a stack's events."""
+        events = self.stacks.describe_stack_events(StackName=stack)["StackEvents"]
+        failed = [each for each in events if each["ResourceStatus"].endswith("_FAILED")]
+        return "\n".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason')}" for e in failed)
+
+    def begin_endpoint(self, config: str) -> str:
+        """Begin to create an endpoint and return its name."""
+        name = f"endpoint-{uuid.uuid4().hex[:8]}"
+        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+        return name
+
+    def endpoint(self, config: str) -> str:
+        """Create an endpoint and return its name once it serves."""
+        name = self.begin_endpoint(config)
+        self.wait(name)
+        return name
+
+    def failed_endpoint(self, config: str) -> str:
+        """Create an endpoint that does not come up, and return its failure reason."""
+        name = self.begin_endpoint(config)
+        with pytest.raises(WaiterError, match="Waiter EndpointInService failed"):
+            self.wait(name)
+        described = self.sagemaker.describe_endpoint(EndpointName=name)
+        assert described["EndpointStatus"] == "Failed"
+        return described["FailureReason"]
+
+    def wait(self, endpoint: str) -> None:
+        """Wait with boto3's own waiter until the endpoint serves."""
+        self.sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=endpoint, WaiterConfig=AT_ONCE)
+
+    def delete(self, endpoint: str) -> None:
+        """Delete an endpoint and wait until it is gone."""
+        self.sagemaker.delete_endpoint(EndpointName=endpoint)
+        self.sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=endpoint, WaiterConfig=AT_ONCE)
+
+    def invoke(self, endpoint: str, body: bytes = b"image") -> dict[str, Any]:
+        """Invoke an endpoint and return its answer's JSON."""
+        answer = self.runtime.invoke_endpoint(EndpointName=endpoint, Body=body)
+        parsed: dict[str, Any] = json.loads(answer["Body"].read())
+        return parsed
+
+
+def archive(name: str, content: bytes, *, kind: bytes = tarfile.REGTYPE, target: str = "") -> bytes:
+    """Return a gzipped tar archive of one member; `target` is what a link points at."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as members:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname, member.size = kind, target, len(content)
+        members.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """Return a zip archive of files by their names."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def wait_for(condition: Callable[[], object], *, timeout_s: float = 15) -> None:
+    """Return once a condition holds, or fail."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        time.sleep(0.05)

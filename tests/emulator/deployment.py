@@ -1,0 +1,196 @@
+"""Stacks in local AWS without the CDK CLI: an environment's, its gateway's alone, or one endpoint's."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import aws_cdk as cdk
+import pytest
+from botocore.exceptions import WaiterError
+
+from infra import release as releases
+from infra.stacks.gateway import GatewayStack
+from tests.emulator.cloud import IMAGE, ROLE, Cloud, archive, zipped
+from tests.infra.synthesis import RELEASES, cli_context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from infra.config import Settings
+    from tests.infra.synthesis import Assembly
+
+REGION = "us-east-1"
+ASSETS = f"cdk-hnb659fds-assets-000000000000-{REGION}"  # the bootstrap's bucket
+RECORD = RELEASES / "local.json"
+CONDITION: dict[str, Any] = {  # of the alarms that tests create
+    "ComparisonOperator": "GreaterThanThreshold",
+    "EvaluationPeriods": 1,
+    "TreatMissingData": "notBreaching",
+}
+MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    "layers": [
+        {
+            "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            "size": 1,
+            "digest": f"sha256:{'0' * 64}",
+        }
+    ],
+}
+
+
+class Deployment:
+    """An environment's stacks, deployed as the CDK CLI would, with the fake server for a model."""
+
+    def __init__(self, cloud: Cloud, assembly: Assembly) -> None:
+        self.cloud = cloud
+        self.assembly = assembly
+        mark_bootstrapped(cloud)
+
+    def client(self, service: str) -> Any:
+        return self.cloud.client(service)
+
+    def deploy(self, stack: str) -> None:
+        publish(self.cloud, self.assembly.assets(stack).get("files", {}), self.assembly.folder)
+        try:
+            self.cloud.create_stack(self.name(stack), self.assembly.template(stack).content)
+        except WaiterError:
+            pytest.fail(self.cloud.reasons(self.name(stack)))
+
+    @property
+    def artifact(self) -> dict[str, str]:
+        """Where the released artifact belongs, in the terms of S3's API."""
+        sha256 = releases.load(RELEASES / "prod.json").model.sha256
+        return {"Bucket": self.outputs("registry")["BucketName"], "Key": releases.artifact_key(sha256)}
+
+    def deploy_all(self, registry: str, *others: str, **behaviour: object) -> None:
+        """Deploy stacks in order, after the first one with an image and a model of the fake server."""
+        self.deploy(registry)
+        (image,) = self.assembly.assets("endpoint")["dockerImages"].values()
+        (destination,) = image["destinations"].values()
+        self.cloud.ecr.put_image(
+            repositoryName=destination["repositoryName"],
+            imageTag=destination["imageTag"],
+            imageManifest=json.dumps(MANIFEST),
+        )
+        body = archive("behaviour.json", json.dumps(behaviour).encode())
+        self.cloud.s3.put_object(**self.artifact, Body=body)  # type: ignore[arg-type]
+        for stack in others:
+            self.deploy(stack)
+
+    def delete(self, stack: str) -> None:
+        self.cloud.delete_stack(self.name(stack))
+
+    def name(self, stack: str) -> str:
+        return f"tumor-detector-{self.assembly.environment}-{stack}"
+
+    def outputs(self, stack: str) -> dict[str, str]:
+        return self.cloud.outputs(self.name(stack))
+
+    def resources(self, stack: str) -> dict[str, str]:
+        """Physical ids by type."""
+        found = self.cloud.stacks.describe_stack_resources(StackName=self.name(stack))["StackResources"]
+        return {each["ResourceType"]: each["PhysicalResourceId"] for each in found}
+
+
+def mark_bootstrapped(cloud: Cloud) -> None:
+    """Set the parameter that every template of the CDK reads."""
+    cloud.client("ssm").put_parameter(
+        Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String", Overwrite=True
+    )
+
+
+def publish(cloud: Cloud, assets: dict[str, Any], folder: Path) -> None:
+    """Put a stack's zipped assets where its template expects them."""
+    cloud.s3.create_bucket(Bucket=ASSETS)
+    for asset in assets.values():
+        if asset["source"]["packaging"] == "zip":
+            [destination] = asset["destinations"].values()
+            source = folder / asset["source"]["path"]
+            paths = sorted(path for path in source.rglob("*") if path.is_file())
+            body = zipped({str(path.relative_to(source)): path.read_bytes() for path in paths})
+            cloud.s3.put_object(Bucket=ASSETS, Key=destination["objectKey"], Body=body)
+
+
+def create_gateway(cloud: Cloud, name: str, settings: Settings, folder: Path) -> dict[str, str]:
+    """Synthesize and deploy the gateway's stack alone, in front of an endpoint; return its outputs."""
+    app = cdk.App(context=cli_context(), outdir=str(folder))
+    release = releases.load(RECORD)
+    card = releases.card_path(RECORD, sha256=release.model.sha256)
+    GatewayStack(app, "gateway", settings=settings, release=release, card=card)
+    app.synth()
+    mark_bootstrapped(cloud)
+    publish(cloud, json.loads((folder / "gateway.assets.json").read_text())["files"], folder)
+    return cloud.create_stack(name, json.loads((folder / "gateway.template.json").read_text()))
+
+
+class EndpointStack:
+    """A stack of one model, one endpoint configuration and one endpoint."""
+
+    def __init__(self, cloud: Cloud, name: str | None = None) -> None:
+        self.cloud = cloud
+        self.name = name or f"stack-{uuid.uuid4().hex[:8]}"
+        self.endpoint = f"{self.name}-endpoint"
+
+    def template(self, *, variant: Mapping[str, object] | None = None, **model: Any) -> dict[str, Any]:
+        """Return the template with a model of the fake server and changes of its variant."""
+        container = {"Image": IMAGE, "ModelDataUrl": self.cloud.artifact(**model)}
+        model_name = {"Fn::GetAtt": ["Model", "ModelName"]}
+        config_name = {"Fn::GetAtt": ["Config", "EndpointConfigName"]}
+        variants = [
+            {"VariantName": "champion", "ModelName": model_name, "InstanceType": "ml.m5.large"}
+            | {"InitialInstanceCount": 1, **(variant or {})}
+        ]
+        resources = {
+            "Model": resource("SageMaker::Model", ExecutionRoleArn=ROLE, PrimaryContainer=container),
+            "Config": resource("SageMaker::EndpointConfig", ProductionVariants=variants),
+            "Endpoint": resource(
+                "SageMaker::Endpoint", EndpointName=self.endpoint, EndpointConfigName=config_name
+            ),
+            "Target": resource(
+                "ApplicationAutoScaling::ScalableTarget",
+                ResourceId={"Fn::GetAtt": ["Endpoint", "EndpointName"]},
+            ),
+        }
+        outputs = {"Model": {"Ref": "Model"}, "ModelName": model_name, "ConfigName": config_name}
+        return {"Resources": resources, "Outputs": {key: {"Value": each} for key, each in outputs.items()}}
+
+    def create(self, **model: Any) -> None:
+        self.cloud.create_stack(self.name, self.template(**model))
+
+    def update(self, **model: Any) -> None:
+        self.cloud.update_stack(self.name, self.template(**model))
+
+    def delete(self) -> None:
+        self.cloud.delete_stack(self.name)
+
+    @property
+    def status(self) -> str:
+        return self.cloud.stack_status(self.name)
+
+    @property
+    def answer(self) -> str:
+        """What the endpoint's model answers."""
+        return str(self.cloud.invoke(self.endpoint)["answer"])
+
+    def outputs(self) -> dict[str, str]:
+        return self.cloud.outputs(self.name)
+
+    def reasons(self) -> str:
+        return self.cloud.reasons(self.name)
+
+    def records(self) -> set[str]:
+        """The names of this stack's models and endpoint configurations."""
+        sagemaker = self.cloud.sagemaker
+        models = sagemaker.list_models(NameContains=self.name)["Models"]
+        configs = sagemaker.list_endpoint_configs(NameContains=self.name)["EndpointConfigs"]
+        return {each["ModelName"] for each in models} | {each["EndpointConfigName"] for each in configs}
+
+
+def resource(kind: str, **properties: object) -> dict[str, Any]:
+    """Return a template's resource; `kind` is its type without ``AWS::``."""
+    return {"Type": f"AWS::{kind}", "Properties": properties}

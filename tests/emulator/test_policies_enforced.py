@@ -1,0 +1,306 @@
+"""The roles' policies, enforced: each action that a role may do is needed, and no other is allowed.
+
+Prod's stacks are deployed to local AWS that enforces policies; `tests/e2e` does the same with environment
+local. An action is removed from its role: then a path fails, or AWS's own page requires the action where the
+emulator cannot tell.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError, WaiterError
+
+from infra import names
+from infra.config import ENVIRONMENTS
+from infra.emulator import LocalAws
+from tests.emulator.cloud import FAKE_SERVER, Cloud
+from tests.emulator.deployment import REGION, Deployment
+from tests.gateway.sagemaker import PREDICTION
+from tests.infra.synthesis import (
+    FIXTURE_ENVIRONMENTS,
+    RELEASES,
+    as_list,
+    record_for,
+    synthesize,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Role -> its stack, how its logical id begins, and the environments that have it. "full" has every optional
+# part at once.
+ROLES = {
+    "model": ("endpoint", "ExecutionRole", ("local", "prod", "full")),
+    "lambda": ("gateway", "FrontRole", ("local", "prod", "full")),
+    "canary": ("monitoring", "GoldenCanaryRole", ("prod", "full")),
+}
+
+
+class Prod(Deployment):
+    """Prod's stacks, and their roles with all of their permissions or without one."""
+
+    @property
+    def canary(self) -> str:
+        return self.resources("monitoring")["AWS::Lambda::Function"]
+
+    def role(self, role: str) -> str:
+        stack, prefix, _ = ROLES[role]
+        resources = self.cloud.stacks.describe_stack_resources(StackName=self.name(stack))["StackResources"]
+        (found,) = [
+            each["PhysicalResourceId"]
+            for each in resources
+            if each["ResourceType"] == "AWS::IAM::Role" and each["LogicalResourceId"].startswith(prefix)
+        ]
+        return found
+
+    def arn(self, role: str) -> str:
+        return f"arn:aws:iam::{self.cloud.aws.account}:role/{self.role(role)}"
+
+    @contextmanager
+    def without(self, role: str, action: str) -> Iterator[None]:
+        """Remove an action from a role's policy, and put it back."""
+        iam, name = self.client("iam"), self.role(role)
+        (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        whole = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+
+        def put(statements: list[dict[str, object]]) -> None:
+            document = json.dumps({**whole, "Statement": statements})
+            iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document)
+
+        kept = [
+            {**statement, "Action": actions}
+            for statement in whole["Statement"]
+            if (actions := [each for each in as_list(statement["Action"]) if each != action])
+        ]
+        put(kept)
+        try:
+            yield
+        finally:
+            put(whole["Statement"])
+
+    def invoke(self, function: str) -> str:
+        answer = self.cloud.functions.invoke(FunctionName=function, Payload=b"{}")
+        return str(answer["Payload"].read().decode())
+
+    def logged(self, function: str) -> list[str]:
+        """Every line in the log of a Lambda."""
+        config = self.cloud.functions.get_function(FunctionName=function)["Configuration"]
+        pages = self.client("logs").get_paginator("filter_log_events")
+        found = pages.paginate(logGroupName=config["LoggingConfig"]["LogGroup"])
+        return [event["message"] for page in found for event in page["events"]]
+
+
+# What needs the actions. Each returns None where it works, otherwise the reason why it does not.
+Check = Callable[[Prod], "str | None"]
+
+
+def start(prod: Prod) -> str | None:
+    """Create another endpoint with the deployed configuration."""
+    name = prod.cloud.begin_endpoint(prod.outputs("endpoint")["EndpointConfigName"])
+    with suppress(WaiterError):
+        prod.cloud.wait(name)
+    reason = prod.cloud.sagemaker.describe_endpoint(EndpointName=name).get("FailureReason")
+    prod.cloud.delete(name)
+    return reason
+
+
+def predict(prod: Prod) -> str | None:
+    return _call(prod, "POST", "/predict")
+
+
+def health(prod: Prod) -> str | None:
+    return _call(prod, "GET", "/health")
+
+
+def _call(prod: Prod, method: str, path: str) -> str | None:
+    """Call the gateway, signed as prod requires it; the reason is what its Lambda logged."""
+    outputs = prod.outputs("gateway")
+    url = prod.cloud.aws.gateway_url(outputs["ApiId"], outputs["StageName"]) + path
+    request = AWSRequest(method=method, url=url, data=b"image", headers={"Content-Type": "image/png"})
+    SigV4Auth(Credentials(prod.cloud.aws.account, "local"), "execute-api", REGION).add_auth(request)
+    answer = requests.request(method, url, data=b"image", headers=dict(request.headers), timeout=30)
+    return None if answer.ok else f"{answer.text} {prod.logged(names.function('prod'))[-40:]}"
+
+
+def canary(prod: Prod) -> str | None:
+    """Run the scheduled canary, which finds that the model is a fake."""
+    result = prod.invoke(prod.canary)
+    return None if "golden phantom 101" in result else result
+
+
+def log(prod: Prod) -> str | None:
+    return _log(prod, names.function("prod"))
+
+
+def canary_log(prod: Prod) -> str | None:
+    return _log(prod, prod.canary)
+
+
+def _log(prod: Prod, function: str) -> str | None:
+    before = len(prod.logged(function))
+    prod.invoke(function)
+    return None if len(prod.logged(function)) > before else SILENT
+
+
+REFUSED = "not authorized to perform: {action}"
+SILENT = "nothing was logged"  # on AWS, too, a Lambda without permission to log still runs
+
+# (role, action): the path that fails without it, and how.
+PROVED: Mapping[tuple[str, str], tuple[Check, str]] = {
+    ("model", "s3:GetObject"): (start, REFUSED),
+    ("model", "kms:Decrypt"): (start, REFUSED),
+    ("model", "ecr:GetAuthorizationToken"): (start, REFUSED),
+    ("model", "ecr:BatchGetImage"): (start, REFUSED),
+    ("model", "ecr:GetDownloadUrlForLayer"): (start, REFUSED),
+    ("lambda", "sagemaker:InvokeEndpoint"): (predict, REFUSED),
+    ("lambda", "sagemaker:DescribeEndpoint"): (health, REFUSED),
+    ("lambda", "logs:CreateLogStream"): (log, SILENT),
+    ("lambda", "logs:PutLogEvents"): (log, SILENT),
+    ("canary", "lambda:InvokeFunction"): (canary, REFUSED),
+    ("canary", "sagemaker:DescribeEndpoint"): (canary, REFUSED),
+    ("canary", "logs:CreateLogStream"): (canary_log, SILENT),
+    ("canary", "logs:PutLogEvents"): (canary_log, SILENT),
+}
+
+_SAGEMAKER_ROLES = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"  # CreateModel API
+_GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html"
+_PUT_OBJECT = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"  # Permissions
+_SSE_KMS = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html"  # Permissions
+_XRAY = "https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html"  # Execution role permissions
+
+VPC = (
+    "CreateNetworkInterface",
+    "CreateNetworkInterfacePermission",
+    "DeleteNetworkInterface",
+    "DeleteNetworkInterfacePermission",
+    "DescribeDhcpOptions",
+    "DescribeNetworkInterfaces",
+    "DescribeSecurityGroups",
+    "DescribeSubnets",
+    "DescribeVpcs",
+)
+
+# (role, action): the page of AWS that requires it, where the emulator cannot tell.
+DOCUMENTED = {
+    ("model", "ecr:BatchCheckLayerAvailability"): _SAGEMAKER_ROLES,
+    ("model", "logs:CreateLogStream"): _SAGEMAKER_ROLES,
+    ("model", "logs:DescribeLogStreams"): _SAGEMAKER_ROLES,
+    ("model", "logs:PutLogEvents"): _SAGEMAKER_ROLES,
+    ("model", "cloudwatch:DescribeAlarms"): _GUARDRAILS,
+    ("model", "s3:PutObject"): _PUT_OBJECT,  # SageMaker writes captured data as this role
+    ("model", "kms:GenerateDataKey"): _SSE_KMS,
+    **{("model", f"ec2:{action}"): _SAGEMAKER_ROLES for action in VPC},
+    ("lambda", "xray:PutTraceSegments"): _XRAY,
+    ("lambda", "xray:PutTelemetryRecords"): _XRAY,
+}
+# Actions that only some of the environments with the role have.
+OPTIONAL = {
+    ("model", "kms:Decrypt"): ("prod", "full"),
+    ("model", "cloudwatch:DescribeAlarms"): ("prod", "full"),
+    ("model", "s3:PutObject"): ("full",),
+    ("model", "kms:GenerateDataKey"): ("full",),
+    **{("model", f"ec2:{action}"): ("full",) for action in VPC},
+}
+
+
+@pytest.fixture(scope="module")
+def prod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prod]:
+    """Prod's stacks in the emulator's region, with a model of the fake server."""
+    folder = tmp_path_factory.mktemp("prod")
+    settings = (ENVIRONMENTS / "prod.toml").read_text()
+    (folder / "prod.toml").write_text(re.sub(r'region = ".*"', f'region = "{REGION}"', settings))
+    assembly = synthesize("prod", folder / "out", release=RELEASES / "prod.json", environments=folder)
+    log = folder / "aws.log"
+    with LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, enforce_policies=True) as aws:
+        made = Prod(Cloud(aws), assembly)
+        made.deploy_all("registry", "endpoint", "gateway", "monitoring", adds=PREDICTION)
+        yield made
+
+
+@pytest.mark.parametrize("environment", ["local", "prod", "full"])
+def test_every_action_of_every_role_is_on_one_list(tmp_path: Path, environment: str) -> None:
+    folder = FIXTURE_ENVIRONMENTS if environment == "full" else ENVIRONMENTS
+    record = record_for(environment, tmp_path)
+    assembly = synthesize(environment, tmp_path / "out", release=record, environments=folder)
+    found = {
+        (role, action)
+        for role, (stack, prefix, environments) in ROLES.items()
+        if environment in environments
+        for id_, statement in assembly.template(stack).statements()
+        if id_.startswith(prefix)
+        for action in as_list(statement["Action"])
+    }
+    assert not PROVED.keys() & DOCUMENTED.keys()
+    assert found == {
+        each for each in (*PROVED, *DOCUMENTED) if environment in OPTIONAL.get(each, ROLES[each[0]][2])
+    }
+
+
+@pytest.mark.parametrize("path", [start, predict, health, canary, log, canary_log])
+def test_with_its_policies_each_path_works(prod: Prod, path: Check) -> None:
+    assert path(prod) is None
+
+
+@pytest.mark.parametrize(("role", "action"), PROVED)
+def test_without_an_action_its_path_fails(prod: Prod, role: str, action: str) -> None:
+    path, refusal = PROVED[role, action]
+    with prod.without(role, action):
+        reason = path(prod)
+    assert reason
+    assert refusal.format(action=action) in reason
+
+
+def test_sagemaker_takes_no_role_that_does_not_trust_it(prod: Prod) -> None:
+    url = "s3://{Bucket}/{Key}".format(**prod.artifact)
+    with pytest.raises(ClientError, match=r"Could not access model data .* does not trust it"):
+        prod.cloud.sagemaker.create_model(
+            ModelName="untrusted",
+            ExecutionRoleArn=prod.arn("lambda"),
+            PrimaryContainer={"Image": "any", "ModelDataUrl": url},
+        )
+
+
+def test_a_wrong_signature_is_refused(prod: Prod) -> None:
+    forger = prod.cloud.client("sagemaker", prod.arn("lambda"))
+    forger._request_signer._credentials.secret_key = "guessed"
+    with pytest.raises(ClientError, match="signature"):
+        forger.describe_endpoint(EndpointName="any")
+
+
+# What a role may do, with another resource than its own: role, service, method and the method's arguments.
+OUTSIDE: Mapping[str, tuple[str, str, str, Callable[[Prod], Mapping[str, object]]]] = {
+    "the Lambda invokes another endpoint": (
+        "lambda", "sagemaker-runtime", "invoke_endpoint", lambda _: {"EndpointName": "another", "Body": b""},
+    ),
+    "the Lambda describes another endpoint": (
+        "lambda", "sagemaker", "describe_endpoint", lambda _: {"EndpointName": "another"},
+    ),
+    "the model reads beside the artifacts": (
+        "model", "s3", "get_object", lambda prod: {**prod.artifact, "Key": "notes.txt"},
+    ),
+    "the model pulls another image": (
+        "model", "ecr", "batch_get_image",
+        lambda _: {"repositoryName": "another", "imageIds": [{"imageTag": "latest"}]},
+    ),
+    "the canary calls another function": (
+        "canary", "lambda", "invoke", lambda prod: {"FunctionName": prod.canary, "Payload": b"{}"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", OUTSIDE)
+def test_what_is_outside_a_role_is_refused(prod: Prod, what: str) -> None:
+    role, service, method, arguments = OUTSIDE[what]
+    with pytest.raises(ClientError, match=r"AccessDenied.*is not authorized to perform"):
+        getattr(prod.cloud.client(service, prod.arn(role)), method)(**arguments(prod))

@@ -1,0 +1,61 @@
+"""The templates with every optional part, as CloudFormation in local AWS deploys them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.emulator.deployment import REGION, Deployment
+from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, record_for, synthesize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.emulator.cloud import Cloud
+
+STACKS = ("registry", "endpoint", "gateway", "monitoring")
+
+
+@pytest.fixture(scope="module")
+def deployed(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Every optional part at once, in the emulator's account."""
+    folder = tmp_path_factory.mktemp("full")
+    written = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()
+    written = written.replace('"123456789012"', '"000000000000"').replace("eu-west-1", REGION)
+    (folder / "full.toml").write_text(written)
+    assembly = synthesize("full", folder / "out", release=record_for("full", folder), environments=folder)
+    made = Deployment(cloud, assembly)
+    made.deploy_all(*STACKS, answer="champion")
+    yield made
+    for stack in reversed(STACKS):
+        made.delete(stack)
+
+
+def test_the_endpoint_serves_the_released_artifact(deployed: Deployment) -> None:
+    outputs = deployed.outputs("endpoint")
+    assert deployed.cloud.invoke(outputs["EndpointName"])["answer"] == "champion"
+    described = deployed.cloud.sagemaker.describe_endpoint(EndpointName=outputs["EndpointName"])
+    assert described["EndpointConfigName"] == outputs["EndpointConfigName"]
+
+
+def test_the_declared_configuration_and_the_shared_key_reach_sagemaker(deployed: Deployment) -> None:
+    parameter = deployed.client("ssm").get_parameter(Name="/tumor-detector/full/key-arn")["Parameter"]
+    config = deployed.cloud.sagemaker.describe_endpoint_config(
+        EndpointConfigName=deployed.outputs("endpoint")["EndpointConfigName"]
+    )
+    assert parameter["Value"].startswith("arn:aws:kms:")
+    assert config["KmsKeyId"] == parameter["Value"]
+    assert config["DataCaptureConfig"]["CaptureOptions"] == [{"CaptureMode": "Output"}]
+    assert config["ProductionVariants"][0]["VariantName"] == "champion"
+
+
+def test_the_scheduled_canary_reaches_the_model_and_reports_its_faults(deployed: Deployment) -> None:
+    # The fake model's answers are no predictions, so each golden phantom fails
+    name = deployed.resources("monitoring")["AWS::Lambda::Function"]
+    answer = deployed.cloud.functions.invoke(FunctionName=name, Payload=b"{}")
+    assert "FunctionError" in answer
+    message = json.loads(answer["Payload"].read())["errorMessage"]
+    assert "golden phantom 101: the answer is 502" in message
+    assert "golden phantom 102: a refusal was expected, the answer is 502" in message

@@ -1,0 +1,116 @@
+"""What the gateway serves in each auth mode: one mode's documents never mention another's, and no secret."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+from openapi_spec_validator import validate
+
+from infra.lambdas.gateway.auth import Mode
+from infra.site.render import HERE
+from tests.gateway.events import event
+
+if TYPE_CHECKING:
+    from tests.gateway.conftest import Send
+
+ADDRESS = "https://people.auth.eu-west-1.amazoncognito.com"
+SIGN_IN = {"address": ADDRESS, "client_id": "1example23456789", "scope": "tumor-detector/predict"}
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "SECRET-OF-THE-ROLE",
+    "AWS_SESSION_TOKEN": "TOKEN-OF-THE-ROLE",
+    "API_KEY": "SECRET-OF-A-CALLER",  # a stack never sets it: the page must not show it if one did
+}
+# Text that identifies each mode's part of the page and of the documentation.
+ON_THE_PAGE = {"none": "No authentication", "api_key": "x-api-key", "iam": "aws-sigv4", "cognito": "PKCE"}
+IN_THE_DOCS = {"api_key": "x-api-key", "iam": "--aws-sigv4", "cognito": "Authorization: Bearer"}
+
+
+@pytest.fixture(params=get_args(Mode))
+def mode(request: pytest.FixtureRequest) -> Mode:
+    mode: Mode = request.param
+    return mode
+
+
+@pytest.fixture
+def environment(environment: dict[str, str], mode: Mode) -> dict[str, str]:
+    return {**environment, **SECRETS, "AUTH": mode, "SIGN_IN": json.dumps(SIGN_IN)}
+
+
+def test_the_page_has_the_code_of_one_mode(send: Send, mode: Mode) -> None:
+    page = send(event("get_page")).text
+    assert [name for name, mark in ON_THE_PAGE.items() if mark in page] == [mode]
+    assert "{{" not in page
+    assert len(page.encode()) < 60_000
+
+
+def test_only_the_history_outlasts_the_tab(send: Send) -> None:
+    page = send(event("get_page")).text
+    history = (HERE / "page" / "history.js").read_text()
+    assert history in page
+    assert not re.search("localStorage|indexedDB|document\\.cookie", page.replace(history, ""))
+
+
+def test_no_document_holds_a_secret(send: Send) -> None:
+    for path in ("/", "/docs", "/openapi.json", "/health"):
+        answer = send(event("get_page", path=path))
+        sent = answer.text + json.dumps(answer.headers)
+        assert not [name for name, secret in SECRETS.items() if secret in sent]
+        # The form of a key id and of a token
+        assert not re.search(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|\beyJ[\w-]{10,}\.|client_secret", sent)
+
+
+def test_the_page_may_connect_to_its_stage_and_to_the_sign_in_page(send: Send, mode: Mode) -> None:
+    policy = send(event("get_page")).headers["Content-Security-Policy"].split("; ")
+    allowed = {"cognito": f"connect-src 'self' {ADDRESS}"}.get(mode, "connect-src 'self'")
+    assert [part for part in policy if part.startswith("connect-src")] == [allowed]
+    assert {"default-src 'none'", "form-action 'none'", "frame-ancestors 'none'"} <= set(policy)
+
+
+def test_the_document_has_the_security_scheme_of_the_mode(
+    send: Send, mode: Mode, document: dict[str, Any]
+) -> None:
+    served = send(event("get_page", path="/openapi.json")).json
+    validate(served)
+    schemes = served["components"].pop("securitySchemes", {})
+    assert list(schemes) == ([] if mode == "none" else [mode])
+    scopes = [SIGN_IN["scope"]] if mode == "cognito" else []
+    security = served["paths"]["/predict"]["post"].pop("security", [])
+    assert security == ([] if mode == "none" else [{mode: scopes}])
+    if mode == "cognito":
+        assert schemes[mode]["flows"]["authorizationCode"] == {
+            "authorizationUrl": f"{ADDRESS}/oauth2/authorize",
+            "tokenUrl": f"{ADDRESS}/oauth2/token",
+            "scopes": {SIGN_IN["scope"]: "Classify images"},
+        }
+    components = {key: part for key, part in document["components"].items() if key != "securitySchemes"}
+    assert served == {**document, "components": components}, "the rest is the same"
+
+
+def test_the_docs_describe_the_authentication(send: Send, mode: Mode) -> None:
+    docs = send(event("get_page", path="/docs")).text
+    assert ("<h3>Authentication</h3>" in docs) == (mode != "none")
+    assert [name for name, mark in IN_THE_DOCS.items() if mark in docs] == [mode] * (mode != "none")
+
+
+class TestWithAnAllowedOrigin:
+    @pytest.fixture
+    def environment(self, environment: dict[str, str]) -> dict[str, str]:
+        return {**environment, "ALLOWED_ORIGIN": "https://example.org"}
+
+    def test_it_may_read_every_answer_and_send_the_headers_of_the_mode(self, send: Send, mode: Mode) -> None:
+        answer = send(event("predict_without_body", method="OPTIONS"))
+        expected = {
+            "none": set(),
+            "api_key": {"X-Api-Key"},
+            "iam": {"Authorization", "X-Amz-Content-Sha256", "X-Amz-Date", "X-Amz-Security-Token"},
+            "cognito": {"Authorization"},
+        }
+        allowed = set(answer.headers["Access-Control-Allow-Headers"].split(", "))
+        assert allowed == {"Content-Type", "Traceparent"} | expected[mode]
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://example.org"
+        assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+        for name in ("predict_image", "predict_without_body", "get_unknown_path"):
+            assert send(event(name)).headers["Access-Control-Allow-Origin"] == "https://example.org"

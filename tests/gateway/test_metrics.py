@@ -1,0 +1,74 @@
+"""Each classified or refused image is counted once in the log, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra.lambdas.gateway import metrics
+from tests.gateway.events import event
+from tests.gateway.sagemaker import model_error, prediction, refusal
+from tests.http_server import Reply
+
+if TYPE_CHECKING:
+    from tests.gateway.conftest import Send
+    from tests.gateway.sagemaker import FakeSageMaker
+
+
+def line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    (line,) = capsys.readouterr().out.splitlines()
+    parsed: dict[str, Any] = json.loads(line)
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("reply", "counted"),
+    [
+        (prediction(), metrics.YES),
+        (prediction(label="NO", **{"class": 0}), metrics.NO),
+        (refusal(), metrics.REFUSED),
+    ],
+)
+def test_each_image_is_counted_once(
+    send: Send, sagemaker: FakeSageMaker, capsys: pytest.CaptureFixture[str], reply: Reply, counted: str
+) -> None:
+    sagemaker.default = reply
+    send(event("predict_image"))
+    logged = line(capsys)
+    assert {name: logged[name] for name in metrics.OUTCOMES} == {
+        name: int(name == counted) for name in metrics.OUTCOMES
+    }
+    (directive,) = logged["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == metrics.NAMESPACE
+    assert directive["Dimensions"] == [[metrics.DIMENSION]]
+    assert logged[metrics.DIMENSION] == "tumor-detector-test-real-time"
+    assert directive["Metrics"] == [{"Name": name, "Unit": "Count"} for name in metrics.OUTCOMES]
+    assert logged["_aws"]["Timestamp"] > 1_600_000_000_000  # milliseconds
+    assert logged["model_version"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("name", "reply"),
+    [
+        ("get_health", Reply()),
+        ("predict_without_body", Reply()),
+        ("predict_image", model_error(415, "{}")),
+        ("predict_image", model_error(500, "{}")),
+        ("predict_image", prediction(label="MAYBE")),
+    ],
+)
+def test_nothing_else_is_counted(
+    send: Send, sagemaker: FakeSageMaker, capsys: pytest.CaptureFixture[str], name: str, reply: Reply
+) -> None:
+    sagemaker.default = reply
+    send(event(name))
+    assert not {"_aws", *metrics.OUTCOMES} & line(capsys).keys()
+
+
+def test_the_canary_is_not_counted(send: Send, capsys: pytest.CaptureFixture[str]) -> None:
+    request = event("predict_image")
+    request["requestContext"]["requestId"] = f"{metrics.UNCOUNTED}101"
+    assert send(request).status == 200
+    assert "_aws" not in line(capsys)
