@@ -71,7 +71,9 @@ class Learner:
         self.tail = network.build_tail(architecture, encoder.model)
         self._level = network.TAILS[architecture]
         self._encoder, self._images, self._recipe, self._sources = encoder, images, recipe, sources
-        self._evidence = tensorflow.function(self.tail, reduce_retracing=True)
+        self._evidence = tensorflow.function(
+            lambda maps: self.tail(maps, training=False), reduce_retracing=True
+        )
         self._pool = network.PooledEvidence()
         self.scale = Scale(0.0, 1.0, 0.0)
         self._model = self._compile()
@@ -133,7 +135,7 @@ class Learner:
 
     def _batches_of_evidence(self, maps: NDArray[np.float16]) -> Iterator[NDArray[np.float32]]:
         for first in range(0, len(maps), BATCH):
-            yield self._evidence(maps[first : first + BATCH].astype(np.float32), training=False).numpy()
+            yield self._evidence(maps[first : first + BATCH].astype(np.float32)).numpy()
 
     def _compile(self) -> keras.Model:
         recipe = self._recipe
