@@ -22,13 +22,15 @@ SIDES = (64, 320)  # range of the longer side in pixels after rescaling
 TURN = 12  # standard deviation of the angle in degrees, on top of quarter turns
 ZOOM, STRETCH = 0.15, 0.1  # natural logarithms of the factors, either way
 SHIFT = 0.08  # of the side, either way; the content beyond the edge is cut off
+LINES = (16, 64)  # of an image that was resliced across thick slices
 BLUR = 1.2  # largest radius, in 1/160 of the longer side
 SHADE = 0.4  # largest logarithm of the bias field's factor
 GAMMA = 0.35  # logarithm of the exponent, either way
 NOISE = 12  # largest standard deviation in grey levels
 BLACK, WHITE = (0, 24), (200, 256)  # ranges of the grey levels that become 0 and 255
 QUALITY = (20, 95)  # of JPEG
-TURNED, BLURRED, SHADED, NOISY, ANNOTATED, COMPRESSED = 0.25, 0.4, 0.5, 0.4, 0.35, 0.6  # shares of the images
+TURNED, THICK, BLURRED, SHADED, NOISY = 0.25, 0.25, 0.4, 0.5, 0.4  # shares of the images
+ANNOTATED, COMPRESSED = 0.35, 0.6  # likewise
 AT_SIDES, LETTERED = 0.5, 0.7  # shares of the annotations: at the left or right edge; text, not arrows
 
 
@@ -37,7 +39,7 @@ def augment(
 ) -> tuple[Image.Image, Image.Image | None]:
     """Change a mode L image, and move its outline along; both get another size."""
     image, outline = _move(image, outline, rng)
-    for change in (_blur, _shade, _rewindow, _annotate, _compress):
+    for change in (_thicken, _blur, _shade, _rewindow, _annotate, _compress):
         image = change(image, rng)
     return image, outline
 
@@ -66,6 +68,16 @@ def _move(
         return small.transform((side, side), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
     return moved(image, method), outline and moved(outline, Image.Resampling.BOX)
+
+
+def _thicken(image: Image.Image, rng: Generator) -> Image.Image:
+    """Lower the resolution along one axis, as reslicing in another plane than the scanner's does."""
+    if rng.random() > THICK:
+        return image
+    size, axis = np.array(image.size), rng.integers(2)
+    size[axis] = min(size[axis], rng.integers(*LINES))
+    back = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR)[rng.integers(2)]
+    return image.resize(size, Image.Resampling.BOX).resize(image.size, back)
 
 
 def _blur(image: Image.Image, rng: Generator) -> Image.Image:

@@ -53,25 +53,24 @@ class Refusal:
 
     head: Head  # its logit's sigmoid is the brain score
     threshold: float  # images with a lower brain score are refused
-    scans: int  # number of brain MRIs on which it was tested, and likewise of other images
-    others: int
-    wrongly_refused: float  # share of the brain MRIs
     refused: dict[str, float]  # share of each other kind, by the rules or by a head trained without that kind
     counts: dict[str, int]  # number of images of each other kind
-    left_out: dict[str, float] = field(
-        default_factory=dict
-    )  # share of each source's MRIs, by what never saw it
+    left_out: dict[str, float]  # share of each source's (or fold's) brain MRIs, by what never saw it
+
+    @property
+    def wrongly_refused(self) -> float:
+        """Mean share of the brain MRIs of a source (or fold)."""
+        return float(np.mean(list(self.left_out.values())))
 
     @property
     def rightly_refused(self) -> float:
         """Share of all other images."""
-        return sum(self.refused[kind] * count for kind, count in self.counts.items()) / self.others
+        counted = sum(self.refused[kind] * count for kind, count in self.counts.items())
+        return counted / sum(self.counts.values())
 
     def metrics(self) -> dict[str, float]:
         """As MLflow and `metadata.json` hold them."""
         kinds = {f"refused_{kind}": share for kind, share in self.refused.items()}
-        if self.left_out:
-            kinds["refused_left_out_mri"] = float(np.mean(list(self.left_out.values())))
         return {"refused_mri": self.wrongly_refused, "refused_other": self.rightly_refused} | kinds
 
 

@@ -82,7 +82,7 @@ class Encoder:
         return self._run(greys, level).astype(np.float16)
 
     def features(self, greys: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Means of both outputs' maps, (n, size, size, 1) -> (n, features)."""
+        """Means of all outputs' maps, (n, size, size, 1) -> (n, features)."""
         return self._run(greys, "features")
 
     def _run(self, greys: NDArray[np.uint8], output: str) -> NDArray[np.float32]:
@@ -96,7 +96,7 @@ class Encoder:
 
 def pooled(encoder: keras.Model) -> keras.KerasTensor:
     """Spatial means of the encoder's maps: (batch, features)."""
-    means = [layers.GlobalAveragePooling2D()(encoder.output[level]) for level in ("fine", "coarse")]
+    means = [layers.GlobalAveragePooling2D()(maps) for _, maps in sorted(encoder.output.items())]
     return layers.Concatenate(name="features")(means)
 
 

@@ -28,7 +28,7 @@ has no squeeze-and-excitation and uses ReLU6). Of the fifth stage's three blocks
 LITE0_READ = 672
 """Width of the output: the expansion of the next block, at a stride of 16. The rest of the network doubles
 the computation and did not improve the folds' results."""
-FINE_STAGE = 2  # the last stage, counted from 0, whose maps have a stride of 8
+FINE_STAGE, MIDDLE_STAGE = 2, 3  # counted from 0; strides of 8 and of 16
 
 
 class WeightsError(Exception):
@@ -40,8 +40,8 @@ def encoder(size: int) -> keras.Model:
 
     Returns
     -------
-    A model with the outputs `fine`, maps at a stride of 8, (size / 8, size / 8, 40), and `coarse`, those that
-    the following blocks compute of them at a stride of 16, (size / 16, size / 16, 672).
+    A model with the outputs `fine`, maps at a stride of 8, (size / 8, size / 8, 40), and what the following
+    blocks compute of them at a stride of 16: `middle`, (size / 16, size / 16, 80), and `coarse`, (..., 672).
 
     Raises
     ------
@@ -52,15 +52,16 @@ def encoder(size: int) -> keras.Model:
     grey = layers.Rescaling(2.0, offset=-1.0)(scan)
     x = layers.Concatenate()([grey, grey, grey])  # three channels in [-1, 1], as it was trained on
     x = layers.ReLU(6.0)(_normalised(_convolution(x, LITE0_STEM, 3, "stem", strides=2), "stem_bn"))
-    block, width, fine = 0, LITE0_STEM, x
-    for stage, (kernel, blocks, filters, expansion, strides) in enumerate(LITE0_STAGES):
+    block, width, ends = 0, LITE0_STEM, []
+    for kernel, blocks, filters, expansion, strides in LITE0_STAGES:
         for place in range(blocks):
             shape = {"kernel": kernel, "width": width * expansion, "filters": filters}
             x = _inverted_residual(x, f"block{block}", **shape, strides=1 if place else strides)
             block, width = block + 1, filters
-        fine = x if stage == FINE_STAGE else fine
+        ends.append(x)
     coarse = _expanded(x, f"block{block}", LITE0_READ)
-    model = keras.Model(scan, {"fine": fine, "coarse": coarse}, name="encoder")
+    outputs = {"fine": ends[FINE_STAGE], "middle": ends[MIDDLE_STAGE], "coarse": coarse}
+    model = keras.Model(scan, outputs, name="encoder")
     _assign_lite0(model)
     return model
 

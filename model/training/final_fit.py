@@ -16,6 +16,7 @@ from model.data.augmentation import augment
 from model.data.cases import Cases
 from model.data.dataset import model_name
 from model.data.image_cache import GREY_LEVELS, preprocessed
+from model.data.negatives.scrambled import scramble
 from model.data.perturbations import UNCHANGED
 from model.evaluation.baselines import METADATA_FOREST, source_probe
 from model.evaluation.calibration import Rule, fit_rule
@@ -27,7 +28,7 @@ from model.networks import architectures as network
 from model.progress import progress
 from model.release import export
 from model.training import mlflow_logging
-from model.training.refusal import fit_refusal, fit_reliability, refused_of_left_out_sources
+from model.training.refusal import fit_refusal, fit_reliability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,6 +47,8 @@ HEATMAP_CELLS = 16
 """Side of the heatmap in a response, to which the evidence is interpolated: twice as fine, since the evidence
 covers the content of the image and the heatmap all of it."""
 MARGIN = 1.0  # of the end of the heatmap's scale above the strongest evidence found
+SCRAMBLED = 0.5
+"""Number of scrambled brain MRIs on which the refusal is trained, relative to that of other images."""
 PARITY = 500
 """Largest number of images on which the exported network is compared with the trained one."""
 
@@ -196,8 +199,10 @@ def _fit_refusal(plan: TrainingPlan, encoder: network.Encoder, scans: Features) 
         )
         for kind, images in passed.items()
     }
-    refusal = fit_refusal(scans, plan.cases.groups, others, drawn=dict(counts))
-    if len(np.unique(plan.sources)) == 1:
-        return refusal
-    left_out = refused_of_left_out_sources(scans, plan.cases.groups, plan.sources, others)
-    return replace(refusal, left_out=left_out)
+    rows = len(scans) * sum(map(len, passed.values()))
+    view, chosen = (rng.integers(count, size=round(SCRAMBLED * rows)) for count in scans.shape[:2])
+    greys = plan.images.views.greys[view, chosen, ..., 0]
+    scrambled = encoder.features(np.stack([scramble(grey, rng) for grey in greys])[..., np.newaxis])
+    several = len(np.unique(plan.sources)) > 1
+    parts = plan.sources if several else np.array([f"fold {fold}" for fold in plan.cases.folds])
+    return fit_refusal(scans, parts, others, scrambled, chosen, drawn=dict(counts))

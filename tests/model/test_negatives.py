@@ -13,6 +13,7 @@ from container import imaging
 from container.rules import reason_to_refuse
 from model.data import negatives
 from model.data.negatives import KINDS, photographs
+from model.data.negatives.scrambled import scramble
 
 if TYPE_CHECKING:
     Drawn = dict[str, list[Image.Image]]
@@ -55,15 +56,28 @@ def test_a_kind_varies_in_size_aspect_brightness_and_contrast(kind: str, drawn: 
     levels = [np.asarray(image.convert("L"), dtype=np.float32) for image in images]
     assert len({image.size for image in images}) > 0.9 * MANY
     assert np.ptp([max(image.size) for image in images]) > 300
-    assert np.std([image.width / image.height for image in images]) > 0.1
+    assert np.std([image.width / image.height for image in images]) > 0.05
     assert np.ptp([plane.mean() for plane in levels]) > 60
     assert np.ptp([plane.std() for plane in levels]) > 25
 
 
-@pytest.mark.parametrize(("kind", "least"), [("organ", 1.0), ("objects", 1.0), ("photograph", 0.6)])
-def test_the_rules_leave_most_negatives_to_the_network(kind: str, least: float, drawn: Drawn) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_rules_leave_most_negatives_to_the_network(kind: str, drawn: Drawn) -> None:
     passed = [image for image in drawn[kind] if reason_to_refuse(image, imaging.grey(image)) is None]
-    assert len(passed) >= least * MANY
+    assert len(passed) >= (0.6 if kind == "photograph" else 1) * MANY
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_a_scrambled_image_holds_the_image_but_not_its_shape(seed: int) -> None:
+    rows, columns = np.mgrid[:70, :70]
+    grey = (np.hypot(rows - 35, columns - 35) < 30).astype(np.uint8) * (columns + 100).astype(np.uint8)
+    changed = scramble(grey, default_rng(seed))
+    assert changed.shape == grey.shape
+    assert changed.dtype == grey.dtype
+    assert np.array_equal(changed, scramble(grey, default_rng(seed)))
+    assert changed.max() > 100  # it shows some of the disc
+    correlations = [np.corrcoef(np.rot90(grey, turns).ravel(), changed.ravel())[0, 1] for turns in range(4)]
+    assert max(correlations) < 0.8
 
 
 @pytest.mark.parametrize("seed", range(5))

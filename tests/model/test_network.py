@@ -96,12 +96,14 @@ def test_the_fine_tuned_tail_starts_as_the_encoder(encoder: Encoder, greys: Grey
 
 def test_maps_and_features_are_the_encoders(encoder: Encoder, greys: Greys) -> None:
     many = np.tile(greys, (8, 1, 1, 1))  # more than a batch
-    fine, coarse = (np.asarray(encoder.model(many / np.float32(255))[level]) for level in ("fine", "coarse"))
-    assert (fine.shape[1:], coarse.shape[1:]) == ((SIZE // 8,) * 2 + (40,), (SIZE // 16,) * 2 + (672,))
+    outputs = {name: np.asarray(maps) for name, maps in encoder.model(many / np.float32(255)).items()}
+    fine, middle, coarse = (outputs[name] for name in ("fine", "middle", "coarse"))
+    widths = [(*maps.shape[1:],) for maps in (fine, middle, coarse)]
+    assert widths == [(SIZE // 8, SIZE // 8, 40), (SIZE // 16, SIZE // 16, 80), (SIZE // 16, SIZE // 16, 672)]
     np.testing.assert_allclose(encoder.maps(many, "fine"), fine, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(encoder.maps(many, "coarse"), coarse, rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(encoder.maps(greys, "scan"), (greys / 255).astype(np.float16))
-    means = np.concatenate([maps.mean(axis=(1, 2)) for maps in (fine, coarse)], axis=1)
+    means = np.concatenate([maps.mean(axis=(1, 2)) for maps in (coarse, fine, middle)], axis=1)
     np.testing.assert_allclose(encoder.features(many), means, atol=1e-4)
     assert not encoder.model.trainable_weights
 

@@ -3,7 +3,7 @@
 Photographs come with installed packages; everything else is drawn from a seed. The rules of
 `container.rules` refuse tiny, blank and colourful images without the network, so most images here pass
 them: grey, often round and on black, like a slice of a head. Kinds that are refused without training on them
-(ultrasound, hips, breasts, X-rays, text, charts, noise, flat images) are not drawn.
+(ultrasound, hips, breasts, hearts, X-rays, flowers, text, charts, noise, flat images) are not drawn.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 _DRAWINGS: Mapping[str, tuple[Callable[[Generator], Image.Image], ...]] = {
     "photograph": photographs.DRAWINGS,
-    "organ": organs.DRAWINGS,
-    "objects": objects.DRAWINGS,
+    **{subject.__name__: (subject,) for subject in (*organs.DRAWINGS, *objects.DRAWINGS)},
 }
 KINDS: tuple[str, ...] = tuple(_DRAWINGS)
 _MOST = 1_000_000  # images of one kind and seed, so that seeds do not overlap
@@ -31,7 +30,7 @@ _MOST = 1_000_000  # images of one kind and seed, so that seeds do not overlap
 def draw(kind: str, *, seed: int) -> Image.Image:
     """Draw one image of a kind, mode L or RGB, with a longer side of about 130 to 700 pixels.
 
-    Equal seeds give equal images. Consecutive seeds take a kind's subjects in turn.
+    Equal seeds give equal images. Consecutive seeds take the photographs in turn.
     """
     drawings = _DRAWINGS[kind]
     return drawings[seed % len(drawings)](default_rng([seed, *kind.encode()]))

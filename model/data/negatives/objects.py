@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.data.negatives.canvas import Canvas, Plane, Points, chance, curve, develop, lumpy, near
+from model.data.negatives.canvas import Canvas, Plane, chance, develop, lumpy, near
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,31 +133,6 @@ def fingerprint(rng: Generator) -> Image.Image:
     return develop(canvas.plane, rng, turn=0.3, invert=0.4)
 
 
-def flower(rng: Generator) -> Image.Image:
-    """A flower: petals in rings around a grainy centre."""
-    canvas = Canvas(rng, aspect=rng.uniform(0.9, 1.2), level=_ground(rng))
-    rings, count, veined = int(rng.integers(1, 5)), int(rng.integers(5, 16)), chance(rng, 0.4)
-    for ring in range(rings):
-        length = rng.uniform(0.8, 0.95) * min(1, canvas.aspect) * (1 - ring / (rings + 1))
-        for number in range(count):
-            turn = (number + 0.5 * (ring % 2)) * 2 * math.pi / count + rng.normal(0, 0.05)
-            petal = canvas.area(_petal(length, math.pi / count * length * rng.uniform(0.6, 1), turn))
-            canvas.lay(petal, rng.uniform(0.4, 0.85))
-            if veined:
-                vein = np.asarray([(0, 0), (0.9 * length * math.cos(turn), 0.9 * length * math.sin(turn))])
-                canvas.lay(0.5 * canvas.strokes([vein], 0.012), 0.25)
-    canvas.lay(canvas.ellipse(0, 0, rng.uniform(0.1, 0.25)), 0.3 + 0.25 * canvas.texture(60))
-    canvas.plane = canvas.plane * np.clip(0.6 + 0.6 * canvas.distance(0, 0, 1), 0, 1)
-    return develop(canvas.plane, rng, turn=1.0, bend=0.03, outside=canvas.ground)
-
-
-def _petal(length: float, half: float, turn: float) -> Points:
-    shape = curve([(0, 0), (0.5 * length, half), (length, 0), (0.5 * length, -half)], steps=5)
-    cos, sin = math.cos(turn), math.sin(turn)
-    petal: Points = shape @ np.asarray([(cos, sin), (-sin, cos)])
-    return petal
-
-
 def stones(rng: Generator) -> Image.Image:
     """Stones or dried mud: a Voronoi diagram with gaps."""
     canvas = Canvas(rng, aspect=rng.uniform(0.8, 1.4))
@@ -179,6 +154,4 @@ def stones(rng: Generator) -> Image.Image:
     return develop(canvas.plane, rng, bend=0.03, invert=0.2, outside=None)
 
 
-DRAWINGS: tuple[Callable[[Generator], Image.Image], ...] = (
-    *(cells, moon, log, dish, fingerprint, flower, stones),
-)
+DRAWINGS: tuple[Callable[[Generator], Image.Image], ...] = (cells, moon, log, dish, fingerprint, stones)

@@ -196,33 +196,4 @@ def limb(rng: Generator) -> Image.Image:
     return canvas.scan()
 
 
-def heart(rng: Generator) -> Image.Image:
-    """Short axis of the heart: left ventricle, right ventricle's crescent, lung, liver."""
-    canvas = Slice(rng, aspect=rng.uniform(0.85, 1.2))
-    zoom = rng.uniform(0.7, 1.3)
-    blood, muscle = ((0.9, 0.3), (0.75, 0.3), (0.15, 0.55))[rng.integers(3)]
-    canvas.lay(np.ones_like(canvas.plane), 0.06 + 0.02 * canvas.texture(20))
-    wall = curve([(-1.3, -1.3), (1.3, -1.3), (1.3, -0.9), (0.4, -0.72), (-0.6, -0.8), (-1.3, -0.4)])
-    canvas.put(0.75, wall, soft=1.5)
-    canvas.put(0.35, scaled(wall, 0.85), soft=1.5)
-    canvas.put(0.42, curve([(-1.3, 0.55), (-0.3, 0.6), (0.3, 0.72), (1.3, 1.3), (-1.3, 1.4)]), soft=1.5)
-    x, y = rng.normal(0, 0.08, size=2)
-    right = curve([(-0.15, -0.48), (-0.5, -0.35), (-0.72, 0.1), (-0.62, 0.42), (-0.2, 0.4), (-0.3, 0.0)])
-    canvas.put(0.7, lumpy(rng, x - 0.12 * zoom, y, 0.72 * zoom, 0.6 * zoom), soft=2)
-    canvas.put(muscle, scaled(right * zoom + (x, y), 1.12))
-    canvas.put(blood, right * zoom + (x, y), soft=1)
-    outer, inner = rng.uniform(0.42, 0.5) * zoom, rng.uniform(0.2, 0.34) * zoom
-    canvas.put(muscle, lumpy(rng, x + 0.1, y, outer, outer, lumps=0.02), soft=1)
-    canvas.put(blood, lumpy(rng, x + 0.1, y, inner, inner, lumps=0.04), soft=1)
-    for angle in rng.uniform(0, 2 * math.pi, size=2):
-        canvas.lay(
-            canvas.ellipse(
-                x + 0.1 + 0.65 * inner * math.cos(angle), y + 0.65 * inner * math.sin(angle), 0.05 * zoom
-            ),
-            muscle,
-        )
-    canvas.vertebra(-0.2, 0.95, 0.15)
-    return canvas.scan(bend=0.025, outside=None)
-
-
-DRAWINGS: tuple[Callable[[Generator], Image.Image], ...] = (abdomen, thorax, limb, heart)
+DRAWINGS: tuple[Callable[[Generator], Image.Image], ...] = (abdomen, thorax, limb)
