@@ -188,7 +188,8 @@ def leave_sources_out(
 
     def judge(*names: str, logits: Floats = outer) -> LeftOut:
         chosen = np.isin(sources, names) & facts.judged
-        predictions = classify(logits[chosen], weighed[chosen], [*rules.values(), rule])
+        balanced = _balanced(weighed[chosen], cases.labels[chosen])
+        predictions = classify(logits[chosen], balanced, [*rules.values(), rule])
         measured = estimates([predictions])
         if not predictions.cases.labels.any():
             measured = {"specificity": measured["specificity"]}
@@ -274,12 +275,18 @@ class _Plan:
 
 
 def _rule(logits: Floats, cases: Cases, sources: Names, chosen: Mask) -> Rule:
-    """Fit a rule to those of the chosen images that have logits; each source weighs the same in all."""
+    """Fit a rule to the chosen images that have logits; each class of each source weighs the same."""
     chosen = chosen & ~np.isnan(logits)
-    pooled, source = cases[chosen], np.unique(sources[chosen], return_inverse=True)[1]
-    totals = np.bincount(source, pooled.weights)
-    weights = pooled.weights * (totals.mean() / totals)[source]
-    return fit_rule(logits[chosen], replace(pooled, weights=weights), sensitivity=HELD_OUT_SENSITIVITY)
+    source = np.unique(sources[chosen], return_inverse=True)[1]
+    balanced = _balanced(cases[chosen], 2 * source + cases.labels[chosen])
+    return fit_rule(logits[chosen], balanced, sensitivity=HELD_OUT_SENSITIVITY)
+
+
+def _balanced(cases: Cases, parts: Indices) -> Cases:
+    """Weigh the numbered parts, (n,), the same: how frequent tumours are says who collected the images."""
+    part = np.unique(parts, return_inverse=True)[1]
+    totals = np.bincount(part, cases.weights)
+    return replace(cases, weights=cases.weights * (totals.mean() / totals)[part])
 
 
 def _located(measures: dict[str, Floats], predictions: Predictions, facts: Facts) -> dict[str, Localisation]:

@@ -27,7 +27,7 @@ class Recipe:
     per_kind: int  # drawn images of each kind of negatives, for the refusal
     folds: int = 5
     repeats: int = 1  # of the cross-validation, each with other folds
-    size: int = 128  # input side in pixels
+    size: int = 160  # input side in pixels
     seed: int = 0
     batch_size: int = 32
     learning_rate: float = 1e-3

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Features = NDArray[np.float32]
 
 HEATMAP_CELLS = 16
-"""Side of the heatmap in a response, to which the evidence is interpolated: twice as fine, since the evidence
+"""Side of the heatmap in a response, to which the evidence is interpolated: finer than it, since the evidence
 covers the content of the image and the heatmap all of it."""
 MARGIN = 1.0  # of the end of the heatmap's scale above the strongest evidence found
 SCRAMBLED = 0.5

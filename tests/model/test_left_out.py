@@ -87,9 +87,13 @@ def test_the_rule_of_a_source_depends_on_neither_its_labels_nor_its_logits(name:
     assert after.rule != before.rule
 
 
-def test_the_served_rule_weighs_each_source_the_same_and_has_the_target_sensitivity() -> None:
-    # Given a source five times as large as before, with the same logits
-    every = np.r_[np.arange(len(CASES)), np.tile(np.flatnonzero(SOURCES == "second"), 4)]
+@pytest.mark.parametrize("copied", [(0, 1), (1,)])
+def test_the_served_rule_weighs_sources_and_classes_the_same_and_has_the_target_sensitivity(
+    copied: tuple[int, ...],
+) -> None:
+    # Given a source five times as large as before, or with five times the tumours, with the same logits
+    more = (SOURCES == "second") & np.isin(CASES.labels, copied)
+    every = np.r_[np.arange(len(CASES)), np.tile(np.flatnonzero(more), 4)]
     copy = np.arange(len(every)) // len(CASES) * np.arange(len(every))  # 0 for the first of each
     larger = Cases(CASES.labels[every], CASES.groups[every] + 10_000 * copy, 0 * copy, np.ones(len(every)))
     small, large = Network(CASES), Network(larger)
@@ -137,9 +141,9 @@ def test_a_source_is_judged_and_calibrated_on_its_judged_images_alone() -> None:
     assert one.metrics() == other.metrics()
     assert (one.rules, one.rule) == (other.rules, other.rule)
     assert set(one.judged["mixed"].images) == set(np.flatnonzero(judged & (SOURCES == "mixed")))
-    # And each group counts the same among those
+    # And among those, its classes count the same
     cases = one.judged["mixed"].predictions.cases
-    assert np.bincount(cases.groups, cases.weights) == pytest.approx(1)
+    assert cases.weights @ cases.labels == pytest.approx(cases.weights.sum() / 2)
     # And judging by one class is an error
     with pytest.raises(ValueError, match=r"^second: the images to judge by lack a class"):
         judge(network, facts=replace(kept, judged=(SOURCES != "second") | (CASES.labels == 1)))

@@ -105,7 +105,7 @@ def test_no_part_and_no_kind_is_tested_with_a_head_that_has_seen_it(
         own = part == PARTS
         assert np.array_equal(head.scored[0], scans[0, own])
         assert np.array_equal(head.scans, scans[:, ~own])
-        assert len(head.scrambled) == np.sum(~own[:SCRAMBLED])  # nor images made of it
+        assert len(head.scrambled) == np.sum(PARTS[:SCRAMBLED] != part)  # nor images made of it
         assert set(head.others) == set(KINDS)
     for kind, head in zip(KINDS, kinds, strict=True):
         assert np.array_equal(head.scored[0], others[kind][0])
