@@ -71,13 +71,15 @@ class ImageCache:
 
     @cached_property
     def outlines(self) -> dict[int, NDArray[np.bool_]]:
-        """The tumour in each preprocessed image that has an outline, (size, size), by the image's index."""
+        """The tumour in each preprocessed image whose outline is not empty, (size, size), by its index."""
         found = {}
         for number, scan in enumerate(self._scans):
             if (outline := scan.outline()) is not None:
                 box = imaging.content_box(self.decoded[number])
                 moved = outline.resize((self.size, self.size), Image.Resampling.BOX, box=box)
-                found[number] = np.asarray(moved) > GREY_LEVELS // 2
+                inside = np.asarray(moved) > GREY_LEVELS // 2
+                if inside.any():
+                    found[number] = inside
         return found
 
     @cached_property

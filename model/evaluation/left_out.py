@@ -6,8 +6,8 @@ threshold for the other. Each such network serves both ways, so that three sourc
 A tumour-free source is left out by one more network, and judged by the rule that serves, which is fitted to
 the others.
 
-What tells sources apart says nothing within a source that was never seen: the held-out ROC AUC of a network
-that learnt the sources falls towards 0.5, which a gate refuses.
+What tells sources apart says nothing within a source that was never seen: a network that learnt the sources
+has a held-out ROC AUC near 0.5, which a gate refuses.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     Indices = NDArray[np.int64]
     Names = NDArray[np.str_]
     Related = Mapping[str, frozenset[str]]
+    Parts = dict[tuple[str, str], Mask]
 
 HELD_OUT_SENSITIVITY = 0.90
 """Sensitivity on held-out sources that the threshold must reach."""
@@ -104,7 +105,11 @@ class LeftOutSources:
         """Flat names and numbers, as MLflow and `metadata.json` hold them."""
         areas = [found.estimates["roc_auc"] for found in self.judged.values()]
         parts = {"": self.mean, "worst_": {"roc_auc": min(areas, key=lambda area: area.value)}}
-        parts |= {re.sub(r"\W", "_", f"{name}_"): found.estimates for name, found in self.sources.items()}
+        sources = {
+            name if name in (TUMOUR_FREE, PEOPLE) else f"source {name}": found
+            for name, found in self.sources.items()
+        }
+        parts |= {re.sub(r"\W", "_", f"{name}_"): found.estimates for name, found in sources.items()}
         flattened: dict[str, float] = {}
         for part, found in parts.items():
             published = {name: found[name] for name in PUBLISHED if name in found}
@@ -112,7 +117,7 @@ class LeftOutSources:
         for name, source in self.judged.items():
             if heat := source.located.get("all"):
                 measured = {each: getattr(heat, each) for each in MEASURES[:2]}
-                flattened |= flat(measured, prefix=re.sub(r"\W", "_", f"held_out_{name}_heatmap_"))
+                flattened |= flat(measured, prefix=re.sub(r"\W", "_", f"held_out_source_{name}_heatmap_"))
         return flattened
 
     def document(self) -> dict[str, object]:
@@ -133,7 +138,7 @@ def count_classes(cases: Cases, sources: Names) -> dict[str, tuple[int, int]]:
 
 def fits_needed(cases: Cases, sources: Names, *, related: Related | None = None) -> int:
     """Number of fits that `leave_sources_out` runs; 0 where it returns None."""
-    plan = _Plan(cases, sources, related or {})
+    plan = LeaveOut(cases, sources, related or {})
     return bool(plan.judged) * len(plan.judged + plan.tumour_free + plan.pairs)
 
 
@@ -168,14 +173,14 @@ def leave_sources_out(
     None where fewer than three sources have both classes, or one of them has fewer than two unrelated ones
     to be calibrated on. Images of one class to judge a source by, or a missing logit, are a ValueError.
     """
-    plan = _Plan(cases, sources, related or {})
+    plan = LeaveOut(cases, sources, related or {})
     if not plan.judged:
         return None
     plan.check(count_classes(cases[facts.judged], sources[facts.judged]))
     outer, inner, located = _run_fits(plan, cases, sources, run, seed=seed)
     group = np.unique(cases.groups, return_inverse=True)[1]
     weights = 1 / np.maximum(np.bincount(group, facts.judged), 1)[group]  # images not judged do not count
-    # The number of the rule by which each image is judged: the last one is that which serves.
+    # The number of the rule by which each image is judged: the last one is for tumour-free sources.
     numbers = {name: number for number, name in enumerate(plan.judged)}
     by_rule = np.array([numbers.get(name, len(numbers)) for name in sources])
     weighed = replace(cases, folds=by_rule, weights=weights)
@@ -184,20 +189,22 @@ def leave_sources_out(
         shared = np.isin(cases.groups, cases.groups[sources == name])
         rules[name] = _rule(row, weighed, sources, facts.judged & ~shared)
 
-    rule = _rule(outer, weighed, sources, facts.judged & np.isin(sources, plan.judged))
+    of_judged = facts.judged & np.isin(sources, plan.judged)
+    rule = _rule(outer, weighed, sources, of_judged)
+    shared = np.isin(cases.groups, cases.groups[np.isin(sources, plan.tumour_free)])
+    for_tumour_free = _rule(outer, weighed, sources, of_judged & ~shared)
 
     def judge(*names: str, logits: Floats = outer) -> LeftOut:
         chosen = np.isin(sources, names) & facts.judged
         balanced = _balanced(weighed[chosen], cases.labels[chosen])
-        predictions = classify(logits[chosen], balanced, [*rules.values(), rule])
+        predictions = classify(logits[chosen], balanced, [*rules.values(), for_tumour_free])
         measured = estimates([predictions])
         if not predictions.cases.labels.any():
             measured = {"specificity": measured["specificity"]}
         related = tuple(sorted(plan.kin[names[0]] - {*names}))
-        slices = _slices(predictions, facts[chosen])
-        heat = _located(
-            {name: values[chosen] for name, values in located.items()}, predictions, facts[chosen]
-        )
+        parts = _parts(predictions.cases.labels, facts[chosen])
+        slices = [measure(*part, [predictions[mask]]) for part, mask in parts.items()]
+        heat = _located({name: values[chosen] for name, values in located.items()}, predictions, parts)
         return LeftOut(np.flatnonzero(chosen), predictions, measured, slices, heat, related)
 
     judged, tumour_free = ({name: judge(name) for name in names} for names in (plan.judged, plan.tumour_free))
@@ -210,7 +217,7 @@ def leave_sources_out(
 
 
 def _run_fits(
-    plan: _Plan, cases: Cases, sources: Names, run: Callable[[Fit], Logits], *, seed: int
+    plan: LeaveOut, cases: Cases, sources: Names, run: Callable[[Fit], Logits], *, seed: int
 ) -> tuple[Floats, dict[str, Floats], dict[str, Floats]]:
     """Run every fit.
 
@@ -243,8 +250,8 @@ def _run_fits(
     return outer, inner, located
 
 
-class _Plan:
-    """Which sources are judged, and what each fit leaves out."""
+class LeaveOut:
+    """Which sources are judged, and what is left out with each."""
 
     def __init__(self, cases: Cases, sources: Names, related: Related) -> None:
         self._groups, self._sources = cases.groups, sources
@@ -289,13 +296,12 @@ def _balanced(cases: Cases, parts: Indices) -> Cases:
     return replace(cases, weights=cases.weights * (totals.mean() / totals)[part])
 
 
-def _located(measures: dict[str, Floats], predictions: Predictions, facts: Facts) -> dict[str, Localisation]:
-    """Summarise where the evidence of images called YES lies, for all of them and for each contrast."""
+def _located(measures: dict[str, Floats], predictions: Predictions, parts: Parts) -> dict[str, Localisation]:
+    """Summarise where the evidence of tumours that are called YES lies, in all, by contrast and by size."""
     chosen = np.isfinite(measures[MEASURES[0]]) & (predictions.predicted == 1)
-    masks = {
-        "all": chosen,
-        **{name: chosen & mask for name, mask in named(facts.contrasts.tolist()).items() if name},
-    }
+    chosen &= predictions.cases.labels == 1
+    masks = {"all": chosen}
+    masks |= {name: chosen & mask for (by, name), mask in parts.items() if by != "plane"}
     return {
         name: summarise({each: values[mask] for each, values in measures.items()}, predictions.cases[mask])
         for name, mask in masks.items()
@@ -303,22 +309,12 @@ def _located(measures: dict[str, Floats], predictions: Predictions, facts: Facts
     }
 
 
-def _slices(predictions: Predictions, facts: Facts) -> list[Slice]:
-    """Measure by plane, contrast and tumour size, without the images of which it is unknown."""
-    parts = {
-        "plane": named(facts.planes.tolist()),
-        "contrast": named(facts.contrasts.tolist()),
-        "tumour size": {},
-    }
-    outlined = np.flatnonzero((predictions.cases.labels == 1) & np.isfinite(facts.sizes))
+def _parts(labels: Indices, facts: Facts) -> Parts:
+    """Mask of each plane, contrast and third by tumour size, without the images of which it is unknown."""
+    by = {"plane": named(facts.planes.tolist()), "contrast": named(facts.contrasts.tolist())}
+    outlined = np.flatnonzero((labels == 1) & np.isfinite(facts.sizes))
     if len(outlined):
         thirds = terciles(np.round(100 * facts.sizes[outlined], 1).tolist(), "{} % of the image")
-        parts["tumour size"] = {
-            name: np.isin(np.arange(len(facts.sizes)), outlined[mask]) for name, mask in thirds.items()
-        }
-    return [
-        measure(by, name, [predictions[mask]])
-        for by, masks in parts.items()
-        for name, mask in masks.items()
-        if name
-    ]
+        every = np.arange(len(labels))
+        by["tumour size"] = {name: np.isin(every, outlined[mask]) for name, mask in thirds.items()}
+    return {(part, name): mask for part, masks in by.items() for name, mask in masks.items() if name}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ class Refusal:
     threshold: float  # images with a lower brain score are refused
     refused: dict[str, float]  # share of each other kind, by the rules or by a head trained without that kind
     counts: dict[str, int]  # number of images of each other kind
-    left_out: dict[str, float]  # share of each source's (or fold's) brain MRIs, by what never saw it
+    left_out: dict[str, float]  # share of each source's (or fold's) brain MRIs, by a head that never saw it
 
     @property
     def wrongly_refused(self) -> float:
@@ -70,8 +71,9 @@ class Refusal:
 
     def metrics(self) -> dict[str, float]:
         """As MLflow and `metadata.json` hold them."""
-        kinds = {f"refused_{kind}": share for kind, share in self.refused.items()}
-        return {"refused_mri": self.wrongly_refused, "refused_other": self.rightly_refused} | kinds
+        kinds = {_name(f"refused_kind_{kind}"): share for kind, share in self.refused.items()}
+        sources = {_name(f"refused_mri_of_{name}"): share for name, share in self.left_out.items()}
+        return {"refused_mri": self.wrongly_refused, "refused_other": self.rightly_refused} | kinds | sources
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,12 @@ class Reliability:
     familiarity: Familiarity
     threshold: float  # an answer of a lower familiarity is unreliable
     known: float  # share of images of known views
-    unknown: dict[str, float]  # share of the images of each plane, with that plane left out
+    unknown: dict[str, float]  # share of the images of each plane and contrast, with that left out
 
     def metrics(self) -> dict[str, float]:
         """As MLflow and `metadata.json` hold them."""
-        planes = {f"unreliable_unknown_{plane}": share for plane, share in self.unknown.items()}
-        return {"unreliable_known": self.known} | planes
+        views = {_name(f"unreliable_unknown_{view}"): share for view, share in self.unknown.items()}
+        return {"unreliable_known": self.known} | views
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,11 @@ class Report:
             "reliability": self.reliability.metrics() | {"threshold": self.reliability.threshold},
             "left_out": self.left_out and self.left_out.document(),
         }
+
+
+def _name(text: str) -> str:
+    """Replace what MLflow does not take in a metric's name."""
+    return re.sub(r"\W", "_", text)
 
 
 def measure_perturbations(out_of_fold: OutOfFold) -> dict[str, Perturbed]:

@@ -12,7 +12,7 @@ import io
 import json
 import tarfile
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 
 from container.metadata import ModelError
 from container.network import known_input
-from container.predictor import Predictor
+from container.predictor import NetworkOutputs, Predictor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 NETWORK, METADATA, CARD = "model.tflite", "metadata.json", "model-card.md"
 VALIDATION = "validation.npz"
+OUTPUTS = ("tumour", "brain", "familiarity", "evidence")  # of the network, by their names in `VALIDATION`
 ARCHIVE = "model.tar.gz"
 TOLERANCE = 1e-4
 """Largest difference of an output between Keras and the exported network, relative to the largest absolute
@@ -111,25 +112,11 @@ def unpack(archive: Path, *, to: Path) -> Path:
     return to
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """A network's outputs for n images: logits, (n,), and evidence, (n, rows, columns).
-
-    `familiarity` is None for a network of two logits.
-    """
-
-    tumour: NDArray[np.float64]
-    brain: NDArray[np.float64]
-    familiarity: NDArray[np.float64] | None
-    evidence: NDArray[np.float64]
-
-
-def predict(network: keras.Model, pixels: NDArray[np.float32]) -> Outputs:
+def predict(network: keras.Model, pixels: NDArray[np.float32]) -> NetworkOutputs:
     """Run the Keras model on preprocessed images, (n, size, size, 1)."""
     logits, evidence = network.predict(pixels, batch_size=32, verbose=0)
-    tumour, brain, *others = np.asarray(logits, dtype=np.float64).T
-    familiarity = others[0] if others else None
-    return Outputs(tumour, brain, familiarity, np.asarray(evidence[..., 0], dtype=np.float64))
+    tumour, brain, familiarity = np.asarray(logits, dtype=np.float64).T
+    return NetworkOutputs(tumour, brain, familiarity, evidence[..., 0])
 
 
 def write(folder: Path, *, network: keras.Model, metadata: Metadata, card: str) -> None:
@@ -137,20 +124,22 @@ def write(folder: Path, *, network: keras.Model, metadata: Metadata, card: str) 
     folder.mkdir(parents=True, exist_ok=True)
     network.export(folder / NETWORK, format="litert", verbose=False)
     size = network.input_shape[1]
-    logit = float(predict(network, known_input(size)[np.newaxis]).tumour[0])
+    logit = float(predict(network, known_input(size)[np.newaxis]).logits[0])
     whole = {**metadata, "known_answer": {"input": "ramp", "logit": logit}}
     (folder / METADATA).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     (folder / CARD).write_text(card, encoding="utf-8")
 
 
-def write_validation(folder: Path, *, pixels: NDArray[np.float32], outputs: Outputs) -> None:
+def write_validation(folder: Path, *, pixels: NDArray[np.float32], outputs: NetworkOutputs) -> None:
     """Keep the images and Keras's outputs, so that an export can be checked without the data set and Keras.
 
     Preprocessing yields whole grey levels, which 8 bits represent exactly.
     """
     folder.mkdir(parents=True, exist_ok=True)
     greys = np.rint(pixels * GREY_LEVELS).astype(np.uint8)
-    given = {name: values for name, values in asdict(outputs).items() if values is not None}
+    given: dict[str, Any] = {
+        name: each for name, each in zip(OUTPUTS, outputs, strict=True) if each is not None
+    }
     np.savez_compressed(folder / VALIDATION, greys=greys, **given)
 
 
@@ -164,8 +153,7 @@ def check_parity(served: Path, *, validation: Path) -> float:
         pixels = kept["greys"].astype(np.float32) / GREY_LEVELS
         expected = {name: kept[name] for name in kept.files if name != "greys"}
     outputs = Predictor.load(served).outputs(pixels)
-    named = zip(("tumour", "brain", "familiarity", "evidence"), outputs, strict=True)
-    given = {name: output for name, output in named if output is not None}
+    given = {name: each for name, each in zip(OUTPUTS, outputs, strict=True) if each is not None}
     if lacking := given.keys() ^ expected.keys():
         which = ", ".join(sorted(lacking))
         raise ParityError(f"only one of the exported and the trained network has the output {which}")

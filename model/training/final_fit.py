@@ -72,8 +72,9 @@ def fit_and_log(
     views = progress(plan.images.views.greys, "computing features", unit="view")
     features = np.stack([encoder.features(greys) for greys in views])
     refusal = _fit_refusal(plan, encoder, features)
-    reliability = fit_reliability(features[0], plan.cases.groups, plan.views, plan.facts.planes)
-    several = len(np.unique(plan.sources)) > 1
+    facts, groups = plan.facts, plan.cases.groups
+    reliability = fit_reliability(features[0], groups, plan.views, facts.planes, facts.contrasts)
+    several = len(plan.dataset.sources) > 1
     by_source = {"source": named(plan.sources.tolist())} if several else {}
     report = Report(
         estimates=estimates(repeats),
@@ -105,9 +106,9 @@ def fit_and_log(
         report,
         run_id=run_id,
         rule=replace(rule, calibration=calibration),
-        evidence=(scale.no_opinion, float(outputs.evidence.max())),
+        evidence=(scale.no_opinion, float(np.asarray(outputs.evidence).max())),
     )
-    mlflow_logging.log_final_metrics(report, repeats, plan)
+    mlflow_logging.log_report(report, repeats, plan, measured.histories)
     return mlflow_logging.log_network(
         served,
         metadata,
@@ -203,6 +204,13 @@ def _fit_refusal(plan: TrainingPlan, encoder: network.Encoder, scans: Features) 
     view, chosen = (rng.integers(count, size=round(SCRAMBLED * rows)) for count in scans.shape[:2])
     greys = plan.images.views.greys[view, chosen, ..., 0]
     scrambled = encoder.features(np.stack([scramble(grey, rng) for grey in greys])[..., np.newaxis])
-    several = len(np.unique(plan.sources)) > 1
-    parts = plan.sources if several else np.array([f"fold {fold}" for fold in plan.cases.folds])
-    return fit_refusal(scans, parts, others, scrambled, chosen, drawn=dict(counts))
+    parts, without = plan.left_out_parts()
+    return fit_refusal(
+        scans,
+        parts,
+        without=without,
+        others=others,
+        scrambled=scrambled,
+        origins=chosen,
+        counts=dict(counts),
+    )

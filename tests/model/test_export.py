@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from container import imaging
-from container.predictor import Predictor
+from container.predictor import NetworkOutputs, Predictor
 from container.problem import Problem
 from model.data import phantom
 from model.release import export as exporting
 from model.release import golden
-from model.release.export import TOLERANCE, VALIDATION, ExportError, Outputs, ParityError, export, unpack
+from model.release.export import TOLERANCE, VALIDATION, ExportError, ParityError, export, unpack
 from tests.tiny_model import make_model_dir
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def test_a_third_logit_is_compared_too(tmp_path: Path) -> None:
     make_model_dir(tmp_path, logit=2.0, brain_logit=9.0, familiarity=4.0)
     black, third = np.zeros((2, 32, 32, 1), np.float32), np.full(2, 4.0)
     for familiarity, found in ((third, None), (third + 1, "differs from Keras's"), (None, "only one of")):
-        outputs = Outputs(third - 2, third + 5, familiarity, np.full((2, 8, 8), 2.0))
+        outputs = NetworkOutputs(third - 2, third + 5, familiarity, np.full((2, 8, 8), 2.0))
         exporting.write_validation(tmp_path, pixels=black, outputs=outputs)
         with pytest.raises(ParityError, match=found) if found else nullcontext():
             exporting.check_parity(tmp_path, validation=tmp_path)

@@ -18,7 +18,7 @@ from model.data.negatives.scrambled import scramble
 if TYPE_CHECKING:
     Drawn = dict[str, list[Image.Image]]
 
-MANY = 33  # of a kind, so that every subject occurs
+MANY = 33  # of a kind, so that every photograph occurs
 
 
 def content(image: Image.Image) -> tuple[str, tuple[int, int], bytes]:

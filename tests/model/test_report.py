@@ -49,7 +49,11 @@ def classified(cases: Cases, wrong: dict[int, int] | None = None) -> list[Predic
 @pytest.fixture(scope="module")
 def whole(cases: Cases) -> Report:
     measured = estimates(classified(cases, {1: 3, 2: 1}))
-    refused, counts, left_out = {"page": 1.0, "organ": 0.8}, {"page": 15, "organ": 5}, {"a": 0.02, "b": 0.06}
+    refused, counts, left_out = (
+        {"a page": 1.0, "other": 0.8},
+        {"a page": 15, "other": 5},
+        {"a": 0.02, "b": 0.06},
+    )
     refusal = Refusal(Head(np.zeros(2), 0.0), 0.3, refused, counts, left_out)
     familiarity = Familiarity(np.zeros((2, 1)), np.zeros(1), np.zeros((1, 1)))
     return Report(
@@ -73,8 +77,9 @@ def test_the_metrics_have_their_published_names(whole: Report) -> None:
         assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
     expected = {
         "refused_mri": 0.04,  # the mean of both sources
-        "refused_other": 0.95,  # three times as many pages as organs
-        "refused_page": 1.0,
+        "refused_other": 0.95,  # three times as many pages as others
+        "refused_kind_a_page": 1.0,
+        "refused_mri_of_b": 0.06,
         "unreliable_known": 0.08,
         "unreliable_unknown_axial": 0.75,
         "over_forest": 0.2,
@@ -90,8 +95,8 @@ def test_the_metrics_have_their_published_names(whole: Report) -> None:
 
 def test_the_document_is_json_without_weights(whole: Report) -> None:
     document = json.loads(json.dumps(whole.document()))
-    names = ("refused_mri", "refused_other", "refused_page", "refused_organ")
-    assert document["refusal"].keys() == {*names, "threshold"}
+    names = {"refused_mri", "refused_other", "refused_mri_of_a", "refused_mri_of_b", "threshold"}
+    assert document["refusal"].keys() == {*names, "refused_kind_a_page", "refused_kind_other"}
     assert document["reliability"].keys() == {"unreliable_known", "unreliable_unknown_axial", "threshold"}
     assert document["estimates"]["roc_auc"].keys() == {"value", "low", "high"}
     assert document["perturbations"]["mirrored"]["fall"] == 5.0
