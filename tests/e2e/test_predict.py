@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,24 +50,3 @@ def test_every_image_has_a_prediction_or_a_refusal(demo: Demo, folder: Path) -> 
             answer.json()["label"],
             answer.json()["probability"],
         )
-
-
-def test_odd_names_are_printed_escaped_in_a_table_and_unchanged_in_json(demo: Demo, tmp_path: Path) -> None:
-    # Given a scan and a blank image with names that a spreadsheet or a terminal would act upon
-    (tmp_path / "=1+1.png").write_bytes(IMAGE)
-    Image.new("L", (200, 200)).save(tmp_path / "a\x1b[31m, b.png")
-
-    # When they are predicted in each format
-    table = demo.run("scripts/predict", str(tmp_path)).stdout
-    results = json.loads(demo.run("scripts/predict", str(tmp_path), "--format", "json", "--heatmap").stdout)
-
-    # Then the table has an escaped line for each, and JSON has everything
-    lines = table.splitlines()
-    assert [line.split("  ")[0] for line in lines[1:]] == [
-        f"{tmp_path}/=1+1.png", rf"{tmp_path}/a\x1b[31m, b.png"
-    ]  # fmt: skip
-    assert re.search(r"(YES|NO) +0\.\d{4} +0\.\d{4}$", lines[1])
-    assert "refused" in lines[2]
-    scan, blank = results
-    assert scan["prediction"]["heatmap"]["values"]
-    assert (blank["file"], blank["answer"]) == (f"{tmp_path}/a\x1b[31m, b.png", "refused")
