@@ -113,7 +113,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="train the evidence map alone, on a frozen network: about a minute with one source",
+        help="train the evidence map alone, on a frozen network: one or two minutes with one source",
     )
     parser.add_argument(
         "--resume",
