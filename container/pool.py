@@ -65,6 +65,7 @@ class Pool:
         # The worker that became idle last is used next: its caches are warm.
         self._idle: asyncio.LifoQueue[Worker] = asyncio.LifoQueue()
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
+        self._reap()  # the loader may have ended before the handler was there
         # Replaces workers that end. Done when no worker is left and none can be started.
         self.keeper = asyncio.create_task(self._keep_complete())
 

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, cast
 from tests.container import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVE = (sys.executable, "-m", "container", "serve")
 START_S = 30
 ANSWER_S = 30
 
@@ -143,15 +144,11 @@ def answer_on(connection: http.client.HTTPConnection) -> Answer:
 
 @contextmanager
 def starting(
-    model_dir: Path, open_files: int | None = None, /, **extra: str
+    model_dir: Path, command: Sequence[str] = SERVE, /, **extra: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a server, and kill it and all its processes in the end.
-
-    `open_files` limits how many each may have; keyword arguments are variables.
-    """
-    limited = ["prlimit", f"--nofile={open_files}:{open_files}"] if open_files else []
+    """Start a server, and kill it and all its processes in the end; keyword arguments are variables."""
     process = subprocess.Popen(
-        [*limited, sys.executable, "-m", "container", "serve"],
+        command,
         cwd=ROOT,
         env=environment(model_dir, **extra),
         stdout=subprocess.PIPE,
@@ -170,7 +167,7 @@ def starting(
 
 
 @contextmanager
-def serving(model_dir: Path, open_files: int | None = None, /, **extra: str) -> Iterator[Server]:
+def serving(model_dir: Path, command: Sequence[str] = SERVE, /, **extra: str) -> Iterator[Server]:
     """Run a server for as long as the block lasts; arguments as for `starting`."""
-    with starting(model_dir, open_files, **extra) as process:
+    with starting(model_dir, command, **extra) as process:
         yield Server(process)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.container import processes, samples
-from tests.container.serving import ROOT, answer_on, connect, environment, serving
+from tests.container.serving import ROOT, SERVE, answer_on, connect, environment, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ def test_wrong_settings_end_the_process_with_the_reason(model_dir: Path) -> None
 
 
 def test_a_limit_of_1024_open_files_is_enough(model_dir: Path) -> None:
-    with serving(model_dir, 1024) as server, ExitStack() as clients:
+    with serving(model_dir, ["prlimit", "--nofile=1024:1024", *SERVE]) as server, ExitStack() as clients:
         for _ in range(500):
             clients.enter_context(connect(server.port))
         assert server.predict(IMAGE).status == 200

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -173,6 +174,25 @@ def test_a_server_stops_while_it_loads(own_model_dir: Path) -> None:
         processes.wait_until_all_ended(family)
         assert process.stdout is not None
         assert [json.loads(line)["event"] for line in process.stdout] == ["stopped"]
+
+
+def test_a_loader_that_ends_before_the_server_is_ready_is_reaped(model_dir: Path) -> None:
+    # Given a server process that takes longer to import its modules than the loader to load the model
+    late = """
+import os, sys
+from container import __main__ as program, worker
+
+class Loader(worker.Loader):
+    def __init__(self, workers, **options):
+        super().__init__(workers, **options)
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
+program.Loader = Loader
+program.main()
+"""
+    with serving(model_dir, [sys.executable, "-c", late, "serve"]) as server:
+        # Then no process but the workers is left
+        assert server.workers()
 
 
 def test_memory_does_not_grow_with_the_requests(model_dir: Path) -> None:
