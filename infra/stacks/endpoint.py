@@ -46,6 +46,9 @@ class EndpointStack(EnvironmentStack):
             directory=str(CONTAINER),
             display_name="serving image",
             platform=ecr_assets.Platform.LINUX_AMD64,
+            # SageMaker refuses OCI manifests. The type alone is not enough: with the containerd image store
+            # buildx replaces it and keeps its settings (unverified on AWS).
+            outputs=["type=docker,oci-mediatypes=false"],
             build_args={"BASE_IMAGE": base_image} if base_image else None,
         )
         endpoint_name = names.endpoint(settings.environment, mode=settings.hosting.mode)

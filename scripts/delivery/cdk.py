@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 HOME = ROOT / ".local" / "cdk-home"
+DOCKER = {"CDK_DOCKER": str(Path(__file__).with_name("docker.sh"))}
 _REASONS_KEPT = 12
 _TAIL_LINES = 5
 _ENVIRONMENT = {
-    "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # SageMaker refuses the OCI manifests that attestations make
     "CDK_DISABLE_CLI_TELEMETRY": "1",
     "CDK_DISABLE_VERSION_CHECK": "1",
     "NO_COLOR": "1",
@@ -42,7 +42,7 @@ def environment(*, user_configuration: bool) -> dict[str, str]:
         Whether ``~/.cdk.json`` is read. It may name a profile, an application or a bootstrap that local AWS
         does not have.
     """
-    variables = os.environ | _ENVIRONMENT
+    variables = DOCKER | os.environ | _ENVIRONMENT
     if user_configuration:
         return variables
     home = Path.home()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from infra import names, release
 from scripts.console import BusyError, DeliveryError, echo, step
-from scripts.delivery import artifacts, stacks
+from scripts.delivery import artifacts, engine, image, stacks
 from scripts.delivery.aws import AWS_ERRORS, stack_outputs
 from scripts.delivery.cdk import cdk, synthesize
 from scripts.delivery.smoke import smoke
@@ -34,12 +34,15 @@ def deploy(settings: Settings, *, record: Path) -> None:
         If another deploy is under way; nothing was changed then.
     DeliveryError
         If the stacks' state cannot be read, a stack fails (CloudFormation has rolled it back then), the
-        artifact cannot be found, or what serves is not what the record declares.
+        artifact cannot be found, the image is not one that SageMaker takes, or what serves is not what the
+        record declares. On AWS also if the image's base is not pinned; nothing was changed then.
     """
     registry = names.stack(settings.environment, "registry")
     released = None
     if record.exists():
         released = release.load_for(settings.environment, record, local=settings.local)
+        if not settings.local:
+            engine.refuse_unpinned_base()
     stacks.refuse_if_busy(settings)
     with tempfile.TemporaryDirectory() as assembly:
         with step("cdk synth"):
@@ -52,6 +55,8 @@ def deploy(settings: Settings, *, record: Path) -> None:
             return
         with step(f"checking the artifact {released.model.sha256[:12]}"):
             artifacts.ensure_uploaded(stack_outputs(registry)["BucketName"], sha256=released.model.sha256)
+        with step("pushing the serving image, unless ECR holds it"):
+            image.push(settings, assembly=assembly)
         with step(f"cdk deploy of {released.model.name} version {released.model.version}"):
             deploy_stacks(settings, "--all", assembly=assembly)
     with step("smoke test"):

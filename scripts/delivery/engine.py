@@ -36,6 +36,15 @@ def base_image_context(*, local: bool) -> dict[str, str]:
     return {"base_image": base_image} if base_image and local else {}
 
 
+def refuse_unpinned_base() -> None:
+    """Refuse a base image that is named by a tag: a deploy from the same commit could build another image."""
+    if "@sha256:" not in (base := _default_base_image()):
+        raise DeliveryError(
+            f"container/{DOCKERFILE.name} builds on {base}, a tag whose image can change. "
+            "Nothing was deployed. `scripts/dev pin base` writes the tag's digest: test with it, commit it."
+        )
+
+
 def build_command() -> list[str]:
     """Return the `docker build` by which the CDK builds the serving image, so that it finds the layers."""
     base_image = os.environ.get(BASE_IMAGE_VARIABLE)
@@ -62,8 +71,12 @@ def choose(wanted: str) -> Engine:
 
 
 def _base_image() -> str:
+    return os.environ.get(BASE_IMAGE_VARIABLE) or _default_base_image()
+
+
+def _default_base_image() -> str:
     default = re.search(r"^ARG BASE_IMAGE=(\S+)", DOCKERFILE.read_text(), re.MULTILINE)
-    return os.environ.get(BASE_IMAGE_VARIABLE) or (default.group(1) if default else "")
+    return default.group(1) if default else ""
 
 
 def _obstacle() -> str | None:

@@ -10,14 +10,32 @@ from botocore.exceptions import ClientError
 
 from infra import config, names
 from scripts.console import BusyError, DeliveryError
-from scripts.delivery import deployment, stacks
+from scripts.delivery import deployment, engine, stacks
 from scripts.delivery.cdk import cdk, environment
+from tests.infra.synthesis import RELEASES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 DEV = config.load("dev")
 REFUSED = ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "AssumeRole")
+
+
+@pytest.mark.parametrize(
+    ("environment", "digest", "error"),
+    [("dev", "", "scripts/dev pin base"), ("dev", "@sha256:00", "reached"), ("local", "", "reached")],
+)
+def test_on_aws_a_base_image_that_is_not_pinned_is_refused_before_anything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: str, digest: str, error: str
+) -> None:
+    def reached(_: object) -> None:
+        raise DeliveryError("reached")
+
+    (tmp_path / "Dockerfile").write_text(f"ARG BASE_IMAGE=python:3.11-slim{digest}\n")
+    monkeypatch.setattr(engine, "DOCKERFILE", tmp_path / "Dockerfile")
+    monkeypatch.setattr(stacks, "refuse_if_busy", reached)
+    with pytest.raises(DeliveryError, match=error):
+        deployment.deploy(config.load(environment), record=RELEASES / f"{environment}.json")
 
 
 def test_a_deploy_that_cannot_read_the_stacks_stops_and_says_so(

@@ -88,6 +88,8 @@ def test_a_serverless_variant_has_none_of_what_serverless_refuses(dev: Assembly)
 def test_the_image_is_built_for_the_endpoint_and_pushed_to_its_repository(assembly: Assembly) -> None:
     (image,) = assembly.assets("endpoint")["dockerImages"].values()
     assert image["source"]["platform"] == "linux/amd64"
+    (output,) = image["source"]["dockerOutputs"]
+    assert output.split(",") == ["type=docker", "oci-mediatypes=false"], "SageMaker refuses OCI manifests"
     built_from = assembly.folder / image["source"]["directory"]
     assert (built_from / "Dockerfile").is_file()
     assert not list(built_from.rglob("__pycache__")), "it would make the tag differ between machines"

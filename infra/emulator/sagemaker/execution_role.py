@@ -78,11 +78,41 @@ class ExecutionRole:
                 path.chmod(0o444)
         return files
 
+    def manifest_type(self, image: str) -> str | None:
+        """Return the media type of an image's manifest; None where ECR does not hold it, or refuses the role.
+
+        An endpoint that the role cannot start says so itself.
+        """
+        located = self._locate(image)
+        if located is None:
+            return None
+        ecr, repository, identifier = located
+        try:
+            found = ecr.batch_get_image(repositoryName=repository, imageIds=[identifier])["images"]
+        except ClientError:
+            return None
+        return found[0]["imageManifestMediaType"] if found else None
+
     def pull_name(self, image: str) -> str | None:
         """Return the name, by digest, under which Docker can pull an image; None if ECR does not hold it.
 
-        `image` has the registry's local address or the one on AWS, and a tag or a digest.
         The requests are those of Docker's pull from ECR on AWS; the pull from here needs no token.
+        """
+        located = self._locate(image)
+        if located is None:
+            return None
+        ecr, repository, identifier = located
+        try:
+            with self._acting(f"pull {image}"):
+                found = _look_up(ecr, repository, identifier)
+        except ClientError:
+            return None
+        return f"{self._registry}/{repository}@{found}" if found else None
+
+    def _locate(self, image: str) -> tuple[ECRClient, str, ImageIdentifierTypeDef] | None:
+        """Return a client of the image's ECR, its repository and identifier; None for another registry.
+
+        `image` has the registry's local address or the one on AWS, and a tag or a digest.
         """
         registry, _, path = image.partition("/")
         on_aws = _ECR_HOST.fullmatch(registry)
@@ -93,12 +123,7 @@ class ExecutionRole:
         identifier: ImageIdentifierTypeDef
         identifier = {"imageDigest": digest} if by_digest else {"imageTag": tag or "latest"}
         ecr: ECRClient = self._session.client("ecr", region_name=on_aws["region"] if on_aws else None)
-        try:
-            with self._acting(f"pull {image}"):
-                found = _look_up(ecr, repository, identifier)
-        except ClientError:
-            return None
-        return f"{self._registry}/{repository}@{found}" if found else None
+        return ecr, repository, identifier
 
     @contextmanager
     def _acting(self, action: str) -> Iterator[None]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _NOT_SERVERLESS_CONFIG = ("DataCaptureConfig", "KmsKeyId", "AsyncInferenceConfig", "ExplainerConfig")
 _NOT_SERVERLESS_MODEL = ("VpcConfig", "EnableNetworkIsolation")
 _OFF = (None, False, "false")
+_OCI = "application/vnd.oci."  # media types of OCI's manifests and indexes
 
 
 class SageMaker:
@@ -44,19 +45,26 @@ class SageMaker:
         self._port = port
 
     def create_model(self, properties: Properties) -> Resource:
-        """Store a model whose artifact exists."""
+        """Store a model whose artifact exists and whose image is no OCI image."""
         if properties.get("Containers"):
             raise invalid("The emulated SageMaker runs models of one container (PrimaryContainer).")
         container = mapping(properties, "PrimaryContainer")
         role = text(properties, "ExecutionRoleArn")
-        text(container, "Image")
+        image = text(container, "Image")
         url = text(container, "ModelDataUrl")
         try:
-            found = ExecutionRole(role, port=self._port).object_exists(url)
+            execution = ExecutionRole(role, port=self._port)
+            found = execution.object_exists(url)
         except AccessDenied as error:
             raise invalid(f"Could not access model data at {url}. {error}") from error
         if not found:
             raise invalid(f"Could not find model data at {url}.")
+        manifest = execution.manifest_type(image) or ""
+        if manifest.startswith(_OCI):  # the words: github.com/aws/amazon-sagemaker-feedback/issues/180
+            raise invalid(
+                f"Unsupported manifest media type {manifest} for image {image}. "
+                "Ensure that valid manifest media type is used for specified image."
+            )
         return _add(self.models, properties)
 
     def create_endpoint_config(self, properties: Properties) -> Resource:
