@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local_aws import ACCOUNT as LOCAL_ACCOUNT
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from infra.config import Settings
 
 AWS_ERRORS = (BotoCoreError, ClientError)
+CALLS = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
+"""For calls whose failure is only reported: none takes long."""
 
 # In a workflow the caller's own role may do nothing but assume others. The CDK CLI assumes those of its
 # bootstrap, and these commands the environment's smoke role (infra/constructs/delivery/smoke_role.py), which

@@ -35,6 +35,7 @@ _STOP_TIMEOUT_S = 45  # endpoints get 30 s between SIGTERM and SIGKILL
 _TAIL_LINES = 15
 _HIGHEST_PORT = 65535
 _BACKLOG = 2048
+SCRATCH_PREFIX = "tumor-detector-aws-"  # of the folders in which emulators keep files
 
 
 @dataclass(kw_only=True)
@@ -84,7 +85,7 @@ class LocalAws:
         """
         with listen(self.port) as listener, self._open_log() as output:
             self.port = listener.getsockname()[1]
-            self._scratch = Path(tempfile.mkdtemp(prefix="tumor-detector-aws-"))
+            self._scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
             self._process = subprocess.Popen(
                 self._command(listener.fileno(), self._scratch),
                 cwd=ROOT,
