@@ -67,7 +67,8 @@ def _traffic_routing(rollout: AllAtOnce | Canary | Linear) -> _Endpoint.TrafficR
     routing = _Endpoint.TrafficRoutingConfigProperty
     match rollout:
         case AllAtOnce():
-            return routing(type="ALL_AT_ONCE")
+            # Required by SageMaker for each type: botocore's TrafficRoutingConfig.
+            return routing(type="ALL_AT_ONCE", wait_interval_in_seconds=0)
         case Canary(percent=percent, bake_seconds=bake_seconds):
             share = _share(percent)
             return routing(type="CANARY", canary_size=share, wait_interval_in_seconds=bake_seconds)

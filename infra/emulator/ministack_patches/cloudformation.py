@@ -6,7 +6,7 @@ updates and deletes. A handler that raises must have changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING
 
 from ministack.services.cloudformation import handlers, provisioners, stacks
@@ -64,6 +64,35 @@ def add_type(
     if waits:
         known = stacks._runs_on_worker_thread
         stacks._runs_on_worker_thread = lambda kind: kind == name or known(kind)
+
+
+def check_type(name: str, check: Callable[[Properties], None]) -> None:
+    """Have `check` raise ResourceError for properties that the service refuses."""
+    handlers = provisioners._RESOURCE_HANDLERS[name]
+    create, update = handlers["create"], handlers["update"]
+
+    def checked_create(logical_id: str, properties: Properties, *rest: object) -> object:
+        check(properties)
+        return create(logical_id, properties, *rest)
+
+    def checked_update(physical_id: str, old: Properties, new: Properties, *rest: object) -> object:
+        check(new)
+        return update(physical_id, old, new, *rest)
+
+    handlers.update(create=checked_create, update=checked_update)
+
+
+def refuse_taken_names(name: str, member: str, existing: Container[str]) -> None:
+    """Refuse to create a resource whose name another has; ministack would overwrite that one."""
+    create = provisioners._RESOURCE_HANDLERS[name]["create"]
+
+    def create_new(logical_id: str, properties: Properties, *rest: object) -> object:
+        if properties.get(member) in existing:
+            taken = properties[member]
+            raise ResourceError(f"Resource of type '{name}' with identifier '{taken}' already exists.")
+        return create(logical_id, properties, *rest)
+
+    provisioners._RESOURCE_HANDLERS[name]["create"] = create_new
 
 
 def physical_name(stack: str, logical_id: str, *, longest: int = 128) -> str:
