@@ -81,9 +81,9 @@ class Settings:
 
     Without `account` the stacks go to the deployer's account; nothing is looked up. `auth` is
     who may request a prediction, `allowed_origin` the other site whose pages may. With `firewall` AWS WAF
-    inspects every request first. API Gateway
-    logs as one role in a region: where another stack has set it, `api_log_role` is "existing". With
-    `customer_key` a KMS key of the environment's own encrypts the bucket, images, volumes, logs and alarms. `bootstrap_qualifier` is that of `cdk bootstrap --qualifier`.
+    inspects every request first. API Gateway logs as one role in a region: where another stack has set it,
+    `api_log_role` is "existing". With `customer_key` a KMS key of the environment's own encrypts the bucket,
+    images, volumes, logs and alarms. `bootstrap_qualifier` is that of `cdk bootstrap --qualifier`.
     """
 
     environment: EnvironmentName

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
 
 STAGE = "/restapis/a1b2c3d4e5/v1/_user_request_"  # the emulator's form, the longest of a stage's paths
 
-Authorizer = Callable[[Call], int | None]
-"""Returns the status with which API Gateway rejects a POST, or None to accept it."""
+
+@dataclass(frozen=True)
+class Rejection:
+    """The answer to a rejected POST; without a body a problem document."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+Authorizer = Callable[[Call], Rejection | int | None]
+"""Returns how, or with which status, API Gateway rejects a POST, or None to accept it."""
 
 
 class FakeApiGateway(HttpServer):
@@ -36,9 +47,15 @@ class FakeApiGateway(HttpServer):
             return Reply(403, b"", "text/plain")
         rejected = self._authorizer(call) if self._authorizer and call.method == "POST" else None
         if rejected:
-            problem = {"type": "about:blank", "title": "Forbidden", "status": rejected, "detail": "Rejected."}
+            by = Rejection(rejected) if isinstance(rejected, int) else rejected
+            problem = {
+                "type": "about:blank",
+                "title": "Forbidden",
+                "status": by.status,
+                "detail": "Rejected.",
+            }
             body = json.dumps({**problem, "request_id": "of-the-gateway"}).encode()
-            return Reply(rejected, body, "application/problem+json")
+            return Reply(by.status, by.body or body, "application/problem+json", by.headers)
         path = url.path.removeprefix(STAGE) or "/"
         query = dict(parse_qsl(url.query))
         envelope = self._handle(event_of(call.method, path, query, call.headers, call.body), None)

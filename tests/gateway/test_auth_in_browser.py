@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from playwright.sync_api import expect
 
+from tests.gateway.api_gateway import Rejection
 from tests.gateway.sign_in import CLIENT_ID, SCOPE, FakeSignIn
 from tests.gateway.visit import Visit, file
 
@@ -57,8 +58,18 @@ class TestApiKey:
         return {**environment, "AUTH": "api_key"}
 
     @pytest.fixture
-    def authorizer(self) -> Authorizer:
-        return lambda call: None if call.headers.get("x-api-key") == KEY else 403
+    def rejections(self) -> list[Rejection]:
+        """Answers of something in front of the authorizer."""
+        return []
+
+    @pytest.fixture
+    def authorizer(self, rejections: list[Rejection]) -> Authorizer:
+        def authorize(call: Call) -> Rejection | int | None:
+            if rejections:
+                return rejections[0]
+            return None if call.headers.get("x-api-key") == KEY else 403
+
+        return authorize
 
     def enter(self, visit: Visit, key: str) -> None:
         visit.page.get_by_label("API key").fill(key)
@@ -93,6 +104,22 @@ class TestApiKey:
         assert visit.stores() == ({}, {})
         expect(visit.page.get_by_role("button", name="Try again")).to_be_hidden()
         self.enter(visit, KEY)
+        visit.expect_answer("YES")
+
+    @pytest.mark.parametrize(
+        "rejection", [Rejection(403, {"Retry-After": "300"}), Rejection(403, body=b"Blocked")]
+    )
+    def test_a_firewalls_or_a_proxys_403_leaves_the_key(
+        self, visit: Visit, rejections: list[Rejection], rejection: Rejection
+    ) -> None:
+        rejections.append(rejection)
+        visit.open()
+        self.enter(visit, KEY)
+        visit.choose(file())
+        visit.expect_problem("Not authorised", "")
+        assert list(visit.stores()[1].values()) == [KEY]
+        rejections.clear()
+        visit.page.get_by_role("button", name="Try again").click()
         visit.expect_answer("YES")
 
     def test_the_key_is_kept_until_the_tab_closes_or_it_is_removed(self, visit: Visit) -> None:

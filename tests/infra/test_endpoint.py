@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra import config as settings_files
 from infra import release as releases
 from tests.infra.synthesis import RELEASES, synthesize, text
 
@@ -99,7 +100,7 @@ def test_the_image_is_built_for_the_endpoint_and_pushed_to_its_repository(assemb
     (destination,) = image["destinations"].values()
     prefix = f"tumor-detector-{assembly.environment}"
     assert destination["repositoryName"] == prefix
-    region = config.load(assembly.environment).region
+    region = settings_files.load(assembly.environment).region
     assert destination["assumeRoleArn"].endswith(f":role/{prefix}-image-publishing-{region}")
     container = assembly.template("endpoint").properties("SageMaker::Model")["PrimaryContainer"]
     assert container["Image"]["Fn::Sub"].endswith(f"/{prefix}:{destination['imageTag']}")

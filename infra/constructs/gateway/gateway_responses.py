@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from aws_cdk import aws_apigateway as apigateway
 
+from infra.constructs.gateway.firewall import WINDOW_S
+
 _Type = apigateway.ResponseType
 
 
@@ -62,6 +64,7 @@ RESPONSES = {
         "Forbidden",
         "The firewall blocked this request: too many came from your address, or it resembles an attack. "
         "Wait five minutes.",
+        retry_after_s=WINDOW_S,  # tells the page that the caller's key is not the reason
     ),
 }
 

@@ -101,7 +101,7 @@ def _check_security_policy(properties: Properties) -> None:
     """Refuse what botocore's CreateRestApi and the page in constructs/gateway/api.py exclude."""
     policy, mode = properties.get("SecurityPolicy", "TLS_1_0"), properties.get("EndpointAccessMode")
     service = botocore.session.get_session().get_service_model("apigateway")
-    known = service.shape_for("SecurityPolicy").enum
+    known = service.shape_for("SecurityPolicy").metadata["enum"]
     configuration = cast("Properties", properties.get("EndpointConfiguration", {}))
     edge = "EDGE" in cast("list[str]", configuration.get("Types", ["EDGE"]))
     enhanced = str(policy).startswith("SecurityPolicy_")

@@ -64,7 +64,7 @@ class SageMaker:
 
     def create_endpoint_config(self, properties: Properties) -> Resource:
         """Store an endpoint configuration whose model exists."""
-        properties = {**properties, "MetricsConfig": _METRICS | mapping(properties, "MetricsConfig")}
+        properties = {**properties, "MetricsConfig": {**_METRICS, **mapping(properties, "MetricsConfig")}}
         variant = production_variant(properties)
         text(variant, "VariantName")
         model = self.models.get(text(variant, "ModelName")).properties

@@ -75,13 +75,14 @@ function send(item) {
 function handleResponse(item, request) {
   const body = parsed(request.responseText);
   const { status } = request;
-  const problem = { kind: "problem", ...body, title: TITLES[status] || body.title || "No answer", detail: body.detail || "The answer cannot be read.", status, again: RETRYABLE.includes(status) };
+  const problem = { kind: "problem", ...body, title: TITLES[status] || body.title || "No answer", detail: body.detail || "The answer cannot be read.", status, again: RETRYABLE.includes(status) || UNAUTHORISED.includes(status) };
   const seconds = Number(request.getResponseHeader("Retry-After"));
+  const unauthorised = UNAUTHORISED.includes(status) && body.status === status && !seconds; // not a proxy's, nor the firewall's
   if ([429, 503].includes(status) && seconds > 0) return pauseSending(item, problem, Math.min(seconds, LONGEST_WAIT_S));
   throttledSince = null;
   if (status === 200 && body.label) setState(item, { kind: "answer", ...body });
   else if (status === 422) setState(item, { ...problem, kind: "refusal" });
-  else if (UNAUTHORISED.includes(status)) setState(item, { ...problem, held: true, ...auth.rejected() });
+  else if (unauthorised) setState(item, { ...problem, again: false, held: true, ...auth.rejected() });
   else setState(item, problem);
 }
 
