@@ -6,8 +6,6 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from infra import names
 from scripts.console import BusyError, DeliveryError, detail, step
 from scripts.delivery.aws import AWS_ERRORS, bootstrap_session
@@ -58,23 +56,23 @@ def refuse_if_busy(settings: Settings) -> None:
 
 
 def refuse_to_replace_log_role(settings: Settings) -> None:
-    """Refuse to set the region's one role for API Gateway's logs where another stack has set one."""
+    """Refuse to set the region's one role for API Gateway's logs where another environment has set one."""
     session = bootstrap_session(settings, "lookup")
-    role = session.client("apigateway").get_account().get("cloudwatchRoleArn")
-    if settings.api_log_role == "existing" or not role:
+    arn = session.client("apigateway").get_account().get("cloudwatchRoleArn")
+    if settings.api_log_role == "existing" or not arn:
         return
-    gateway = names.stack(settings.environment, "gateway")
-    if role.rpartition("/")[2] in _physical_ids(session, gateway, "AWS::IAM::Role"):
-        return
+    iam = session.client("iam")
     try:
-        session.client("iam").get_role(RoleName=role.rpartition("/")[2])
-    except session.client("iam").exceptions.NoSuchEntityException:
+        role = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]
+    except iam.exceptions.NoSuchEntityException:
         return  # it went with the environment that had set it
-    raise DeliveryError(
-        f"API Gateway of {settings.region} already logs as {role}, which {gateway} did not set: another "
-        "environment, or an earlier deployment of this one, did. Nothing was changed. Write api_log_role = "
-        f'"existing" in infra/environments/{settings.environment}.toml.'
-    )
+    ours = {"Key": "deployment", "Value": names.deployment(settings.environment)}
+    if ours not in role.get("Tags", []):
+        raise DeliveryError(
+            f"API Gateway of {settings.region} already logs as {arn}, which {settings.environment} would "
+            'replace for every API there. Nothing was changed. Write api_log_role = "existing" in '
+            f"infra/environments/{settings.environment}.toml."
+        )
 
 
 def recover_stacks(settings: Settings, *, assembly: str) -> None:
@@ -136,8 +134,7 @@ def rollback_reason(settings: Settings, *, since: datetime) -> str | None:
     session = bootstrap_session(settings, "lookup")
     stack = names.stack(settings.environment, "endpoint")
     endpoint = names.endpoint(settings.environment, mode=settings.hosting.mode)
-    declared = _physical_ids(session, stack, "AWS::CloudWatch::Alarm")
-    alarms = [line for alarm in declared if (line := _alarm_since(session, alarm, since))]
+    alarms = [line for alarm in _alarms(session, stack) if (line := _alarm_since(session, alarm, since))]
     if not alarms:
         return None
     serving = session.client("sagemaker").describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
@@ -152,17 +149,12 @@ def rollback_reason(settings: Settings, *, since: datetime) -> str | None:
     )
 
 
-def _physical_ids(session: boto3.Session, stack: str, kind: str) -> Iterator[str]:
-    """Yield the names of a stack's resources of one type; none where the stack does not exist."""
-    client = session.client("cloudformation")
-    try:
-        for page in client.get_paginator("list_stack_resources").paginate(StackName=stack):
-            for resource in page["StackResourceSummaries"]:
-                if resource["ResourceType"] == kind and "PhysicalResourceId" in resource:
-                    yield resource["PhysicalResourceId"]
-    except ClientError as error:
-        if "does not exist" not in str(error):
-            raise
+def _alarms(session: boto3.Session, stack: str) -> Iterator[str]:
+    pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    for page in pages:
+        for resource in page["StackResourceSummaries"]:
+            if resource["ResourceType"] == "AWS::CloudWatch::Alarm" and "PhysicalResourceId" in resource:
+                yield resource["PhysicalResourceId"]
 
 
 def _alarm_since(session: boto3.Session, alarm: str, since: datetime) -> str | None:

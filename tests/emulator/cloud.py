@@ -52,14 +52,14 @@ class Cloud:
         self.sagemaker: SageMakerClient = self.client("sagemaker")
         self.runtime: SageMakerRuntimeClient = self.client("sagemaker-runtime")
         self.functions: Any = self.client("lambda")
-        with suppress(self.s3.exceptions.BucketAlreadyOwnedByYou):
-            self.s3.create_bucket(Bucket=BUCKET, **self.location)
+        self.create_bucket(BUCKET)
 
-    @property
-    def location(self) -> dict[str, Any]:
-        """What S3 requires of a new bucket outside us-east-1."""
+    def create_bucket(self, name: str) -> None:
+        """Create a bucket, if there is none of that name; outside us-east-1 its region must be named."""
         region = self.region or self.aws.region
-        return {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        with suppress(self.s3.exceptions.BucketAlreadyOwnedByYou):
+            self.s3.create_bucket(Bucket=name, **place)  # type: ignore[arg-type]
 
     def client(self, service: str, role: str | None = None) -> Any:
         """Return a client of a service, which acts as a role if one is given by its ARN."""

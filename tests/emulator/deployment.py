@@ -106,7 +106,7 @@ def mark_bootstrapped(cloud: Cloud) -> None:
 def publish(cloud: Cloud, assets: dict[str, Any], folder: Path) -> None:
     """Put a stack's zipped assets where its template expects them."""
     bucket = f"cdk-hnb659fds-assets-000000000000-{cloud.s3.meta.region_name}"  # the bootstrap's
-    cloud.s3.create_bucket(Bucket=bucket, **cloud.location)
+    cloud.create_bucket(bucket)
     for asset in assets.values():
         if asset["source"]["packaging"] == "zip":
             [destination] = asset["destinations"].values()

@@ -44,28 +44,6 @@ def refusal(cloud: Cloud, **resources: object) -> str:
     return cloud.reasons(name)
 
 
-def test_an_environment_is_deployed_to_a_second_region(bootstrapped: Cloud, tmp_path: Path) -> None:
-    # Given an environment in one region, When it is deployed to another one of the account
-    clouds = [Cloud(bootstrapped.aws, region) for region in (REGION, ELSEWHERE)]
-    first, second = (deploy(cloud, tmp_path / cloud.region, cloud.region) for cloud in clouds)
-    # Then each serves its own model, under the same name
-    assert first.outputs("endpoint")["EndpointName"] == second.outputs("endpoint")["EndpointName"]
-    for made in (first, second):
-        assert made.cloud.invoke(made.outputs("endpoint")["EndpointName"])["answer"] == made.cloud.region
-    dashboards = clouds[0].client("cloudwatch").list_dashboards()["DashboardEntries"]
-    assert {each["DashboardName"] for each in dashboards} == {
-        f"tumor-detector-full-{region}" for region in (REGION, ELSEWHERE)
-    }
-    # And the removal of one leaves the other
-    for stack in reversed(STACKS):
-        second.delete(stack)
-    with pytest.raises(ClientError, match="Could not find endpoint"):
-        clouds[1].sagemaker.describe_endpoint(EndpointName=first.outputs("endpoint")["EndpointName"])
-    assert first.cloud.invoke(first.outputs("endpoint")["EndpointName"])["answer"] == REGION
-    for stack in reversed(STACKS):
-        first.delete(stack)
-
-
 def test_a_second_environment_leaves_the_regions_log_role(bootstrapped: Cloud, tmp_path: Path) -> None:
     gateway = bootstrapped.client("apigateway")
     one, two = (replace(LOCAL, environment=name) for name in ("one", "two"))
@@ -88,6 +66,28 @@ def test_a_second_environment_leaves_the_regions_log_role(bootstrapped: Cloud, t
     patch = {"op": "replace", "path": "/cloudwatchRoleArn", "value": role}
     gateway.update_account(patchOperations=[patch])
     refuse_to_replace_log_role(two)
+
+
+def test_an_environment_is_deployed_to_a_second_region(bootstrapped: Cloud, tmp_path: Path) -> None:
+    # Given an environment in one region, When it is deployed to another one of the account
+    clouds = [Cloud(bootstrapped.aws, region) for region in (REGION, ELSEWHERE)]
+    first, second = (deploy(cloud, tmp_path / cloud.region, cloud.region) for cloud in clouds)
+    # Then each serves its own model, under the same name
+    assert first.outputs("endpoint")["EndpointName"] == second.outputs("endpoint")["EndpointName"]
+    for made in (first, second):
+        assert made.cloud.invoke(made.outputs("endpoint")["EndpointName"])["answer"] == made.cloud.region
+    dashboards = clouds[0].client("cloudwatch").list_dashboards()["DashboardEntries"]
+    assert {each["DashboardName"] for each in dashboards} == {
+        f"tumor-detector-full-{region}" for region in (REGION, ELSEWHERE)
+    }
+    # And the removal of one leaves the other
+    for stack in reversed(STACKS):
+        second.delete(stack)
+    with pytest.raises(ClientError, match="Could not find endpoint"):
+        clouds[1].sagemaker.describe_endpoint(EndpointName=first.outputs("endpoint")["EndpointName"])
+    assert first.cloud.invoke(first.outputs("endpoint")["EndpointName"])["answer"] == REGION
+    for stack in reversed(STACKS):
+        first.delete(stack)
 
 
 def test_a_stage_cannot_log_without_the_regions_role(bootstrapped: Cloud) -> None:

@@ -133,6 +133,9 @@ class Api(Construct):
             ),
         )
         api.node.try_remove_child("Endpoint")  # it would add an output beside the stack's Url
+        if role := api.node.try_find_child("CloudWatchRole"):
+            # `scripts/deploy` reads whose it is; the emulator passes no stack's tags on to its resources.
+            cdk.Tags.of(role).add("deployment", name)
         declared = cast("apigateway.CfnRestApi", api.node.default_child)
         declared.security_policy = SECURITY_POLICY
         declared.endpoint_access_mode = "STRICT"  # only requests whose SNI names this API
