@@ -147,11 +147,6 @@ def test_a_rollout_without_its_wait_is_refused(bootstrapped: Cloud, kind: str) -
         bootstrapped.sagemaker.describe_endpoint(EndpointName=stack.endpoint)
 
 
-def test_china_has_no_serverless_endpoints(bootstrapped: Cloud) -> None:
-    with pytest.raises(ClientError, match="not supported in cn-north-1"):
-        Cloud(bootstrapped.aws, "cn-north-1").config(serverless=True)
-
-
 def test_detailed_observability_is_on_unless_declared_off(bootstrapped: Cloud) -> None:
     described = bootstrapped.sagemaker.describe_endpoint_config(EndpointConfigName=bootstrapped.config())
     assert described["MetricsConfig"]["EnableDetailedObservability"] is True

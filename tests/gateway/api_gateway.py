@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,22 +11,22 @@ from tests.gateway.events import event_of
 from tests.http_server import Call, HttpServer, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.lambdas.gateway.proxy import Envelope, Event
 
 STAGE = "/restapis/a1b2c3d4e5/v1/_user_request_"  # the emulator's form, the longest of a stage's paths
 
 
-@dataclass(frozen=True)
-class Rejection:
-    """The answer to a rejected POST; without a body a problem document."""
-
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+Authorizer = Callable[[Call], Reply | int | None]
+"""Returns the answer or the status with which API Gateway rejects a POST, or None to accept it."""
 
 
-Authorizer = Callable[[Call], Rejection | int | None]
-"""Returns how, or with which status, API Gateway rejects a POST, or None to accept it."""
+def problem(status: int, headers: Mapping[str, str] | None = None) -> Reply:
+    """Return one of API Gateway's own answers."""
+    written = {"type": "about:blank", "title": "Forbidden", "status": status, "detail": "Rejected."}
+    body = json.dumps({**written, "request_id": "of-the-gateway"}).encode()
+    return Reply(status, body, "application/problem+json", headers or {})
 
 
 class FakeApiGateway(HttpServer):
@@ -47,15 +46,7 @@ class FakeApiGateway(HttpServer):
             return Reply(403, b"", "text/plain")
         rejected = self._authorizer(call) if self._authorizer and call.method == "POST" else None
         if rejected:
-            by = Rejection(rejected) if isinstance(rejected, int) else rejected
-            problem = {
-                "type": "about:blank",
-                "title": "Forbidden",
-                "status": by.status,
-                "detail": "Rejected.",
-            }
-            body = json.dumps({**problem, "request_id": "of-the-gateway"}).encode()
-            return Reply(by.status, by.body or body, "application/problem+json", by.headers)
+            return problem(rejected) if isinstance(rejected, int) else rejected
         path = url.path.removeprefix(STAGE) or "/"
         query = dict(parse_qsl(url.query))
         envelope = self._handle(event_of(call.method, path, query, call.headers, call.body), None)

@@ -14,9 +14,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from playwright.sync_api import expect
 
-from tests.gateway.api_gateway import Rejection
+from tests.gateway.api_gateway import problem
 from tests.gateway.sign_in import CLIENT_ID, SCOPE, FakeSignIn
 from tests.gateway.visit import Visit, file
+from tests.http_server import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,18 +59,15 @@ class TestApiKey:
         return {**environment, "AUTH": "api_key"}
 
     @pytest.fixture
-    def rejections(self) -> list[Rejection]:
-        """Answers of something in front of the authorizer."""
+    def in_front(self) -> list[Reply]:
+        """What a firewall or a proxy answers first."""
         return []
 
     @pytest.fixture
-    def authorizer(self, rejections: list[Rejection]) -> Authorizer:
-        def authorize(call: Call) -> Rejection | int | None:
-            if rejections:
-                return rejections[0]
-            return None if call.headers.get("x-api-key") == KEY else 403
-
-        return authorize
+    def authorizer(self, in_front: list[Reply]) -> Authorizer:
+        return lambda call: (
+            in_front.pop() if in_front else None if call.headers.get("x-api-key") == KEY else 403
+        )
 
     def enter(self, visit: Visit, key: str) -> None:
         visit.page.get_by_label("API key").fill(key)
@@ -107,18 +105,17 @@ class TestApiKey:
         visit.expect_answer("YES")
 
     @pytest.mark.parametrize(
-        "rejection", [Rejection(403, {"Retry-After": "300"}), Rejection(403, body=b"Blocked")]
+        "answer", [problem(403, {"Retry-After": "300"}), Reply(403, b"Blocked", "text/html")]
     )
     def test_a_firewalls_or_a_proxys_403_leaves_the_key(
-        self, visit: Visit, rejections: list[Rejection], rejection: Rejection
+        self, visit: Visit, in_front: list[Reply], answer: Reply
     ) -> None:
-        rejections.append(rejection)
+        in_front.append(answer)
         visit.open()
         self.enter(visit, KEY)
         visit.choose(file())
         visit.expect_problem("Not authorised", "")
         assert list(visit.stores()[1].values()) == [KEY]
-        rejections.clear()
         visit.page.get_by_role("button", name="Try again").click()
         visit.expect_answer("YES")
 

@@ -185,8 +185,10 @@ class TestCustomerKey:
     def test_it_encrypts_volumes_and_lets_the_role_read_artifacts(self, prod: Assembly) -> None:
         arn = self.key_in(prod, "endpoint")
         assert config(prod)["KmsKeyId"] == arn
-        statements = [s for _, s in prod.template("endpoint").statements() if "kms:Decrypt" in s["Action"]]
-        assert [(s["Action"], s["Resource"]) for s in statements] == [("kms:Decrypt", arn)]
+        use, grant = (s for _, s in prod.template("endpoint").statements() if "kms:" in str(s["Action"]))
+        assert {"kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext"} < set(use["Action"])
+        assert (grant["Action"], use["Resource"], grant["Resource"]) == ("kms:CreateGrant", arn, arn)
+        assert grant["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": "true"}}
 
     @pytest.mark.parametrize("stack", ["endpoint", "gateway", "monitoring"])
     def test_it_encrypts_every_log_group(self, prod: Assembly, stack: str) -> None:

@@ -18,7 +18,10 @@ _Endpoint = sagemaker.CfnEndpoint
 
 
 class RolloutWithAlarms(Construct):
-    """A rollout with its alarms; `deployment_config` is for the endpoint."""
+    """A rollout with its alarms; `deployment_config` is for the endpoint.
+
+    One 5XX answer in a minute is enough, the container's own 503 on overload included.
+    """
 
     def __init__(
         self,

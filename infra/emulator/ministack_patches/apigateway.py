@@ -98,7 +98,7 @@ def patch() -> None:
 
 
 def _check_security_policy(properties: Properties) -> None:
-    """Refuse what botocore's CreateRestApi and the page in constructs/gateway/api.py exclude."""
+    """Refuse what botocore's CreateRestApi excludes; the wording is unverified on AWS."""
     policy, mode = properties.get("SecurityPolicy", "TLS_1_0"), properties.get("EndpointAccessMode")
     service = botocore.session.get_session().get_service_model("apigateway")
     known = service.shape_for("SecurityPolicy").metadata["enum"]

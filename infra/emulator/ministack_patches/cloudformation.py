@@ -7,7 +7,7 @@ updates and deletes. A handler that raises must have changed nothing.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
@@ -66,33 +66,32 @@ def add_type(
         stacks._runs_on_worker_thread = lambda kind: kind == name or known(kind)
 
 
-def check_type(name: str, check: Callable[[Properties], None]) -> None:
+def check_type(name: str, check: Callable[[Properties], None], *, on_update: bool = True) -> None:
     """Have `check` raise ResourceError for properties that the service refuses."""
     handlers = provisioners._RESOURCE_HANDLERS[name]
-    create, update = handlers["create"], handlers["update"]
-
-    def checked_create(logical_id: str, properties: Properties, *rest: object) -> object:
-        check(properties)
-        return create(logical_id, properties, *rest)
-
-    def checked_update(physical_id: str, old: Properties, new: Properties, *rest: object) -> object:
-        check(new)
-        return update(physical_id, old, new, *rest)
-
-    handlers.update(create=checked_create, update=checked_update)
+    for action, position in (("create", 1), ("update", 2)) if on_update else (("create", 1),):
+        handlers[action] = _checked(handlers[action], check, position)
 
 
-def refuse_taken_names(name: str, member: str, existing: Container[str]) -> None:
+def _checked(
+    handle: Callable[..., object], check: Callable[[Properties], None], position: int
+) -> Callable[..., object]:
+    def checked(*call: Any) -> object:
+        check(call[position])
+        return handle(*call)
+
+    return checked
+
+
+def refuse_taken_names(name: str, member: str, existing: Container[object]) -> None:
     """Refuse to create a resource whose name another has; ministack would overwrite that one."""
-    create = provisioners._RESOURCE_HANDLERS[name]["create"]
 
-    def create_new(logical_id: str, properties: Properties, *rest: object) -> object:
+    def check(properties: Properties) -> None:
         if properties.get(member) in existing:
             taken = properties[member]
             raise ResourceError(f"Resource of type '{name}' with identifier '{taken}' already exists.")
-        return create(logical_id, properties, *rest)
 
-    provisioners._RESOURCE_HANDLERS[name]["create"] = create_new
+    check_type(name, check, on_update=False)
 
 
 def physical_name(stack: str, logical_id: str, *, longest: int = 128) -> str:

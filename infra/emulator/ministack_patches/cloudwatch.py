@@ -23,6 +23,7 @@ _Properties = Mapping[str, object]
 _Alarm = dict[str, Any]
 
 CONTRACT = """
+core.responses.AccountScopedDict: type
 services.cloudformation.provisioners._cw_metric_alarm_record(name, props)
 services.cloudwatch._alarms: AccountRegionScopedDict
 services.cloudwatch._dashboards: AccountRegionScopedDict

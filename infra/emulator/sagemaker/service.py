@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.emulator.ministack_patches.app import region
 from infra.emulator.sagemaker.endpoints import Endpoint, Rollout
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import (
@@ -69,8 +68,6 @@ class SageMaker:
         text(variant, "VariantName")
         model = self.models.get(text(variant, "ModelName")).properties
         if variant.get("ServerlessConfig"):
-            if region().startswith("cn-"):
-                raise invalid(f"Serverless Inference is not supported in {region()}.")
             refused = [name for name in _NOT_SERVERLESS_CONFIG if properties.get(name)]
             refused += [name for name in _NOT_SERVERLESS_MODEL if model.get(name) not in _OFF]
             if refused:
