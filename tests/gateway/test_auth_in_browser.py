@@ -105,7 +105,7 @@ class TestApiKey:
         visit.expect_answer("YES")
 
     @pytest.mark.parametrize(
-        "answer", [problem(403, {"Retry-After": "300"}), Reply(403, b"Blocked", "text/html")]
+        "answer", [problem(403, {"X-Error-Type": "WAF_FILTERED"}), Reply(403, b"Blocked", "text/html")]
     )
     def test_a_firewalls_or_a_proxys_403_leaves_the_key(
         self, visit: Visit, in_front: list[Reply], answer: Reply

@@ -152,6 +152,8 @@ class TestErrors:
             assert content_type == "'application/problem+json'"
             request_id = response["ResponseParameters"]["gatewayresponse.header.X-Request-Id"]
             assert request_id == "context.requestId"
+            error_type = response["ResponseParameters"]["gatewayresponse.header.X-Error-Type"]
+            assert error_type == f"'{response['ResponseType']}'"
 
 
 class TestFunction:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from aws_cdk import aws_apigateway as apigateway
 
-from infra.constructs.gateway.firewall import WINDOW_S
-
 _Type = apigateway.ResponseType
 
 
@@ -64,7 +62,6 @@ RESPONSES = {
         "Forbidden",
         "The firewall blocked this request: too many came from your address, or it resembles an attack. "
         "Wait five minutes.",
-        retry_after_s=WINDOW_S,  # tells the page that the caller's key is not the reason
     ),
 }
 
@@ -81,6 +78,7 @@ def add_gateway_responses(api: apigateway.RestApi, *, allowed_origin: str | None
         headers["Access-Control-Expose-Headers"] = "'Retry-After, X-Request-Id'"
     for type_, response in RESPONSES.items():
         more = {"Retry-After": response.retry_after_s, "WWW-Authenticate": response.challenge}
+        more["X-Error-Type"] = type_.response_type  # by which the page tells a wrong key from the firewall
         named = {name: f"'{value}'" for name, value in more.items() if value is not None}
         api.add_gateway_response(
             type_.response_type,
