@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import ClientError, WaiterError
@@ -102,23 +102,18 @@ def test_a_stage_cannot_log_without_the_regions_role(bootstrapped: Cloud) -> Non
 
 
 @pytest.mark.parametrize(
-    ("declared", "reason"),
+    ("policy", "mode", "reason"),
     [
-        ({"SecurityPolicy": "TLS_1_3"}, "Invalid security policy TLS_1_3"),
-        (
-            {"SecurityPolicy": "SecurityPolicy_TLS12_PFS_2025_EDGE", "EndpointAccessMode": "STRICT"},
-            "Invalid security policy SecurityPolicy_TLS12_PFS_2025_EDGE",
-        ),
-        ({"SecurityPolicy": "SecurityPolicy_TLS13_1_3_2025_09"}, "Invalid endpoint access mode None"),
-        (
-            {"SecurityPolicy": "TLS_1_2", "EndpointAccessMode": "STRICT"},
-            "Invalid endpoint access mode STRICT",
-        ),
+        ("TLS_1_3", None, "Invalid security policy TLS_1_3"),
+        ("SecurityPolicy_TLS12_PFS_2025_EDGE", "STRICT", "Invalid security policy SecurityPolicy_TLS12"),
+        ("SecurityPolicy_TLS13_1_3_2025_09", None, "Invalid endpoint access mode None"),
+        ("TLS_1_2", "STRICT", "Invalid endpoint access mode STRICT"),
     ],
 )
 def test_an_apis_tls_is_one_that_api_gateway_has(
-    bootstrapped: Cloud, declared: dict[str, Any], reason: str
+    bootstrapped: Cloud, policy: str, mode: str | None, reason: str
 ) -> None:
+    declared = {"SecurityPolicy": policy, **({"EndpointAccessMode": mode} if mode else {})}
     regional = {"Name": "a", "EndpointConfiguration": {"Types": ["REGIONAL"]}}
     assert reason in refusal(bootstrapped, Api=resource("ApiGateway::RestApi", **regional, **declared))
 
