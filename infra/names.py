@@ -40,9 +40,9 @@ def repository(environment: str) -> str:
     return f"{PROJECT}-{environment}"
 
 
-def image_publishing_role(environment: str) -> str:
-    """Name of the role that `cdk deploy` assumes to push the serving image."""
-    return f"{PROJECT}-{environment}-image-publishing"
+def image_publishing_role(environment: str, *, region: str) -> str:
+    """Name of the role that `cdk deploy` assumes to push the serving image; IAM has no regions."""
+    return f"{PROJECT}-{environment}-image-publishing-{region}"
 
 
 def sign_in_domain(environment: str, *, account: str) -> str:
@@ -73,8 +73,13 @@ def endpoints(environment: str) -> list[str]:
 
 
 def deployment(environment: str) -> str:
-    """Value of the tag `deployment`, by which the bill is split, and name of the dashboard."""
+    """Value of the tag `deployment`, by which the bill is split."""
     return f"{PROJECT}-{environment}"
+
+
+def dashboard(environment: str, *, region: str) -> str:
+    """Name of the dashboard; an account's regions share one list of them."""
+    return f"{PROJECT}-{environment}-{region}"
 
 
 def api(environment: str) -> str:

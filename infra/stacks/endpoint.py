@@ -72,6 +72,8 @@ class EndpointStack(EnvironmentStack):
         if key:
             execution.allow_key(key)
         if isinstance(settings.hosting, RealTime):
+            if key:
+                execution.allow_volume(key)
             if settings.hosting.data_capture:
                 execution.allow_capture(capture_bucket, key)
             if settings.hosting.network:
@@ -102,7 +104,7 @@ class EndpointStack(EnvironmentStack):
 
 def _pushing_to_our_repository(settings: Settings) -> cdk.DefaultStackSynthesizer:
     """Return what makes `cdk deploy` push images to the registry stack's repository, not the bootstrap's."""
-    role = names.image_publishing_role(settings.environment)
+    role = names.image_publishing_role(settings.environment, region=settings.region)
     return cdk.DefaultStackSynthesizer(
         qualifier=settings.bootstrap_qualifier,
         image_assets_repository_name=names.repository(settings.environment),

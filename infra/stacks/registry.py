@@ -32,7 +32,7 @@ class RegistryStack(EnvironmentStack):
             self,
             "Images",
             name=names.repository(environment),
-            publishing_role_name=names.image_publishing_role(environment),
+            publishing_role_name=names.image_publishing_role(environment, region=settings.region),
             key=key,
             retain=retain,
         )

@@ -44,6 +44,9 @@ def deploy(settings: Settings, *, record: Path) -> None:
         if not settings.local:
             engine.refuse_unpinned_base()
     stacks.refuse_if_busy(settings)
+    if released:
+        stacks.refuse_to_replace_log_role(settings)
+    warn_without_recipients(settings)
     with tempfile.TemporaryDirectory() as assembly:
         with step("cdk synth"):
             synthesize(settings, record=record if released else None, to=Path(assembly))
@@ -61,6 +64,15 @@ def deploy(settings: Settings, *, record: Path) -> None:
             deploy_stacks(settings, "--all", assembly=assembly)
     with step("smoke test"):
         smoke(settings, record=record)
+
+
+def warn_without_recipients(settings: Settings) -> None:
+    """Say so where the alarms and the budget of a protected environment reach nobody."""
+    if settings.termination_protection and settings.monitoring and not settings.monitoring.emails:
+        echo(
+            f"WARNING: alarms and budget of {settings.environment} reach nobody. Write addresses to emails "
+            f"in [monitoring] of infra/environments/{settings.environment}.toml, or subscribe to the topic."
+        )
 
 
 def deploy_stacks(settings: Settings, what: str, *, assembly: str) -> None:

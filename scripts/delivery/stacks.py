@@ -55,6 +55,26 @@ def refuse_if_busy(settings: Settings) -> None:
         )
 
 
+def refuse_to_replace_log_role(settings: Settings) -> None:
+    """Refuse to set the region's one role for API Gateway's logs where another environment has set one."""
+    session = bootstrap_session(settings, "lookup")
+    arn = session.client("apigateway").get_account().get("cloudwatchRoleArn")
+    if settings.api_log_role == "existing" or not arn:
+        return
+    iam = session.client("iam")
+    try:
+        role = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]
+    except iam.exceptions.NoSuchEntityException:
+        return  # it went with the environment that had set it
+    ours = {"Key": "deployment", "Value": names.deployment(settings.environment)}
+    if ours not in role.get("Tags", []):
+        raise DeliveryError(
+            f"API Gateway of {settings.region} already logs as {arn}, which {settings.environment} would "
+            'replace for every API there. Nothing was changed. Write api_log_role = "existing" in '
+            f"infra/environments/{settings.environment}.toml."
+        )
+
+
 def recover_stacks(settings: Settings, *, assembly: str) -> None:
     """Bring stacks that an earlier deploy left unfinished into a state that the next can start from."""
     for stack in environment_stacks(settings):

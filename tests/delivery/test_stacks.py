@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,19 @@ def test_only_a_stack_that_changes_is_busy(monkeypatch: pytest.MonkeyPatch, stat
     with pytest.raises(BusyError, match="another deploy") as error:
         stacks.refuse_if_busy(DEV)
     assert error.value.status == 75
+
+
+def test_a_protected_environment_whose_alarms_reach_nobody_is_warned_about(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    prod = config.load("prod")
+    deployment.warn_without_recipients(prod)
+    assert "alarms and budget of prod reach nobody" in "".join(capsys.readouterr())
+    assert prod.monitoring
+    told = replace(prod, monitoring=replace(prod.monitoring, emails=("on-call@example.org",)))
+    for settings in (told, DEV):
+        deployment.warn_without_recipients(settings)
+    assert "".join(capsys.readouterr()) == ""
 
 
 @pytest.mark.parametrize(("local", "reason"), [(True, "--app is required"), (False, "exited with error 7")])

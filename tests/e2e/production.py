@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SETTINGS = config.load("prod")
 STACKS = ("registry", "endpoint", "gateway", "monitoring")
-REPOSITORY = "owner/tumor-detector"
+REPOSITORY = "owner@12/tumor-detector@34"
 
 
 @dataclass(frozen=True)

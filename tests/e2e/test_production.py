@@ -153,7 +153,8 @@ def check_what_github_jobs_may_do(prod: Production) -> None:
 
     # No other job may assume the delivery role
     for claim in (
-        {"subject": "owner/another:environment:prod"},
+        {"subject": "owner/tumor-detector:environment:prod"},  # without the ids anybody could take the name
+        {"subject": "owner@12/another@56:environment:prod"},
         {"subject": f"{REPOSITORY}:environment:prod-watch"},
         {"subject": f"{REPOSITORY}:ref:refs/heads/main"},
         {"audience": "another.example.org"},

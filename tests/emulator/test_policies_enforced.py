@@ -156,10 +156,21 @@ def _log(prod: Prod, function: str) -> str | None:
 REFUSED = "not authorized to perform: {action}"
 SILENT = "nothing was logged"  # on AWS, too, a Lambda without permission to log still runs
 
+VOLUME = (
+    "CreateGrant",
+    "DescribeKey",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+)
+
 # (role, action): the path that fails without it, and how.
 PROVED: Mapping[tuple[str, str], tuple[Check, str]] = {
     ("model", "s3:GetObject"): (start, REFUSED),
     ("model", "kms:Decrypt"): (start, REFUSED),
+    **{("model", f"kms:{action}"): (start, REFUSED) for action in VOLUME},
     ("model", "ecr:GetAuthorizationToken"): (start, REFUSED),
     ("model", "ecr:BatchGetImage"): (start, REFUSED),
     ("model", "ecr:GetDownloadUrlForLayer"): (start, REFUSED),
@@ -176,7 +187,6 @@ PROVED: Mapping[tuple[str, str], tuple[Check, str]] = {
 _SAGEMAKER_ROLES = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"  # CreateModel API
 _GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html"
 _PUT_OBJECT = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"  # Permissions
-_SSE_KMS = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html"  # Permissions
 _XRAY = "https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html"  # Execution role permissions
 
 VPC = (
@@ -199,7 +209,6 @@ DOCUMENTED = {
     ("model", "logs:PutLogEvents"): _SAGEMAKER_ROLES,
     ("model", "cloudwatch:DescribeAlarms"): _GUARDRAILS,
     ("model", "s3:PutObject"): _PUT_OBJECT,  # SageMaker writes captured data as this role
-    ("model", "kms:GenerateDataKey"): _SSE_KMS,
     **{("model", f"ec2:{action}"): _SAGEMAKER_ROLES for action in VPC},
     ("lambda", "xray:PutTraceSegments"): _XRAY,
     ("lambda", "xray:PutTelemetryRecords"): _XRAY,
@@ -209,7 +218,7 @@ OPTIONAL = {
     ("model", "kms:Decrypt"): ("prod", "full"),
     ("model", "cloudwatch:DescribeAlarms"): ("prod", "full"),
     ("model", "s3:PutObject"): ("full",),
-    ("model", "kms:GenerateDataKey"): ("full",),
+    **{("model", f"kms:{action}"): ("prod", "full") for action in VOLUME},
     **{("model", f"ec2:{action}"): ("full",) for action in VPC},
 }
 

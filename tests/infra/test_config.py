@@ -72,6 +72,7 @@ FIELDS: list[Mistake] = [
     ('mode = "real-time"', 'mode = "batch"', "hosting.mode = 'batch': Input should be one of"),
     ('strategy = "linear"', 'strategy = "rolling"', "hosting.rollout.strategy = 'rolling': Input should be"),
     ("expire_days = 30", 'expire_days = 30\nwhat = ["both"]', "hosting.data_capture.what.0 = 'both'"),
+    ('auth = "iam"', 'auth = "iam"\napi_log_role = "none"', "api_log_role = 'none'"),
     # families and lists
     ("ml.m7i.xlarge", "ml.m7g.xlarge", "hosting.instance_type = 'ml.m7g.xlarge': an Arm instance"),
     ("ml.m7i.xlarge", "ml.m6gd.large", "hosting.instance_type = 'ml.m6gd.large': an Arm instance"),
@@ -86,6 +87,8 @@ FIELDS: list[Mistake] = [
     ('"acme/tumor-detector"', '"tumor-detector"', "github.repository = 'tumor-detector'"),
     ('"acme/tumor-detector"', '"acme/*"', "github.repository = 'acme/*'"),
     ('"acme/tumor-detector"', '"acme/x:ref"', "github.repository = 'acme/x:ref'"),
+    ('"acme/tumor-detector"', '"acme@1/x"', "github.repository = 'acme@1/x': write owner/name, or with both"),
+    ('"acme/tumor-detector"', '"acme/x@2"', "github.repository = 'acme/x@2'"),
     # unknown and missing keys
     ('auth = "iam"', 'auth = "iam"\nfirewall = {rate = 1}', "firewall.rate: unknown key"),
     ('auth = "iam"', 'auth = "iam"\nfirewall = {}', "firewall.requests_per_five_minutes: missing"),
@@ -133,6 +136,7 @@ SERVERLESS_FIELDS: list[Mistake] = [
     ("max_concurrency = 5", "max_concurrency = 201", "hosting.max_concurrency = 201"),
     ("max_concurrency = 5", "max_concurrency = 5\ninstance_count = 1", "hosting.instance_count: unknown"),
     ("max_concurrency = 5", "max_concurrency = 5\nnetwork = {}", "hosting.network: unknown key"),
+    ("eu-west-1", "cn-north-1", "hosting.mode = 'serverless': SageMaker does not offer it in cn-north-1"),
 ]  # fmt: skip
 
 
@@ -204,6 +208,11 @@ def test_x86_families_are_not_taken_for_arm(tmp_path: Path, instance_type: str) 
     hosting = config.load("stage", folder=tmp_path).hosting
     assert isinstance(hosting, RealTime)
     assert hosting.instance_type == instance_type
+
+
+def test_the_european_sovereign_cloud_is_a_region(tmp_path: Path) -> None:
+    (tmp_path / "stage.toml").write_text(replaced(FULL, "eu-west-1", "eusc-de-east-1"))
+    assert config.load("stage", folder=tmp_path).region == "eusc-de-east-1"
 
 
 def test_a_local_environment_may_be_open_and_belongs_to_the_emulator(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def granted(template: Template, part: str) -> dict[tuple[str, str], Json]:
         if {"Ref": wanted} in each["Properties"]["Roles"]
     }
     return {
-        (action, named(template, resource)): statement.get("Condition", {})
+        (action, named(resource)): statement.get("Condition", {})
         for id_, statement in template.statements()
         if id_ in policies
         for action in as_list(statement["Action"])
@@ -83,12 +83,9 @@ def granted(template: Template, part: str) -> dict[tuple[str, str], Json]:
     }
 
 
-def named(template: Template, resource: object) -> str:
-    """Write a resource as `text` does, one that a parameter holds by that parameter's name."""
-    match resource:
-        case {"Ref": str(id_)} if id_ in template.content["Parameters"]:
-            return str(template.content["Parameters"][id_]["Default"])
-    return text(resource)
+def named(resource: object) -> str:
+    """Write a resource as `text` does, one that a parameter of SSM holds by that parameter's name."""
+    return text(resource).removeprefix("{{resolve:ssm:").removesuffix("}}")
 
 
 def bootstrap_role(kind: str) -> str:
@@ -123,7 +120,7 @@ def test_delivery_assumes_the_cdks_roles_and_the_smoke_role_and_nothing_else(
     assembly: Assembly,
 ) -> None:
     template = assembly.template("delivery")
-    publishing = f"tumor-detector-{assembly.environment}-image-publishing"
+    publishing = f"tumor-detector-{assembly.environment}-image-publishing-{REGION}"
     assert granted(template, "DeliveryRole").keys() == {
         ("sts:AssumeRole", arn)
         for arn in (
@@ -190,6 +187,13 @@ def test_cdk_nag_and_cfn_lint_have_no_finding_without_a_reason(assembly: Assembl
     used = {row["acknowledgedId"] for row in reported(assembly, "suppressedViolations")}
     assert used == {id_ for _, id_, _ in acknowledgements(assembly)}
     lint(*assembly.templates())
+
+
+def test_a_repository_with_ids_is_trusted_by_them_alone(tmp_path: Path) -> None:
+    repository = "acme@12/tumor-detector@34"
+    template = synthesize(VARIANTS["dev"], tmp_path, GitHub(repository=repository)).template("delivery")
+    trusted = trust(template, "DeliveryRole")["Condition"]["StringEquals"]
+    assert trusted[f"{ISSUER}:sub"] == f"repo:{repository}:environment:dev"
 
 
 def test_a_second_stack_of_an_account_uses_the_existing_provider(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra import config as settings_files
 from infra import release as releases
 from tests.infra.synthesis import RELEASES, synthesize, text
 
@@ -85,6 +86,11 @@ def test_a_serverless_variant_has_none_of_what_serverless_refuses(dev: Assembly)
     assert "DeploymentConfig" not in dev.template("endpoint").properties("SageMaker::Endpoint")
 
 
+def test_detailed_observability_is_off(assembly: Assembly) -> None:
+    config = assembly.template("endpoint").properties("SageMaker::EndpointConfig")
+    assert config["MetricsConfig"] == {"EnableDetailedObservability": False}
+
+
 def test_the_image_is_built_for_the_endpoint_and_pushed_to_its_repository(assembly: Assembly) -> None:
     (image,) = assembly.assets("endpoint")["dockerImages"].values()
     assert image["source"]["platform"] == "linux/amd64"
@@ -96,7 +102,8 @@ def test_the_image_is_built_for_the_endpoint_and_pushed_to_its_repository(assemb
     (destination,) = image["destinations"].values()
     prefix = f"tumor-detector-{assembly.environment}"
     assert destination["repositoryName"] == prefix
-    assert destination["assumeRoleArn"].endswith(f":role/{prefix}-image-publishing")
+    region = settings_files.load(assembly.environment).region
+    assert destination["assumeRoleArn"].endswith(f":role/{prefix}-image-publishing-{region}")
     container = assembly.template("endpoint").properties("SageMaker::Model")["PrimaryContainer"]
     assert container["Image"]["Fn::Sub"].endswith(f"/{prefix}:{destination['imageTag']}")
 

@@ -31,7 +31,7 @@ class GitHubAccess(Construct):
     Parameters
     ----------
     repository
-        ``OWNER/NAME`` on GitHub.
+        As the tokens' subject names it: ``OWNER/NAME`` or ``OWNER@ID/NAME@ID``.
     provider_exists
         Whether the account already has a provider for GitHub's tokens: it can have only one.
     """

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
     from infra.config.hosting import Network
 
+VOLUME_KEY_ACTIONS = (
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+)
+
 
 class ExecutionRole(Construct):
     """May read one repository and the artifacts of one bucket, and write one log group.
@@ -53,6 +62,21 @@ class ExecutionRole(Construct):
     def allow_key(self, key: kms.IKey) -> None:
         """Allow reading the artifacts, which are encrypted with the environment's key."""
         allow(self.role, "kms:Decrypt", on=key.key_arn)
+
+    def allow_volume(self, key: kms.IKey) -> None:
+        """Allow encrypting the instances' volumes, for which SageMaker uses the key as this role.
+
+        botocore's CreateEndpointConfig names no actions. These are those of an encrypted EBS volume, and
+        **unverified on AWS**: docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html.
+        """
+        allow(self.role, *VOLUME_KEY_ACTIONS, on=key.key_arn)
+        self.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["kms:CreateGrant"],
+                resources=[key.key_arn],
+                conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+            )
+        )
 
     def allow_capture(self, bucket_name: str, key: kms.IKey | None) -> None:
         """Allow writing captured data, but not reading it."""

@@ -66,6 +66,11 @@ class ModelEndpoint(Construct):
             production_variants=[_variant(hosting, model_name=model.attr_model_name)],
             kms_key_id=key.key_arn if key and real_time else None,
             data_capture_config=_capture(capture, url=capture_url, key=key) if capture else None,
+            # On by default: billed metrics, and /metrics, which the container lacks, is read each minute.
+            # **Unverified on AWS** for serverless variants.
+            metrics_config=sagemaker.CfnEndpointConfig.MetricsConfigProperty(
+                enable_detailed_observability=False
+            ),
         )
         endpoint = sagemaker.CfnEndpoint(
             self, "Endpoint", endpoint_name=name, endpoint_config_name=config.attr_endpoint_config_name

@@ -7,8 +7,11 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
+import botocore.session
 from ministack import app
 from ministack.services import apigateway_v1 as gateway
+
+from infra.emulator.ministack_patches.cloudformation import Properties, ResourceError, check_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +21,7 @@ _Answer = tuple[int, dict[str, str], bytes | str]
 CONTRACT = """
 app._handle_options_request(method, path, headers, query_params, request_id)
 app._parse_execute_api_url(host, path)
+services.apigateway_v1._account_settings: AccountRegionScopedDict
 services.apigateway_v1._call_lambda_raw(function_ref, event, account_id, region)
 services.apigateway_v1._execute_in_scope(request, api_id, stage_name, method, path, headers, body,
     query_params, owner_account_id, owner_region)
@@ -89,6 +93,33 @@ def patch() -> None:
     gateway._call_lambda_raw = call_lambda_within_limit
     gateway._lambda_proxy_response = answer_without_traces
     app._handle_options_request = leave_options_to_apis
+    check_type("AWS::ApiGateway::RestApi", _check_security_policy)
+    check_type("AWS::ApiGateway::Stage", _check_log_role)
+
+
+def _check_security_policy(properties: Properties) -> None:
+    """Refuse what botocore's CreateRestApi excludes; the wording is unverified on AWS."""
+    policy, mode = properties.get("SecurityPolicy", "TLS_1_0"), properties.get("EndpointAccessMode")
+    service = botocore.session.get_session().get_service_model("apigateway")
+    known = service.shape_for("SecurityPolicy").metadata["enum"]
+    configuration = cast("Properties", properties.get("EndpointConfiguration", {}))
+    edge = "EDGE" in cast("list[str]", configuration.get("Types", ["EDGE"]))
+    enhanced = str(policy).startswith("SecurityPolicy_")
+    if policy not in known or (enhanced and str(policy).endswith("_EDGE") != edge):
+        raise ResourceError(f"Invalid security policy {policy} for this endpoint type (BadRequestException)")
+    if enhanced != (mode in ("BASIC", "STRICT")):
+        raise ResourceError(f"Invalid endpoint access mode {mode} for {policy} (BadRequestException)")
+
+
+def _check_log_role(properties: Properties) -> None:
+    """Refuse a stage's logs where the region has no role for them."""
+    settings = cast("list[Properties]", properties.get("MethodSettings", []))
+    levels = {str(each.get("LoggingLevel", "OFF")) for each in settings}
+    logs = properties.get("AccessLogSetting") or levels - {"OFF"}
+    if logs and not gateway._account_settings.get("settings", {}).get("cloudwatchRoleArn"):
+        raise ResourceError(
+            "CloudWatch Logs role ARN must be set in account settings to enable logging (BadRequestException)"
+        )
 
 
 def _compressed(answer: _Answer, request_headers: Mapping[str, str], *, minimum: int | None) -> _Answer:

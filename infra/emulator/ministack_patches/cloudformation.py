@@ -6,8 +6,8 @@ updates and deletes. A handler that raises must have changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
@@ -64,6 +64,34 @@ def add_type(
     if waits:
         known = stacks._runs_on_worker_thread
         stacks._runs_on_worker_thread = lambda kind: kind == name or known(kind)
+
+
+def check_type(name: str, check: Callable[[Properties], None], *, on_update: bool = True) -> None:
+    """Have `check` raise ResourceError for properties that the service refuses."""
+    handlers = provisioners._RESOURCE_HANDLERS[name]
+    for action, position in (("create", 1), ("update", 2)) if on_update else (("create", 1),):
+        handlers[action] = _checked(handlers[action], check, position)
+
+
+def _checked(
+    handle: Callable[..., object], check: Callable[[Properties], None], position: int
+) -> Callable[..., object]:
+    def checked(*call: Any) -> object:
+        check(call[position])
+        return handle(*call)
+
+    return checked
+
+
+def refuse_taken_names(name: str, member: str, existing: Container[object]) -> None:
+    """Refuse to create a resource whose name another has; ministack would overwrite that one."""
+
+    def check(properties: Properties) -> None:
+        if properties.get(member) in existing:
+            taken = properties[member]
+            raise ResourceError(f"Resource of type '{name}' with identifier '{taken}' already exists.")
+
+    check_type(name, check, on_update=False)
 
 
 def physical_name(stack: str, logical_id: str, *, longest: int = 128) -> str:

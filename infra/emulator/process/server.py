@@ -90,6 +90,7 @@ def _patch(sagemaker: SageMaker, *, port: int, builds_images: bool) -> None:
 
     app.add_service("sagemaker", answer, target_prefix=api.TARGET_PREFIX)
     cloudformation.patch()
+    iam.refuse_taken_names()
     stack_resources.add(sagemaker)
     resource_types.add()
     ecr.patch(port=port, builds_images=builds_images)

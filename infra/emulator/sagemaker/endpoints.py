@@ -175,7 +175,8 @@ class Endpoint:
             self._drain(former)
             then()
 
-        thread = threading.Thread(target=stop, daemon=True)
+        # In the request's context, whose region the endpoint is in.
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(stop,), daemon=True)
         thread.start()
         return thread
 
@@ -233,6 +234,12 @@ class Endpoint:
 
 def _stages(policy: Properties) -> Iterator[Stage]:
     routing = mapping(policy, "TrafficRoutingConfiguration")
+    if policy and routing.get("WaitIntervalInSeconds") is None:
+        member = "deploymentConfig.blueGreenUpdatePolicy.trafficRoutingConfiguration.waitIntervalInSeconds"
+        raise invalid(
+            f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: "
+            "Member must not be null"
+        )
     bake_s = _real_seconds(routing.get("WaitIntervalInSeconds"))
     termination_wait_s = _real_seconds(policy.get("TerminationWaitInSeconds"))
     kind = routing.get("Type", "ALL_AT_ONCE")

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 _ECR_HOST = re.compile(r"\d{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
 _SERVICE = "sagemaker.amazonaws.com"
+# For an encrypted EBS volume: docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+VOLUME_KEY_ACTIONS = (
+    "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom", "kms:ReEncryptTo",
+)  # fmt: skip
 _own_session = cache(boto3.Session)
 
 
@@ -45,6 +50,13 @@ class ExecutionRole:
             self._session = iam.assume_role(arn, service=_SERVICE) if iam.enforced() else _own_session()
         except iam.RoleError as error:
             raise AccessDenied(str(error)) from error
+
+    def check_volume_key(self, key: str) -> None:
+        """Check the permissions that an encrypted volume takes (constructs/endpoint/execution_role.py)."""
+        for action in (*VOLUME_KEY_ACTIONS, "kms:CreateGrant") if iam.enforced() else ():
+            context = {"kms:GrantIsForAWSResource": "true"} if action == "kms:CreateGrant" else None
+            if not iam.role_allows(self._arn, action, key, session="SageMaker", context=context):
+                raise AccessDenied(f"The role {self._arn} is not authorized to perform: {action} on {key}")
 
     def object_exists(self, url: str) -> bool:
         """Whether S3 holds the object of an ``s3://`` URL."""

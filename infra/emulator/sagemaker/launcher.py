@@ -60,6 +60,8 @@ class Launcher:
         server = None
         try:
             role = ExecutionRole(variant.role, port=self.port)
+            if variant.volume_key:
+                role.check_volume_key(variant.volume_key)
             model = role.unpack(variant.artifact, to=directory)
             server, image = self._start(variant, role, model=model, label=label)
             with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.emulator.sagemaker.endpoints import Endpoint
+from infra.emulator.sagemaker.endpoints import Endpoint, Rollout
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import (
     ENDPOINT,
@@ -32,6 +32,8 @@ _NOT_SERVERLESS_CONFIG = ("DataCaptureConfig", "KmsKeyId", "AsyncInferenceConfig
 _NOT_SERVERLESS_MODEL = ("VpcConfig", "EnableNetworkIsolation")
 _OFF = (None, False, "false")
 _OCI = "application/vnd.oci."  # media types of OCI's manifests and indexes
+# The defaults of new configurations, in botocore's MetricsConfig.
+_METRICS = {"EnableDetailedObservability": True, "EnableEnhancedMetrics": False}
 
 
 class SageMaker:
@@ -69,6 +71,7 @@ class SageMaker:
 
     def create_endpoint_config(self, properties: Properties) -> Resource:
         """Store an endpoint configuration whose model exists."""
+        properties = {**properties, "MetricsConfig": {**_METRICS, **mapping(properties, "MetricsConfig")}}
         variant = production_variant(properties)
         text(variant, "VariantName")
         model = self.models.get(text(variant, "ModelName")).properties
@@ -85,8 +88,10 @@ class SageMaker:
         config = self.configs.get(text(properties, "EndpointConfigName"))
         variant = resolve(config, self.models)
         endpoint = Endpoint(record, config, launcher=self._launcher)
+        deployment = mapping(properties, "DeploymentConfig")
+        Rollout.read(deployment)  # a wrong one is refused before the endpoint exists
         self.endpoints.add(record.name, endpoint)
-        endpoint.deploy(config, variant, mapping(properties, "DeploymentConfig"))
+        endpoint.deploy(config, variant, deployment)
         return endpoint
 
     def update_endpoint(self, properties: Properties) -> Endpoint:
