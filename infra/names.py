@@ -45,6 +45,11 @@ def image_publishing_role(environment: str, *, region: str) -> str:
     return f"{PROJECT}-{environment}-image-publishing-{region}"
 
 
+def pruning_role(environment: str, *, region: str) -> str:
+    """Name of the role that `scripts/deploy` assumes to delete what no endpoint needs any more."""
+    return f"{PROJECT}-{environment}-pruning-{region}"
+
+
 def sign_in_domain(environment: str, *, account: str) -> str:
     """First part of the sign-in page's host; the account makes it unique in its region."""
     return f"{PROJECT}-{environment}-{account}"

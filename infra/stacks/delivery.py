@@ -45,6 +45,7 @@ class DeliveryStack(EnvironmentStack):
                 *self._bootstrap_roles("deploy", "file-publishing", "lookup"),
                 # In place of the bootstrap's own: our images go into our repository.
                 self._role_arn(names.image_publishing_role(environment, region=settings.region)),
+                self._role_arn(names.pruning_role(environment, region=settings.region)),
             ],
             description=f"deploys {environment}, through the CDK's roles",
             longest=LONGEST_DELIVERY,

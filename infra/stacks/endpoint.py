@@ -11,6 +11,7 @@ from infra import names
 from infra.config.hosting import RealTime
 from infra.constructs.endpoint.execution_role import ExecutionRole
 from infra.constructs.endpoint.model_endpoint import ModelEndpoint
+from infra.constructs.endpoint.pruning_role import PruningRole
 from infra.constructs.logs import log_group
 from infra.constructs.monitoring.metrics import ContainerMetrics
 from infra.paths import CONTAINER
@@ -93,6 +94,12 @@ class EndpointStack(EnvironmentStack):
             role=execution.role,
             key=key,
             capture_url=f"s3://{capture_bucket}/{endpoint_name}",
+        )
+        PruningRole(
+            self,
+            "Pruning",
+            name=names.pruning_role(settings.environment, region=settings.region),
+            deployment=names.deployment(settings.environment),
         )
         if settings.monitoring:
             ContainerMetrics(self, "Phases", environment=settings.environment, log_group=logs)

@@ -15,6 +15,8 @@ from infra.names import PROJECT
 from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import WaiterConfigTypeDef
+
     from infra.config import Settings
 
 AWS_ERRORS = (BotoCoreError, ClientError)
@@ -72,9 +74,20 @@ def bootstrap_session(settings: Settings, purpose: Literal["lookup", "deploy"]) 
 
     The caller's own role need not be allowed to do either: a workflow's is not.
     """
-    partition, account = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1:5:3]
+    account = boto3.client("sts").get_caller_identity()["Account"]
     role = f"cdk-{settings.bootstrap_qualifier}-{purpose}-role-{account}-{settings.region}"
-    return assume(f"arn:{partition}:iam::{account}:role/{role}")
+    return assume(role_arn(role))
+
+
+def role_arn(name: str) -> str:
+    """Return the ARN of a role in the caller's account."""
+    partition, account = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1:5:3]
+    return f"arn:{partition}:iam::{account}:role/{name}"
+
+
+def waiting(settings: Settings) -> WaiterConfigTypeDef:
+    """Return how to wait for a stack; an endpoint's update ends within an hour."""
+    return {"Delay": 1, "MaxAttempts": 300} if settings.local else {"Delay": 10, "MaxAttempts": 360}
 
 
 def assume(role: str) -> boto3.Session:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from infra import names, release
 from scripts.console import BusyError, DeliveryError, echo, step
 from scripts.delivery import artifacts, engine, image, stacks
-from scripts.delivery.aws import AWS_ERRORS, stack_outputs
+from scripts.delivery.aws import AWS_ERRORS, assume, bootstrap_session, role_arn, stack_outputs
 from scripts.delivery.cdk import cdk, synthesize
+from scripts.delivery.pruning import TYPES, prune
+from scripts.delivery.retained import take_over
+from scripts.delivery.scaling import suspend_scaling
 from scripts.delivery.smoke import smoke
 
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 def deploy(settings: Settings, *, record: Path) -> None:
     """Deploy the registry stack, check that its bucket holds the artifact, deploy the rest, and smoke-test.
 
-    All stacks are deployed from one synthesis. Stacks that an earlier deploy left stuck are recovered first.
+    All stacks are deployed from one synthesis. Stacks that an earlier deploy left stuck are recovered first,
+    and what a destroyed environment has left is taken over.
 
     Parameters
     ----------
@@ -51,6 +55,8 @@ def deploy(settings: Settings, *, record: Path) -> None:
         with step("cdk synth"):
             synthesize(settings, record=record if released else None, to=Path(assembly))
         stacks.recover_stacks(settings, assembly=assembly)
+        if stacks.needs_creation(settings, "registry"):
+            take_over(settings, assembly=Path(assembly))
         with step("cdk deploy of the registry stack, for the artifact and the image"):
             deploy_stacks(settings, registry, assembly=assembly)
         if released is None:
@@ -60,10 +66,25 @@ def deploy(settings: Settings, *, record: Path) -> None:
             artifacts.ensure_uploaded(stack_outputs(registry)["BucketName"], sha256=released.model.sha256)
         with step("pushing the serving image, unless ECR holds it"):
             image.push(settings, assembly=assembly)
+        suspend_scaling(settings, assembly=Path(assembly))
         with step(f"cdk deploy of {released.model.name} version {released.model.version}"):
             deploy_stacks(settings, "--all", assembly=assembly)
     with step("smoke test"):
         smoke(settings, record=record)
+    with step("deleting the models and endpoint configurations that no endpoint needs"):
+        _prune(settings)
+
+
+def _prune(settings: Settings) -> None:
+    """Delete what earlier releases left; a failure is told, but what serves is healthy."""
+    stack = names.stack(settings.environment, "endpoint")
+    role = names.pruning_role(settings.environment, region=settings.region)
+    try:
+        reader = bootstrap_session(settings, "lookup")
+        held = set(stacks.resources(reader, stack, *TYPES))
+        prune(settings.environment, reader=reader, deleter=assume(role_arn(role)), held=held)
+    except AWS_ERRORS as error:
+        echo(f"  They were not deleted, which costs nothing; the next deploy tries again: {error}")
 
 
 def warn_without_recipients(settings: Settings) -> None:

@@ -153,7 +153,9 @@ class EndpointStack:
             ),
             "Target": resource(
                 "ApplicationAutoScaling::ScalableTarget",
-                ResourceId={"Fn::GetAtt": ["Endpoint", "EndpointName"]},
+                ResourceId={"Fn::Sub": "endpoint/${Endpoint.EndpointName}/variant/champion"},
+                ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+                ServiceNamespace="sagemaker",
             ),
         }
         outputs = {"Model": {"Ref": "Model"}, "ModelName": model_name, "ConfigName": config_name}

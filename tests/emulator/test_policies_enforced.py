@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -44,6 +45,7 @@ ROLES = {
     "model": ("endpoint", "ExecutionRole", ("local", "prod", "full")),
     "lambda": ("gateway", "FrontRole", ("local", "prod", "full")),
     "canary": ("monitoring", "GoldenCanaryRole", ("prod", "full")),
+    "pruning": ("endpoint", "PruningRole", ("local", "prod", "full")),
 }
 
 
@@ -139,6 +141,35 @@ def canary(prod: Prod) -> str | None:
     return None if "golden phantom 101" in result else result
 
 
+def prune(prod: Prod) -> str | None:
+    """Delete a model and a configuration with prod's tag, as `scripts/deploy` does."""
+    name = tagged(prod, "prod")
+    client = prod.cloud.client("sagemaker", prod.arn("pruning"))
+    try:
+        client.delete_endpoint_config(EndpointConfigName=name)
+        client.delete_model(ModelName=name)
+    except ClientError as error:
+        return str(error)
+    return None
+
+
+def tagged(prod: Prod, environment: str) -> str:
+    """Create a model and a configuration of one name, with an environment's tag."""
+    name = f"{environment}-{uuid.uuid4().hex[:8]}"
+    tags: Any = [{"Key": "deployment", "Value": names.deployment(environment)}]
+    prod.cloud.sagemaker.create_model(
+        ModelName=name,
+        ExecutionRoleArn=prod.arn("model"),
+        PrimaryContainer={"Image": "any", "ModelDataUrl": "s3://{Bucket}/{Key}".format(**prod.artifact)},
+        Tags=tags,
+    )
+    variant: Any = {"VariantName": "champion", "ModelName": name, "InstanceType": "ml.m5.large"}
+    prod.cloud.sagemaker.create_endpoint_config(
+        EndpointConfigName=name, ProductionVariants=[variant], Tags=tags
+    )
+    return name
+
+
 def log(prod: Prod) -> str | None:
     return _log(prod, names.function("prod"))
 
@@ -182,6 +213,8 @@ PROVED: Mapping[tuple[str, str], tuple[Check, str]] = {
     ("canary", "sagemaker:DescribeEndpoint"): (canary, REFUSED),
     ("canary", "logs:CreateLogStream"): (canary_log, SILENT),
     ("canary", "logs:PutLogEvents"): (canary_log, SILENT),
+    ("pruning", "sagemaker:DeleteModel"): (prune, REFUSED),
+    ("pruning", "sagemaker:DeleteEndpointConfig"): (prune, REFUSED),
 }
 
 _SAGEMAKER_ROLES = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"  # CreateModel API
@@ -256,7 +289,7 @@ def test_every_action_of_every_role_is_on_one_list(tmp_path: Path, environment: 
     }
 
 
-@pytest.mark.parametrize("path", [start, predict, health, canary, log, canary_log])
+@pytest.mark.parametrize("path", [start, predict, health, canary, prune, log, canary_log])
 def test_with_its_policies_each_path_works(prod: Prod, path: Check) -> None:
     assert path(prod) is None
 
@@ -301,6 +334,9 @@ OUTSIDE: Mapping[str, tuple[str, str, str, Callable[[Prod], Mapping[str, object]
     "the model pulls another image": (
         "model", "ecr", "batch_get_image",
         lambda _: {"repositoryName": "another", "imageIds": [{"imageTag": "latest"}]},
+    ),
+    "the pruning deletes another environment's model": (
+        "pruning", "sagemaker", "delete_model", lambda prod: {"ModelName": tagged(prod, "dev")},
     ),
     "the canary calls another function": (
         "canary", "lambda", "invoke", lambda prod: {"FunctionName": prod.canary, "Payload": b"{}"},

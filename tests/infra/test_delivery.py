@@ -116,11 +116,12 @@ def test_each_role_trusts_one_repository_and_environment(assembly: Assembly) -> 
         }
 
 
-def test_delivery_assumes_the_cdks_roles_and_the_smoke_role_and_nothing_else(
+def test_delivery_assumes_the_cdks_roles_its_own_and_nothing_else(
     assembly: Assembly,
 ) -> None:
     template = assembly.template("delivery")
     publishing = f"tumor-detector-{assembly.environment}-image-publishing-{REGION}"
+    pruning = f"tumor-detector-{assembly.environment}-pruning-{REGION}"
     assert granted(template, "DeliveryRole").keys() == {
         ("sts:AssumeRole", arn)
         for arn in (
@@ -128,6 +129,7 @@ def test_delivery_assumes_the_cdks_roles_and_the_smoke_role_and_nothing_else(
             bootstrap_role("file-publishing"),
             bootstrap_role("lookup"),
             f"arn:aws:iam::{ACCOUNT}:role/{publishing}",
+            f"arn:aws:iam::{ACCOUNT}:role/{pruning}",
             f"<{role(template, 'Smoke')}.Arn>",
         )
     }

@@ -71,11 +71,18 @@ def test_the_model_is_the_release(assembly: Assembly) -> None:
 
 def test_the_model_waits_for_its_roles_policy_and_is_isolated_if_real_time(assembly: Assembly) -> None:
     template = assembly.template("endpoint")
-    (policy_id,) = template.all("IAM::Policy")
+    (policy_id,) = (id_ for id_ in template.all("IAM::Policy") if id_.startswith("ExecutionRole"))
     model = template.only("SageMaker::Model")
     assert policy_id in model["DependsOn"]
     isolated = model["Properties"].get("EnableNetworkIsolation")
     assert isolated is (True if MODE[assembly.environment] == "real-time" else None)
+
+
+def test_what_a_release_replaces_is_kept_and_a_deleted_stack_keeps_nothing(assembly: Assembly) -> None:
+    template = assembly.template("endpoint")
+    for kind in ("SageMaker::Model", "SageMaker::EndpointConfig"):
+        assert template.only(kind)["UpdateReplacePolicy"] == "Retain"
+        assert template.only(kind)["DeletionPolicy"] == "Delete"
 
 
 def test_a_serverless_variant_has_none_of_what_serverless_refuses(dev: Assembly) -> None:

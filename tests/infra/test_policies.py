@@ -23,6 +23,7 @@ APIS = "arn:aws:execute-api:REGION:ACCOUNT"
 _UNSCOPED = "the actions take no resource"
 _INTERFACE = "a network interface has no id before SageMaker makes it"
 _LATER = "its id is made in a later stack"
+_TAGGED = "each release has new names; the environment's tag binds it"
 WILDCARDS = (
     ("registry", "ecr:GetAuthorizationToken", "*", _UNSCOPED),
     ("registry", "s3:*", "<ModelsBucket.Arn>/*", "every request without TLS is refused"),
@@ -45,6 +46,13 @@ WILDCARDS = (
     ("endpoint", "ec2:DeleteNetworkInterfacePermission ec2:DescribeDhcpOptions", "*", _UNSCOPED),
     ("endpoint", "ec2:DescribeNetworkInterfaces ec2:DescribeSecurityGroups", "*", _UNSCOPED),
     ("endpoint", "ec2:DescribeSubnets ec2:DescribeVpcs", "*", _UNSCOPED),
+    ("endpoint", "sagemaker:DeleteModel", "arn:aws:sagemaker:REGION:ACCOUNT:model/*", _TAGGED),
+    (
+        "endpoint",
+        "sagemaker:DeleteEndpointConfig",
+        "arn:aws:sagemaker:REGION:ACCOUNT:endpoint-config/*",
+        _TAGGED,
+    ),
     ("gateway", "xray:PutTelemetryRecords xray:PutTraceSegments", "*", _UNSCOPED),
     *(
         ("delivery", "cloudformation:DescribeStacks", f"{STACKS}-{stack}/*", "its ARN ends in an id")
@@ -134,7 +142,8 @@ def test_sagemaker_may_only_fetch_and_log(assembly: Assembly) -> None:
     actions = {action for _, _, action, _ in grants(assembly, "endpoint")}
     uses_key = {action for action in actions if action.startswith("kms:")}
     assert bool(uses_key) == (assembly.environment == "prod")
-    assert actions - {"cloudwatch:DescribeAlarms"} - uses_key == {
+    pruning = {"sagemaker:DeleteModel", "sagemaker:DeleteEndpointConfig"}  # a role of its own
+    assert actions - {"cloudwatch:DescribeAlarms"} - uses_key - pruning == {
         "ecr:BatchCheckLayerAvailability",
         "ecr:BatchGetImage",
         "ecr:GetAuthorizationToken",

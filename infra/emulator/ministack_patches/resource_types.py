@@ -36,7 +36,6 @@ services.waf._disassociate_web_acl(data)
 
 # Type -> its attributes for `Fn::GetAtt`.
 STUBS: Mapping[str, Sequence[str]] = {
-    "AWS::ApplicationAutoScaling::ScalableTarget": ("Id",),
     "AWS::ApplicationAutoScaling::ScalingPolicy": ("Arn",),
     "AWS::Budgets::Budget": (),
     "AWS::WAFv2::LoggingConfiguration": (),

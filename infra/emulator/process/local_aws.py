@@ -49,6 +49,7 @@ class LocalAws:
     region: str = REGION
     program: Sequence[str] = PROGRAM  # of an endpoint as a process, run by `infra.emulator.process.child`
     enforce_policies: bool = False  # IAM's; signatures are checked as well
+    hide_rollbacks: bool = False  # CloudFormation takes an update that SageMaker rolled back for complete
 
     def __post_init__(self) -> None:
         self._scratch: Path | None = None
@@ -132,6 +133,7 @@ class LocalAws:
             *("--engine", self.engine, "--program", shlex.join(self.program)),
             *("--account", self.account, "--region", self.region),
             *(["--enforce-policies"] if self.enforce_policies else []),
+            *(["--hide-rollbacks"] if self.hide_rollbacks else []),
         ]
 
     def _wait_until_healthy(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:

@@ -44,7 +44,13 @@ _REFUSAL = b"Local AWS answers only programs and pages of this machine.\n"
 
 
 def run(
-    listener: socket.socket, *, engine: str, program: Sequence[str], scratch: Path, enforce_policies: bool
+    listener: socket.socket,
+    *,
+    engine: str,
+    program: Sequence[str],
+    scratch: Path,
+    enforce_policies: bool,
+    hide_rollbacks: bool,
 ) -> None:
     """Serve on a socket until SIGTERM or SIGINT, then stop every endpoint.
 
@@ -56,7 +62,8 @@ def run(
     launcher = Launcher(
         port=port, containers=containers, strict=engine == "docker", program=program, scratch=scratch
     )
-    _patch(SageMaker(launcher=launcher, port=port), port=port, builds_images=containers is not None)
+    sagemaker = SageMaker(launcher=launcher, port=port, hide_rollbacks=hide_rollbacks)
+    _patch(sagemaker, port=port, builds_images=containers is not None)
     if enforce_policies:
         iam.enforce()
         s3.enforce_key_permissions()
@@ -89,6 +96,7 @@ def _patch(sagemaker: SageMaker, *, port: int, builds_images: bool) -> None:
         return await asyncio.to_thread(api.answer, sagemaker, headers, body)
 
     app.add_service("sagemaker", answer, target_prefix=api.TARGET_PREFIX)
+    app.add_tags("sagemaker", sagemaker.tags)
     cloudformation.patch()
     iam.refuse_taken_names()
     stack_resources.add(sagemaker)

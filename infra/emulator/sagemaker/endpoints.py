@@ -105,6 +105,8 @@ class Endpoint:
         self.failure_reason: str | None = None
         self.modified = record.created
         self.deployment_config: Properties = {}
+        self.scalable = False  # a target of Application Auto Scaling
+        self.instance_count: int | None = None  # as auto scaling has set it
         self._current: _Fleet | None = None
         self._next: _Fleet | None = None
         self._launcher = launcher
