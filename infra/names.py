@@ -77,6 +77,11 @@ def endpoints(environment: str) -> list[str]:
     return [endpoint(environment, mode=mode) for mode in get_args(Mode)]
 
 
+def endpoint_log_group(endpoint: str) -> str:
+    """Name of the log group that SageMaker chooses for an endpoint's containers."""
+    return f"/aws/sagemaker/Endpoints/{endpoint}"
+
+
 def deployment(environment: str) -> str:
     """Value of the tag `deployment`, by which the bill is split."""
     return f"{PROJECT}-{environment}"

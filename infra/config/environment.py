@@ -152,7 +152,7 @@ def load(environment: str, *, folder: Path = ENVIRONMENTS) -> Settings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         raise SettingsError(path, [f"not UTF-8, as TOML is: {error.reason} at byte {error.start}"]) from None
     except OSError as error:

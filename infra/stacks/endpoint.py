@@ -12,8 +12,8 @@ from infra.config.hosting import RealTime
 from infra.constructs.endpoint.execution_role import ExecutionRole
 from infra.constructs.endpoint.model_endpoint import ModelEndpoint
 from infra.constructs.endpoint.pruning_role import PruningRole
-from infra.constructs.logs import log_group
 from infra.constructs.monitoring.metrics import ContainerMetrics
+from infra.constructs.storage.environment_key import environment_key
 from infra.paths import CONTAINER
 from infra.release import artifact_key
 from infra.stacks.base import EnvironmentStack
@@ -56,19 +56,14 @@ class EndpointStack(EnvironmentStack):
         place = {"account": self.account, "region": settings.region}
         bucket_name = names.bucket(settings.environment, **place)
         capture_bucket = names.capture_bucket(settings.environment, **place)
-        key = self.put_logs_under_key(settings)
-        logs = log_group(
-            self,
-            "Logs",
-            retention_days=settings.log_retention_days,
-            name=f"/aws/sagemaker/Endpoints/{endpoint_name}",  # SageMaker's choice
-        )
+        key = environment_key(self, settings)
+        log_group = names.endpoint_log_group(endpoint_name)
         execution = ExecutionRole(
             self,
             "ExecutionRole",
             repository_name=names.repository(settings.environment),
             bucket_name=bucket_name,
-            log_group=logs,
+            log_group_name=log_group,
         )
         if key:
             execution.allow_key(key)
@@ -102,7 +97,7 @@ class EndpointStack(EnvironmentStack):
             deployment=names.deployment(settings.environment),
         )
         if settings.monitoring:
-            ContainerMetrics(self, "Phases", environment=settings.environment, log_group=logs)
+            ContainerMetrics(self, "Phases", environment=settings.environment, log_group_name=log_group)
         self.add_output("EndpointName", endpoint_name, "SageMaker endpoint that the gateway invokes")
         self.add_output("EndpointConfigName", endpoint.config_name, "Endpoint configuration of this release")
         self.add_output("ModelName", endpoint.model_name, "The SageMaker model of the release")

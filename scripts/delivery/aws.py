@@ -98,18 +98,6 @@ def assume(role: str) -> boto3.Session:
     )
 
 
-def credentials_of(role: boto3.Session) -> dict[str, str]:
-    """Return the environment variables that give another program a session's credentials."""
-    credentials = role.get_credentials()
-    if credentials is None or credentials.token is None:
-        raise DeliveryError("The session has no temporary credentials.")
-    return {
-        "AWS_ACCESS_KEY_ID": credentials.access_key,
-        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
-        "AWS_SESSION_TOKEN": credentials.token,
-    }
-
-
 def stack_outputs(stack: str) -> dict[str, str]:
     """Return a deployed stack's outputs by name."""
     try:

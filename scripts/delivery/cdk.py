@@ -58,7 +58,6 @@ def cdk(
     *arguments: str,
     local: bool,
     context: Mapping[str, str] | None = None,
-    credentials: Mapping[str, str] | None = None,
     root: Path = ROOT,
 ) -> None:
     """Run one CDK command and show what it prints; a `DeliveryError` has the lines that explain a failure.
@@ -69,8 +68,6 @@ def cdk(
         Whether it is for local AWS, where the user's own CDK configuration is not read.
     context
         Keys and values for ``-c``; the application reads ``env``, ``release`` and ``base_image``.
-    credentials
-        The environment variables of a role's credentials, in place of the caller's.
     root
         The folder whose ``cdk.json`` names the application.
     """
@@ -79,7 +76,7 @@ def cdk(
     tail = collections.deque[str](maxlen=_TAIL_LINES)
     with subprocess.Popen(
         [str(CDK), *arguments, *flags, "--no-notices"],
-        cwd=root, env=environment(user_configuration=not local) | dict(credentials or {}),
+        cwd=root, env=environment(user_configuration=not local),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         for line in filter(str.strip, process.stdout or ()):

@@ -109,7 +109,7 @@ class CostEstimate:
 
 def read_prices(path: Path = PRICES) -> PriceTable:
     """Read the price table."""
-    content = tomllib.loads(path.read_text())
+    content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     prices = {}
     for name, price in content["prices"].items():
         verified_on = str(price["verified_on"]) if "verified_on" in price else None

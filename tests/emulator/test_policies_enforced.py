@@ -7,13 +7,15 @@ emulator cannot tell.
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
+import boto3
 import pytest
 import requests
 from botocore.auth import SigV4Auth
@@ -21,11 +23,15 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, WaiterError
 
-from infra import names
+from infra import config, names
 from infra.config import ENVIRONMENTS
 from infra.emulator import LocalAws
+from infra.local_aws import local_environment
+from scripts.console import DeliveryError
+from scripts.delivery.drift import drift
 from tests.emulator.cloud import FAKE_SERVER, Cloud
-from tests.emulator.deployment import REGION, Deployment
+from tests.emulator.deployment import REGION
+from tests.emulator.production import ADDED, ROLES, Prod
 from tests.gateway.sagemaker import PREDICTION
 from tests.infra.synthesis import (
     FIXTURE_ENVIRONMENTS,
@@ -38,69 +44,6 @@ from tests.infra.synthesis import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-# Role -> its stack, how its logical id begins, and the environments that have it. "full" has every optional
-# part at once.
-ROLES = {
-    "model": ("endpoint", "ExecutionRole", ("local", "prod", "full")),
-    "lambda": ("gateway", "FrontRole", ("local", "prod", "full")),
-    "canary": ("monitoring", "GoldenCanaryRole", ("prod", "full")),
-    "pruning": ("endpoint", "PruningRole", ("local", "prod", "full")),
-}
-
-
-class Prod(Deployment):
-    """Prod's stacks, and their roles with all of their permissions or without one."""
-
-    @property
-    def canary(self) -> str:
-        return self.resources("monitoring")["AWS::Lambda::Function"]
-
-    def role(self, role: str) -> str:
-        stack, prefix, _ = ROLES[role]
-        resources = self.cloud.stacks.describe_stack_resources(StackName=self.name(stack))["StackResources"]
-        (found,) = [
-            each["PhysicalResourceId"]
-            for each in resources
-            if each["ResourceType"] == "AWS::IAM::Role" and each["LogicalResourceId"].startswith(prefix)
-        ]
-        return found
-
-    def arn(self, role: str) -> str:
-        return f"arn:aws:iam::{self.cloud.aws.account}:role/{self.role(role)}"
-
-    @contextmanager
-    def without(self, role: str, action: str) -> Iterator[None]:
-        """Remove an action from a role's policy, and put it back."""
-        iam, name = self.client("iam"), self.role(role)
-        (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
-        whole = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-
-        def put(statements: list[dict[str, object]]) -> None:
-            document = json.dumps({**whole, "Statement": statements})
-            iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document)
-
-        kept = [
-            {**statement, "Action": actions}
-            for statement in whole["Statement"]
-            if (actions := [each for each in as_list(statement["Action"]) if each != action])
-        ]
-        put(kept)
-        try:
-            yield
-        finally:
-            put(whole["Statement"])
-
-    def invoke(self, function: str) -> str:
-        answer = self.cloud.functions.invoke(FunctionName=function, Payload=b"{}")
-        return str(answer["Payload"].read().decode())
-
-    def logged(self, function: str) -> list[str]:
-        """Every line in the log of a Lambda."""
-        config = self.cloud.functions.get_function(FunctionName=function)["Configuration"]
-        pages = self.client("logs").get_paginator("filter_log_events")
-        found = pages.paginate(logGroupName=config["LoggingConfig"]["LogGroup"])
-        return [event["message"] for page in found for event in page["events"]]
 
 
 # What needs the actions. Each returns None where it works, otherwise the reason why it does not.
@@ -170,6 +113,20 @@ def tagged(prod: Prod, environment: str) -> str:
     return name
 
 
+def drifted(prod: Prod) -> str | None:
+    """Run `scripts/drift` as the nightly workflow does."""
+    variables = local_environment(os.environ, port=prod.cloud.aws.port, region=REGION) | prod.job_keys()
+    with (
+        mock.patch.dict(os.environ, variables, clear=True),
+        mock.patch.object(boto3, "DEFAULT_SESSION", None),
+    ):
+        try:
+            drift(prod.settings, record=RELEASES / "prod.json")
+        except (DeliveryError, ClientError) as error:
+            return str(error)
+    return None
+
+
 def log(prod: Prod) -> str | None:
     return _log(prod, names.function("prod"))
 
@@ -215,6 +172,17 @@ PROVED: Mapping[tuple[str, str], tuple[Check, str]] = {
     ("canary", "logs:PutLogEvents"): (canary_log, SILENT),
     ("pruning", "sagemaker:DeleteModel"): (prune, REFUSED),
     ("pruning", "sagemaker:DeleteEndpointConfig"): (prune, REFUSED),
+    ("watch", "cloudformation:DetectStackDrift"): (drifted, REFUSED),
+    ("watch", "cloudformation:DescribeStacks"): (drifted, REFUSED),
+    ("watch", "cloudformation:DescribeStackResourceDrifts"): (drifted, REFUSED),
+    ("watch", "cloudformation:DescribeStackDriftDetectionStatus"): (drifted, REFUSED),
+    ("watch", "application-autoscaling:DescribeScalableTargets"): (drifted, REFUSED),
+    ("watch", "sagemaker:DescribeEndpoint"): (drifted, REFUSED),
+    ("watch", "apigateway:GET"): (drifted, REFUSED),
+    ("watch", "iam:GetRole"): (drifted, REFUSED),
+    ("watch", "lambda:GetFunction"): (drifted, REFUSED),
+    ("watch", "s3:GetBucketVersioning"): (drifted, REFUSED),
+    ("watch", "ssm:GetParameters"): (drifted, REFUSED),
 }
 
 _SAGEMAKER_ROLES = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"  # CreateModel API
@@ -260,13 +228,14 @@ OPTIONAL = {
 def prod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prod]:
     """Prod's stacks in the emulator's region, with a model of the fake server."""
     folder = tmp_path_factory.mktemp("prod")
-    settings = (ENVIRONMENTS / "prod.toml").read_text()
-    (folder / "prod.toml").write_text(re.sub(r'region = ".*"', f'region = "{REGION}"', settings))
+    settings = re.sub(r'region = ".*"', f'region = "{REGION}"', (ENVIRONMENTS / "prod.toml").read_text())
+    settings = settings.replace("instance_count = 2", "instance_count = 4")
+    (folder / "prod.toml").write_text(settings + ADDED)
     assembly = synthesize("prod", folder / "out", release=RELEASES / "prod.json", environments=folder)
     log = folder / "aws.log"
     with LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, enforce_policies=True) as aws:
-        made = Prod(Cloud(aws), assembly)
-        made.deploy_all("registry", "endpoint", "gateway", "monitoring", adds=PREDICTION)
+        made = Prod(Cloud(aws), assembly, config.load("prod", folder=folder))
+        made.deploy_all("registry", "endpoint", "gateway", "monitoring", "delivery", adds=PREDICTION)
         yield made
 
 
@@ -289,7 +258,7 @@ def test_every_action_of_every_role_is_on_one_list(tmp_path: Path, environment: 
     }
 
 
-@pytest.mark.parametrize("path", [start, predict, health, canary, prune, log, canary_log])
+@pytest.mark.parametrize("path", [start, predict, health, canary, prune, log, canary_log, drifted])
 def test_with_its_policies_each_path_works(prod: Prod, path: Check) -> None:
     assert path(prod) is None
 
@@ -301,6 +270,37 @@ def test_without_an_action_its_path_fails(prod: Prod, role: str, action: str) ->
         reason = path(prod)
     assert reason
     assert refusal.format(action=action) in reason
+
+
+def test_each_statement_of_the_drift_check_is_proved(prod: Prod) -> None:
+    iam, role = prod.client("iam"), prod.role("watch")
+    (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    statements = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]["Statement"]
+    proved = {action for name, action in PROVED if name == "watch"}
+    assert [each for each in statements if not proved & {*as_list(each["Action"])}] == []
+
+
+def test_off_hours_are_no_drift_and_every_other_change_of_a_capacity_is(prod: Prod) -> None:
+    scaling = prod.client("application-autoscaling")
+
+    def register(**capacity: int) -> None:
+        endpoint = names.endpoint("prod", mode="real-time")
+        scaling.register_scalable_target(
+            ServiceNamespace="sagemaker",
+            ResourceId=f"endpoint/{endpoint}/variant/{names.VARIANT_NAME}",
+            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+            **capacity,
+        )
+
+    try:
+        register(MinCapacity=2, MaxCapacity=6)  # as the schedule does in the evening
+        assert drifted(prod) is None
+        register(MinCapacity=1, MaxCapacity=6)
+        assert "/MinCapacity is 1, but 4 was deployed" in str(drifted(prod))
+        register(MinCapacity=2, MaxCapacity=60)
+        assert "/MaxCapacity is 60, but 6 was deployed" in str(drifted(prod))
+    finally:
+        register(MinCapacity=4, MaxCapacity=6)
 
 
 def test_sagemaker_takes_no_role_that_does_not_trust_it(prod: Prod) -> None:
@@ -338,6 +338,14 @@ OUTSIDE: Mapping[str, tuple[str, str, str, Callable[[Prod], Mapping[str, object]
     "the pruning deletes another environment's model": (
         "pruning", "sagemaker", "delete_model", lambda prod: {"ModelName": tagged(prod, "dev")},
     ),
+    "the drift check reads an API key": (
+        "watch", "apigateway", "get_api_keys", lambda _: {"includeValues": True},
+    ),
+    "the drift check reads an artifact": ("watch", "s3", "get_object", lambda prod: prod.artifact),
+    "the drift check reads a log": (
+        "watch", "logs", "filter_log_events",
+        lambda prod: {"logGroupName": prod.resources("gateway")["AWS::Logs::LogGroup"]},
+    ),
     "the canary calls another function": (
         "canary", "lambda", "invoke", lambda prod: {"FunctionName": prod.canary, "Payload": b"{}"},
     ),
@@ -347,5 +355,6 @@ OUTSIDE: Mapping[str, tuple[str, str, str, Callable[[Prod], Mapping[str, object]
 @pytest.mark.parametrize("what", OUTSIDE)
 def test_what_is_outside_a_role_is_refused(prod: Prod, what: str) -> None:
     role, service, method, arguments = OUTSIDE[what]
+    client = prod.acting(role, service)
     with pytest.raises(ClientError, match=r"AccessDenied.*is not authorized to perform"):
-        getattr(prod.cloud.client(service, prod.arn(role)), method)(**arguments(prod))
+        getattr(client, method)(**arguments(prod))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import json
 import subprocess
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import config
+from infra import config, release
 from infra.config import SettingsError
 from infra.config.environment import RENAMED
 from infra.config.hosting import RealTime
 from infra.paths import ENVIRONMENTS, ROOT
-from tests.infra.synthesis import FIXTURE_ENVIRONMENTS
+from scripts.pricing.estimate import PRICES, read_prices
+from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, RELEASES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,6 +234,14 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> 
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
         config.load("folder", folder=tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    for path in (ENVIRONMENTS / "dev.toml", PRICES, RELEASES / "dev.json"):
+        (tmp_path / path.name).write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert config.load("dev", folder=tmp_path) == config.load("dev")
+    assert read_prices(tmp_path / PRICES.name) == read_prices()
+    assert release.load(tmp_path / "dev.json") == release.load(RELEASES / "dev.json")
 
 
 def test_an_environment_name_that_makes_no_bucket_name_is_refused(tmp_path: Path) -> None:

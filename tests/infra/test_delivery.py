@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -135,8 +136,19 @@ def test_delivery_assumes_the_cdks_roles_its_own_and_nothing_else(
     }
 
 
-def test_the_watch_role_assumes_the_cdks_role_for_reading_and_nothing_else(template: Template) -> None:
-    assert granted(template, "WatchRole").keys() == {("sts:AssumeRole", bootstrap_role("lookup"))}
+def test_the_watch_role_reads_configurations_and_nothing_that_is_secret(assembly: Assembly) -> None:
+    found = granted(assembly.template("delivery"), "WatchRole").keys()
+    verbs = r"\w[\w-]+:(Batch)?(Describe|Detect|Get|GET|List|View)"
+    assert [action for action, _ in found if not re.match(verbs, action)] == []
+    secret = {"s3:GetObject", "logs:GetLogEvents", "logs:FilterLogEvents", "kms:Decrypt", "sts:AssumeRole"}
+    assert not secret & {action for action, _ in found}
+    apis = f"arn:aws:apigateway:{REGION}::"
+    assert {resource for action, resource in found if action == "apigateway:GET"} == {
+        f"{apis}/account",
+        f"{apis}/restapis/*",
+    }
+    unscoped = {action.partition(":")[0] for action, resource in found if resource == "*"}
+    assert not unscoped & {"apigateway", "iam", "lambda", "s3", "ssm"}
 
 
 def test_only_delivery_assumes_the_smoke_role(template: Template) -> None:
@@ -209,5 +221,5 @@ def test_a_second_stack_of_an_account_uses_the_existing_provider(tmp_path: Path)
 def test_the_roles_of_a_bootstrap_with_another_qualifier_are_assumed(tmp_path: Path) -> None:
     settings = replace(VARIANTS["dev"], bootstrap_qualifier="acme1")
     assembly = synthesize(settings, tmp_path, GitHub(repository=REPOSITORY))
-    (assumed,) = granted(assembly.template("delivery"), "WatchRole")
-    assert assumed[1] == bootstrap_role("lookup").replace("hnb659fds", "acme1")
+    assumed = {resource for _, resource in granted(assembly.template("delivery"), "DeliveryRole")}
+    assert bootstrap_role("lookup").replace("hnb659fds", "acme1") in assumed

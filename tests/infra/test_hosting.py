@@ -190,9 +190,10 @@ class TestCustomerKey:
         assert (grant["Action"], use["Resource"], grant["Resource"]) == ("kms:CreateGrant", arn, arn)
         assert grant["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": "true"}}
 
-    @pytest.mark.parametrize("stack", ["endpoint", "gateway", "monitoring"])
+    @pytest.mark.parametrize("stack", ["registry", "gateway", "monitoring"])
     def test_it_encrypts_every_log_group(self, prod: Assembly, stack: str) -> None:
-        arn = self.key_in(prod, stack)
+        (key_id,) = prod.template("registry").all("KMS::Key")
+        arn = {"Fn::GetAtt": [key_id, "Arn"]} if stack == "registry" else self.key_in(prod, stack)
         groups = prod.template(stack).all("Logs::LogGroup")
         assert groups
         assert all(group["Properties"]["KmsKeyId"] == arn for group in groups.values())

@@ -12,7 +12,6 @@ from infra.release import ARTIFACTS
 
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
-    from aws_cdk import aws_logs as logs
 
     from infra.config.hosting import Network
 
@@ -34,7 +33,7 @@ class ExecutionRole(Construct):
     """
 
     def __init__(
-        self, scope: Construct, id_: str, *, repository_name: str, bucket_name: str, log_group: logs.ILogGroup
+        self, scope: Construct, id_: str, *, repository_name: str, bucket_name: str, log_group_name: str
     ) -> None:
         super().__init__(scope, id_)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
@@ -57,7 +56,14 @@ class ExecutionRole(Construct):
             on=self._in_bucket(bucket_name, f"{ARTIFACTS}/*"),
             wildcard="While an update runs both the old release's artifact and the new one's are read.",
         )
-        log_group.grant(self.role, "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
+        allow(
+            self.role,
+            "logs:CreateLogStream",
+            "logs:DescribeLogStreams",
+            "logs:PutLogEvents",
+            on=arn(self, "logs", "log-group", f"{log_group_name}:*", colon=True),
+            wildcard="SageMaker names the streams of the group.",
+        )
 
     def allow_key(self, key: kms.IKey) -> None:
         """Allow reading the artifacts, which are encrypted with the environment's key."""

@@ -16,9 +16,11 @@ from infra.emulator.ministack_patches import (
     cloudformation,
     cloudwatch,
     contract,
+    drift,
     ecr,
     iam,
     lambdas,
+    logs,
     resource_types,
     s3,
 )
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-PATCHES = (apigateway, app, cloudformation, cloudwatch, ecr, iam, lambdas, resource_types, s3)
+PATCHES = (apigateway, app, cloudformation, cloudwatch, drift, ecr, iam, lambdas, logs, resource_types, s3)
 
 _Application = Callable[..., Awaitable[None]]  # https://asgi.readthedocs.io/en/stable/specs/main.html
 
@@ -104,6 +106,8 @@ def _patch(sagemaker: SageMaker, *, port: int, builds_images: bool) -> None:
     ecr.patch(port=port, builds_images=builds_images)
     apigateway.patch()
     lambdas.patch()
+    logs.patch()
+    drift.patch()
     cloudwatch.patch()
 
 
