@@ -66,5 +66,6 @@ def bootstrapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         }
         with mock.patch.dict(os.environ, shell), mock.patch.object(boto3, "DEFAULT_SESSION", None):
             connect(local)
-            cdk("bootstrap", f"aws://{aws.account}/{local.region}", local=True)
+            # Outside the project: another test may run the CDK CLI there at the same time.
+            cdk("bootstrap", f"aws://{aws.account}/{local.region}", local=True, root=folder)
             yield Cloud(aws)

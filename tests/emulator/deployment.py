@@ -121,11 +121,11 @@ def create_gateway(cloud: Cloud, name: str, settings: Settings, folder: Path) ->
     app = cdk.App(context=cli_context(), outdir=str(folder))
     release = releases.load(RECORD)
     card = releases.card_path(RECORD, sha256=release.model.sha256)
-    GatewayStack(app, "gateway", settings=settings, release=release, card=card)
+    GatewayStack(app, name, settings=settings, release=release, card=card)
     app.synth()
     mark_bootstrapped(cloud)
-    publish(cloud, json.loads((folder / "gateway.assets.json").read_text())["files"], folder)
-    return cloud.create_stack(name, json.loads((folder / "gateway.template.json").read_text()))
+    publish(cloud, json.loads((folder / f"{name}.assets.json").read_text())["files"], folder)
+    return cloud.create_stack(name, json.loads((folder / f"{name}.template.json").read_text()))
 
 
 class EndpointStack:
