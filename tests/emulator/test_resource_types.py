@@ -19,6 +19,24 @@ if TYPE_CHECKING:
 STAGE = "arn:aws:apigateway:us-east-1::/restapis/a1b2c3/stages/v1"
 VISIBILITY = {"CloudWatchMetricsEnabled": False, "MetricName": "m", "SampledRequestsEnabled": False}
 ISSUER = "tokens.example.org"
+SCALED = {
+    "ServiceNamespace": "sagemaker",
+    "ResourceId": "endpoint/any/variant/champion",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+}
+TRACKING = {
+    "TargetValue": 1,
+    "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+}
+STUB_PROPERTIES: dict[str, dict[str, Any]] = {
+    "AWS::ApplicationAutoScaling::ScalableTarget": {**SCALED, "MinCapacity": 1, "MaxCapacity": 2},
+    "AWS::ApplicationAutoScaling::ScalingPolicy": {
+        "PolicyName": "any",
+        "PolicyType": "TargetTrackingScaling",
+        "ScalingTargetId": {"Fn::GetAtt": ["ScalableTarget", "Id"]},
+        "TargetTrackingScalingPolicyConfiguration": TRACKING,
+    },
+}
 
 
 def template(*, firewall: str = "First", client: str = "sts.amazonaws.com") -> dict[str, Any]:
@@ -34,7 +52,10 @@ def template(*, firewall: str = "First", client: str = "sts.amazonaws.com") -> d
         "Second": acl("second"),
         "Association": resource("WAFv2::WebACLAssociation", **association),
         "Provider": resource("IAM::OIDCProvider", Url=f"https://{ISSUER}", ClientIdList=[client]),
-        **{kind.rpartition(":")[2]: resource(kind.removeprefix("AWS::")) for kind in STUBS},
+        **{
+            kind.rpartition(":")[2]: resource(kind.removeprefix("AWS::"), **STUB_PROPERTIES.get(kind, {}))
+            for kind in STUBS
+        },
     }
     return {"Resources": resources}
 

@@ -99,9 +99,11 @@ def _add_oidc_provider() -> None:
 def _add_stub(kind: str, attributes: Sequence[str]) -> None:
     service, resource = kind.removeprefix("AWS::").lower().split("::")
 
-    def describe(name: str, _properties: Properties) -> Created:
+    def describe(name: str, properties: Properties) -> Created:
         arn = f"arn:aws:{service}:{region()}:{account_id()}:{resource}/{name}"
-        return name, {each: arn if each.endswith("Arn") else name for each in attributes}
+        scaled = ("ResourceId", "ScalableDimension", "ServiceNamespace")
+        id_ = "|".join(str(properties[each]) for each in scaled if each in properties)
+        return name, {each: arn if each.endswith("Arn") else id_ for each in attributes}
 
     def create(logical_id: str, properties: Properties, stack: str) -> Created:
         return describe(physical_name(stack, logical_id), properties)

@@ -21,6 +21,7 @@ from infra.emulator.ministack_patches import (
     lambdas,
     resource_types,
     s3,
+    validation,
 )
 from infra.emulator.process import docker
 from infra.emulator.sagemaker import api, stack_resources
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-PATCHES = (apigateway, app, cloudformation, cloudwatch, ecr, iam, lambdas, resource_types, s3)
+PATCHES = (apigateway, app, cloudformation, cloudwatch, ecr, iam, lambdas, resource_types, s3, validation)
 
 _Application = Callable[..., Awaitable[None]]  # https://asgi.readthedocs.io/en/stable/specs/main.html
 
@@ -96,6 +97,7 @@ def _patch(sagemaker: SageMaker, *, port: int, builds_images: bool) -> None:
     apigateway.patch()
     lambdas.patch()
     cloudwatch.patch()
+    validation.patch()
 
 
 def _announce(port: int, containers: Containers | None) -> None:
