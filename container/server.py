@@ -6,16 +6,19 @@ import asyncio
 import json
 import logging
 import re
+import resource
 import socket
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from . import problem
 from .pool import Pool
 from .problem import MAX_IMAGE_BYTES, Problem, failure, too_many_bytes
+from .settings import MAX_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,7 +37,12 @@ _LOGGED_VALUE = re.compile(r"[A-Za-z0-9-]{1,64}")
 MAX_IN_FLIGHT = 64
 BODY_S = 20.0  # for an image to arrive; the largest takes this long at 2 Mbit/s
 KEEP_ALIVE_S = 75  # longer than callers keep idle connections, so that none is closed while a caller uses it
+FROZEN_S = 1.0  # a timer that fires this late fires after a freeze
+THAWED_S = 5.0  # for the request that ended a freeze to arrive
 DRAIN_S = 25  # SageMaker kills 30 s after SIGTERM
+BACKLOG = MAX_IN_FLIGHT  # connections that are accepted at once, before they are counted
+# Of the process's files: for workers that are being replaced, and for three rounds of accepting.
+RESERVED_FILES = 3 * MAX_WORKERS + 3 * BACKLOG
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +73,8 @@ class Response(NamedTuple):
 async def run(settings: Settings, loader: Loader) -> bool:
     """Serve until SIGTERM; False if no worker can be started or, later, replaced."""
     pool = Pool(settings, loader)
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     try:
         await pool.opened.wait()
         if pool.model is None:
@@ -73,7 +83,8 @@ async def run(settings: Settings, loader: Loader) -> bool:
             Application(pool, workers=settings.workers),
             host=settings.host,
             port=settings.port,
-            http="httptools",
+            http=Connection,
+            backlog=BACKLOG,
             lifespan="off",
             ws="none",
             log_config=None,
@@ -92,6 +103,28 @@ async def run(settings: Settings, loader: Loader) -> bool:
         return not pool.keeper.done()
     finally:
         await pool.close()
+
+
+class Connection(HttpToolsProtocol):
+    """A connection of uvicorn's that fits into the open files, and whose idle timer allows for a freeze.
+
+    Serverless inference runs on Lambda, which allows 1,024 files and freezes idle containers.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Accept the connection, or close it where the files would run out: asyncio would log without end."""
+        super().connection_made(transport)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if len(self.connections) > max(MAX_IN_FLIGHT, files - RESERVED_FILES):
+            transport.abort()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the idle connection, but after a freeze wait for the request that may have ended it."""
+        timer = self.timeout_keep_alive_task
+        if timer and self.loop.time() - timer.when() > FROZEN_S:
+            self.timeout_keep_alive_task = self.loop.call_later(THAWED_S, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
 
 
 def listen(config: uvicorn.Config) -> socket.socket:

@@ -40,9 +40,14 @@ def repository(environment: str) -> str:
     return f"{PROJECT}-{environment}"
 
 
-def image_publishing_role(environment: str) -> str:
-    """Name of the role that `cdk deploy` assumes to push the serving image."""
-    return f"{PROJECT}-{environment}-image-publishing"
+def image_publishing_role(environment: str, *, region: str) -> str:
+    """Name of the role that `cdk deploy` assumes to push the serving image; IAM has no regions."""
+    return f"{PROJECT}-{environment}-image-publishing-{region}"
+
+
+def pruning_role(environment: str, *, region: str) -> str:
+    """Name of the role that `scripts/deploy` assumes to delete what no endpoint needs any more."""
+    return f"{PROJECT}-{environment}-pruning-{region}"
 
 
 def sign_in_domain(environment: str, *, account: str) -> str:
@@ -72,9 +77,19 @@ def endpoints(environment: str) -> list[str]:
     return [endpoint(environment, mode=mode) for mode in get_args(Mode)]
 
 
+def endpoint_log_group(endpoint: str) -> str:
+    """Name of the log group that SageMaker chooses for an endpoint's containers."""
+    return f"/aws/sagemaker/Endpoints/{endpoint}"
+
+
 def deployment(environment: str) -> str:
-    """Value of the tag `deployment`, by which the bill is split, and name of the dashboard."""
+    """Value of the tag `deployment`, by which the bill is split."""
     return f"{PROJECT}-{environment}"
+
+
+def dashboard(environment: str, *, region: str) -> str:
+    """Name of the dashboard; an account's regions share one list of them."""
+    return f"{PROJECT}-{environment}-{region}"
 
 
 def api(environment: str) -> str:

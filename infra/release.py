@@ -5,6 +5,7 @@ A promotion writes it, synth reads it, a rollback restores its previous version.
 
 from __future__ import annotations
 
+import codecs
 import os
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -150,7 +151,7 @@ def artifact_key(sha256: str) -> str:
 def load(path: Path) -> Release:
     """Read and check the record at `path`; raises `ReleaseError` with everything that is wrong."""
     try:
-        return _RECORD.validate_json(path.read_bytes())
+        return _RECORD.validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise ReleaseError(path, [f"cannot be read: {error.strerror}; `scripts/promote` writes it"]) from None
     except ValidationError as error:

@@ -66,7 +66,7 @@ class SetupError(Exception):
     """The environment cannot be made; the text says why and what to do."""
 
 
-def run(module: str, *, layer: str, without_setup: tuple[str, ...] = ()) -> None:
+def run(module: str, *, layer: str, without_setup: tuple[str, ...] = (), installs: bool = True) -> None:
     """Run a command in its environment, which is made or completed first, and exit with its status.
 
     Parameters
@@ -77,10 +77,13 @@ def run(module: str, *, layer: str, without_setup: tuple[str, ...] = ()) -> None
         The highest of `LAYERS` that the command needs.
     without_setup
         First arguments with which it needs the standard library only.
+    installs
+        Whether the environment is made; if not, and it is not there, the command gets by without it.
     """
     try:
+        supported = "{}.{}".format(*sys.version_info) in SUPPORTED
         bare = sys.argv[1:2] and sys.argv[1] in without_setup
-        if not (bare and "{}.{}".format(*sys.version_info) in SUPPORTED):
+        if not (supported and (bare or (not installs and not is_current(layer)))):
             _enter(layer)
         sys.path[0] = str(ROOT)  # instead of scripts/, where this file lies
         sys.exit(importlib.import_module(module).main())
@@ -230,9 +233,9 @@ def base_python(environment: dict[str, str]) -> str:
     SetupError
         If there is none; with what to install.
     """
-    for candidate in _candidates():
-        if _version(candidate, environment) in SUPPORTED:
-            return candidate
+    found = local_python(environment)
+    if found:
+        return found
     try:
         return _fetched_python(environment)
     except SetupError as error:
@@ -241,6 +244,12 @@ def base_python(environment: dict[str, str]) -> str:
             "with its venv module (on Debian and Ubuntu, python3.11 and python3.11-venv), then run the same "
             "command again."
         ) from None
+
+
+def local_python(environment: dict[str, str]) -> str | None:
+    """Return a supported Python of this machine, if it has one."""
+    found = (candidate for candidate in _candidates() if _version(candidate, environment) in SUPPORTED)
+    return next(found, None)
 
 
 def _candidates() -> Iterator[str]:

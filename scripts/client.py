@@ -9,6 +9,7 @@ Copy it into your project. Not a medical device.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import random
@@ -20,7 +21,7 @@ from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import UnionType
 from typing import Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 T = TypeVar("T")
@@ -368,9 +369,17 @@ class Client:
         if proxy is None:
             return http.client.HTTPSConnection(host, port, timeout=self._timeout_s)
         via = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-        tunnel = http.client.HTTPSConnection(via.hostname or "", via.port, timeout=self._timeout_s)
-        tunnel.set_tunnel(host, port)
+        tunnel = http.client.HTTPSConnection(via.hostname or "", via.port or 80, timeout=self._timeout_s)
+        tunnel.set_tunnel(host, port, headers=_proxy_headers(via))
         return tunnel
+
+
+def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
+    """Return the credentials in a proxy's URL, where they are percent-encoded, as a header."""
+    if proxy.username is None:
+        return {}
+    credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}
 
 
 def _exchange(

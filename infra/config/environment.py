@@ -60,10 +60,18 @@ class Throttle:
 class GitHub:
     """The repository whose workflows may deliver here; its stack is `infra/stacks/delivery.py`.
 
+    Tokens of repositories that were made or renamed since July 2026 name the ids of owner and repository:
+    github.blog/changelog/2026-04-23-immutable-subject-claims-for-github-actions-oidc-tokens.
     An account holds one provider of GitHub's tokens: where another stack made it, it is "existing".
     """
 
-    repository: Annotated[str, matches(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", like="owner/name")]
+    repository: Annotated[
+        str,
+        matches(
+            r"[A-Za-z0-9][A-Za-z0-9-]*(/[A-Za-z0-9._-]+|@[0-9]+/[A-Za-z0-9._-]+@[0-9]+)",
+            like="owner/name, or with both ids owner@12/name@34",
+        ),
+    ]
     provider: Literal["own", "existing"] = "own"
 
 
@@ -73,13 +81,14 @@ class Settings:
 
     Without `account` the stacks go to the deployer's account; nothing is looked up. `auth` is
     who may request a prediction, `allowed_origin` the other site whose pages may. With `firewall` AWS WAF
-    inspects every request first. With `customer_key` a KMS key of the environment's own encrypts the bucket,
+    inspects every request first. API Gateway logs as one role in a region: where another stack has set it,
+    `api_log_role` is "existing". With `customer_key` a KMS key of the environment's own encrypts the bucket,
     images, volumes, logs and alarms. `bootstrap_qualifier` is that of `cdk bootstrap --qualifier`.
     """
 
     environment: EnvironmentName
     local: bool = False
-    region: Annotated[str, matches(r"[a-z]{2}(-[a-z]+)+-[0-9]", like="a region's code, such as eu-west-1")]
+    region: Annotated[str, matches(r"[a-z]{2,4}(-[a-z]+)+-[0-9]", like="a region's code, such as eu-west-1")]
     account: Annotated[str, matches(r"[0-9]{12}", like="the account's twelve digits, in quotes")] | None = (
         None
     )
@@ -95,6 +104,7 @@ class Settings:
     log_retention_days: RetentionDays
     retain_data: bool
     termination_protection: bool
+    api_log_role: Literal["own", "existing"] = "own"
     customer_key: bool = False
     monitoring: Monitoring | None = None
     github: GitHub | None = None
@@ -142,7 +152,7 @@ def load(environment: str, *, folder: Path = ENVIRONMENTS) -> Settings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         raise SettingsError(path, [f"not UTF-8, as TOML is: {error.reason} at byte {error.start}"]) from None
     except OSError as error:

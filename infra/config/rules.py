@@ -83,6 +83,11 @@ def _local_means_the_emulator(values: Values) -> Iterator[Finding]:
         )
 
 
+def _china_has_no_serverless(values: Values) -> Iterator[Finding]:
+    if values["region"].startswith("cn-") and values["hosting.mode"] == "serverless":
+        yield "hosting.mode", f"SageMaker does not offer it in {values['region']}; write real-time"
+
+
 def _sign_in_needs_cognito(values: Values) -> Iterator[Finding]:
     if values.get("sign_in") is not None and values["auth"] != "cognito":
         yield "sign_in", 'only for auth = "cognito"; leave the table out'
@@ -154,6 +159,7 @@ def _scaling_starts_at_the_count(values: Values) -> Iterator[Finding]:
 RULES: tuple[Rule, ...] = (
     _only_a_local_api_is_open,
     _local_means_the_emulator,
+    _china_has_no_serverless,
     _sign_in_needs_cognito,
     _local_address_needs_local,
     _local_disks_take_no_key,

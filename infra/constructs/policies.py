@@ -8,13 +8,26 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from constructs import IConstruct
 
 
-def allow(role: iam.Role, *actions: str, on: str | list[str], wildcard: str | None = None) -> None:
-    """Allow a role actions on resources; `wildcard` is the reason where the one resource has a wildcard."""
+def allow(
+    role: iam.Role,
+    *actions: str,
+    on: str | list[str],
+    wildcard: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Allow a role actions on resources; `wildcard` is the reason where the one resource has a wildcard.
+
+    With `tags` only on resources that have them.
+    """
     resources = [on] if isinstance(on, str) else on
-    role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=resources))
+    equal = {f"aws:ResourceTag/{tag}": value for tag, value in (tags or {}).items()}
+    conditions = {"StringEquals": equal} if tags else None
+    role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=resources, conditions=conditions))
     if wildcard:
         acknowledge_wildcard(role, resources[0], reason=wildcard)
 

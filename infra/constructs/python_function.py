@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from infra.config import RetentionDays
 
-# What an editor, a test run or a merge leaves in a package's folder.
-_JUNK = shutil.ignore_patterns("__pycache__", ".*", "*.pyc", "*.orig", "*.rej", "*.swp", "*~")
+_SOURCE_SUFFIXES = (".py", ".png")
 
 
 class PythonFunction(Construct):
@@ -84,9 +83,19 @@ class PythonFunction(Construct):
 def stage(package: str, extra_files: Mapping[str, str], folder: Path) -> str:
     """Write the package and the extra files to a folder and return its path, for an asset."""
     staged = folder / "asset" / package
-    shutil.copytree(LAMBDAS / package, staged, ignore=_JUNK)
+    shutil.copytree(LAMBDAS / package, staged, ignore=_not_source)
     for name, text in extra_files.items():
         path = staged / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return str(staged.parent)
+
+
+def _not_source(folder: str, names: list[str]) -> list[str]:
+    """Name what editors, systems and tests leave in a folder: it would change the asset's hash."""
+    return [
+        name
+        for name in names
+        if name.startswith((".", "__pycache__"))
+        or not (name.endswith(_SOURCE_SUFFIXES) or Path(folder, name).is_dir())
+    ]

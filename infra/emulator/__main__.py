@@ -57,6 +57,8 @@ def _arguments() -> argparse.Namespace:
     add("--account", default=ACCOUNT, help="account id, twelve digits (default: %(default)s)")
     add("--region", default=REGION, help="(default: %(default)s)")
     add("--enforce-policies", action="store_true", help="check signatures and enforce IAM policies")
+    hidden = "let CloudFormation take an update that SageMaker rolled back for complete"
+    add("--hide-rollbacks", action="store_true", help=hidden)
     add(
         "--print-environment",
         action="store_true",
@@ -122,6 +124,7 @@ def _run(listener: socket.socket, options: argparse.Namespace, *, scratch: Path)
         program=shlex.split(options.program),
         scratch=scratch / "endpoints",
         enforce_policies=options.enforce_policies,
+        hide_rollbacks=options.hide_rollbacks,
     )
 
 

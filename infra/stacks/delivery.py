@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra import names
+from infra.constructs.delivery.drift_role import allow_drift_detection
 from infra.constructs.delivery.github_access import LONGEST_DELIVERY, GitHubAccess
 from infra.constructs.delivery.smoke_role import SmokeRole
 from infra.constructs.policies import allow
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 class DeliveryStack(EnvironmentStack):
     """Three roles: one deploys, one checks what serves, one detects drift of the stacks.
 
-    The first can only assume the roles of the CDK's bootstrap and the second; the third only the bootstrap's
-    role for reading.
+    The first can only assume the roles of the CDK's bootstrap and the second; the third reads configurations.
     """
 
     def __init__(self, scope: Construct, id_: str, *, settings: Settings, github: GitHub) -> None:
@@ -44,7 +44,8 @@ class DeliveryStack(EnvironmentStack):
             may_assume=[
                 *self._bootstrap_roles("deploy", "file-publishing", "lookup"),
                 # In place of the bootstrap's own: our images go into our repository.
-                self._role_arn(names.image_publishing_role(environment)),
+                self._role_arn(names.image_publishing_role(environment, region=settings.region)),
+                self._role_arn(names.pruning_role(environment, region=settings.region)),
             ],
             description=f"deploys {environment}, through the CDK's roles",
             longest=LONGEST_DELIVERY,
@@ -52,9 +53,9 @@ class DeliveryStack(EnvironmentStack):
         watch = access.add_role(
             "WatchRole",
             github_environment=names.watch(environment),
-            may_assume=self._bootstrap_roles("lookup"),
-            description=f"looks for drift in {environment}, through the CDK's lookup role",
+            description=f"looks for drift in {environment}, and reads how its resources are configured",
         )
+        allow_drift_detection(watch, environment)
         smoke = SmokeRole(
             self, "Smoke", settings=settings, key=environment_key(self, settings), trusts=delivery
         )

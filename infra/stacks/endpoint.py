@@ -11,8 +11,9 @@ from infra import names
 from infra.config.hosting import RealTime
 from infra.constructs.endpoint.execution_role import ExecutionRole
 from infra.constructs.endpoint.model_endpoint import ModelEndpoint
-from infra.constructs.logs import log_group
+from infra.constructs.endpoint.pruning_role import PruningRole
 from infra.constructs.monitoring.metrics import ContainerMetrics
+from infra.constructs.storage.environment_key import environment_key
 from infra.paths import CONTAINER
 from infra.release import artifact_key
 from infra.stacks.base import EnvironmentStack
@@ -46,29 +47,29 @@ class EndpointStack(EnvironmentStack):
             directory=str(CONTAINER),
             display_name="serving image",
             platform=ecr_assets.Platform.LINUX_AMD64,
+            # SageMaker refuses OCI manifests. The type alone is not enough: with the containerd image store
+            # buildx replaces it and keeps its settings (unverified on AWS).
+            outputs=["type=docker,oci-mediatypes=false"],
             build_args={"BASE_IMAGE": base_image} if base_image else None,
         )
         endpoint_name = names.endpoint(settings.environment, mode=settings.hosting.mode)
         place = {"account": self.account, "region": settings.region}
         bucket_name = names.bucket(settings.environment, **place)
         capture_bucket = names.capture_bucket(settings.environment, **place)
-        key = self.put_logs_under_key(settings)
-        logs = log_group(
-            self,
-            "Logs",
-            retention_days=settings.log_retention_days,
-            name=f"/aws/sagemaker/Endpoints/{endpoint_name}",  # SageMaker's choice
-        )
+        key = environment_key(self, settings)
+        log_group = names.endpoint_log_group(endpoint_name)
         execution = ExecutionRole(
             self,
             "ExecutionRole",
             repository_name=names.repository(settings.environment),
             bucket_name=bucket_name,
-            log_group=logs,
+            log_group_name=log_group,
         )
         if key:
             execution.allow_key(key)
         if isinstance(settings.hosting, RealTime):
+            if key:
+                execution.allow_volume(key)
             if settings.hosting.data_capture:
                 execution.allow_capture(capture_bucket, key)
             if settings.hosting.network:
@@ -89,8 +90,14 @@ class EndpointStack(EnvironmentStack):
             key=key,
             capture_url=f"s3://{capture_bucket}/{endpoint_name}",
         )
+        PruningRole(
+            self,
+            "Pruning",
+            name=names.pruning_role(settings.environment, region=settings.region),
+            deployment=names.deployment(settings.environment),
+        )
         if settings.monitoring:
-            ContainerMetrics(self, "Phases", environment=settings.environment, log_group=logs)
+            ContainerMetrics(self, "Phases", environment=settings.environment, log_group_name=log_group)
         self.add_output("EndpointName", endpoint_name, "SageMaker endpoint that the gateway invokes")
         self.add_output("EndpointConfigName", endpoint.config_name, "Endpoint configuration of this release")
         self.add_output("ModelName", endpoint.model_name, "The SageMaker model of the release")
@@ -99,7 +106,7 @@ class EndpointStack(EnvironmentStack):
 
 def _pushing_to_our_repository(settings: Settings) -> cdk.DefaultStackSynthesizer:
     """Return what makes `cdk deploy` push images to the registry stack's repository, not the bootstrap's."""
-    role = names.image_publishing_role(settings.environment)
+    role = names.image_publishing_role(settings.environment, region=settings.region)
     return cdk.DefaultStackSynthesizer(
         qualifier=settings.bootstrap_qualifier,
         image_assets_repository_name=names.repository(settings.environment),

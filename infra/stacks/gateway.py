@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import aws_cdk as cdk
+
 from infra import names
 from infra.config.auth import SignIn
 from infra.constructs.gateway.api import Api
@@ -61,7 +63,7 @@ class GatewayStack(EnvironmentStack):
             throttle=settings.throttle,
             allowed_origin=settings.allowed_origin,
             log_retention_days=settings.log_retention_days,
-            retain_account_role=settings.retain_data,
+            log_role=_log_role(settings),
         )
         if users:
             self._add_sign_in(settings.sign_in or SignIn(), users=users, api=api, gateway=gateway)
@@ -89,3 +91,10 @@ class GatewayStack(EnvironmentStack):
         self.add_output("UserPoolId", users.pool.user_pool_id, "The user pool: invite people here")
         self.add_output("SignInAddress", address, "Where people sign in")
         self.add_output("SignInClientId", client_id, "The page's client id there; no secret")
+
+
+def _log_role(settings: Settings) -> cdk.RemovalPolicy | None:
+    """Return what becomes of the role for API Gateway's logs with the stack; None where it is another's."""
+    if settings.api_log_role == "existing":
+        return None
+    return cdk.RemovalPolicy.RETAIN if settings.retain_data else cdk.RemovalPolicy.DESTROY

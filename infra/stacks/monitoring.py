@@ -57,14 +57,15 @@ class MonitoringStack(EnvironmentStack):
             alarms.watch_canary(canary)
         limit_usd = monitoring.monthly_budget_usd
         MonthlyBudget(self, "Budget", environment=environment, limit_usd=limit_usd, topic=topic)
+        dashboard_name = names.dashboard(environment, region=settings.region)
         Dashboard(
             self,
             "Dashboard",
-            name=names.deployment(environment),
+            name=dashboard_name,
             settings=settings,
             release=release,
             endpoint_name=endpoint_name,
             alarms=alarms.all,
         )
-        self.add_output("DashboardName", names.deployment(environment), "In CloudWatch")
+        self.add_output("DashboardName", dashboard_name, "In CloudWatch")
         self.add_output("TopicArn", topic.topic_arn, "Where the alarms go")

@@ -1,12 +1,15 @@
-"""The registry stack: where images and model artifacts are kept. Deployed first; it needs no release."""
+"""The registry stack: where images, artifacts and logs are kept. Deployed first; it needs no release."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import aws_cdk as cdk
+
 from infra import names
 from infra.config.hosting import RealTime
-from infra.constructs.storage.environment_key import EnvironmentKey
+from infra.constructs.logs import log_group
+from infra.constructs.storage.environment_key import EnvironmentKey, LogsUnderKey
 from infra.constructs.storage.image_repository import ImageRepository
 from infra.constructs.storage.private_bucket import PrivateBucket
 from infra.stacks.base import EnvironmentStack
@@ -18,7 +21,11 @@ if TYPE_CHECKING:
 
 
 class RegistryStack(EnvironmentStack):
-    """The ECR repository with its publishing role, the model bucket, and optionally a key and captures."""
+    """The ECR repository with its publishing role, the model bucket, and optionally a key and captures.
+
+    Also the endpoint's log groups, one for each mode: in the endpoint's stack, the roll-back of a failed
+    first deployment would delete the log that says why it failed.
+    """
 
     def __init__(self, scope: Construct, id_: str, *, settings: Settings) -> None:
         super().__init__(
@@ -28,11 +35,19 @@ class RegistryStack(EnvironmentStack):
         key = None
         if settings.customer_key:
             key = EnvironmentKey(self, "EnvironmentKey", environment=environment, retain=retain).key
+            cdk.Aspects.of(self).add(LogsUnderKey(key))
+        for endpoint in names.endpoints(environment):
+            log_group(
+                self,
+                f"Logs-{endpoint}",
+                retention_days=settings.log_retention_days,
+                name=names.endpoint_log_group(endpoint),
+            )
         images = ImageRepository(
             self,
             "Images",
             name=names.repository(environment),
-            publishing_role_name=names.image_publishing_role(environment),
+            publishing_role_name=names.image_publishing_role(environment, region=settings.region),
             key=key,
             retain=retain,
         )

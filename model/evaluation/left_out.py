@@ -148,7 +148,6 @@ def leave_sources_out(
     run: Callable[[Fit], Logits],
     *,
     facts: Facts,
-    seed: int,
     related: Related | None = None,
     out_of_fold: Floats | None = None,
 ) -> LeftOutSources | None:
@@ -177,7 +176,7 @@ def leave_sources_out(
     if not plan.judged:
         return None
     plan.check(count_classes(cases[facts.judged], sources[facts.judged]))
-    outer, inner, located = _run_fits(plan, cases, sources, run, seed=seed)
+    outer, inner, located = _run_fits(plan, cases, sources, run)
     group = np.unique(cases.groups, return_inverse=True)[1]
     weights = 1 / np.maximum(np.bincount(group, facts.judged), 1)[group]  # images not judged do not count
     # The number of the rule by which each image is judged: the last one is for tumour-free sources.
@@ -198,12 +197,12 @@ def leave_sources_out(
         chosen = np.isin(sources, names) & facts.judged
         balanced = _balanced(weighed[chosen], cases.labels[chosen])
         predictions = classify(logits[chosen], balanced, [*rules.values(), for_tumour_free])
-        measured = estimates([predictions])
+        measured = estimates(predictions)
         if not predictions.cases.labels.any():
             measured = {"specificity": measured["specificity"]}
         related = tuple(sorted(plan.kin[names[0]] - {*names}))
         parts = _parts(predictions.cases.labels, facts[chosen])
-        slices = [measure(*part, [predictions[mask]]) for part, mask in parts.items()]
+        slices = [measure(*part, predictions[mask]) for part, mask in parts.items()]
         heat = _located({name: values[chosen] for name, values in located.items()}, predictions, parts)
         return LeftOut(np.flatnonzero(chosen), predictions, measured, slices, heat, related)
 
@@ -217,7 +216,7 @@ def leave_sources_out(
 
 
 def _run_fits(
-    plan: LeaveOut, cases: Cases, sources: Names, run: Callable[[Fit], Logits], *, seed: int
+    plan: LeaveOut, cases: Cases, sources: Names, run: Callable[[Fit], Logits]
 ) -> tuple[Floats, dict[str, Floats], dict[str, Floats]]:
     """Run every fit.
 
@@ -232,8 +231,8 @@ def _run_fits(
 
     def run_without(*names: str) -> Floats:
         own, alone = np.isin(sources, names), len(names) == 1
-        title = f"without {' and '.join(names)}"
-        found = run(Fit(title, cases, plan.training_without(own), seed, outer=False, locate=alone))
+        title = f"without source{'' if alone else 's'} {' and '.join(names)}"
+        found = run(Fit(title, plan.training_without(own), outer=False, locate=alone))
         if missing := int(np.isnan(found[UNCHANGED][own]).sum()):
             raise ValueError(f"the fit {title!r} returned no logit of {missing} images that it left out")
         for key in located.keys() & found.keys():

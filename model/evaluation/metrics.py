@@ -1,8 +1,7 @@
 """Metrics and their confidence intervals.
 
 Every image counts by its weight, 1 / size of its group of near-duplicates, and the bootstrap draws groups
-rather than images: a copy adds no evidence. A metric is that of one network, averaged over the repeats
-of the cross-validation; predictions are never averaged.
+rather than images: a copy adds no evidence. Predictions of several networks are never averaged.
 """
 
 from __future__ import annotations
@@ -49,14 +48,14 @@ class Difference(Estimate):
     better: float
 
 
-def estimates(repeats: Sequence[Predictions], *, seed: int = 0) -> Estimates:
-    """Estimate every metric, averaged over the repeats; intervals by a bootstrap over groups, by class.
+def estimates(predictions: Predictions, *, seed: int = 0) -> Estimates:
+    """Estimate every metric; intervals by a bootstrap over groups, by class.
 
     Resampling adds noise to every bin of the calibration error, so its draws are biased upwards: its interval
     is shifted down by the difference between their median and the value. Images of one class have no metric
     that needs the other.
     """
-    return _summary(*_sampled(repeats, seed=seed))
+    return _summary(*_sampled(predictions, seed=seed))
 
 
 def mean_estimates(sets: Sequence[Predictions], *, seed: int = 0) -> Estimates:
@@ -64,7 +63,7 @@ def mean_estimates(sets: Sequence[Predictions], *, seed: int = 0) -> Estimates:
 
     The interval is that of these sets' mean: how much other sets would differ, it does not tell.
     """
-    sampled = [_sampled([each], seed=seed + number) for number, each in enumerate(sets)]
+    sampled = [_sampled(each, seed=seed + number) for number, each in enumerate(sets)]
     values, draws = (
         {name: np.mean([each[name] for each in part], axis=0) for name in part[0]}
         for part in zip(*sampled, strict=True)
@@ -80,13 +79,11 @@ def weighted_estimate(
     return Estimate(float(statistic(values, weights=cases.weights)), *_interval(np.array(draws)))
 
 
-def compare(
-    first: Sequence[Predictions], second: Sequence[Predictions], metric: str, *, seed: int = 0
-) -> Difference:
+def compare(first: Predictions, second: Predictions, metric: str, *, seed: int = 0) -> Difference:
     """Compare two networks that were tested on the same images, by a paired bootstrap over groups."""
-    cases = first[0].cases
+    cases = first.cases
     value, draws = (
-        _averaged(first, weights)[metric] - _averaged(second, weights)[metric]
+        _values(first, weights)[metric] - _values(second, weights)[metric]
         for weights in (cases.weights[None], cases.weights * _draws(cases, seed=seed))
     )
     return Difference(float(value[0]), *_interval(draws), better=float(np.mean(draws > 0)))
@@ -160,11 +157,11 @@ def _draws(cases: Cases, *, seed: int) -> Floats:
     return times[:, inverse]
 
 
-def _sampled(repeats: Sequence[Predictions], *, seed: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
+def _sampled(predictions: Predictions, *, seed: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Each metric's value, (1,), and its value in each bootstrap draw, (draws,)."""
-    cases = repeats[0].cases
-    values = _averaged(repeats, cases.weights[None])
-    return values, _averaged(repeats, cases.weights * _draws(cases, seed=seed))
+    cases = predictions.cases
+    values = _values(predictions, cases.weights[None])
+    return values, _values(predictions, cases.weights * _draws(cases, seed=seed))
 
 
 def _summary(values: dict[str, Floats], draws: dict[str, Floats]) -> Estimates:
@@ -180,14 +177,8 @@ def _summary(values: dict[str, Floats], draws: dict[str, Floats]) -> Estimates:
     return found
 
 
-def _averaged(repeats: Sequence[Predictions], weights: Floats) -> dict[str, Floats]:
-    """Each metric under each row of weights, averaged over the repeats: (rows, n) -> (rows,)."""
-    values = [_values(each, weights) for each in repeats]
-    return {name: np.mean([each[name] for each in values], axis=0) for name in values[0]}
-
-
 def _values(predictions: Predictions, weights: Floats) -> dict[str, Floats]:
-    """Each metric of one repeat under each row of weights: (rows, n) -> (rows,)."""
+    """Each metric under each row of weights: (rows, n) -> (rows,)."""
     labels, probabilities = predictions.cases.labels, predictions.probabilities
     positive, yes, youden_yes = labels == 1, predictions.predicted == 1, predictions.predicted_youden == 1
     everything = np.ones(len(labels), dtype=bool)

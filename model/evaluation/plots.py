@@ -49,17 +49,15 @@ def losses(histories: Histories) -> Figure:
     return figure
 
 
-def roc(repeats: Sequence[Predictions], measured: Estimates) -> Figure:
-    """Out-of-fold ROC curve of each repeat, and the operating point of the threshold."""
+def roc(predictions: Predictions, measured: Estimates) -> Figure:
+    """Out-of-fold ROC curve, and the operating point of the threshold."""
     figure, axes = _square()
     axes.plot([0, 1], [0, 1], color=GUIDE, linestyle=":", label="chance")
-    for repeat, each in enumerate(repeats):
-        cases = each.cases
-        false_positive, true_positive, _ = roc_curve(
-            cases.labels, each.probabilities, sample_weight=cases.weights
-        )
-        label = f"AUC {measured['roc_auc']}" if repeat == 0 else None
-        axes.plot(false_positive, true_positive, color=FIRST, linewidth=1.4, alpha=0.8, label=label)
+    cases = predictions.cases
+    false_positive, true_positive, _ = roc_curve(
+        cases.labels, predictions.probabilities, sample_weight=cases.weights
+    )
+    axes.plot(false_positive, true_positive, color=FIRST, linewidth=1.4, label=f"AUC {measured['roc_auc']}")
     point = (1 - measured["specificity"].value, measured["sensitivity"].value)
     axes.plot(*point, "o", color=SECOND, label="at the threshold")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, out of fold")
@@ -67,17 +65,16 @@ def roc(repeats: Sequence[Predictions], measured: Estimates) -> Figure:
     return figure
 
 
-def confusion(repeats: Sequence[Predictions]) -> Figure:
-    """Out-of-fold confusion matrix in images, averaged over the repeats."""
+def confusion(predictions: Predictions) -> Figure:
+    """Out-of-fold confusion matrix in images."""
     figure, axes = _square(width=4.4)
-    counts = np.zeros((2, 2))
-    for each in repeats:
-        np.add.at(counts, (each.cases.labels, each.predicted), 1 / len(repeats))
+    counts = np.zeros((2, 2), dtype=np.int64)
+    np.add.at(counts, (predictions.cases.labels, predictions.predicted), 1)
     shares = counts / counts.sum(axis=1, keepdims=True)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(2, 2):
         axes.text(
-            column, row, f"{counts[row, column]:.0f}\n{shares[row, column]:.0%}", ha="center", va="center",
+            column, row, f"{counts[row, column]}\n{shares[row, column]:.0%}", ha="center", va="center",
             color="white" if shares[row, column] > DARK else "black", fontsize=13,
         )  # fmt: skip
     axes.set(xticks=[0, 1], yticks=[0, 1], xticklabels=["NO", "YES"], yticklabels=["NO", "YES"])
@@ -85,18 +82,17 @@ def confusion(repeats: Sequence[Predictions]) -> Figure:
     return figure
 
 
-def calibration(repeats: Sequence[Predictions]) -> Figure:
-    """Share labelled YES against mean probability, in bins of equal mass, by repeat."""
+def calibration(predictions: Predictions) -> Figure:
+    """Share labelled YES against mean probability, in bins of equal mass."""
     figure, axes = _square()
     axes.plot([0, 1], [0, 1], color=GUIDE, linestyle=":", label="perfect")
-    for repeat, each in enumerate(repeats):
-        bins = np.array_split(np.argsort(each.probabilities), min(BINS, len(each.cases)))
-        predicted, observed = (
-            [np.average(values[own], weights=each.cases.weights[own]) for own in bins]
-            for values in (each.probabilities, each.cases.labels)
-        )
-        label = f"out of fold, {len(repeats)} repeats" if repeat == 0 else None
-        axes.plot(predicted, observed, "o-", color=FIRST, alpha=0.7, linewidth=1, markersize=4, label=label)
+    cases, probabilities = predictions.cases, predictions.probabilities
+    bins = np.array_split(np.argsort(probabilities), min(BINS, len(cases)))
+    predicted, observed = (
+        [np.average(values[own], weights=cases.weights[own]) for own in bins]
+        for values in (probabilities, cases.labels)
+    )
+    axes.plot(predicted, observed, "o-", color=FIRST, linewidth=1, markersize=4, label="out of fold")
     axes.set(xlabel="predicted probability", ylabel="share labelled YES", title="Calibration")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(frameon=False, loc="upper left")

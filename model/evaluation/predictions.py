@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FILE = "predictions.csv"
 COLUMNS = (
-    *("name", "sha256", "label", "group", "weight", "repeat", "fold"),
+    *("name", "sha256", "label", "group", "weight", "fold"),
     *("probability", "predicted", "predicted_youden"),
 )
 OLD_COLUMNS = {"said": "predicted", "said_even": "predicted_youden"}
@@ -40,43 +40,38 @@ class Predictions:
         return Predictions(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-def write_csv(repeats: Sequence[Predictions], scans: Sequence[Scan]) -> str:
-    """Return CSV with one row for each repeat and image; `scans` are in the order of the cases."""
+def write_csv(predictions: Predictions, scans: Sequence[Scan]) -> str:
+    """Return CSV with one row for each image; `scans` are in the order of the cases."""
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(COLUMNS)
-    for repeat, predictions in enumerate(repeats, start=1):
-        cases = predictions.cases
-        columns = (
-            *([scan.name for scan in scans], [scan.sha256 for scan in scans]),
-            *(cases.labels, cases.groups, cases.weights, [repeat] * len(scans), cases.folds),
-            *(predictions.probabilities, predictions.predicted, predictions.predicted_youden),
-        )
-        writer.writerows(zip(*columns, strict=True))
+    cases = predictions.cases
+    columns = (
+        *([scan.name for scan in scans], [scan.sha256 for scan in scans]),
+        *(cases.labels, cases.groups, cases.weights, cases.folds),
+        *(predictions.probabilities, predictions.predicted, predictions.predicted_youden),
+    )
+    writer.writerows(zip(*columns, strict=True))
     return table.getvalue()
 
 
-def read_csv(text: str) -> list[Predictions]:
-    """Read the predictions of each repeat, with the images sorted by hash."""
+def read_csv(text: str) -> Predictions:
+    """Read the predictions, with the images sorted by hash.
+
+    Files of earlier releases may hold several repeats of the cross-validation; the first is read.
+    """
     table = csv.DictReader(io.StringIO(text))
     table.fieldnames = [OLD_COLUMNS.get(name, name) for name in table.fieldnames or ()]
-    rows = sorted(table, key=lambda row: (int(row["repeat"]), row["sha256"]))
+    rows = sorted((row for row in table if row.get("repeat", "1") == "1"), key=lambda row: row["sha256"])
     columns = {name: np.array([float(row[name]) for row in rows]) for name in COLUMNS[2:]}
     whole = {name: columns[name].astype(np.int64) for name in set(columns) - {"weight", "probability"}}
     cases = Cases(whole["label"], whole["group"], whole["fold"], columns["weight"])
-    every = Predictions(cases, columns["probability"], whole["predicted"], whole["predicted_youden"])
-    return [every[whole["repeat"] == repeat] for repeat in np.unique(whole["repeat"])]
+    return Predictions(cases, columns["probability"], whole["predicted"], whole["predicted_youden"])
 
 
-def paired(
-    first: Sequence[Predictions], second: Sequence[Predictions]
-) -> tuple[list[Predictions], list[Predictions]]:
-    """Return the repeats in which both networks were tested on the same images and folds, in one order."""
-    pairs = [
-        (one, other)
-        for one, other in zip(first, second, strict=False)
-        if np.array_equal(one.cases.labels, other.cases.labels)
-        and np.array_equal(one.cases.folds, other.cases.folds)
-        and np.array_equal(one.cases.groups, other.cases.groups)
-    ]
-    return [one for one, _ in pairs], [other for _, other in pairs]
+def paired(first: Predictions, second: Predictions) -> bool:
+    """Return whether both networks were tested on the same images and folds."""
+    return all(
+        np.array_equal(getattr(first.cases, name), getattr(second.cases, name))
+        for name in ("labels", "groups", "folds")
+    )

@@ -40,12 +40,11 @@ class Perturbed:
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image that most repeats classify wrongly, with its mean probability of YES."""
+    """An image that is classified wrongly, with its probability of YES."""
 
     name: str
     label: int
     probability: float
-    repeats: int
 
 
 @dataclass(frozen=True)
@@ -161,10 +160,10 @@ def _name(text: str) -> str:
 
 def measure_perturbations(out_of_fold: OutOfFold) -> dict[str, Perturbed]:
     """Test the same networks and rules on the images that were perturbed, under each of `PERTURBATIONS`."""
-    perturbed = ~np.isnan(out_of_fold.outer[next(name for name in PERTURBATIONS if name != UNCHANGED)][0])
+    perturbed = ~np.isnan(out_of_fold.outer[next(name for name in PERTURBATIONS if name != UNCHANGED)])
     measured = {}
     for perturbation in PERTURBATIONS:
-        found = estimates([each[perturbed] for each in out_of_fold.predictions(perturbation)])
+        found = estimates(out_of_fold.predictions(perturbation)[perturbed])
         measured[perturbation] = (found["roc_auc"].value, found["youden_balanced_accuracy"].value)
     unchanged = measured[UNCHANGED][1]
     return {
@@ -173,26 +172,20 @@ def measure_perturbations(out_of_fold: OutOfFold) -> dict[str, Perturbed]:
     }
 
 
-def measure_slices(
-    repeats: Sequence[Predictions], masks: dict[str, dict[str, NDArray[np.bool_]]]
-) -> list[Slice]:
+def measure_slices(predictions: Predictions, masks: dict[str, dict[str, NDArray[np.bool_]]]) -> list[Slice]:
     """Estimate the metrics of each slice; one with a single class is left out."""
     measured = [
-        measure(by, name, [each[mask] for each in repeats])
-        for by, named in masks.items()
-        for name, mask in named.items()
+        measure(by, name, predictions[mask]) for by, named in masks.items() for name, mask in named.items()
     ]
     return [each for each in measured if 0 < each.yes < each.images]
 
 
-def find_mistakes(repeats: Sequence[Predictions], scans: Sequence[Scan]) -> list[Mistake]:
-    """List the images that most repeats classify wrongly, the most confident mistake first."""
-    labels = repeats[0].cases.labels
-    wrong = np.sum([each.predicted != labels for each in repeats], axis=0)
-    mean = np.mean([each.probabilities for each in repeats], axis=0)
-    order = np.argsort(-np.abs(labels - mean))
+def find_mistakes(predictions: Predictions, scans: Sequence[Scan]) -> list[Mistake]:
+    """List the images that are classified wrongly, the most confident mistake first."""
+    labels, probabilities = predictions.cases.labels, predictions.probabilities
+    order = np.argsort(-np.abs(labels - probabilities))
     return [
-        Mistake(scans[index].name, int(labels[index]), float(mean[index]), int(wrong[index]))
+        Mistake(scans[index].name, int(labels[index]), float(probabilities[index]))
         for index in order
-        if wrong[index] > len(repeats) / 2
+        if predictions.predicted[index] != labels[index]
     ]

@@ -59,9 +59,9 @@ def slices(scans: Sequence[Scan]) -> dict[str, dict[str, Mask]]:
     }
 
 
-def measure(by: str, name: str, repeats: Sequence[Predictions]) -> Slice:
-    """Estimate the metrics of a slice, given its predictions by each repeat."""
-    cases = repeats[0].cases
+def measure(by: str, name: str, predictions: Predictions) -> Slice:
+    """Estimate the metrics of a slice, given its predictions."""
+    cases = predictions.cases
     groups = [len(np.unique(cases.groups[cases.labels == label])) for label in np.unique(cases.labels)]
     return Slice(
         by,
@@ -70,7 +70,7 @@ def measure(by: str, name: str, repeats: Sequence[Predictions]) -> Slice:
         groups=len(np.unique(cases.groups)),
         yes=int(cases.labels.sum()),
         enough=min(groups) >= FEW,
-        estimates=estimates(repeats),
+        estimates=estimates(predictions),
     )
 
 

@@ -13,8 +13,6 @@ from model.evaluation import plots
 from model.evaluation.left_out import PUBLISHED, TUMOUR_FREE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.figure import Figure
 
     from model.evaluation.predictions import Predictions
@@ -38,12 +36,12 @@ LISTED = 20
 """Mistakes named in the card."""
 
 
-def write(metadata: Metadata, report: Report, repeats: Sequence[Predictions]) -> str:
+def write(metadata: Metadata, report: Report, predictions: Predictions) -> str:
     """Return the card of one trained network as Markdown with inline PNG plots.
 
     Parameters
     ----------
-    repeats
+    predictions
         The predictions that the report's estimates are of.
     """
     environment = Environment(
@@ -61,13 +59,13 @@ def write(metadata: Metadata, report: Report, repeats: Sequence[Predictions]) ->
         tumour_free=TUMOUR_FREE,
         compared=compared,
         mistakes=report.mistakes[:LISTED],
-        plots={name: _inline(name, figure) for name, figure in plots_of(report, repeats).items()},
+        plots={name: _inline(name, figure) for name, figure in plots_of(report, predictions).items()},
     )
 
 
-def plots_of(report: Report, repeats: Sequence[Predictions]) -> dict[str, Figure]:
+def plots_of(report: Report, predictions: Predictions) -> dict[str, Figure]:
     """Return the card's plots, none of which shows a single image."""
-    return {"roc": plots.roc(repeats, report.estimates), "calibration": plots.calibration(repeats)}
+    return {"roc": plots.roc(predictions, report.estimates), "calibration": plots.calibration(predictions)}
 
 
 def _inline(name: str, figure: Figure) -> str:

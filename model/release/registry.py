@@ -62,8 +62,8 @@ class ModelVersion:
         held_out: list[HeldOut] = json.loads(mlflow.artifacts.load_text(f"runs:/{self.run_id}/holdout.json"))
         return held_out
 
-    def predictions(self) -> list[Predictions]:
-        """Out-of-fold predictions of each repeat."""
+    def predictions(self) -> Predictions:
+        """Out-of-fold predictions."""
         return predictions.read_csv(mlflow.artifacts.load_text(f"runs:/{self.run_id}/{predictions.FILE}"))
 
     def gates(self) -> list[Outcome]:
@@ -186,14 +186,14 @@ def _champion_or_none(name: str) -> ModelVersion | None:
 
 
 def _compare(challenger: ModelVersion, champion: ModelVersion | None) -> tuple[bool, Difference | None, str]:
-    """Compare on the repeats in which both were tested with the same folds; see `gates.evaluate`."""
+    """Compare if both were tested with the same folds; see `gates.evaluate`."""
     if champion is None:
         return True, None, "there is no champion yet"
     named = f"version {champion.version}"
     if champion.dataset_fingerprint != challenger.dataset_fingerprint:
         return True, None, f"{named} was tested on other images: they cannot be compared"
-    mine, theirs = predictions.paired(challenger.predictions(), champion.predictions())
-    if not mine:
+    mine, theirs = challenger.predictions(), champion.predictions()
+    if not predictions.paired(mine, theirs):
         return (
             False,
             None,

@@ -26,7 +26,6 @@ class Recipe:
     views: int  # augmented versions of each image, in addition to the original
     per_kind: int  # drawn images of each kind of negatives, for the refusal
     folds: int = 5
-    repeats: int = 1  # of the cross-validation, each with other folds
     size: int = 160  # input side in pixels
     seed: int = 0
     batch_size: int = 32

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,12 @@ from container import imaging
 from container.rules import reason_to_refuse
 from model.data import negatives
 from model.data.augmentation import augment
-from model.data.cases import Cases
 from model.data.dataset import model_name
 from model.data.image_cache import GREY_LEVELS, preprocessed
 from model.data.negatives.scrambled import scramble
 from model.data.perturbations import UNCHANGED
 from model.evaluation.baselines import METADATA_FOREST, source_probe
-from model.evaluation.calibration import Rule, fit_rule
+from model.evaluation.calibration import fit_rule
 from model.evaluation.left_out import count_classes
 from model.evaluation.metrics import compare, estimates, majority_accuracy
 from model.evaluation.report import Report, find_mistakes, measure_perturbations, measure_slices
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from model.evaluation.crossval import OutOfFold
+    from model.evaluation.calibration import Rule
     from model.evaluation.left_out import LeftOutSources
     from model.evaluation.predictions import Predictions
     from model.evaluation.report import Refusal
@@ -58,7 +57,7 @@ def fit_and_log(
     measured: Measured,
     encoder: network.Encoder,
     *,
-    baselines: dict[str, list[Predictions]],
+    baselines: dict[str, Predictions],
     forest: LeftOutSources | None,
     run_id: str,
 ) -> str:
@@ -66,7 +65,8 @@ def fit_and_log(
 
     The baselines' predictions and the metadata forest's figures on sources left out are for comparison.
     """
-    repeats = measured.out_of_fold.predictions()
+    out_of_fold = measured.out_of_fold
+    predictions = out_of_fold.predictions()
     learner, scans = measured.learner(), plan.dataset.scans
     learner.fit(plan.cases, ~plan.held_out, seed=plan.recipe.seed)
     views = progress(plan.images.views.greys, "computing features", unit="view")
@@ -77,22 +77,22 @@ def fit_and_log(
     several = len(plan.dataset.sources) > 1
     by_source = {"source": named(plan.sources.tolist())} if several else {}
     report = Report(
-        estimates=estimates(repeats),
-        baselines={name: estimates(rows) for name, rows in baselines.items()},
-        over_forest=compare(repeats, baselines[METADATA_FOREST], "roc_auc"),
-        perturbations=measure_perturbations(measured.out_of_fold),
-        slices=measure_slices(repeats, by_source | slices(scans)),
-        mistakes=find_mistakes(repeats, scans),
+        estimates=estimates(predictions),
+        baselines={name: estimates(each) for name, each in baselines.items()},
+        over_forest=compare(predictions, baselines[METADATA_FOREST], "roc_auc"),
+        perturbations=measure_perturbations(out_of_fold),
+        slices=measure_slices(predictions, by_source | slices(scans)),
+        mistakes=find_mistakes(predictions, scans),
         refusal=refusal,
         reliability=reliability,
-        training_auc=measured.out_of_fold.training_auc,
+        training_auc=out_of_fold.training_auc,
         majority_accuracy=majority_accuracy(plan.cases),
         left_out=measured.left_out,
         forest_left_out=forest.mean["roc_auc"] if forest else None,
         sources=count_classes(plan.cases, plan.sources),
         source_probe=source_probe(features[0], plan.sources, plan.cases) if several else None,
     )
-    rule = measured.left_out.rule if measured.left_out else pooled_rule(measured.out_of_fold)
+    rule = measured.left_out.rule if measured.left_out else fit_rule(out_of_fold.outer[UNCHANGED], plan.cases)
     served = network.assemble(
         encoder.model, learner.tail, brain=refusal.head, familiarity=reliability.familiarity
     )
@@ -108,25 +108,16 @@ def fit_and_log(
         rule=replace(rule, calibration=calibration),
         evidence=(scale.no_opinion, float(np.asarray(outputs.evidence).max())),
     )
-    mlflow_logging.log_report(report, repeats, plan, measured.histories)
+    mlflow_logging.log_report(report, predictions, plan, measured.histories)
     return mlflow_logging.log_network(
         served,
         metadata,
         report,
-        repeats,
+        predictions,
         pixels=pixels,
         outputs=outputs,
         scans=[scans[index] for index in chosen],
     )
-
-
-def pooled_rule(out_of_fold: OutOfFold) -> Rule:
-    """Fit the rule that serves to every image's out-of-fold logits in all repeats."""
-    splits = out_of_fold.splits
-    pooled = Cases(
-        *(np.concatenate([getattr(cases, field.name) for cases in splits]) for field in fields(Cases))
-    )
-    return fit_rule(out_of_fold.outer[UNCHANGED].ravel(), pooled)
 
 
 def describe(
@@ -168,7 +159,7 @@ def describe(
             "copies": len(dataset.copies),
             "skipped": len(dataset.skipped),
         },
-        "split": {"folds": recipe.folds, "repeats": recipe.repeats, "held_out": int(plan.held_out.sum())},
+        "split": {"folds": recipe.folds, "held_out": int(plan.held_out.sum())},
         "recipe": asdict(recipe),
         "metrics": report.metrics(),
         "mlflow": {"experiment": experiment, "run_id": run_id},

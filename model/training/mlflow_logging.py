@@ -20,7 +20,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from container.network import known_input
 from model import ROOT
-from model.evaluation import plots, predictions
+from model.evaluation import plots
+from model.evaluation.predictions import FILE, write_csv
 from model.release import export, model_card
 
 if TYPE_CHECKING:
@@ -55,20 +56,20 @@ def log_source(dataset: Dataset) -> None:
 
 
 def log_report(
-    report: Report, repeats: Sequence[Predictions], plan: TrainingPlan, histories: Sequence[History]
+    report: Report, predictions: Predictions, plan: TrainingPlan, histories: Sequence[History]
 ) -> None:
     """Log the published metrics, their plots, the predictions and the held-out images."""
     scans = plan.dataset.scans
     mlflow.log_metrics(report.metrics())
     mlflow.log_dict(report.document(), "report.json")
-    drawn = {**model_card.plots_of(report, repeats), "confusion_matrix": plots.confusion(repeats)}
+    drawn = {**model_card.plots_of(report, predictions), "confusion_matrix": plots.confusion(predictions)}
     if any(histories):
         drawn["loss"] = plots.losses(histories)
     for name, figure in drawn.items():
         mlflow.log_figure(figure, f"plots/{name}.png")
     # It shows images of the data set, so it is not part of the artifact.
     mlflow.log_figure(plots.worst_mistakes(report.mistakes, scans), "images/worst_mistakes.png")
-    mlflow.log_text(predictions.write_csv(repeats, scans), predictions.FILE)
+    mlflow.log_text(write_csv(predictions, scans), FILE)
     kept = [scan for scan, out in zip(scans, plan.held_out, strict=True) if out]
     rows = [{"name": scan.name, "label": scan.label, "sha256": scan.sha256} for scan in kept]
     mlflow.log_text(json.dumps(rows, indent=1), "holdout.json")
@@ -78,7 +79,7 @@ def log_network(
     served: keras.Model,
     metadata: Metadata,
     report: Report,
-    repeats: Sequence[Predictions],
+    predictions: Predictions,
     *,
     pixels: NDArray[np.float32],
     outputs: NetworkOutputs,
@@ -94,7 +95,7 @@ def log_network(
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder, parity = Path(scratch) / "serving", Path(scratch) / "parity"
-        card = model_card.write(metadata, report, repeats)
+        card = model_card.write(metadata, report, predictions)
         export.write(folder, network=served, metadata=metadata, card=card)
         export.write_validation(parity, pixels=pixels, outputs=outputs)
         difference = export.check_parity(folder, validation=parity)

@@ -17,7 +17,7 @@ from model.data.split import assign_folds, group, hold_out
 from model.evaluation.left_out import Facts, LeaveOut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -77,7 +77,7 @@ class TrainingPlan:
     dataset: Dataset
     recipe: Recipe
     images: ImageCache
-    splits: Sequence[Cases]  # the cases with the folds of each repeat
+    cases: Cases
     held_out: Mask  # of the images on which the served network is not trained, shape (n,)
     perturbed: Mask  # of the images on which robustness is measured, shape (n,)
     related: Mapping[str, frozenset[str]]  # by source, those that may show the same patients
@@ -94,18 +94,10 @@ class TrainingPlan:
             )
         images = ImageCache(dataset.scans, size=recipe.size, views=recipe.views, seed=recipe.seed)
         groups = group(images.decoded, [scan.subject for scan in dataset.scans])
-        splits = [
-            assign_folds(dataset.labels, groups, folds=recipe.folds, seed=recipe.seed + repeat)
-            for repeat in range(recipe.repeats)
-        ]
+        cases = assign_folds(dataset.labels, groups, folds=recipe.folds, seed=recipe.seed)
         held_out = hold_out(dataset.labels, groups, seed=recipe.seed)
         perturbed = np.random.default_rng(recipe.seed).permutation(len(images)) < PERTURBED
-        return cls(dataset, recipe, images, splits, held_out, perturbed, related or {})
-
-    @property
-    def cases(self) -> Cases:
-        """The cases with the folds of the first repeat."""
-        return self.splits[0]
+        return cls(dataset, recipe, images, cases, held_out, perturbed, related or {})
 
     @cached_property
     def sources(self) -> NDArray[np.str_]:

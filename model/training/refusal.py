@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STRENGTH = 0.001  # inverse strength of the head's penalty
 TOLERANCE = 1e-3  # of the optimiser
-WRONGLY_REFUSED = 0.0175
+WRONGLY_REFUSED = 0.02
 """Share of brain MRIs below the threshold, by heads that saw neither them nor their source."""
 UNFAMILIAR = 0.08
 """Share of images of known views whose answers are called unreliable, out of fold."""

@@ -29,6 +29,7 @@ from model.training.plan import Measured, TrainingPlan
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from model.data.cases import Cases
     from model.data.dataset import Dataset
     from model.evaluation.baselines import Baseline
     from model.evaluation.crossval import Fit, Floats, Logits
@@ -89,7 +90,7 @@ def train(
         encoder = _encoder(recipe.size)
         measured = _measure(plan, encoder, finished=tracking.children(run_id, finished=True))
         baselines = _baselines(plan)
-        forest = partial(_baseline_logits, BASELINES[METADATA_FOREST](dataset.scans))
+        forest = partial(_baseline_logits, BASELINES[METADATA_FOREST](dataset.scans), plan)
         echo("Fitting the network that serves")
         model_uri = fit_and_log(
             plan,
@@ -97,7 +98,7 @@ def train(
             encoder,
             baselines=baselines,
             forest=leave_sources_out(
-                plan.cases, plan.sources, forest, facts=plan.facts, seed=recipe.seed, related=plan.related
+                plan.cases, plan.sources, forest, facts=plan.facts, related=plan.related
             ),
             run_id=run_id,
         )
@@ -107,7 +108,7 @@ def train(
         recipe.architecture,
         model_uri,
         estimates(measured.out_of_fold.predictions()),
-        {name: estimates(rows) for name, rows in baselines.items()},
+        {name: estimates(predictions) for name, predictions in baselines.items()},
         measured.left_out,
     )
 
@@ -127,34 +128,33 @@ def _measure(plan: TrainingPlan, encoder: Encoder, *, finished: dict[str, str]) 
     def learner() -> Learner:
         return Learner(recipe.architecture, plan.images, encoder, recipe, sources=plan.sources)
 
-    count = recipe.repeats * recipe.folds * (recipe.folds + 1) // 2
+    count = recipe.folds * (recipe.folds + 1) // 2
     count += fits_needed(plan.cases, plan.sources, related=plan.related)
     with tqdm(total=count, unit="fit", smoothing=0.05, disable=None) as bar:
-        fits = ResumableFits(learner, perturbed=plan.perturbed, finished=finished, bar=bar)
-        out_of_fold = cross_validate(plan.splits, fits, seed=recipe.seed)
+        fits = ResumableFits(plan, learner, finished=finished, bar=bar)
+        out_of_fold = cross_validate(plan.cases, fits)
         left_out = leave_sources_out(
             plan.cases,
             plan.sources,
             fits,
             facts=plan.facts,
-            seed=recipe.seed,
             related=plan.related,
-            out_of_fold=out_of_fold.outer[UNCHANGED][0],
+            out_of_fold=out_of_fold.outer[UNCHANGED],
         )
     return Measured(out_of_fold, left_out, fits.histories, learner)
 
 
-def _baselines(plan: TrainingPlan) -> dict[str, list[Predictions]]:
+def _baselines(plan: TrainingPlan) -> dict[str, Predictions]:
     """Cross-validate the baselines on the same folds."""
     predictions = {}
     for name, build in progress(BASELINES.items(), "baselines", unit="baseline"):
-        run = partial(_baseline_logits, build(plan.dataset.scans))
-        predictions[name] = cross_validate(plan.splits, run, seed=plan.recipe.seed).predictions()
+        run = partial(_baseline_logits, build(plan.dataset.scans), plan)
+        predictions[name] = cross_validate(plan.cases, run).predictions()
     return predictions
 
 
-def _baseline_logits(baseline: Baseline, fit: Fit) -> Logits:
-    return {UNCHANGED: baseline(fit.training, fit.cases, fit.seed)}
+def _baseline_logits(baseline: Baseline, plan: TrainingPlan, fit: Fit) -> Logits:
+    return {UNCHANGED: baseline(fit.training, plan.cases, plan.recipe.seed)}
 
 
 class ResumableFits:
@@ -165,14 +165,14 @@ class ResumableFits:
 
     def __init__(
         self,
+        plan: TrainingPlan,
         learner: Callable[[], Learner],
         *,
-        perturbed: Mask,
         finished: dict[str, str],
         bar: tqdm[NoReturn],
     ) -> None:
+        self._plan = plan
         self._learner = learner
-        self._perturbed = perturbed
         self._finished = finished
         self._bar = bar
         self.histories: list[History] = []
@@ -186,11 +186,11 @@ class ResumableFits:
         return logits
 
     def _run(self, fit: Fit) -> Logits:
-        learner = self._learner()
+        learner, cases = self._learner(), self._plan.cases
         with tracking.run(fit.name, nested=True):
             history: History = []
             try:
-                learner.fit(fit.cases, fit.training, seed=fit.seed, on_epoch=history.append)
+                learner.fit(cases, fit.training, seed=self._plan.recipe.seed, on_epoch=history.append)
             finally:
                 tracking.log_history(history)
             logits = {UNCHANGED: learner.logits()}
@@ -204,13 +204,13 @@ class ResumableFits:
                 logits |= self._perturbed_logits(learner, ~fit.training)
             if fit.locate:
                 logits |= learner.locate(~fit.training)
-            mlflow.log_metrics(_areas(fit, logits[UNCHANGED]))
+            mlflow.log_metrics(_areas(logits[UNCHANGED], cases, fit.training))
             mlflow.log_dict({name: values.tolist() for name, values in logits.items()}, LOGITS)
         return logits
 
     def _perturbed_logits(self, learner: Learner, tested: Mask) -> Logits:
         """Logits of the tested images on which robustness is measured, NaN of the others."""
-        chosen = np.flatnonzero(self._perturbed & tested)
+        chosen = np.flatnonzero(self._plan.perturbed & tested)
         logits = {name: np.full(len(tested), np.nan) for name in PERTURBATIONS if name != UNCHANGED}
         if len(chosen):
             for name, values in logits.items():
@@ -218,10 +218,10 @@ class ResumableFits:
         return logits
 
 
-def _areas(fit: Fit, logits: Floats) -> dict[str, float]:
-    parts = {"roc_auc": ~fit.training, "training_roc_auc": fit.training}
+def _areas(logits: Floats, cases: Cases, training: Mask) -> dict[str, float]:
+    parts = {"roc_auc": ~training, "training_roc_auc": training}
     return {
-        name: float(roc_auc(logits[own], fit.cases.labels[own], fit.cases.weights[None, own])[0])
+        name: float(roc_auc(logits[own], cases.labels[own], cases.weights[None, own])[0])
         for name, own in parts.items()
     }
 

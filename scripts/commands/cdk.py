@@ -6,10 +6,10 @@ import os
 import sys
 
 from infra.paths import ROOT
-from scripts.delivery.cdk import CDK
+from scripts.delivery.cdk import CDK, DOCKER
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Replace this process by the CDK CLI, in the folder of cdk.json."""
     os.chdir(ROOT)
-    os.execv(CDK, [str(CDK), *(sys.argv[1:] if arguments is None else arguments)])  # noqa: S606
+    os.execve(CDK, [str(CDK), *(sys.argv[1:] if arguments is None else arguments)], DOCKER | os.environ)  # noqa: S606

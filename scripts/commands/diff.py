@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from infra import config
 from scripts.cli import command_parser
 from scripts.commands import common
@@ -16,6 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--env", action="append", metavar="ENV", help="an environment (may be repeated; default: all)"
     )
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the copy of the other commit is removed
     with common.cli_errors():
         found = differences(options.env or config.known_environments(), against=options.against)
         print(markdown(found, against=options.against), end="")

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from model.release.registry import ModelVersion
     from model.training.train import TrainingResult
 
-# NumPy's and scikit-learn's generators take seeds up to 2**32 - 1; each repeat takes the next one.
-MAX_SEED = 2**32 - 1000
+MAX_SEED = 2**32 - 1  # the limit of NumPy's and scikit-learn's generators
 SHOWN = {
     "roc_auc": "ROC AUC",
     "youden_balanced_accuracy": "balanced accuracy",
@@ -126,9 +125,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         help="(default: efficientnet_lite0; with --quick linear_probe)",
     )
     parser.add_argument("--folds", type=_whole(3), help="folds of the cross-validation")
-    parser.add_argument(
-        "--repeats", type=_whole(1, 100), help="repetitions of the cross-validation with other folds"
-    )
     parser.add_argument("--steps", type=_whole(1), help="training steps of every fit")
     parser.add_argument(
         "--seed", type=_whole(0, MAX_SEED), default=0, help="seed of split, initial weights and augmentation"
@@ -143,7 +139,6 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         basis,
         architecture=options.architecture or basis.architecture,
         folds=options.folds or basis.folds,
-        repeats=options.repeats or basis.repeats,
         steps=options.steps or basis.steps,
         seed=options.seed,
     )

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local_aws import ACCOUNT as LOCAL_ACCOUNT
@@ -14,9 +15,13 @@ from infra.names import PROJECT
 from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import WaiterConfigTypeDef
+
     from infra.config import Settings
 
 AWS_ERRORS = (BotoCoreError, ClientError)
+CALLS = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
+"""For calls whose failure is only reported: none takes long."""
 
 # In a workflow the caller's own role may do nothing but assume others. The CDK CLI assumes those of its
 # bootstrap, and these commands the environment's smoke role (infra/constructs/delivery/smoke_role.py), which
@@ -69,9 +74,20 @@ def bootstrap_session(settings: Settings, purpose: Literal["lookup", "deploy"]) 
 
     The caller's own role need not be allowed to do either: a workflow's is not.
     """
-    partition, account = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1:5:3]
+    account = boto3.client("sts").get_caller_identity()["Account"]
     role = f"cdk-{settings.bootstrap_qualifier}-{purpose}-role-{account}-{settings.region}"
-    return assume(f"arn:{partition}:iam::{account}:role/{role}")
+    return assume(role_arn(role))
+
+
+def role_arn(name: str) -> str:
+    """Return the ARN of a role in the caller's account."""
+    partition, account = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1:5:3]
+    return f"arn:{partition}:iam::{account}:role/{name}"
+
+
+def waiting(settings: Settings) -> WaiterConfigTypeDef:
+    """Return how to wait for a stack; an endpoint's update ends within an hour."""
+    return {"Delay": 1, "MaxAttempts": 300} if settings.local else {"Delay": 10, "MaxAttempts": 360}
 
 
 def assume(role: str) -> boto3.Session:
@@ -80,18 +96,6 @@ def assume(role: str) -> boto3.Session:
     return boto3.Session(
         credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
     )
-
-
-def credentials_of(role: boto3.Session) -> dict[str, str]:
-    """Return the environment variables that give another program a session's credentials."""
-    credentials = role.get_credentials()
-    if credentials is None or credentials.token is None:
-        raise DeliveryError("The session has no temporary credentials.")
-    return {
-        "AWS_ACCESS_KEY_ID": credentials.access_key,
-        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
-        "AWS_SESSION_TOKEN": credentials.token,
-    }
 
 
 def stack_outputs(stack: str) -> dict[str, str]:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 HOME = ROOT / ".local" / "cdk-home"
+DOCKER = {"CDK_DOCKER": str(Path(__file__).with_name("docker.sh"))}
 _REASONS_KEPT = 12
 _TAIL_LINES = 5
 _ENVIRONMENT = {
-    "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # SageMaker refuses the OCI manifests that attestations make
     "CDK_DISABLE_CLI_TELEMETRY": "1",
     "CDK_DISABLE_VERSION_CHECK": "1",
     "NO_COLOR": "1",
@@ -42,7 +42,7 @@ def environment(*, user_configuration: bool) -> dict[str, str]:
         Whether ``~/.cdk.json`` is read. It may name a profile, an application or a bootstrap that local AWS
         does not have.
     """
-    variables = os.environ | _ENVIRONMENT
+    variables = DOCKER | os.environ | _ENVIRONMENT
     if user_configuration:
         return variables
     home = Path.home()
@@ -58,7 +58,6 @@ def cdk(
     *arguments: str,
     local: bool,
     context: Mapping[str, str] | None = None,
-    credentials: Mapping[str, str] | None = None,
     root: Path = ROOT,
 ) -> None:
     """Run one CDK command and show what it prints; a `DeliveryError` has the lines that explain a failure.
@@ -69,8 +68,6 @@ def cdk(
         Whether it is for local AWS, where the user's own CDK configuration is not read.
     context
         Keys and values for ``-c``; the application reads ``env``, ``release`` and ``base_image``.
-    credentials
-        The environment variables of a role's credentials, in place of the caller's.
     root
         The folder whose ``cdk.json`` names the application.
     """
@@ -79,7 +76,7 @@ def cdk(
     tail = collections.deque[str](maxlen=_TAIL_LINES)
     with subprocess.Popen(
         [str(CDK), *arguments, *flags, "--no-notices"],
-        cwd=root, env=environment(user_configuration=not local) | dict(credentials or {}),
+        cwd=root, env=environment(user_configuration=not local),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         for line in filter(str.strip, process.stdout or ()):

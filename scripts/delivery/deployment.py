@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 from infra import names, release
 from scripts.console import BusyError, DeliveryError, echo, step
-from scripts.delivery import artifacts, stacks
-from scripts.delivery.aws import AWS_ERRORS, stack_outputs
+from scripts.delivery import artifacts, engine, image, stacks
+from scripts.delivery.aws import AWS_ERRORS, assume, bootstrap_session, role_arn, stack_outputs
 from scripts.delivery.cdk import cdk, synthesize
+from scripts.delivery.pruning import TYPES, prune
+from scripts.delivery.retained import take_over
+from scripts.delivery.scaling import suspend_scaling
 from scripts.delivery.smoke import smoke
 
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 def deploy(settings: Settings, *, record: Path) -> None:
     """Deploy the registry stack, check that its bucket holds the artifact, deploy the rest, and smoke-test.
 
-    All stacks are deployed from one synthesis. Stacks that an earlier deploy left stuck are recovered first.
+    All stacks are deployed from one synthesis. Stacks that an earlier deploy left stuck are recovered first,
+    and what a destroyed environment has left is taken over.
 
     Parameters
     ----------
@@ -34,17 +38,25 @@ def deploy(settings: Settings, *, record: Path) -> None:
         If another deploy is under way; nothing was changed then.
     DeliveryError
         If the stacks' state cannot be read, a stack fails (CloudFormation has rolled it back then), the
-        artifact cannot be found, or what serves is not what the record declares.
+        artifact cannot be found, the image is not one that SageMaker takes, or what serves is not what the
+        record declares. On AWS also if the image's base is not pinned; nothing was changed then.
     """
     registry = names.stack(settings.environment, "registry")
     released = None
     if record.exists():
         released = release.load_for(settings.environment, record, local=settings.local)
+        if not settings.local:
+            engine.refuse_unpinned_base()
     stacks.refuse_if_busy(settings)
+    if released:
+        stacks.refuse_to_replace_log_role(settings)
+    warn_without_recipients(settings)
     with tempfile.TemporaryDirectory() as assembly:
         with step("cdk synth"):
             synthesize(settings, record=record if released else None, to=Path(assembly))
         stacks.recover_stacks(settings, assembly=assembly)
+        if stacks.needs_creation(settings, "registry"):
+            take_over(settings, assembly=Path(assembly))
         with step("cdk deploy of the registry stack, for the artifact and the image"):
             deploy_stacks(settings, registry, assembly=assembly)
         if released is None:
@@ -52,10 +64,36 @@ def deploy(settings: Settings, *, record: Path) -> None:
             return
         with step(f"checking the artifact {released.model.sha256[:12]}"):
             artifacts.ensure_uploaded(stack_outputs(registry)["BucketName"], sha256=released.model.sha256)
+        with step("pushing the serving image, unless ECR holds it"):
+            image.push(settings, assembly=assembly)
+        suspend_scaling(settings, assembly=Path(assembly))
         with step(f"cdk deploy of {released.model.name} version {released.model.version}"):
             deploy_stacks(settings, "--all", assembly=assembly)
     with step("smoke test"):
         smoke(settings, record=record)
+    with step("deleting the models and endpoint configurations that no endpoint needs"):
+        _prune(settings)
+
+
+def _prune(settings: Settings) -> None:
+    """Delete what earlier releases left; a failure is told, but what serves is healthy."""
+    stack = names.stack(settings.environment, "endpoint")
+    role = names.pruning_role(settings.environment, region=settings.region)
+    try:
+        reader = bootstrap_session(settings, "lookup")
+        held = set(stacks.resources(reader, stack, *TYPES))
+        prune(settings.environment, reader=reader, deleter=assume(role_arn(role)), held=held)
+    except AWS_ERRORS as error:
+        echo(f"  They were not deleted, which costs nothing; the next deploy tries again: {error}")
+
+
+def warn_without_recipients(settings: Settings) -> None:
+    """Say so where the alarms and the budget of a protected environment reach nobody."""
+    if settings.termination_protection and settings.monitoring and not settings.monitoring.emails:
+        echo(
+            f"WARNING: alarms and budget of {settings.environment} reach nobody. Write addresses to emails "
+            f"in [monitoring] of infra/environments/{settings.environment}.toml, or subscribe to the topic."
+        )
 
 
 def deploy_stacks(settings: Settings, what: str, *, assembly: str) -> None:

@@ -5,7 +5,6 @@ A pull request gets its diff this way, without credentials: the code under revie
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import tempfile
 from pathlib import Path
@@ -34,7 +33,8 @@ def differences(environments: list[str], *, against: str) -> dict[str, dict[str,
     By environment and stack what `cdk diff` prints; empty for a stack that does not differ.
     """
     found = {}
-    with tempfile.TemporaryDirectory() as folder, _checked_out(against, Path(folder) / "tree") as base:
+    with tempfile.TemporaryDirectory() as folder:
+        base = _extracted(against, to=Path(folder))
         for name in environments:
             with step(f"comparing {name} with {against}"):
                 before, after = Path(folder) / f"{name}-before", Path(folder) / f"{name}-after"
@@ -90,6 +90,7 @@ def _cdk_diff(stack: str, *, old: Path, assembly: Path) -> str:
         CDK,
         "diff",
         stack,
+        "--exclusively",  # `--template` is for one stack, and the selection would include what it depends on
         "--app",
         assembly,
         "--template",
@@ -108,19 +109,21 @@ def _cdk_diff(stack: str, *, old: Path, assembly: Path) -> str:
     return "\n".join(kept).strip()
 
 
-@contextlib.contextmanager
-def _checked_out(commit: str, folder: Path) -> Iterator[Path]:
-    """Check a commit out into a folder, with links to what is installed in this tree."""
-    _git("worktree", "add", "--detach", "--quiet", str(folder), commit)
-    try:
-        for installed in (".venv", "node_modules"):
-            (folder / installed).symlink_to(ROOT / installed)
-        yield folder
-    finally:
-        _git("worktree", "remove", "--force", str(folder))
+def _extracted(commit: str, *, to: Path) -> Path:
+    """Extract a commit's files, with links to what is installed in this tree.
+
+    Unlike a work tree it leaves nothing in the repository when the command is killed.
+    """
+    tree, archive = to / "tree", to / "tree.tar"
+    tree.mkdir()
+    _run("git", "archive", f"--output={archive}", commit)
+    _run("tar", "-xf", str(archive), "-C", str(tree))
+    for installed in (".venv", "node_modules"):
+        (tree / installed).symlink_to(ROOT / installed)
+    return tree
 
 
-def _git(*arguments: str) -> None:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+def _run(*command: str) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise DeliveryError(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}")
+        raise DeliveryError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")

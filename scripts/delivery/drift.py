@@ -1,53 +1,125 @@
-"""Find what was changed by hand since an environment was deployed."""
+"""Find what was changed by hand since an environment was deployed.
+
+It reads with the caller's own rights. Those that suffice are in `infra/constructs/delivery/drift_role.py`.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import json
+import time
 from typing import TYPE_CHECKING
 
+import boto3
 from botocore.exceptions import ClientError
 
 from infra import names
-from scripts.console import DeliveryError, step
-from scripts.delivery.aws import bootstrap_session, credentials_of
-from scripts.delivery.cdk import cdk, synthesize
+from scripts.console import DeliveryError, detail, step
 
 if TYPE_CHECKING:
-    import boto3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackResourceDriftTypeDef
 
     from infra.config import Settings
 
+# To read them is to read an API key, which a drift check must not: their drift is not looked for.
+_NOT_READ = ("AWS::ApiGateway::ApiKey", "AWS::ApiGateway::UsagePlan", "AWS::ApiGateway::UsagePlanKey")
+_SCALABLE_TARGET = "AWS::ApplicationAutoScaling::ScalableTarget"
+_LONGEST_DETECTION_S = 600
+
 
 def drift(settings: Settings, *, record: Path) -> None:
-    """Run `cdk drift --fail` on every stack of an environment, then compare its endpoint.
+    """Detect the drift of every stack of an environment, then compare its endpoint.
 
     CloudFormation's drift detection does not support every resource type; the endpoint's may be one.
     """
-    session = bootstrap_session(settings, "lookup")
+    client = boto3.client("cloudformation")
     differences: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
-        with step("cdk synth"):
-            synthesize(settings, record=record if record.exists() else None, to=Path(folder))
-        with step(f"cdk drift of {settings.environment}"):
-            try:
-                # The CDK CLI assumes none of the bootstrap's roles for this.
-                credentials = credentials_of(session)
-                cdk("drift", "--fail", "--app", folder, local=settings.local, credentials=credentials)
-            except DeliveryError as error:
-                differences.append(str(error))
-    if difference := _endpoint_difference(settings, session):
+    for stack in _stacks(settings, released=record.exists()):
+        with step(f"drift of {stack}"):
+            differences += _stack_differences(client, stack)
+    if difference := _endpoint_difference(settings):
         differences.append(difference)
     if differences:
         raise DeliveryError("\n".join(differences))
 
 
-def _endpoint_difference(settings: Settings, session: boto3.Session) -> str | None:
+def _stacks(settings: Settings, *, released: bool) -> Iterator[str]:
+    """Yield the names of the stacks that `infra/app.py` declares."""
+    declared: dict[names.Part, object] = {
+        "registry": True,
+        "delivery": settings.github,
+        "endpoint": released,
+        "gateway": released,
+        "monitoring": released and settings.monitoring,
+    }
+    yield from (names.stack(settings.environment, part) for part, is_ in declared.items() if is_)
+
+
+def _stack_differences(client: CloudFormationClient, stack: str) -> Iterator[str]:
+    """Yield a line for each resource that was changed, was deleted or could not be read."""
+    try:
+        detection = client.detect_stack_drift(StackName=stack)["StackDriftDetectionId"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":  # the stack is absent, or never complete
+            raise
+        yield f"{stack} cannot be compared: {error.response['Error']['Message']}"
+        return
+    deadline = time.monotonic() + _LONGEST_DETECTION_S
+    while (status := client.describe_stack_drift_detection_status(StackDriftDetectionId=detection))[
+        "DetectionStatus"
+    ] == "DETECTION_IN_PROGRESS":
+        if time.monotonic() > deadline:
+            raise DeliveryError(f"The drift detection of {stack} has not ended; run the command again.")
+        time.sleep(2)
+    resources = list(_resources(client, stack))
+    unread = [each for each in resources if each["StackResourceDriftStatus"] == "UNKNOWN"]
+    if status["DetectionStatus"] == "DETECTION_FAILED" and not unread:
+        yield f"{stack} cannot be compared: {status.get('DetectionStatusReason')}"
+    for each in resources:
+        yield from (f"{stack}: {line}" for line in _resource_differences(each))
+    detail(f"    {len(resources) - len(unread)} resources compared")
+
+
+def _resources(client: CloudFormationClient, stack: str) -> Iterator[StackResourceDriftTypeDef]:
+    answer = client.describe_stack_resource_drifts(StackName=stack)
+    yield from answer["StackResourceDrifts"]
+    while "NextToken" in answer:
+        answer = client.describe_stack_resource_drifts(StackName=stack, NextToken=answer["NextToken"])
+        yield from answer["StackResourceDrifts"]
+
+
+def _resource_differences(resource: StackResourceDriftTypeDef) -> Iterator[str]:
+    kind, status = resource["ResourceType"], resource["StackResourceDriftStatus"]
+    name = f"{kind} {resource['LogicalResourceId']} ({resource.get('PhysicalResourceId')})"
+    if status == "DELETED":
+        yield f"{name} was deleted"
+    elif status == "UNKNOWN" and kind not in _NOT_READ:
+        yield f"{name} cannot be compared: {resource.get('DriftStatusReason')}"
+    for each in resource.get("PropertyDifferences", []) if status == "MODIFIED" else []:
+        path, actual = each["PropertyPath"], each["ActualValue"]
+        if actual not in _scheduled(resource, path):
+            yield f"{name}: {path} is {actual}, but {each['ExpectedValue']} was deployed"
+
+
+def _scheduled(resource: StackResourceDriftTypeDef, path: str) -> set[str]:
+    """Return the values that the deployed schedule itself gives a scalable target's capacity."""
+    if resource["ResourceType"] != _SCALABLE_TARGET or path not in {"/MinCapacity", "/MaxCapacity"}:
+        return set()
+    actions = json.loads(resource["ExpectedProperties"]).get("ScheduledActions", [])
+    return {str(action["ScalableTargetAction"].get(path[1:])) for action in actions}
+
+
+def _endpoint_difference(settings: Settings) -> str | None:
     """Return how the endpoint differs from what its stack deployed, if it does."""
     stack = names.stack(settings.environment, "endpoint")
     try:
-        (described,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    except ClientError:
+        (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":  # which says that there is no such stack
+            raise
         return None
     outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
     if not outputs:  # the stack was never created
@@ -55,7 +127,7 @@ def _endpoint_difference(settings: Settings, session: boto3.Session) -> str | No
     name, declared = outputs["EndpointName"], outputs["EndpointConfigName"]
     named = f"--endpoint-name {name} --endpoint-config-name {declared}"
     try:
-        serving = session.client("sagemaker").describe_endpoint(EndpointName=name)["EndpointConfigName"]
+        serving = boto3.client("sagemaker").describe_endpoint(EndpointName=name)["EndpointConfigName"]
     except ClientError as error:
         if "Could not find endpoint" not in str(error):
             raise

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from infra.paths import ROOT
 from scripts.console import DeliveryError, progress
@@ -16,6 +17,8 @@ DOCKERFILE = ROOT / "container" / "Dockerfile"
 BASE_IMAGE_VARIABLE = "TUMOR_BASE_IMAGE"
 _ANSWER_LIMIT_S = 20
 _PULL_LIMIT_S = 300
+_INFORMATION_LIMIT_S = 3
+_CONTAINERD_STORE = "io.containerd.snapshotter"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,15 @@ def base_image_context(*, local: bool) -> dict[str, str]:
     """
     base_image = os.environ.get(BASE_IMAGE_VARIABLE)
     return {"base_image": base_image} if base_image and local else {}
+
+
+def refuse_unpinned_base() -> None:
+    """Refuse a base image that is named by a tag: a deploy from the same commit could build another image."""
+    if "@sha256:" not in (base := _default_base_image()):
+        raise DeliveryError(
+            f"container/{DOCKERFILE.name} builds on {base}, a tag whose image can change. "
+            "Nothing was deployed. `scripts/dev pin base` writes the tag's digest: test with it, commit it."
+        )
 
 
 def build_command() -> list[str]:
@@ -62,8 +74,28 @@ def choose(wanted: str) -> Engine:
 
 
 def _base_image() -> str:
+    return os.environ.get(BASE_IMAGE_VARIABLE) or _default_base_image()
+
+
+def _default_base_image() -> str:
     default = re.search(r"^ARG BASE_IMAGE=(\S+)", DOCKERFILE.read_text(), re.MULTILINE)
-    return os.environ.get(BASE_IMAGE_VARIABLE) or (default.group(1) if default else "")
+    return default.group(1) if default else ""
+
+
+def information() -> dict[str, Any]:
+    """Return what `docker info` says as JSON; a `DeliveryError` has Docker's own words for a failure."""
+    if shutil.which("docker") is None:
+        raise DeliveryError("there is no docker command")
+    if error := _error("docker", "info", limit_s=_INFORMATION_LIMIT_S):
+        raise DeliveryError(f"no Docker engine answers ({error})")
+    found: dict[str, Any] = json.loads(subprocess.check_output(["docker", "info", "--format", "{{json .}}"]))
+    return found
+
+
+def pushes_oci(information: dict[str, Any]) -> bool:
+    """Return whether images get OCI manifests: containerd's store holds them, and no buildx makes others."""
+    store = _CONTAINERD_STORE in json.dumps(information.get("DriverStatus"))
+    return store and _error("docker", "buildx", "version") is not None
 
 
 def _obstacle() -> str | None:

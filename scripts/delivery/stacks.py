@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from infra import names
 from scripts.console import BusyError, DeliveryError, detail, step
-from scripts.delivery.aws import AWS_ERRORS, bootstrap_session
+from scripts.delivery.aws import AWS_ERRORS, bootstrap_session, waiting
 from scripts.delivery.cdk import cdk
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _UNDER_REVIEW = "REVIEW_IN_PROGRESS"  # a change set that was never executed: nothing is under way
 _STUCK = ("UPDATE_ROLLBACK_FAILED", "UPDATE_FAILED", "CREATE_FAILED")  # `cdk rollback` recovers these
-_NEVER_CREATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED")  # `cdk deploy` deletes and creates these
+_NEVER_CREATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 _HALF_DELETED = "DELETE_FAILED"
 
 
@@ -41,6 +41,13 @@ def environment_stacks(settings: Settings) -> list[StackTypeDef]:
         ) from error
 
 
+def needs_creation(settings: Settings, part: names.Part) -> bool:
+    """Return whether the next deploy creates a stack: none is there, or only one under review."""
+    name = names.stack(settings.environment, part)
+    states = [each["StackStatus"] for each in environment_stacks(settings) if each["StackName"] == name]
+    return set(states) <= {_UNDER_REVIEW}
+
+
 def refuse_if_busy(settings: Settings) -> None:
     """Refuse to deploy while a stack of the environment changes."""
     busy = [
@@ -55,17 +62,38 @@ def refuse_if_busy(settings: Settings) -> None:
         )
 
 
+def refuse_to_replace_log_role(settings: Settings) -> None:
+    """Refuse to set the region's one role for API Gateway's logs where another environment has set one."""
+    session = bootstrap_session(settings, "lookup")
+    arn = session.client("apigateway").get_account().get("cloudwatchRoleArn")
+    if settings.api_log_role == "existing" or not arn:
+        return
+    iam = session.client("iam")
+    try:
+        role = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]
+    except iam.exceptions.NoSuchEntityException:
+        return  # it went with the environment that had set it
+    ours = {"Key": "deployment", "Value": names.deployment(settings.environment)}
+    if ours not in role.get("Tags", []):
+        raise DeliveryError(
+            f"API Gateway of {settings.region} already logs as {arn}, which {settings.environment} would "
+            'replace for every API there. Nothing was changed. Write api_log_role = "existing" in '
+            f"infra/environments/{settings.environment}.toml."
+        )
+
+
 def recover_stacks(settings: Settings, *, assembly: str) -> None:
     """Bring stacks that an earlier deploy left unfinished into a state that the next can start from."""
     for stack in environment_stacks(settings):
         name, status = stack["StackName"], stack["StackStatus"]
         if status in _STUCK:
             _roll_back(name, status, assembly=assembly, settings=settings)
-        elif status in _NEVER_CREATED and stack.get("EnableTerminationProtection"):
-            # The CDK deletes such a stack, which its termination protection would forbid.
-            detail(f"  {name} was never created: removing its termination protection, so that it can be")
+        elif status in _NEVER_CREATED:
+            detail(f"  {name} was never complete: deleting it, so that it can be created")
             client = bootstrap_session(settings, "deploy").client("cloudformation")
             client.update_termination_protection(StackName=name, EnableTerminationProtection=False)
+            client.delete_stack(StackName=name)
+            client.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig=waiting(settings))
         elif status == _HALF_DELETED:
             raise DeliveryError(
                 f"{name} is half deleted ({stack.get('StackStatusReason', status)}). "
@@ -114,7 +142,8 @@ def rollback_reason(settings: Settings, *, since: datetime) -> str | None:
     session = bootstrap_session(settings, "lookup")
     stack = names.stack(settings.environment, "endpoint")
     endpoint = names.endpoint(settings.environment, mode=settings.hosting.mode)
-    alarms = [line for alarm in _alarms(session, stack) if (line := _alarm_since(session, alarm, since))]
+    watched = resources(session, stack, "AWS::CloudWatch::Alarm")
+    alarms = [line for alarm in watched if (line := _alarm_since(session, alarm, since))]
     if not alarms:
         return None
     serving = session.client("sagemaker").describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
@@ -129,11 +158,12 @@ def rollback_reason(settings: Settings, *, since: datetime) -> str | None:
     )
 
 
-def _alarms(session: boto3.Session, stack: str) -> Iterator[str]:
+def resources(session: boto3.Session, stack: str, *kinds: str) -> Iterator[str]:
+    """Yield the physical ids of a stack's resources of some types."""
     pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     for page in pages:
         for resource in page["StackResourceSummaries"]:
-            if resource["ResourceType"] == "AWS::CloudWatch::Alarm" and "PhysicalResourceId" in resource:
+            if resource["ResourceType"] in kinds and "PhysicalResourceId" in resource:
                 yield resource["PhysicalResourceId"]
 
 

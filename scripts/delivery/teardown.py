@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import ClientError, WaiterError
@@ -16,6 +16,8 @@ from botocore.exceptions import ClientError, WaiterError
 from infra import names
 from infra.release import record_path
 from scripts.console import DeliveryError, echo, step
+from scripts.delivery.aws import waiting
+from scripts.delivery.pruning import prune
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 _BUCKET = "AWS::S3::Bucket"
 _GONE = "DELETE_COMPLETE"
 _KEEPING = ("Retain", "RetainExceptOnCreate")
-_WAIT: Final[WaiterConfigTypeDef] = {"Delay": 10, "MaxAttempts": 360}  # an endpoint's update ends first
-_LOCAL_WAIT: Final[WaiterConfigTypeDef] = {"Delay": 1, "MaxAttempts": 300}
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ def destroy(settings: Settings, *, yes: bool = False, lift_protection: bool = Fa
         _confirm(settings.environment)
     for stack in stacks:
         with step(f"deleting {stack.name}"):
-            _delete(stack, wait=_LOCAL_WAIT if settings.local else _WAIT)
+            _delete(stack, wait=waiting(settings))
+    with step("deleting the models and endpoint configurations of earlier releases"):
+        prune(settings.environment, reader=boto3.Session(), deleter=boto3.Session())
     _report(settings, [resource for stack in stacks for resource in stack.kept])
 
 
@@ -193,7 +195,5 @@ def _report(settings: Settings, kept: list[Resource]) -> None:
     for each in kept:
         echo(f"  {each.kind.removeprefix('AWS::')} {each.name}")
     echo(
-        "Their names are taken: delete them, or let the next deploy of this environment import them with "
-        f"`scripts/cdk deploy --import-existing-resources -c env={settings.environment}` (not verified on a "
-        "real account)."
+        f"`scripts/deploy --env {settings.environment}` takes the buckets, the repository and their key over."
     )

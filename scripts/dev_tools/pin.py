@@ -16,22 +16,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SERVER = "https://github.com"
+WORKFLOWS = ROOT / ".github" / "workflows"
 PLATFORM = "linux/amd64"  # the image's; the digest is that of the index of all platforms
 _BY_TAG = re.compile(r"uses: (?P<action>[\w.-]+/[\w.-]+)@(?P<tag>v[\w.]+)\b(?! *#)")
+_USES = re.compile(r"^[ -]*uses: *['\"]?(?P<what>(?!\./)[^\s#'\"]+)", re.MULTILINE)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)$", re.MULTILINE)
+_PINNED = re.compile(r"@([0-9a-f]{40}|sha256:[0-9a-f]{64})$")
 _DIGEST = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Pin the actions or the base image."""
+    """Pin the actions or the base image, or check that the actions are pinned."""
     parser = argparse.ArgumentParser(prog="scripts/dev pin", description=__doc__)
-    parser.add_argument("what", choices=("actions", "base"))
+    parser.add_argument("what", choices=("actions", "base", "check"), help="check: refuse unpinned actions")
     parser.add_argument("image", nargs="?", help="base image as NAME:TAG (default: the Dockerfile's)")
     options = parser.parse_args(arguments)
     with cli_errors():
         if options.what == "actions":
-            pin_actions(ROOT / ".github" / "workflows")
+            pin_actions(WORKFLOWS)
+        elif options.what == "check":
+            check_actions(WORKFLOWS)
         else:
             pin_base(CONTAINER / "Dockerfile", image=options.image)
 
@@ -49,6 +54,22 @@ def pin_actions(workflows: Path, *, server: str = SERVER) -> None:
 
     for path, text in texts.items():
         path.write_text(_BY_TAG.sub(pinned, text))
+
+
+def check_actions(workflows: Path) -> None:
+    """Refuse workflows with an action or image that is not named by a commit or digest."""
+    unpinned = [
+        f"{path.name}: {match['what']}"
+        for path in sorted([*workflows.glob("*.yml"), *workflows.glob("*.yaml")])
+        for match in _USES.finditer(path.read_text())
+        if not _PINNED.search(match["what"])
+    ]
+    if unpinned:
+        raise DeliveryError(
+            "No AWS credentials for workflows whose actions can be changed by others:\n  "
+            + "\n  ".join(unpinned)
+            + "\nRun `scripts/dev pin actions` where GitHub can be reached, and commit its changes."
+        )
 
 
 def _commit(repository: str, tag: str) -> str:

@@ -7,7 +7,7 @@ import tempfile
 import tomllib
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,16 @@ from infra.release import Dataset, Golden, MlflowRun, Model, Release
 from model.release.golden import PHANTOMS
 from scripts.console import DeliveryError, echo
 from scripts.delivery.cdk import synthesize
+from scripts.pricing import price_list
 from scripts.pricing.rules import EstimateInput, Traffic, lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from infra.config import Settings
 
 PRICES = Path(__file__).with_name("prices.toml")
+_API = "https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_pricing_GetProducts.html"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Price:
     unit: str
     source: str
     verified_on: str | None
+    listed_for: str | None = None  # the region that the Price List API gave it for
 
     @property
     def verified(self) -> bool:
@@ -50,7 +53,24 @@ class PriceTable:
     hours_per_month: float
     left_out: tuple[str, ...]
     prices: Mapping[str, Price]
+    offers: Mapping[str, Mapping[str, Any]]
     free: Mapping[str, str]
+
+    def with_prices_of_aws(self, used: Collection[str], *, region: str) -> PriceTable:
+        """Return the table with the prices that AWS's Price List API, or its cache, has for a region."""
+        instances = {
+            name: {"service": "AmazonSageMaker", "usage": name.replace("instance-", "Host:", 1)}
+            for name in used
+            if name.startswith("instance-")
+        }
+        day, usd = price_list.read({**self.offers, **instances}, region=region) or (None, {})
+        listed = {
+            name: Price(
+                each, self.prices[name].unit if name in self.prices else "hour", _API, str(day), region
+            )
+            for name, each in usd.items()
+        }
+        return replace(self, prices={**self.prices, **listed})
 
 
 @dataclass(frozen=True)
@@ -89,7 +109,7 @@ class CostEstimate:
 
 def read_prices(path: Path = PRICES) -> PriceTable:
     """Read the price table."""
-    content = tomllib.loads(path.read_text())
+    content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     prices = {}
     for name, price in content["prices"].items():
         verified_on = str(price["verified_on"]) if "verified_on" in price else None
@@ -100,25 +120,31 @@ def read_prices(path: Path = PRICES) -> PriceTable:
         hours_per_month=content["hours_per_month"],
         left_out=tuple(content["left_out"]),
         prices=prices,
+        offers=content["price_list"],
         free=content["free"],
     )
 
 
-def estimate(settings: Settings, *, record: Path, traffic: Traffic) -> CostEstimate:
-    """Synthesize an environment and estimate its cost, without AWS.
+def estimate(settings: Settings, *, record: Path, traffic: Traffic, from_aws: bool = False) -> CostEstimate:
+    """Synthesize an environment and estimate its cost, without AWS unless `from_aws`.
 
     Without a release record a placeholder is used: no price depends on the model.
     """
     with _released(settings, record) as used, tempfile.TemporaryDirectory() as folder:
         synthesize(settings, record=used, to=Path(folder))
         templates = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.template.json"))]
-    return estimate_templates(settings, templates, traffic=traffic, table=read_prices())
+    return estimate_templates(settings, templates, traffic=traffic, table=read_prices(), from_aws=from_aws)
 
 
 def estimate_templates(
-    settings: Settings, templates: list[dict[str, Any]], *, traffic: Traffic, table: PriceTable
+    settings: Settings,
+    templates: list[dict[str, Any]],
+    *,
+    traffic: Traffic,
+    table: PriceTable,
+    from_aws: bool = False,
 ) -> CostEstimate:
-    """Estimate the cost of what these templates declare."""
+    """Estimate the cost of what these templates declare, with AWS's own prices where it gives them."""
     resources = {
         f"{number}.{id_}": resource
         for number, template in enumerate(templates)
@@ -128,7 +154,10 @@ def estimate_templates(
     quantities: dict[tuple[str, str], float] = defaultdict(float)
     for line in lines(declared, free=table.free):
         quantities[line.what, line.price] += line.quantity
-    absent = sorted({price for _, price in quantities} - table.prices.keys())
+    used = {price for _, price in quantities}
+    if from_aws:
+        table = table.with_prices_of_aws(used, region=settings.region)
+    absent = sorted(used - table.prices.keys())
     if absent:
         raise DeliveryError(f"{PRICES} has no price for {', '.join(absent)}; add it there, with its source.")
     return CostEstimate(
@@ -187,6 +216,7 @@ def as_json(found: CostEstimate) -> dict[str, Any]:
                 "source": price.source,
                 "checked": price.verified_on,
                 "verified": price.verified,
+                "region": price.listed_for or found.table.region,
             }
             for name, price in prices.items()
         },
@@ -209,9 +239,16 @@ def table(found: CostEstimate) -> Iterator[str]:
         yield f"  {item.usd:>9.2f} USD  {item.what:<{width}}  {item.quantity:,.4g} x {item.unit}"
     yield f"  {found.usd:>9.2f} USD  total"
     yield ""
-    yield f"Prices: {PRICES.name}, written down on {found.table.written}, of {found.table.region}."
-    if found.region != found.table.region:
-        yield f"  Those of {found.region} differ."
+    used = {item.price: found.table.prices[item.price] for item in found.items}
+    listed = [price for price in used.values() if price.listed_for]
+    if listed:
+        day = listed[0].verified_on
+        yield f"Prices: {len(listed)} of AWS's Price List API for {found.region}, read on {day}."
+    if len(listed) < len(used):
+        these = f"{'The others' if listed else 'Prices'}: {PRICES.name}, written down on"
+        yield f"{these} {found.table.written}, of {found.table.region}."
+        if found.region != found.table.region:
+            yield f"  Those of {found.region} differ."
     if found.unverified:
         yield f"  NOT VERIFIED against AWS's pages: {', '.join(found.unverified)}."
     yield "Left out:"

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from infra.config.rollout import linear_steps
 from infra.lambdas.gateway.metrics import OUTCOMES
 from scripts.console import DeliveryError
 
@@ -24,6 +25,7 @@ MS_PER_S = 1000
 MB_PER_GB = 1024
 MILLION = 1_000_000
 THOUSAND = 1000
+S_PER_HOUR = 3600
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 
@@ -43,6 +45,8 @@ class Traffic:
     artifacts_gb: float = 0.1
     serving_images_gb: float = 1.0
     users_per_month: int = 10
+    updates_per_month: int = 4
+    update_start_s: int = 600
 
     @property
     def gateway_requests(self) -> int:
@@ -122,6 +126,28 @@ def _endpoint_config(_id: str, properties: Properties, declared: EstimateInput) 
         yield Line("data in and out of the endpoint", "serverless-data-gb", moved)
 
 
+def _endpoint(_id: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
+    """Yield the second fleet that runs beside the first while an update starts, bakes and waits."""
+    policy = properties.get("DeploymentConfig", {}).get("BlueGreenUpdatePolicy", {})
+    routing = policy.get("TrafficRoutingConfiguration", {})
+    step = routing.get("LinearStepSize", {}).get("Value")
+    baking = routing.get("WaitIntervalInSeconds", 0) * (linear_steps(step) if step else 1)
+    seconds = declared.traffic.update_start_s + baking + policy.get("TerminationWaitInSeconds", 0)
+    hours = declared.traffic.updates_per_month * seconds / S_PER_HOUR
+    for _, config in declared.of_type(_ENDPOINT_CONFIG):
+        for variant in config["ProductionVariants"]:
+            if kind := variant.get("InstanceType"):
+                count = variant["InitialInstanceCount"]
+                yield Line(f"{count} x {kind} again, during updates", f"instance-{kind}", count * hours)
+
+
+def _scaling_policy(_id: str, properties: Properties, _declared: EstimateInput) -> Iterator[Line]:
+    """Yield the two alarms that target tracking makes; of a metric every ten seconds, they are so too."""
+    if tracking := properties.get("TargetTrackingScalingPolicyConfiguration"):
+        high = "HighResolution" in json.dumps(tracking)
+        yield Line("alarms of scaling", f"alarm-{'high-resolution-' if high else ''}metric-month", 2)
+
+
 def _function(id_: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
     scheduled = declared.invocations(id_)
     calls = scheduled or declared.traffic.gateway_requests + declared.golden
@@ -187,6 +213,7 @@ _ENDPOINT_CONFIG = "AWS::SageMaker::EndpointConfig"
 
 PRICED: Mapping[str, Rule] = {
     "AWS::ApiGateway::RestApi": _rest_api,
+    "AWS::ApplicationAutoScaling::ScalingPolicy": _scaling_policy,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::Dashboard": _one("dashboard", "dashboard-month"),
     "AWS::Cognito::UserPool": _one(
@@ -201,6 +228,7 @@ PRICED: Mapping[str, Rule] = {
     "AWS::Lambda::Function": _function,
     "AWS::Logs::MetricFilter": _metric_filter,
     "AWS::S3::Bucket": _bucket,
+    "AWS::SageMaker::Endpoint": _endpoint,
     _ENDPOINT_CONFIG: _endpoint_config,
     "AWS::WAFv2::WebACL": _web_acl,
 }

@@ -189,6 +189,27 @@ def test_closing_ends_pending_calls(client: Client, gateway: FakeGateway) -> Non
             waiting.result(timeout=30)
 
 
+@pytest.mark.parametrize(
+    ("user", "header"),
+    [
+        ("", None),
+        ("ada:se%3Acr%C3%A9t@", "YWRhOnNlOmNyw6l0"),  # ada:se:crét
+        ("ada@", "YWRhOg=="),
+    ],
+)
+def test_a_proxys_credentials_are_sent(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, user: str, header: str | None
+) -> None:
+    gateway.default = Reply(407)
+    monkeypatch.setattr(module, "proxy_bypass", lambda _: False)
+    monkeypatch.setenv("https_proxy", gateway.url.replace("//", f"//{user}"))
+    with pytest.raises(NoAnswerError, match="407"):
+        Client("https://api.example.org/v1", attempts=1).health()
+    (call,) = gateway.calls
+    assert (call.method, call.target) == ("CONNECT", "api.example.org:443")
+    assert call.headers.get("proxy-authorization") == (f"Basic {header}" if header else None)
+
+
 @pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "http://", "http://x/?a=b", "/v1"])
 def test_a_malformed_url_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match="not the URL of an API"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,10 @@ from PIL import Image
 
 from container.predictor import Predictor
 from container.problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
-from tests.container import samples
+from tests.container import containers, samples
 from tests.container.containers import HARDENED, MEMORY, Container, inspect, internal_network, served, started
 from tests.container.processes import wait_until
+from tests.container.serving import connect
 from tests.docker_engine import docker, succeeds
 
 if TYPE_CHECKING:
@@ -100,6 +102,23 @@ def test_a_server_that_no_longer_answers_is_unhealthy(image: str, model_dir: Pat
         wait_until(lambda: container.health() == "healthy", "the container is healthy")
         docker("kill", "--signal=STOP", container.name)
         wait_until(lambda: container.health() == "unhealthy", "the container is unhealthy")
+
+
+def test_another_user_is_a_build_argument_and_1024_files_are_enough(
+    image: str, context: Path, model_dir: Path
+) -> None:
+    rooted = containers.build(f"{image}:rooted", context, IMAGE_USER="0:0")
+    try:
+        for each, user in ((image, "10001"), (rooted, "0")):
+            files = "--ulimit=nofile=1024:1024"
+            with served(each, model_dir, files) as container, contextlib.ExitStack() as clients:
+                assert container.python("import os; print(os.getuid())") == user
+                for _ in range(500):
+                    clients.enter_context(connect(container.port))
+                assert container.predict(IMAGE).status == 200
+                assert {event["level"] for event in container.events()} == {"info"}
+    finally:
+        docker("image", "rm", rooted)
 
 
 def test_it_serves_a_network_without_a_route_out(image: str, model_dir: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -151,6 +152,39 @@ def test_a_limit_of_1024_open_files_is_enough(model_dir: Path) -> None:
         server.wait_for("worker ended")
         server.workers()
         assert server.predict(IMAGE).status == 200
+
+
+def test_connections_that_do_not_fit_into_the_open_files_are_closed(model_dir: Path) -> None:
+    # Given more connections than files, the first of them with a request
+    with serving(model_dir, ["prlimit", "--nofile=256:512", *SERVE]) as server, ExitStack() as clients:
+        first = server.connect()
+        for _ in range(700):
+            clients.enter_context(connect(server.port))
+            first.request("GET", "/ping")
+            assert answer_on(first).status == 200
+        # When one more comes, Then it is closed at once, the log is quiet, and the first is still served
+        assert clients.enter_context(connect(server.port)).recv(1) == b""
+        first.request("POST", "/invocations", IMAGE, {"content-type": "image/png"})
+        assert answer_on(first).status == 200
+        assert {line["level"] for line in server.events()} == {"info"}
+
+
+def test_the_request_that_ends_a_freeze_is_answered(model_dir: Path) -> None:
+    code = "import container.server as it; it.KEEP_ALIVE_S = 1; import container.__main__ as own; own.main()"
+    with serving(model_dir, [sys.executable, "-c", code, "serve"]) as server:
+        # Given an idle connection, and a server that is frozen for longer than it keeps one
+        connection = server.connect()
+        connection.request("GET", "/ping")
+        assert answer_on(connection).status == 200
+        processes.stop(server.process.pid)
+        time.sleep(3)
+        # When it goes on, and a request comes a moment later, Then it is answered
+        server.process.send_signal(signal.SIGCONT)
+        time.sleep(0.3)
+        connection.request("GET", "/ping")
+        assert answer_on(connection).status == 200
+        # And a connection that is idle without a freeze is closed as before
+        assert connection.sock.recv(1) == b""
 
 
 def test_a_taken_port_ends_the_process(model_dir: Path) -> None:

@@ -52,8 +52,8 @@ def test_the_smoke_role_is_assumed_anew_and_the_process_keeps_its_credentials(
     before = dict(os.environ)  # which the CDK CLI starts with
     assert caller() == "arn:aws:sts::123456789012:assumed-role/smoke/tumor-detector"
     assert dict(os.environ) == before
-    first, second = (aws.credentials_of(aws.session()) for _ in range(2))  # they expire after an hour
-    assert first["AWS_ACCESS_KEY_ID"] != second["AWS_ACCESS_KEY_ID"]
+    keys = {credentials.access_key for _ in range(2) if (credentials := aws.session().get_credentials())}
+    assert len(keys) == 2  # they expire after an hour
 
 
 @pytest.fixture

@@ -8,12 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
 from infra import config
 from scripts.console import DeliveryError
 from scripts.pricing import estimate as cost
+from scripts.pricing import price_list
 from scripts.pricing.estimate import CostEstimate, as_json, estimate_templates, read_prices, table
 from scripts.pricing.rules import PRICED, Traffic
+from tests.delivery.aws_answers import Answers, product
 from tests.infra.synthesis import RELEASES, synthesize
 
 if TYPE_CHECKING:
@@ -33,9 +36,12 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Json]]
     return found
 
 
-def estimate(templates: list[Json], environment: str = "dev", **traffic: float) -> CostEstimate:
+def estimate(
+    templates: list[Json], environment: str = "dev", *, from_aws: bool = False, **traffic: float
+) -> CostEstimate:
     assumed = replace(Traffic(), **traffic)  # type: ignore[arg-type]
-    return estimate_templates(config.load(environment), templates, traffic=assumed, table=read_prices())
+    settings = config.load(environment)
+    return estimate_templates(settings, templates, traffic=assumed, table=read_prices(), from_aws=from_aws)
 
 
 def costs(found: CostEstimate) -> dict[str, float]:
@@ -104,10 +110,108 @@ def test_an_alarm_is_billed_by_its_metrics() -> None:
         assert item.quantity == metrics
 
 
+def test_target_tracking_makes_two_alarms_and_an_update_a_second_fleet() -> None:
+    fine = {"PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"}
+    coarse = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
+    for metric, price in ((fine, "alarm-high-resolution-metric-month"), (coarse, "alarm-metric-month")):
+        tracking = {"PredefinedMetricSpecification": metric}
+        policy = one(
+            "AWS::ApplicationAutoScaling::ScalingPolicy", TargetTrackingScalingPolicyConfiguration=tracking
+        )
+        assert costs(estimate(policy)) == {price: 2 * read_prices().prices[price].usd}
+    fleet = endpoint(InstanceType="ml.c7i.large", InitialInstanceCount=3)
+    step = {"Type": "INSTANCE_COUNT", "Value": 1}
+    for routing, waits in (
+        ({"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}, 0),
+        ({"Type": "CANARY", "CanarySize": step, "WaitIntervalInSeconds": 600}, 1),
+        ({"Type": "LINEAR", "LinearStepSize": {"Value": 30}, "WaitIntervalInSeconds": 600}, 4),
+    ):
+        waiting = {"TerminationWaitInSeconds": 300, "TrafficRoutingConfiguration": routing}
+        update = one("AWS::SageMaker::Endpoint", DeploymentConfig={"BlueGreenUpdatePolicy": waiting})
+        found = estimate(fleet + update, updates_per_month=2, update_start_s=900)
+        hours = {item.what: item.quantity for item in found.items if item.price.startswith("instance")}
+        again = hours["3 x ml.c7i.large again, during updates"]
+        assert again == pytest.approx(2 * 3 * (900 + waits * 600 + 300) / 3600)
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answers:
+    """The Price List API, with a few products of a region; that of the instance has two prices."""
+    listed = {
+        "Host:ml.c7i.large": [product("AmazonSageMaker", "EU-Host:ml.c7i.large", 0.1176)],
+        "CW:AlarmMonitorUsage": [product("AmazonCloudWatch", "EU-CW:AlarmMonitorUsage", 0, 0.11, 0.05)],
+        "Request": [
+            product("AWSLambda", "EU-Request", 0.0000002),
+            product("AWSLambda", "EU-Request-ARM", 0.9),
+            product("AWSLambda", "EU-Edge-Request", 0.8),
+        ],
+        "DashboardsUsageHour": [product("AmazonCloudWatch", "DashboardsUsageHour", 3.5, region="")],
+        "TimedStorage-ByteHrs": [product("AmazonECR", f"EU{n}-TimedStorage-ByteHrs", n) for n in (1, 2)],
+    }
+
+    def answer(sent: Json) -> Json:
+        usage, *places = (each["Value"] for each in sent["Filters"])
+        assert places == ([] if "Dashboards" in usage else ["eu-west-1"])
+        return {"PriceList": listed.get(usage, [])}
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    monkeypatch.setattr(price_list, "CACHE", tmp_path)
+    answers = Answers({"GetProducts": answer})
+    answers.install(monkeypatch)
+    return answers
+
+
+def test_prices_of_aws_replace_the_tables_where_it_lists_exactly_one(
+    aws: Answers, templates: dict[str, list[Json]]
+) -> None:
+    found = estimate(templates["prod"], "prod", from_aws=True)
+    prices = {name: found.table.prices[name] for name in {item.price for item in found.items}}
+    listed = {name: price.usd for name, price in prices.items() if price.listed_for == "eu-west-1"}
+    assert listed == {
+        "instance-ml.c7i.large": 0.1176,
+        "alarm-metric-month": 0.11,  # the first tier that is not free
+        "lambda-requests-million": pytest.approx(0.2),
+        "dashboard-month": 3.5,
+    }
+    assert prices["ecr-gb-month"].usd == read_prices().prices["ecr-gb-month"].usd
+    text = "\n".join(table(found))
+    assert (
+        f"4 of AWS's Price List API for eu-west-1, read on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+        in text
+    )
+    assert "The others: prices.toml" in text
+    assert "instance-ml.c7i.large" not in found.unverified
+    assert as_json(found)["prices"]["dashboard-month"]["region"] == "eu-west-1"
+    # An instance type that the table lacks is read as well.
+    unknown = endpoint(InstanceType="ml.x9.large", InitialInstanceCount=1)
+    with pytest.raises(DeliveryError, match=r"instance-ml\.x9\.large"):
+        estimate(unknown, "prod", from_aws=True)
+
+
+def test_prices_of_aws_are_kept_with_their_day_and_serve_when_aws_does_not(
+    aws: Answers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dashboard = one("AWS::CloudWatch::Dashboard")
+    for _ in range(2):
+        assert costs(estimate(dashboard, from_aws=True)) == {"dashboard-month": 3.5}
+    assert len(aws.requests) == len(read_prices().offers)
+    kept = json.loads((tmp_path / "eu-west-1.json").read_text())
+    (tmp_path / "eu-west-1.json").write_text(json.dumps(kept | {"read": "2026-01-02"}))
+    aws.by_operation["GetProducts"] = NoCredentialsError()
+    found = estimate(dashboard, from_aws=True)
+    assert found.table.prices["dashboard-month"].verified_on == "2026-01-02"
+    assert "pricing:GetProducts" in capsys.readouterr().err
+    (tmp_path / "eu-west-1.json").unlink()
+    assert costs(estimate(dashboard, from_aws=True)) == {"dashboard-month": 3.0}
+
+
 def test_every_price_has_a_unit_and_a_source_and_no_priced_type_is_free() -> None:
     prices = read_prices()
     assert PRICED.keys() & prices.free.keys() == set()
     datetime.date.fromisoformat(prices.written)
+    derived = {name for name in prices.prices if name.startswith("instance-")}
+    assert prices.offers.keys() == prices.prices.keys() - derived
     for name, price in prices.prices.items():
         assert price.usd > 0, name
         assert price.unit, name

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,7 @@ from infra.paths import ROOT
 from scripts.console import DeliveryError
 from scripts.delivery import difference
 from scripts.delivery.difference import LONGEST_COMMENT, differences, markdown
+from tests.infra.synthesis import RELEASES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +34,9 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "releases")
     for folder in ("infra", "container"):
         shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
+    (root / "infra" / "releases").mkdir()
+    for path in RELEASES.glob("dev.*"):
+        shutil.copy(path, root / "infra" / "releases")
     for name in ("cdk.json", ".gitignore"):
         shutil.copy(ROOT / name, root)
     for installed in (".venv", "node_modules"):
@@ -47,20 +53,37 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_a_changed_setting_is_shown_and_no_work_tree_is_left(clone: Path) -> None:
+def test_changed_settings_are_shown_by_stack_also_where_it_depends_on_another(clone: Path) -> None:
     path = clone / "infra" / "environments" / "dev.toml"
-    path.write_text(path.read_text().replace("retain_data = false", "retain_data = true"))
-    ((stack, text),) = differences(["dev"], against="HEAD")["dev"].items()
-    assert stack == "tumor-detector-dev-registry"
-    assert "AWS::S3::Bucket" in text
-    assert "Retain" in text
-    assert len(git(clone, "worktree", "list").splitlines()) == 1
+    changes = {"retain_data = false": "retain_data = true", "memory_mb = 2048": "memory_mb = 3072"}
+    for before, after in changes.items():
+        path.write_text(path.read_text().replace(before, after))
+    found = {stack: text for stack, text in differences(["dev"], against="HEAD")["dev"].items() if text}
+    assert "Retain" in found["tumor-detector-dev-registry"]
+    assert "3072" in found["tumor-detector-dev-endpoint"]
+
+
+def test_a_killed_diff_leaves_the_repository_as_it_was(clone: Path) -> None:
+    def status() -> list[str]:
+        return [git(clone, "worktree", "list"), git(clone, "status", "--short", "--ignored")]
+
+    before = status()
+    kill = (
+        "import os, signal\ndifference._synthesize = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    program = (
+        "from pathlib import Path\nfrom scripts.delivery import difference\n"
+        f"difference.ROOT = Path({str(clone)!r})\n{kill}difference.differences(['dev'], against='HEAD')"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert status() == before
 
 
 @pytest.mark.slow
 def test_no_change_is_reported(clone: Path) -> None:
     found = differences(["dev"], against="HEAD")
-    assert list(found["dev"].values()) == [""]
+    assert set(found["dev"].values()) == {""}
     assert "**dev**: no change" in markdown(found, against="HEAD")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,32 @@ from botocore.exceptions import ClientError
 
 from infra import config, names
 from scripts.console import BusyError, DeliveryError
-from scripts.delivery import deployment, stacks
+from scripts.delivery import deployment, engine, stacks
 from scripts.delivery.cdk import cdk, environment
+from tests.infra.synthesis import RELEASES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 DEV = config.load("dev")
 REFUSED = ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "AssumeRole")
+
+
+@pytest.mark.parametrize(
+    ("environment", "digest", "error"),
+    [("dev", "", "scripts/dev pin base"), ("dev", "@sha256:00", "reached"), ("local", "", "reached")],
+)
+def test_on_aws_a_base_image_that_is_not_pinned_is_refused_before_anything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: str, digest: str, error: str
+) -> None:
+    def reached(_: object) -> None:
+        raise DeliveryError("reached")
+
+    (tmp_path / "Dockerfile").write_text(f"ARG BASE_IMAGE=python:3.11-slim{digest}\n")
+    monkeypatch.setattr(engine, "DOCKERFILE", tmp_path / "Dockerfile")
+    monkeypatch.setattr(stacks, "refuse_if_busy", reached)
+    with pytest.raises(DeliveryError, match=error):
+        deployment.deploy(config.load(environment), record=RELEASES / f"{environment}.json")
 
 
 def test_a_deploy_that_cannot_read_the_stacks_stops_and_says_so(
@@ -58,6 +77,19 @@ def test_only_a_stack_that_changes_is_busy(monkeypatch: pytest.MonkeyPatch, stat
     with pytest.raises(BusyError, match="another deploy") as error:
         stacks.refuse_if_busy(DEV)
     assert error.value.status == 75
+
+
+def test_a_protected_environment_whose_alarms_reach_nobody_is_warned_about(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    prod = config.load("prod")
+    deployment.warn_without_recipients(prod)
+    assert "alarms and budget of prod reach nobody" in "".join(capsys.readouterr())
+    assert prod.monitoring
+    told = replace(prod, monitoring=replace(prod.monitoring, emails=("on-call@example.org",)))
+    for settings in (told, DEV):
+        deployment.warn_without_recipients(settings)
+    assert "".join(capsys.readouterr()) == ""
 
 
 @pytest.mark.parametrize(("local", "reason"), [(True, "--app is required"), (False, "exited with error 7")])

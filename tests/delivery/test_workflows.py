@@ -27,6 +27,14 @@ RIGHTS = {
     ("deploy", "deploy"): {"id-token": "write"},
     ("drift", "drift"): {"id-token": "write"},
 }
+# The first major version of each action that runs on Node 24; runners have no Node 20 since September 2026.
+RUNS_NODE_24 = {
+    "actions/checkout": 5,
+    "actions/setup-python": 6,
+    "actions/upload-artifact": 6,
+    "actions/download-artifact": 7,
+    "aws-actions/configure-aws-credentials": 6,
+}
 DEPLOYED = [name for name in config.known_environments() if not config.load(name).local]
 
 
@@ -85,6 +93,12 @@ def test_jobs_with_credentials_name_an_environment_that_their_role_is_bound_to()
         if any(action.startswith("aws-actions/configure-aws-credentials@") for action in uses(job)):
             assert job["environment"], (name, id_)
             assert job["permissions"]["id-token"] == "write"
+            # Before it gets a token, a job without one has refused actions that their owners can change
+            before = WORKFLOWS[name]["jobs"][job["needs"]]
+            assert ([step.get("run") for step in before["steps"]][-1], "permissions" in before) == (
+                "scripts/dev pin check",
+                False,
+            )
     assert WORKFLOWS["deploy"]["jobs"]["deploy"]["environment"] == "${{ inputs.environment }}"
     drift = WORKFLOWS["drift"]["jobs"]["drift"]
     assert sorted(drift["strategy"]["matrix"]["environment"]) == DEPLOYED
@@ -127,6 +141,8 @@ def test_actions_are_official_and_pinned_to_a_version_or_commit() -> None:
             assert name.split("/")[0] in {"actions", "aws-actions"}, action
             by_commit = re.fullmatch(r"[0-9a-f]{40}", version) and re.match(r" # v[0-9]", comment)
             assert re.fullmatch(r"v[0-9]+", version) or by_commit, action
+            major = int(re.findall(r"v([0-9]+)", version + comment)[0])
+            assert major >= RUNS_NODE_24[name], action
 
 
 def test_every_job_has_a_time_limit() -> None:

@@ -27,6 +27,7 @@ _PATH = re.compile(r"`((?:tests|infra|scripts|model|container|docs|\.github)/[\w
 _COMMAND = re.compile(
     r"(?<![\w/.])scripts/([a-z]+)(?![\w./|-])((?: (?:--[a-z-]+|lock|contract|pin|base-image))*)"
 )
+_CODE = ("infra", "model", "container", "scripts", ".github")
 _PLACEHOLDERS = {"scripts/NAME", "scripts/commands/NAME.py"}
 # Written by a promotion, or ignored by git: they need not exist in a clone.
 _MADE = re.compile(r"infra/releases(/|$)|infra/environments/?$")
@@ -91,6 +92,16 @@ def test_each_protection_names_a_test_that_holds_it() -> None:
         named = re.findall(r"`(tests/[\w/]+\.py)`", row.split("|")[3])
         assert named, row
         assert all("def test_" in (ROOT / path).read_text() for path in named)
+
+
+def test_each_unverified_claim_of_the_code_has_its_proof_in_the_protocol() -> None:
+    found = subprocess.run(
+        ["git", "grep", "-IliE", "(un|not |not been )verified", "--", *_CODE],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert found
+    protocol = (ROOT / "docs" / "first-account.md").read_text()
+    assert [path for path in found if f"`{path.rpartition('/')[2]}`" not in protocol] == []
 
 
 def test_licence_is_the_one_that_the_package_declares() -> None:

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infra import config, names
 from infra.config.auth import SignIn
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SETTINGS = config.load("prod")
 STACKS = ("registry", "endpoint", "gateway", "monitoring")
-REPOSITORY = "owner/tumor-detector"
+REPOSITORY = "owner@12/tumor-detector@34"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Production(Clone):
 
 
 def assume_with_github_token(
-    prod: Production,
+    sts: Any,
     role: str,
     *,
     subject: str = f"{REPOSITORY}:environment:prod",
@@ -114,7 +114,7 @@ def assume_with_github_token(
     """Assume a role as GitHub's action does, with a token about one job; return its keys as variables."""
     claims = {"iss": f"https://{issuer}", "aud": audience, "sub": f"repo:{subject}"}
     parts = (base64.urlsafe_b64encode(json.dumps(each).encode()).decode() for each in ({}, claims, {}))
-    assumed = prod.client("sts").assume_role_with_web_identity(
+    assumed = sts.assume_role_with_web_identity(
         RoleArn=role, RoleSessionName="job", WebIdentityToken=".".join(parts)
     )
     return keys_of(assumed["Credentials"])

@@ -127,7 +127,7 @@ def check_what_github_jobs_may_do(prod: Production) -> None:
     prod.settings.write_text(f'{settings}\n[github]\nrepository = "{REPOSITORY}"\n')
     prod.run("node_modules/.bin/cdk", "deploy", stack, "-c", "env=prod", "--require-approval", "never")
     delivery, smoke = (prod.stack_outputs("delivery")[key] for key in ("DeliveryRoleArn", "SmokeRoleArn"))
-    keys = assume_with_github_token(prod, delivery)
+    keys = assume_with_github_token(prod.client("sts"), delivery)
     job = replace(prod, credentials={**keys, SMOKE_ROLE: smoke})
 
     # It may deploy a change and smoke-test it, through other roles only
@@ -153,14 +153,15 @@ def check_what_github_jobs_may_do(prod: Production) -> None:
 
     # No other job may assume the delivery role
     for claim in (
-        {"subject": "owner/another:environment:prod"},
+        {"subject": "owner/tumor-detector:environment:prod"},  # without the ids anybody could take the name
+        {"subject": "owner@12/another@56:environment:prod"},
         {"subject": f"{REPOSITORY}:environment:prod-watch"},
         {"subject": f"{REPOSITORY}:ref:refs/heads/main"},
         {"audience": "another.example.org"},
         {"issuer": "tokens.example.org"},
     ):
         with pytest.raises(ClientError, match=r"\(AccessDenied\)"):
-            assume_with_github_token(prod, delivery, **claim)
+            assume_with_github_token(prod.client("sts"), delivery, **claim)
 
     cloud = prod.client("cloudformation")
     cloud.update_termination_protection(StackName=stack, EnableTerminationProtection=False)

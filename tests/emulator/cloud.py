@@ -9,6 +9,7 @@ import tarfile
 import time
 import uuid
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ class Cloud:
     """Clients of local AWS, and what most tests need first."""
 
     aws: LocalAws
+    region: str = ""
 
     def __post_init__(self) -> None:
         self.s3: S3Client = self.client("s3")
@@ -50,7 +52,14 @@ class Cloud:
         self.sagemaker: SageMakerClient = self.client("sagemaker")
         self.runtime: SageMakerRuntimeClient = self.client("sagemaker-runtime")
         self.functions: Any = self.client("lambda")
-        self.s3.create_bucket(Bucket=BUCKET)
+        self.create_bucket(BUCKET)
+
+    def create_bucket(self, name: str) -> None:
+        """Create a bucket, if there is none of that name; outside us-east-1 its region must be named."""
+        region = self.region or self.aws.region
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        with suppress(self.s3.exceptions.BucketAlreadyOwnedByYou):
+            self.s3.create_bucket(Bucket=name, **place)  # type: ignore[arg-type]
 
     def client(self, service: str, role: str | None = None) -> Any:
         """Return a client of a service, which acts as a role if one is given by its ARN."""
@@ -61,7 +70,7 @@ class Cloud:
         return boto3.client(
             service,  # type: ignore[call-overload]
             endpoint_url=self.aws.endpoint_url,
-            region_name=self.aws.region,
+            region_name=self.region or self.aws.region,
             aws_access_key_id=keys["AccessKeyId"],
             aws_secret_access_key=keys["SecretAccessKey"],
             aws_session_token=keys.get("SessionToken"),

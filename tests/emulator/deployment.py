@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tests.infra.synthesis import Assembly
 
 REGION = "us-east-1"
-ASSETS = f"cdk-hnb659fds-assets-000000000000-{REGION}"  # the bootstrap's bucket
 RECORD = RELEASES / "local.json"
 CONDITION: dict[str, Any] = {  # of the alarms that tests create
     "ComparisonOperator": "GreaterThanThreshold",
@@ -106,14 +105,15 @@ def mark_bootstrapped(cloud: Cloud) -> None:
 
 def publish(cloud: Cloud, assets: dict[str, Any], folder: Path) -> None:
     """Put a stack's zipped assets where its template expects them."""
-    cloud.s3.create_bucket(Bucket=ASSETS)
+    bucket = f"cdk-hnb659fds-assets-000000000000-{cloud.s3.meta.region_name}"  # the bootstrap's
+    cloud.create_bucket(bucket)
     for asset in assets.values():
         if asset["source"]["packaging"] == "zip":
             [destination] = asset["destinations"].values()
             source = folder / asset["source"]["path"]
             paths = sorted(path for path in source.rglob("*") if path.is_file())
             body = zipped({str(path.relative_to(source)): path.read_bytes() for path in paths})
-            cloud.s3.put_object(Bucket=ASSETS, Key=destination["objectKey"], Body=body)
+            cloud.s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=body)
 
 
 def create_gateway(cloud: Cloud, name: str, settings: Settings, folder: Path) -> dict[str, str]:

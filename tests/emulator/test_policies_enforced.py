@@ -7,12 +7,15 @@ emulator cannot tell.
 
 from __future__ import annotations
 
-import json
+import os
 import re
+import uuid
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
+import boto3
 import pytest
 import requests
 from botocore.auth import SigV4Auth
@@ -20,11 +23,15 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, WaiterError
 
-from infra import names
+from infra import config, names
 from infra.config import ENVIRONMENTS
 from infra.emulator import LocalAws
+from infra.local_aws import local_environment
+from scripts.console import DeliveryError
+from scripts.delivery.drift import drift
 from tests.emulator.cloud import FAKE_SERVER, Cloud
-from tests.emulator.deployment import REGION, Deployment
+from tests.emulator.deployment import REGION
+from tests.emulator.production import ADDED, ROLES, Prod
 from tests.gateway.sagemaker import PREDICTION
 from tests.infra.synthesis import (
     FIXTURE_ENVIRONMENTS,
@@ -37,68 +44,6 @@ from tests.infra.synthesis import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-# Role -> its stack, how its logical id begins, and the environments that have it. "full" has every optional
-# part at once.
-ROLES = {
-    "model": ("endpoint", "ExecutionRole", ("local", "prod", "full")),
-    "lambda": ("gateway", "FrontRole", ("local", "prod", "full")),
-    "canary": ("monitoring", "GoldenCanaryRole", ("prod", "full")),
-}
-
-
-class Prod(Deployment):
-    """Prod's stacks, and their roles with all of their permissions or without one."""
-
-    @property
-    def canary(self) -> str:
-        return self.resources("monitoring")["AWS::Lambda::Function"]
-
-    def role(self, role: str) -> str:
-        stack, prefix, _ = ROLES[role]
-        resources = self.cloud.stacks.describe_stack_resources(StackName=self.name(stack))["StackResources"]
-        (found,) = [
-            each["PhysicalResourceId"]
-            for each in resources
-            if each["ResourceType"] == "AWS::IAM::Role" and each["LogicalResourceId"].startswith(prefix)
-        ]
-        return found
-
-    def arn(self, role: str) -> str:
-        return f"arn:aws:iam::{self.cloud.aws.account}:role/{self.role(role)}"
-
-    @contextmanager
-    def without(self, role: str, action: str) -> Iterator[None]:
-        """Remove an action from a role's policy, and put it back."""
-        iam, name = self.client("iam"), self.role(role)
-        (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
-        whole = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-
-        def put(statements: list[dict[str, object]]) -> None:
-            document = json.dumps({**whole, "Statement": statements})
-            iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document)
-
-        kept = [
-            {**statement, "Action": actions}
-            for statement in whole["Statement"]
-            if (actions := [each for each in as_list(statement["Action"]) if each != action])
-        ]
-        put(kept)
-        try:
-            yield
-        finally:
-            put(whole["Statement"])
-
-    def invoke(self, function: str) -> str:
-        answer = self.cloud.functions.invoke(FunctionName=function, Payload=b"{}")
-        return str(answer["Payload"].read().decode())
-
-    def logged(self, function: str) -> list[str]:
-        """Every line in the log of a Lambda."""
-        config = self.cloud.functions.get_function(FunctionName=function)["Configuration"]
-        pages = self.client("logs").get_paginator("filter_log_events")
-        found = pages.paginate(logGroupName=config["LoggingConfig"]["LogGroup"])
-        return [event["message"] for page in found for event in page["events"]]
 
 
 # What needs the actions. Each returns None where it works, otherwise the reason why it does not.
@@ -139,6 +84,49 @@ def canary(prod: Prod) -> str | None:
     return None if "golden phantom 101" in result else result
 
 
+def prune(prod: Prod) -> str | None:
+    """Delete a model and a configuration with prod's tag, as `scripts/deploy` does."""
+    name = tagged(prod, "prod")
+    client = prod.cloud.client("sagemaker", prod.arn("pruning"))
+    try:
+        client.delete_endpoint_config(EndpointConfigName=name)
+        client.delete_model(ModelName=name)
+    except ClientError as error:
+        return str(error)
+    return None
+
+
+def tagged(prod: Prod, environment: str) -> str:
+    """Create a model and a configuration of one name, with an environment's tag."""
+    name = f"{environment}-{uuid.uuid4().hex[:8]}"
+    tags: Any = [{"Key": "deployment", "Value": names.deployment(environment)}]
+    prod.cloud.sagemaker.create_model(
+        ModelName=name,
+        ExecutionRoleArn=prod.arn("model"),
+        PrimaryContainer={"Image": "any", "ModelDataUrl": "s3://{Bucket}/{Key}".format(**prod.artifact)},
+        Tags=tags,
+    )
+    variant: Any = {"VariantName": "champion", "ModelName": name, "InstanceType": "ml.m5.large"}
+    prod.cloud.sagemaker.create_endpoint_config(
+        EndpointConfigName=name, ProductionVariants=[variant], Tags=tags
+    )
+    return name
+
+
+def drifted(prod: Prod) -> str | None:
+    """Run `scripts/drift` as the nightly workflow does."""
+    variables = local_environment(os.environ, port=prod.cloud.aws.port, region=REGION) | prod.job_keys()
+    with (
+        mock.patch.dict(os.environ, variables, clear=True),
+        mock.patch.object(boto3, "DEFAULT_SESSION", None),
+    ):
+        try:
+            drift(prod.settings, record=RELEASES / "prod.json")
+        except (DeliveryError, ClientError) as error:
+            return str(error)
+    return None
+
+
 def log(prod: Prod) -> str | None:
     return _log(prod, names.function("prod"))
 
@@ -156,10 +144,21 @@ def _log(prod: Prod, function: str) -> str | None:
 REFUSED = "not authorized to perform: {action}"
 SILENT = "nothing was logged"  # on AWS, too, a Lambda without permission to log still runs
 
+VOLUME = (
+    "CreateGrant",
+    "DescribeKey",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+)
+
 # (role, action): the path that fails without it, and how.
 PROVED: Mapping[tuple[str, str], tuple[Check, str]] = {
     ("model", "s3:GetObject"): (start, REFUSED),
     ("model", "kms:Decrypt"): (start, REFUSED),
+    **{("model", f"kms:{action}"): (start, REFUSED) for action in VOLUME},
     ("model", "ecr:GetAuthorizationToken"): (start, REFUSED),
     ("model", "ecr:BatchGetImage"): (start, REFUSED),
     ("model", "ecr:GetDownloadUrlForLayer"): (start, REFUSED),
@@ -171,12 +170,24 @@ PROVED: Mapping[tuple[str, str], tuple[Check, str]] = {
     ("canary", "sagemaker:DescribeEndpoint"): (canary, REFUSED),
     ("canary", "logs:CreateLogStream"): (canary_log, SILENT),
     ("canary", "logs:PutLogEvents"): (canary_log, SILENT),
+    ("pruning", "sagemaker:DeleteModel"): (prune, REFUSED),
+    ("pruning", "sagemaker:DeleteEndpointConfig"): (prune, REFUSED),
+    ("watch", "cloudformation:DetectStackDrift"): (drifted, REFUSED),
+    ("watch", "cloudformation:DescribeStacks"): (drifted, REFUSED),
+    ("watch", "cloudformation:DescribeStackResourceDrifts"): (drifted, REFUSED),
+    ("watch", "cloudformation:DescribeStackDriftDetectionStatus"): (drifted, REFUSED),
+    ("watch", "application-autoscaling:DescribeScalableTargets"): (drifted, REFUSED),
+    ("watch", "sagemaker:DescribeEndpoint"): (drifted, REFUSED),
+    ("watch", "apigateway:GET"): (drifted, REFUSED),
+    ("watch", "iam:GetRole"): (drifted, REFUSED),
+    ("watch", "lambda:GetFunction"): (drifted, REFUSED),
+    ("watch", "s3:GetBucketVersioning"): (drifted, REFUSED),
+    ("watch", "ssm:GetParameters"): (drifted, REFUSED),
 }
 
 _SAGEMAKER_ROLES = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"  # CreateModel API
 _GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html"
 _PUT_OBJECT = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"  # Permissions
-_SSE_KMS = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html"  # Permissions
 _XRAY = "https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html"  # Execution role permissions
 
 VPC = (
@@ -199,7 +210,6 @@ DOCUMENTED = {
     ("model", "logs:PutLogEvents"): _SAGEMAKER_ROLES,
     ("model", "cloudwatch:DescribeAlarms"): _GUARDRAILS,
     ("model", "s3:PutObject"): _PUT_OBJECT,  # SageMaker writes captured data as this role
-    ("model", "kms:GenerateDataKey"): _SSE_KMS,
     **{("model", f"ec2:{action}"): _SAGEMAKER_ROLES for action in VPC},
     ("lambda", "xray:PutTraceSegments"): _XRAY,
     ("lambda", "xray:PutTelemetryRecords"): _XRAY,
@@ -209,7 +219,7 @@ OPTIONAL = {
     ("model", "kms:Decrypt"): ("prod", "full"),
     ("model", "cloudwatch:DescribeAlarms"): ("prod", "full"),
     ("model", "s3:PutObject"): ("full",),
-    ("model", "kms:GenerateDataKey"): ("full",),
+    **{("model", f"kms:{action}"): ("prod", "full") for action in VOLUME},
     **{("model", f"ec2:{action}"): ("full",) for action in VPC},
 }
 
@@ -218,13 +228,14 @@ OPTIONAL = {
 def prod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prod]:
     """Prod's stacks in the emulator's region, with a model of the fake server."""
     folder = tmp_path_factory.mktemp("prod")
-    settings = (ENVIRONMENTS / "prod.toml").read_text()
-    (folder / "prod.toml").write_text(re.sub(r'region = ".*"', f'region = "{REGION}"', settings))
+    settings = re.sub(r'region = ".*"', f'region = "{REGION}"', (ENVIRONMENTS / "prod.toml").read_text())
+    settings = settings.replace("instance_count = 2", "instance_count = 4")
+    (folder / "prod.toml").write_text(settings + ADDED)
     assembly = synthesize("prod", folder / "out", release=RELEASES / "prod.json", environments=folder)
     log = folder / "aws.log"
     with LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, enforce_policies=True) as aws:
-        made = Prod(Cloud(aws), assembly)
-        made.deploy_all("registry", "endpoint", "gateway", "monitoring", adds=PREDICTION)
+        made = Prod(Cloud(aws), assembly, config.load("prod", folder=folder))
+        made.deploy_all("registry", "endpoint", "gateway", "monitoring", "delivery", adds=PREDICTION)
         yield made
 
 
@@ -247,7 +258,7 @@ def test_every_action_of_every_role_is_on_one_list(tmp_path: Path, environment: 
     }
 
 
-@pytest.mark.parametrize("path", [start, predict, health, canary, log, canary_log])
+@pytest.mark.parametrize("path", [start, predict, health, canary, prune, log, canary_log, drifted])
 def test_with_its_policies_each_path_works(prod: Prod, path: Check) -> None:
     assert path(prod) is None
 
@@ -259,6 +270,37 @@ def test_without_an_action_its_path_fails(prod: Prod, role: str, action: str) ->
         reason = path(prod)
     assert reason
     assert refusal.format(action=action) in reason
+
+
+def test_each_statement_of_the_drift_check_is_proved(prod: Prod) -> None:
+    iam, role = prod.client("iam"), prod.role("watch")
+    (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    statements = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]["Statement"]
+    proved = {action for name, action in PROVED if name == "watch"}
+    assert [each for each in statements if not proved & {*as_list(each["Action"])}] == []
+
+
+def test_off_hours_are_no_drift_and_every_other_change_of_a_capacity_is(prod: Prod) -> None:
+    scaling = prod.client("application-autoscaling")
+
+    def register(**capacity: int) -> None:
+        endpoint = names.endpoint("prod", mode="real-time")
+        scaling.register_scalable_target(
+            ServiceNamespace="sagemaker",
+            ResourceId=f"endpoint/{endpoint}/variant/{names.VARIANT_NAME}",
+            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+            **capacity,
+        )
+
+    try:
+        register(MinCapacity=2, MaxCapacity=6)  # as the schedule does in the evening
+        assert drifted(prod) is None
+        register(MinCapacity=1, MaxCapacity=6)
+        assert "/MinCapacity is 1, but 4 was deployed" in str(drifted(prod))
+        register(MinCapacity=2, MaxCapacity=60)
+        assert "/MaxCapacity is 60, but 6 was deployed" in str(drifted(prod))
+    finally:
+        register(MinCapacity=4, MaxCapacity=6)
 
 
 def test_sagemaker_takes_no_role_that_does_not_trust_it(prod: Prod) -> None:
@@ -293,6 +335,17 @@ OUTSIDE: Mapping[str, tuple[str, str, str, Callable[[Prod], Mapping[str, object]
         "model", "ecr", "batch_get_image",
         lambda _: {"repositoryName": "another", "imageIds": [{"imageTag": "latest"}]},
     ),
+    "the pruning deletes another environment's model": (
+        "pruning", "sagemaker", "delete_model", lambda prod: {"ModelName": tagged(prod, "dev")},
+    ),
+    "the drift check reads an API key": (
+        "watch", "apigateway", "get_api_keys", lambda _: {"includeValues": True},
+    ),
+    "the drift check reads an artifact": ("watch", "s3", "get_object", lambda prod: prod.artifact),
+    "the drift check reads a log": (
+        "watch", "logs", "filter_log_events",
+        lambda prod: {"logGroupName": prod.resources("gateway")["AWS::Logs::LogGroup"]},
+    ),
     "the canary calls another function": (
         "canary", "lambda", "invoke", lambda prod: {"FunctionName": prod.canary, "Payload": b"{}"},
     ),
@@ -302,5 +355,6 @@ OUTSIDE: Mapping[str, tuple[str, str, str, Callable[[Prod], Mapping[str, object]
 @pytest.mark.parametrize("what", OUTSIDE)
 def test_what_is_outside_a_role_is_refused(prod: Prod, what: str) -> None:
     role, service, method, arguments = OUTSIDE[what]
+    client = prod.acting(role, service)
     with pytest.raises(ClientError, match=r"AccessDenied.*is not authorized to perform"):
-        getattr(prod.cloud.client(service, prod.arn(role)), method)(**arguments(prod))
+        getattr(client, method)(**arguments(prod))

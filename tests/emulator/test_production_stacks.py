@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import WaiterError
 
-from tests.emulator.deployment import REGION, Deployment
+from tests.emulator.cloud import archive
+from tests.emulator.deployment import REGION, Deployment, resource
 from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, record_for, synthesize
 
 if TYPE_CHECKING:
@@ -20,17 +22,44 @@ STACKS = ("registry", "endpoint", "gateway", "monitoring")
 
 @pytest.fixture(scope="module")
 def deployed(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Every optional part at once, in the emulator's account."""
+    """Every optional part at once, in the emulator's account; its first deployment failed."""
     folder = tmp_path_factory.mktemp("full")
     written = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()
     written = written.replace('"123456789012"', '"000000000000"').replace("eu-west-1", REGION)
     (folder / "full.toml").write_text(written)
     assembly = synthesize("full", folder / "out", release=record_for("full", folder), environments=folder)
     made = Deployment(cloud, assembly)
-    made.deploy_all(*STACKS, answer="champion")
+    made.deploy_all("registry", start="crash")
+    with pytest.raises(pytest.fail.Exception, match="did not pass the ping health check"):
+        made.deploy("endpoint")
+    made.delete("endpoint")  # what the CDK does with a stack that was never created
+    body = archive("behaviour.json", json.dumps({"answer": "champion"}).encode())
+    cloud.s3.put_object(**made.artifact, Body=body)  # type: ignore[arg-type]
+    for stack in STACKS[1:]:
+        made.deploy(stack)
     yield made
     for stack in reversed(STACKS):
         made.delete(stack)
+
+
+def test_a_failed_first_deployment_leaves_its_log_which_the_next_continues(deployed: Deployment) -> None:
+    group = f"/aws/sagemaker/Endpoints/{deployed.outputs('endpoint')['EndpointName']}"
+    events = deployed.client("logs").filter_log_events(logGroupName=group)["events"]
+    lines = [event["message"] for event in events]
+    (crash,) = (number for number, line in enumerate(lines) if "this model is broken on purpose" in line)
+    (ready,) = (number for number, line in enumerate(lines) if '"ready"' in line)
+    assert crash < ready
+
+
+def test_a_log_group_that_exists_is_refused(cloud: Cloud) -> None:
+    cloud.client("logs").create_log_group(logGroupName="taken")
+    template = {"Resources": {"Group": resource("Logs::LogGroup", LogGroupName="taken")}}
+    with pytest.raises(WaiterError):
+        cloud.create_stack("second", template)
+    identifier = '{"/properties/LogGroupName":"taken"}'
+    assert f"AWS::Logs::LogGroup' with identifier '{identifier}' already exists" in cloud.reasons("second")
+    cloud.delete_stack("second")
+    assert cloud.client("logs").describe_log_groups(logGroupNamePrefix="taken")["logGroups"]
 
 
 def test_the_endpoint_serves_the_released_artifact(deployed: Deployment) -> None:

@@ -19,21 +19,15 @@ if TYPE_CHECKING:
 STAGE = "arn:aws:apigateway:us-east-1::/restapis/a1b2c3/stages/v1"
 VISIBILITY = {"CloudWatchMetricsEnabled": False, "MetricName": "m", "SampledRequestsEnabled": False}
 ISSUER = "tokens.example.org"
-SCALED = {
-    "ServiceNamespace": "sagemaker",
-    "ResourceId": "endpoint/any/variant/champion",
-    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
-}
 TRACKING = {
     "TargetValue": 1,
     "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
 }
 STUB_PROPERTIES: dict[str, dict[str, Any]] = {
-    "AWS::ApplicationAutoScaling::ScalableTarget": {**SCALED, "MinCapacity": 1, "MaxCapacity": 2},
     "AWS::ApplicationAutoScaling::ScalingPolicy": {
         "PolicyName": "any",
         "PolicyType": "TargetTrackingScaling",
-        "ScalingTargetId": {"Fn::GetAtt": ["ScalableTarget", "Id"]},
+        "ScalingTargetId": "endpoint/any/variant/champion|sagemaker:variant:DesiredInstanceCount|sagemaker",
         "TargetTrackingScalingPolicyConfiguration": TRACKING,
     },
 }

@@ -88,7 +88,7 @@ def test_a_server_that_never_answers_ping_is_given_up_at_its_time_limit(tmp_path
     (tmp_path / "behaviour.json").write_text('{"start": "never"}')
     environment = {"MODEL_DIR": str(tmp_path), "PYTHONPATH": str(ROOT), "SAGEMAKER_BIND_TO_PORT": "0"}
     command = [sys.executable, "-m", "tests.emulator.fake_server"]
-    server = ModelServer(command, label="never", environment=environment)
+    server = ModelServer(command, label="never", write=print, environment=environment)
     with pytest.raises(ServerError, match="/ping did not answer 200 within 1 s"):
         server.wait_until_ready(timeout_s=1)
     server.stop()

@@ -11,12 +11,22 @@ from tests.gateway.events import event_of
 from tests.http_server import Call, HttpServer, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.lambdas.gateway.proxy import Envelope, Event
 
 STAGE = "/restapis/a1b2c3d4e5/v1/_user_request_"  # the emulator's form, the longest of a stage's paths
 
-Authorizer = Callable[[Call], int | None]
-"""Returns the status with which API Gateway rejects a POST, or None to accept it."""
+
+Authorizer = Callable[[Call], Reply | int | None]
+"""Returns the answer or the status with which API Gateway rejects a POST, or None to accept it."""
+
+
+def problem(status: int, headers: Mapping[str, str] | None = None) -> Reply:
+    """Return one of API Gateway's own answers."""
+    written = {"type": "about:blank", "title": "Forbidden", "status": status, "detail": "Rejected."}
+    body = json.dumps({**written, "request_id": "of-the-gateway"}).encode()
+    return Reply(status, body, "application/problem+json", headers or {})
 
 
 class FakeApiGateway(HttpServer):
@@ -36,9 +46,7 @@ class FakeApiGateway(HttpServer):
             return Reply(403, b"", "text/plain")
         rejected = self._authorizer(call) if self._authorizer and call.method == "POST" else None
         if rejected:
-            problem = {"type": "about:blank", "title": "Forbidden", "status": rejected, "detail": "Rejected."}
-            body = json.dumps({**problem, "request_id": "of-the-gateway"}).encode()
-            return Reply(rejected, body, "application/problem+json")
+            return problem(rejected) if isinstance(rejected, int) else rejected
         path = url.path.removeprefix(STAGE) or "/"
         query = dict(parse_qsl(url.query))
         envelope = self._handle(event_of(call.method, path, query, call.headers, call.body), None)

@@ -14,8 +14,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from playwright.sync_api import expect
 
+from tests.gateway.api_gateway import problem
 from tests.gateway.sign_in import CLIENT_ID, SCOPE, FakeSignIn
 from tests.gateway.visit import Visit, file
+from tests.http_server import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +59,15 @@ class TestApiKey:
         return {**environment, "AUTH": "api_key"}
 
     @pytest.fixture
-    def authorizer(self) -> Authorizer:
-        return lambda call: None if call.headers.get("x-api-key") == KEY else 403
+    def in_front(self) -> list[Reply]:
+        """What a firewall or a proxy answers first."""
+        return []
+
+    @pytest.fixture
+    def authorizer(self, in_front: list[Reply]) -> Authorizer:
+        return lambda call: (
+            in_front.pop() if in_front else None if call.headers.get("x-api-key") == KEY else 403
+        )
 
     def enter(self, visit: Visit, key: str) -> None:
         visit.page.get_by_label("API key").fill(key)
@@ -93,6 +102,21 @@ class TestApiKey:
         assert visit.stores() == ({}, {})
         expect(visit.page.get_by_role("button", name="Try again")).to_be_hidden()
         self.enter(visit, KEY)
+        visit.expect_answer("YES")
+
+    @pytest.mark.parametrize(
+        "answer", [problem(403, {"X-Error-Type": "WAF_FILTERED"}), Reply(403, b"Blocked", "text/html")]
+    )
+    def test_a_firewalls_or_a_proxys_403_leaves_the_key(
+        self, visit: Visit, in_front: list[Reply], answer: Reply
+    ) -> None:
+        in_front.append(answer)
+        visit.open()
+        self.enter(visit, KEY)
+        visit.choose(file())
+        visit.expect_problem("Not authorised", "")
+        assert list(visit.stores()[1].values()) == [KEY]
+        visit.page.get_by_role("button", name="Try again").click()
         visit.expect_answer("YES")
 
     def test_the_key_is_kept_until_the_tab_closes_or_it_is_removed(self, visit: Visit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import json
 import subprocess
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import config
+from infra import config, release
 from infra.config import SettingsError
 from infra.config.environment import RENAMED
 from infra.config.hosting import RealTime
 from infra.paths import ENVIRONMENTS, ROOT
-from tests.infra.synthesis import FIXTURE_ENVIRONMENTS
+from scripts.pricing.estimate import PRICES, read_prices
+from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, RELEASES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +74,7 @@ FIELDS: list[Mistake] = [
     ('mode = "real-time"', 'mode = "batch"', "hosting.mode = 'batch': Input should be one of"),
     ('strategy = "linear"', 'strategy = "rolling"', "hosting.rollout.strategy = 'rolling': Input should be"),
     ("expire_days = 30", 'expire_days = 30\nwhat = ["both"]', "hosting.data_capture.what.0 = 'both'"),
+    ('auth = "iam"', 'auth = "iam"\napi_log_role = "none"', "api_log_role = 'none'"),
     # families and lists
     ("ml.m7i.xlarge", "ml.m7g.xlarge", "hosting.instance_type = 'ml.m7g.xlarge': an Arm instance"),
     ("ml.m7i.xlarge", "ml.m6gd.large", "hosting.instance_type = 'ml.m6gd.large': an Arm instance"),
@@ -86,6 +89,8 @@ FIELDS: list[Mistake] = [
     ('"acme/tumor-detector"', '"tumor-detector"', "github.repository = 'tumor-detector'"),
     ('"acme/tumor-detector"', '"acme/*"', "github.repository = 'acme/*'"),
     ('"acme/tumor-detector"', '"acme/x:ref"', "github.repository = 'acme/x:ref'"),
+    ('"acme/tumor-detector"', '"acme@1/x"', "github.repository = 'acme@1/x': write owner/name, or with both"),
+    ('"acme/tumor-detector"', '"acme/x@2"', "github.repository = 'acme/x@2'"),
     # unknown and missing keys
     ('auth = "iam"', 'auth = "iam"\nfirewall = {rate = 1}', "firewall.rate: unknown key"),
     ('auth = "iam"', 'auth = "iam"\nfirewall = {}', "firewall.requests_per_five_minutes: missing"),
@@ -133,6 +138,7 @@ SERVERLESS_FIELDS: list[Mistake] = [
     ("max_concurrency = 5", "max_concurrency = 201", "hosting.max_concurrency = 201"),
     ("max_concurrency = 5", "max_concurrency = 5\ninstance_count = 1", "hosting.instance_count: unknown"),
     ("max_concurrency = 5", "max_concurrency = 5\nnetwork = {}", "hosting.network: unknown key"),
+    ("eu-west-1", "cn-north-1", "hosting.mode = 'serverless': SageMaker does not offer it in cn-north-1"),
 ]  # fmt: skip
 
 
@@ -206,6 +212,11 @@ def test_x86_families_are_not_taken_for_arm(tmp_path: Path, instance_type: str) 
     assert hosting.instance_type == instance_type
 
 
+def test_the_european_sovereign_cloud_is_a_region(tmp_path: Path) -> None:
+    (tmp_path / "stage.toml").write_text(replaced(FULL, "eu-west-1", "eusc-de-east-1"))
+    assert config.load("stage", folder=tmp_path).region == "eusc-de-east-1"
+
+
 def test_a_local_environment_may_be_open_and_belongs_to_the_emulator(tmp_path: Path) -> None:
     written = replaced(FULL, 'account = "123456789012"\nauth = "iam"', 'local = true\nauth = "none"')
     (tmp_path / "stage.toml").write_text(written)
@@ -223,6 +234,14 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> 
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
         config.load("folder", folder=tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    for path in (ENVIRONMENTS / "dev.toml", PRICES, RELEASES / "dev.json"):
+        (tmp_path / path.name).write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert config.load("dev", folder=tmp_path) == config.load("dev")
+    assert read_prices(tmp_path / PRICES.name) == read_prices()
+    assert release.load(tmp_path / "dev.json") == release.load(RELEASES / "dev.json")
 
 
 def test_an_environment_name_that_makes_no_bucket_name_is_refused(tmp_path: Path) -> None:

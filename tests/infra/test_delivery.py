@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def granted(template: Template, part: str) -> dict[tuple[str, str], Json]:
         if {"Ref": wanted} in each["Properties"]["Roles"]
     }
     return {
-        (action, named(template, resource)): statement.get("Condition", {})
+        (action, named(resource)): statement.get("Condition", {})
         for id_, statement in template.statements()
         if id_ in policies
         for action in as_list(statement["Action"])
@@ -83,12 +84,9 @@ def granted(template: Template, part: str) -> dict[tuple[str, str], Json]:
     }
 
 
-def named(template: Template, resource: object) -> str:
-    """Write a resource as `text` does, one that a parameter holds by that parameter's name."""
-    match resource:
-        case {"Ref": str(id_)} if id_ in template.content["Parameters"]:
-            return str(template.content["Parameters"][id_]["Default"])
-    return text(resource)
+def named(resource: object) -> str:
+    """Write a resource as `text` does, one that a parameter of SSM holds by that parameter's name."""
+    return text(resource).removeprefix("{{resolve:ssm:").removesuffix("}}")
 
 
 def bootstrap_role(kind: str) -> str:
@@ -119,11 +117,12 @@ def test_each_role_trusts_one_repository_and_environment(assembly: Assembly) -> 
         }
 
 
-def test_delivery_assumes_the_cdks_roles_and_the_smoke_role_and_nothing_else(
+def test_delivery_assumes_the_cdks_roles_its_own_and_nothing_else(
     assembly: Assembly,
 ) -> None:
     template = assembly.template("delivery")
-    publishing = f"tumor-detector-{assembly.environment}-image-publishing"
+    publishing = f"tumor-detector-{assembly.environment}-image-publishing-{REGION}"
+    pruning = f"tumor-detector-{assembly.environment}-pruning-{REGION}"
     assert granted(template, "DeliveryRole").keys() == {
         ("sts:AssumeRole", arn)
         for arn in (
@@ -131,13 +130,25 @@ def test_delivery_assumes_the_cdks_roles_and_the_smoke_role_and_nothing_else(
             bootstrap_role("file-publishing"),
             bootstrap_role("lookup"),
             f"arn:aws:iam::{ACCOUNT}:role/{publishing}",
+            f"arn:aws:iam::{ACCOUNT}:role/{pruning}",
             f"<{role(template, 'Smoke')}.Arn>",
         )
     }
 
 
-def test_the_watch_role_assumes_the_cdks_role_for_reading_and_nothing_else(template: Template) -> None:
-    assert granted(template, "WatchRole").keys() == {("sts:AssumeRole", bootstrap_role("lookup"))}
+def test_the_watch_role_reads_configurations_and_nothing_that_is_secret(assembly: Assembly) -> None:
+    found = granted(assembly.template("delivery"), "WatchRole").keys()
+    verbs = r"\w[\w-]+:(Batch)?(Describe|Detect|Get|GET|List|View)"
+    assert [action for action, _ in found if not re.match(verbs, action)] == []
+    secret = {"s3:GetObject", "logs:GetLogEvents", "logs:FilterLogEvents", "kms:Decrypt", "sts:AssumeRole"}
+    assert not secret & {action for action, _ in found}
+    apis = f"arn:aws:apigateway:{REGION}::"
+    assert {resource for action, resource in found if action == "apigateway:GET"} == {
+        f"{apis}/account",
+        f"{apis}/restapis/*",
+    }
+    unscoped = {action.partition(":")[0] for action, resource in found if resource == "*"}
+    assert not unscoped & {"apigateway", "iam", "lambda", "s3", "ssm"}
 
 
 def test_only_delivery_assumes_the_smoke_role(template: Template) -> None:
@@ -192,6 +203,13 @@ def test_cdk_nag_and_cfn_lint_have_no_finding_without_a_reason(assembly: Assembl
     lint(*assembly.templates())
 
 
+def test_a_repository_with_ids_is_trusted_by_them_alone(tmp_path: Path) -> None:
+    repository = "acme@12/tumor-detector@34"
+    template = synthesize(VARIANTS["dev"], tmp_path, GitHub(repository=repository)).template("delivery")
+    trusted = trust(template, "DeliveryRole")["Condition"]["StringEquals"]
+    assert trusted[f"{ISSUER}:sub"] == f"repo:{repository}:environment:dev"
+
+
 def test_a_second_stack_of_an_account_uses_the_existing_provider(tmp_path: Path) -> None:
     assembly = synthesize(VARIANTS["dev"], tmp_path, GitHub(repository=REPOSITORY, provider="existing"))
     template = assembly.template("delivery")
@@ -203,5 +221,5 @@ def test_a_second_stack_of_an_account_uses_the_existing_provider(tmp_path: Path)
 def test_the_roles_of_a_bootstrap_with_another_qualifier_are_assumed(tmp_path: Path) -> None:
     settings = replace(VARIANTS["dev"], bootstrap_qualifier="acme1")
     assembly = synthesize(settings, tmp_path, GitHub(repository=REPOSITORY))
-    (assumed,) = granted(assembly.template("delivery"), "WatchRole")
-    assert assumed[1] == bootstrap_role("lookup").replace("hnb659fds", "acme1")
+    assumed = {resource for _, resource in granted(assembly.template("delivery"), "DeliveryRole")}
+    assert bootstrap_role("lookup").replace("hnb659fds", "acme1") in assumed

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra import config as settings_files
 from infra import release as releases
 from tests.infra.synthesis import RELEASES, synthesize, text
 
@@ -70,11 +71,18 @@ def test_the_model_is_the_release(assembly: Assembly) -> None:
 
 def test_the_model_waits_for_its_roles_policy_and_is_isolated_if_real_time(assembly: Assembly) -> None:
     template = assembly.template("endpoint")
-    (policy_id,) = template.all("IAM::Policy")
+    (policy_id,) = (id_ for id_ in template.all("IAM::Policy") if id_.startswith("ExecutionRole"))
     model = template.only("SageMaker::Model")
     assert policy_id in model["DependsOn"]
     isolated = model["Properties"].get("EnableNetworkIsolation")
     assert isolated is (True if MODE[assembly.environment] == "real-time" else None)
+
+
+def test_what_a_release_replaces_is_kept_and_a_deleted_stack_keeps_nothing(assembly: Assembly) -> None:
+    template = assembly.template("endpoint")
+    for kind in ("SageMaker::Model", "SageMaker::EndpointConfig"):
+        assert template.only(kind)["UpdateReplacePolicy"] == "Retain"
+        assert template.only(kind)["DeletionPolicy"] == "Delete"
 
 
 def test_a_serverless_variant_has_none_of_what_serverless_refuses(dev: Assembly) -> None:
@@ -85,16 +93,24 @@ def test_a_serverless_variant_has_none_of_what_serverless_refuses(dev: Assembly)
     assert "DeploymentConfig" not in dev.template("endpoint").properties("SageMaker::Endpoint")
 
 
+def test_detailed_observability_is_off(assembly: Assembly) -> None:
+    config = assembly.template("endpoint").properties("SageMaker::EndpointConfig")
+    assert config["MetricsConfig"] == {"EnableDetailedObservability": False}
+
+
 def test_the_image_is_built_for_the_endpoint_and_pushed_to_its_repository(assembly: Assembly) -> None:
     (image,) = assembly.assets("endpoint")["dockerImages"].values()
     assert image["source"]["platform"] == "linux/amd64"
+    (output,) = image["source"]["dockerOutputs"]
+    assert output.split(",") == ["type=docker", "oci-mediatypes=false"], "SageMaker refuses OCI manifests"
     built_from = assembly.folder / image["source"]["directory"]
     assert (built_from / "Dockerfile").is_file()
     assert not list(built_from.rglob("__pycache__")), "it would make the tag differ between machines"
     (destination,) = image["destinations"].values()
     prefix = f"tumor-detector-{assembly.environment}"
     assert destination["repositoryName"] == prefix
-    assert destination["assumeRoleArn"].endswith(f":role/{prefix}-image-publishing")
+    region = settings_files.load(assembly.environment).region
+    assert destination["assumeRoleArn"].endswith(f":role/{prefix}-image-publishing-{region}")
     container = assembly.template("endpoint").properties("SageMaker::Model")["PrimaryContainer"]
     assert container["Image"]["Fn::Sub"].endswith(f"/{prefix}:{destination['imageTag']}")
 

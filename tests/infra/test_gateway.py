@@ -105,6 +105,20 @@ class TestStage:
         assert account_id in template.only("ApiGateway::Stage")["DependsOn"]
 
 
+def test_the_api_takes_no_older_tls_than_1_2(assembly: Assembly) -> None:
+    api = assembly.template("gateway").properties("ApiGateway::RestApi")
+    assert (api["SecurityPolicy"], api["EndpointAccessMode"]) == (
+        "SecurityPolicy_TLS13_1_2_PQ_2025_09",
+        "STRICT",
+    )
+
+
+def test_the_log_role_of_another_stack_is_left_alone(tmp_path: Path) -> None:
+    template = synthesize_gateway(replace(config.load("dev"), api_log_role="existing"), tmp_path)
+    assert template.all("ApiGateway::Account") == {}
+    assert "CloudWatchRole" not in template.path.read_text()
+
+
 def test_every_log_group_is_ours_and_expires(assembly: Assembly) -> None:
     groups = [group for template in assembly.templates() for group in template.all("Logs::LogGroup").values()]
     retention = config.load(assembly.environment).log_retention_days
@@ -138,6 +152,8 @@ class TestErrors:
             assert content_type == "'application/problem+json'"
             request_id = response["ResponseParameters"]["gatewayresponse.header.X-Request-Id"]
             assert request_id == "context.requestId"
+            error_type = response["ResponseParameters"]["gatewayresponse.header.X-Error-Type"]
+            assert error_type == f"'{response['ResponseType']}'"
 
 
 class TestFunction:

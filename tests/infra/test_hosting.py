@@ -47,7 +47,10 @@ class TestRollout:
     def test_all_at_once_with_a_latency_alarm_is_rolled_back_too(self, tmp_path: Path) -> None:
         rollout = '[hosting.rollout]\nstrategy = "all-at-once"\nlatency_alarm_ms = 500\n\n'
         made = synthesize_written(FULL.replace(LINEAR, rollout), tmp_path)
-        assert policy(made)["TrafficRoutingConfiguration"] == {"Type": "ALL_AT_ONCE"}
+        assert policy(made)["TrafficRoutingConfiguration"] == {
+            "Type": "ALL_AT_ONCE",
+            "WaitIntervalInSeconds": 0,
+        }
         assert len(endpoint(made)["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]) == 3
         alarms = made.template("endpoint").all("CloudWatch::Alarm").values()
         (latency,) = [a["Properties"] for a in alarms if "ModelLatency" in str(a)]
@@ -158,13 +161,13 @@ def test_a_network_is_the_models_and_isolation_stays(full: Assembly) -> None:
 class TestCustomerKey:
     """One key of the environment's own, referenced by a parameter and never by an export."""
 
-    def key_in(self, assembly: Assembly, stack: str) -> Json:
-        """Return a stack's reference to the key, whose ARN it reads from a parameter."""
-        parameters = assembly.template(stack).content["Parameters"].items()
-        name = f"/tumor-detector/{assembly.environment}/key-arn"
-        ((id_, parameter),) = [item for item in parameters if item[1]["Default"] == name]
-        assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
-        return {"Ref": id_}
+    def key_in(self, assembly: Assembly, stack: str) -> str:
+        """Return a stack's reference to the key, whose ARN it reads from a parameter.
+
+        A parameter of the template would be read as the bootstrap's deploy role, which may not.
+        """
+        assert assembly.template(stack).content["Parameters"].keys() == {"BootstrapVersion"}
+        return f"{{{{resolve:ssm:/tumor-detector/{assembly.environment}/key-arn}}}}"
 
     def test_it_rotates_is_retained_and_encrypts_artifacts_and_images(self, prod: Assembly) -> None:
         registry = prod.template("registry")
@@ -182,12 +185,15 @@ class TestCustomerKey:
     def test_it_encrypts_volumes_and_lets_the_role_read_artifacts(self, prod: Assembly) -> None:
         arn = self.key_in(prod, "endpoint")
         assert config(prod)["KmsKeyId"] == arn
-        statements = [s for _, s in prod.template("endpoint").statements() if "kms:Decrypt" in s["Action"]]
-        assert [(s["Action"], s["Resource"]) for s in statements] == [("kms:Decrypt", arn)]
+        use, grant = (s for _, s in prod.template("endpoint").statements() if "kms:" in str(s["Action"]))
+        assert {"kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext"} < set(use["Action"])
+        assert (grant["Action"], use["Resource"], grant["Resource"]) == ("kms:CreateGrant", arn, arn)
+        assert grant["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": "true"}}
 
-    @pytest.mark.parametrize("stack", ["endpoint", "gateway", "monitoring"])
+    @pytest.mark.parametrize("stack", ["registry", "gateway", "monitoring"])
     def test_it_encrypts_every_log_group(self, prod: Assembly, stack: str) -> None:
-        arn = self.key_in(prod, stack)
+        (key_id,) = prod.template("registry").all("KMS::Key")
+        arn = {"Fn::GetAtt": [key_id, "Arn"]} if stack == "registry" else self.key_in(prod, stack)
         groups = prod.template(stack).all("Logs::LogGroup")
         assert groups
         assert all(group["Properties"]["KmsKeyId"] == arn for group in groups.values())

@@ -36,7 +36,10 @@ LAYERS = (
     ("model.data", "model.networks", "model.evaluation", "model.release", "model.training"),
 )
 # What may start the emulator; all other code can run against AWS and must not depend on it.
-STARTS_THE_EMULATOR = ("infra.emulator", "scripts.commands.demo", "scripts.delivery.demo", "tests")
+STARTS_THE_EMULATOR = (
+    *("infra.emulator", "scripts.commands.demo", "scripts.delivery.demo", "tests"),
+    "scripts.diagnosis.machine",  # looks for what a killed one left
+)
 PARTS = ("scripts", "infra", "model", "container", "tests")
 
 

@@ -100,9 +100,12 @@ class TestAlarms:
         }
         assert allowed == {"cloudwatch.amazonaws.com": here, "budgets.amazonaws.com": here}
 
-    def test_missing_data_is_an_alarm_only_for_the_canary(self, prod: Assembly, dev: Assembly) -> None:
+    def test_only_a_canary_that_stopped_notifies_without_data(self, prod: Assembly, dev: Assembly) -> None:
         treatments = {name: alarm["TreatMissingData"] for name, alarm in alarms(prod).items()}
-        assert treatments.pop("GoldenAnswers") == "breaching"
+        # A new alarm is in this state already: no notification on the first deploy, before the first run
+        assert treatments.pop("GoldenAnswers") == "missing"
+        notifying = {name for name, alarm in alarms(prod).items() if alarm.get("InsufficientDataActions")}
+        assert notifying == {"GoldenAnswers"}
         assert set(treatments.values()) == {"notBreaching"}
         assert alarms(dev).keys() == treatments.keys() - {"RefusalDrift", "ClassDrift"}, (
             "without these tables"

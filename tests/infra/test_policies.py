@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, get_args
 
 import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
+from infra import config
+from infra.constructs.delivery import drift_role
+from infra.names import Mode
 from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, as_list, synthesize_written, text
 
 if TYPE_CHECKING:
@@ -23,6 +28,12 @@ APIS = "arn:aws:execute-api:REGION:ACCOUNT"
 _UNSCOPED = "the actions take no resource"
 _INTERFACE = "a network interface has no id before SageMaker makes it"
 _LATER = "its id is made in a later stack"
+_TAGGED = "each release has new names; the environment's tag binds it"
+_GENERATED = "CloudFormation generates its name"
+# In a read handler, but they change or decrypt something, or return a secret.
+NOT_FOR_DRIFT = re.compile(
+    r"cognito-idp:ListUserPoolClientSecrets|(?!.*:(Describe|Get[A-Z]|GET|List|View)).*"
+)
 WILDCARDS = (
     ("registry", "ecr:GetAuthorizationToken", "*", _UNSCOPED),
     ("registry", "s3:*", "<ModelsBucket.Arn>/*", "every request without TLS is refused"),
@@ -40,11 +51,27 @@ WILDCARDS = (
     ("endpoint", "ecr:GetAuthorizationToken", "*", _UNSCOPED),
     ("endpoint", "s3:GetObject", f"{MODELS}/models/*", "an update reads the old and the new artifact"),
     ("endpoint", "s3:PutObject", f"{SAMPLES}/*", "SageMaker names each captured file by its time"),
+    *(
+        (
+            "endpoint",
+            "logs:CreateLogStream logs:DescribeLogStreams logs:PutLogEvents",
+            f"arn:aws:logs:REGION:ACCOUNT:log-group:/aws/sagemaker/Endpoints/tumor-detector-ENV-{mode}:*",
+            "SageMaker names the streams",
+        )
+        for mode in get_args(Mode)
+    ),
     ("endpoint", "ec2:CreateNetworkInterface ec2:CreateNetworkInterfacePermission", INTERFACES, _INTERFACE),
     ("endpoint", "ec2:DeleteNetworkInterface", INTERFACES, _INTERFACE),
     ("endpoint", "ec2:DeleteNetworkInterfacePermission ec2:DescribeDhcpOptions", "*", _UNSCOPED),
     ("endpoint", "ec2:DescribeNetworkInterfaces ec2:DescribeSecurityGroups", "*", _UNSCOPED),
     ("endpoint", "ec2:DescribeSubnets ec2:DescribeVpcs", "*", _UNSCOPED),
+    ("endpoint", "sagemaker:DeleteModel", "arn:aws:sagemaker:REGION:ACCOUNT:model/*", _TAGGED),
+    (
+        "endpoint",
+        "sagemaker:DeleteEndpointConfig",
+        "arn:aws:sagemaker:REGION:ACCOUNT:endpoint-config/*",
+        _TAGGED,
+    ),
     ("gateway", "xray:PutTelemetryRecords xray:PutTraceSegments", "*", _UNSCOPED),
     *(
         ("delivery", "cloudformation:DescribeStacks", f"{STACKS}-{stack}/*", "its ARN ends in an id")
@@ -53,6 +80,18 @@ WILDCARDS = (
     ("delivery", "s3:GetObject", f"{MODELS}/models/*", "the release record decides which artifact is read"),
     ("delivery", "execute-api:Invoke", f"{APIS}:*/v1/POST/predict", _LATER),
     ("delivery", "apigateway:GET", "arn:aws:apigateway:REGION::/apikeys/*", f"{_LATER}; tags bind it"),
+    *(
+        ("delivery", actions, resource, reason)
+        for actions, resource, reason in (
+            (drift_role.STACK, f"{STACKS}-*/*", "a stack's ARN ends in an id"),
+            (drift_role.METADATA, "*", "they return metadata, and most take no resource"),
+            ("apigateway:GET", "arn:aws:apigateway:REGION::/restapis/*", _LATER),
+            (drift_role.ROLE, "arn:aws:iam::ACCOUNT:role/tumor-detector-*", _GENERATED),
+            (drift_role.FUNCTION, "arn:aws:lambda:REGION:ACCOUNT:function:tumor-detector-*", _GENERATED),
+            (drift_role.BUCKET, "arn:aws:s3:::tumor-detector-ENV-*", "none returns an object"),
+            (drift_role.PARAMETER, "arn:aws:ssm:REGION:ACCOUNT:parameter/tumor-detector/ENV/*", "no secret"),
+        )
+    ),
 )
 
 
@@ -76,7 +115,7 @@ def grants(assembly: Assembly, stack: str) -> Iterator[tuple[str, str, str, str]
         assert "NotResource" not in statement
         for action in as_list(statement["Action"]):
             for resource in as_list(statement["Resource"]):
-                plain = text(resource).replace(f"-{assembly.environment}-", "-ENV-")
+                plain = re.sub(rf"([-/]){assembly.environment}([-/])", r"\1ENV\2", text(resource))
                 for id_, readable in ids.items():
                     plain = plain.replace(f"<{id_}.", f"<{readable}.")
                 for region in ("eu-west-1", "us-east-1"):
@@ -103,6 +142,35 @@ def test_the_wildcards_are_those_listed(assemblies: Mapping[str, Assembly], opti
         for stack, actions, resource, _ in WILDCARDS
         for action in actions.split()
     }
+
+
+def test_the_drift_check_reads_what_cloudformation_reads_of_each_declared_type(
+    assemblies: Mapping[str, Assembly], optional: list[Assembly]
+) -> None:
+    resources = [
+        resource
+        for assembly in (*assemblies.values(), *optional)
+        for template in assembly.templates()
+        for resource in template.content["Resources"].values()
+    ]
+    # docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-drift.html
+    needed = {*drift_role.STACK.split(), "cloudformation:BatchDescribeTypeConfigurations"}
+    needed.add("cloudformation:DescribeStackDriftDetectionStatus")
+    for kind in {resource["Type"] for resource in resources} - {"AWS::CDK::Metadata"}:
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("eu-west-1", kind).schema
+        read = schema.get("handlers", {}).get("read", {}).get("permissions", ())
+        if kind == "AWS::WAFv2::WebACLAssociation":
+            read = [action for action in read if action.startswith("wafv2:")]
+        needed |= {action for action in read if not NOT_FOR_DRIFT.fullmatch(action)}
+    delivery = optional[0].template("delivery")
+    (watch,) = (id_ for id_ in delivery.all("IAM::Policy") if "WatchRole" in id_)
+    found = {
+        action
+        for id_, statement in delivery.statements()
+        if id_ == watch
+        for action in as_list(statement["Action"])
+    }
+    assert found == needed
 
 
 def test_no_policy_escapes_these_tests(assemblies: Mapping[str, Assembly], optional: list[Assembly]) -> None:
@@ -132,7 +200,10 @@ def test_the_lambda_may_call_its_endpoint_in_both_modes_alone(assembly: Assembly
 
 def test_sagemaker_may_only_fetch_and_log(assembly: Assembly) -> None:
     actions = {action for _, _, action, _ in grants(assembly, "endpoint")}
-    assert actions - {"cloudwatch:DescribeAlarms", "kms:Decrypt"} == {
+    uses_key = {action for action in actions if action.startswith("kms:")}
+    assert bool(uses_key) == (assembly.environment == "prod")
+    pruning = {"sagemaker:DeleteModel", "sagemaker:DeleteEndpointConfig"}  # a role of its own
+    assert actions - {"cloudwatch:DescribeAlarms"} - uses_key - pruning == {
         "ecr:BatchCheckLayerAvailability",
         "ecr:BatchGetImage",
         "ecr:GetAuthorizationToken",
@@ -151,6 +222,9 @@ def test_logs_go_to_the_stacks_own_groups(assembly: Assembly) -> None:
         written = {
             resource for _, _, action, resource in grants(assembly, stack) if action.startswith("logs:")
         }
+        if stack == "endpoint":  # whose group is the registry's
+            mode = f"tumor-detector-ENV-{config.load(assembly.environment).hosting.mode}"
+            groups = {f"arn:aws:logs:REGION:ACCOUNT:log-group:/aws/sagemaker/Endpoints/{mode}:*"}
         assert written
         assert written <= groups
 

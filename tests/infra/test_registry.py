@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra import config
 from tests.infra.synthesis import as_list
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def test_the_publishing_role_may_push_to_the_one_repository(assembly: Assembly) 
     template = assembly.template("registry")
     (repository_id,) = template.all("ECR::Repository")
     role = template.properties("IAM::Role")
-    assert role["RoleName"] == f"tumor-detector-{assembly.environment}-image-publishing"
+    region = config.load(assembly.environment).region
+    assert role["RoleName"] == f"tumor-detector-{assembly.environment}-image-publishing-{region}"
     actions = {
         action: statement["Resource"]
         for id_, statement in template.statements()

@@ -36,6 +36,8 @@ def resolved(value: Any) -> Any:
             value = {key: resolved(item) for key, item in value.items()}
         case list():
             value = [resolved(item) for item in value]
+        case str():
+            value = re.sub(r"\{\{resolve:.*?\}\}", "reference", value)
     return value
 
 

@@ -42,6 +42,7 @@ UNREAD = {  # by type, the properties that are not compared, or members of their
         "Description": "DescribeKey fails on the policy",
         "KeyPolicy": "moto stores it as an object instead of text",
     },
+    "AWS::Logs::LogGroup": {"KmsKeyId": "moto's type drops it"},
     "AWS::S3::Bucket": {
         "BucketKeyEnabled": "moto's type drops it",
         "LifecycleConfiguration": "moto's type drops it",
@@ -49,6 +50,7 @@ UNREAD = {  # by type, the properties that are not compared, or members of their
         "PublicAccessBlockConfiguration": "moto's type drops it",
         "VersioningConfiguration": "moto's type drops it",
     },
+    "AWS::SageMaker::EndpointConfig": {"MetricsConfig": "moto's type drops it"},
     "AWS::SageMaker::Endpoint": {"EndpointName": "moto's type drops it"},
 }
 Client = Any  # of boto3, for whichever service

@@ -16,7 +16,9 @@ import pytest
 
 from infra import app, config, names
 from infra import release as releases
-from infra.paths import ROOT
+from infra.constructs import python_function
+from infra.paths import CONTAINER, LAMBDAS, ROOT
+from infra.stacks import endpoint
 from tests.infra.synthesis import (
     ENVIRONMENTS,
     FIXTURE_ENVIRONMENTS,
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 
 STACKS = ("registry", "endpoint", "gateway")
 MONITORED = ("dev", "prod")  # the environments with a fourth stack
+JUNK = (
+    *(".DS_Store", "._server.py", "Thumbs.db", "desktop.ini", ".#server.py", "#server.py#", "server.py~"),
+    *(".server.py.swp", "server.swp", "4913", "server.py.orig", "server.py.rej", "server.bak", "server.pyc"),
+    *(".idea/x.py", ".vscode/x.json", ".ipynb_checkpoints/server-checkpoint.py", "__pycache__/x.pyc"),
+)
 _ID_HASH = re.compile(r"[0-9A-F]{8}")
 
 
@@ -145,6 +152,25 @@ def placed(assembly: Assembly) -> dict[str, tuple[str, bool]]:
     }
 
 
+def test_what_editors_and_systems_leave_behind_is_in_no_asset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given copies of all that assets are made of
+    copy = tmp_path / "copy"
+    monkeypatch.setattr(endpoint, "CONTAINER", shutil.copytree(CONTAINER, copy / "container"))
+    monkeypatch.setattr(python_function, "LAMBDAS", shutil.copytree(LAMBDAS, copy / "lambdas"))
+    before = synthesize("prod", tmp_path / "before", release=RELEASES / "prod.json")
+    assert len([*before.folder.glob("asset.*")]) == len(("image", "gateway", "canary"))
+    # When junk is left in each of their folders
+    for folder in filter(Path.is_dir, [*copy.rglob("*")]):
+        for junk in JUNK:
+            (folder / junk).parent.mkdir(exist_ok=True)
+            (folder / junk).write_text("junk")
+    # Then the assets, and so all that is deployed, are the same
+    after = synthesize("prod", tmp_path / "after", release=RELEASES / "prod.json")
+    assert after.deployed_bytes() == before.deployed_bytes()
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy what synth reads of the repository, without releases, and add a docker that fails."""
@@ -219,4 +245,5 @@ def test_the_longest_names_fit_the_limits_of_aws() -> None:
     assert len(bucket) <= 63
     assert re.fullmatch(r"[a-z0-9](-*[a-z0-9])*", bucket)
     assert len(names.endpoint(longest, mode="serverless")) <= 63
-    assert len(names.image_publishing_role(longest)) <= 64
+    assert len(names.image_publishing_role(longest, region="ap-southeast-2")) <= 64
+    assert len(names.pruning_role(longest, region="ap-southeast-2")) <= 64

@@ -72,7 +72,7 @@ CASES, SOURCES = made()
 def judge(
     run: Callable[[Fit], Logits], cases: Cases = CASES, sources: Names = SOURCES, **changed: object
 ) -> LeftOutSources:
-    given = {"facts": facts(cases), "seed": 3, "related": RELATED} | changed
+    given = {"facts": facts(cases), "related": RELATED} | changed
     found = leave_sources_out(cases, sources, run, **given)  # type: ignore[arg-type]
     assert found is not None
     return found

@@ -133,8 +133,8 @@ def test_each_fold_is_classified_by_its_own_rule(cases: Cases, logits: calibrati
 
 
 @pytest.fixture
-def repeats(cases: Cases, logits: metrics.Floats) -> list[Predictions]:
-    """Two repeats, the second a little worse."""
+def networks(cases: Cases, logits: metrics.Floats) -> list[Predictions]:
+    """Predictions of two networks, the second a little worse."""
     worse = logits + np.random.default_rng(2).normal(scale=3, size=N)
     return [
         calibration.classify(each, cases, [calibration.fit_rule(each, cases)] * 4) for each in (logits, worse)
@@ -163,16 +163,8 @@ def test_a_calibrated_network_has_little_calibration_error() -> None:
     assert metrics.calibration_error(probabilities + 0.2, labels, equal)[0] == pytest.approx(0.2, abs=0.02)
 
 
-def test_metrics_are_averaged_over_the_repeats(repeats: list[Predictions]) -> None:
-    both, *alone = (metrics.estimates(each) for each in (repeats, repeats[:1], repeats[1:]))
-    for name, metric in both.items():
-        mean = (alone[0][name].value + alone[1][name].value) / 2
-        assert metric.value == pytest.approx(mean), name
-    assert alone[0]["roc_auc"].value > alone[1]["roc_auc"].value
-
-
-def test_a_difference_is_paired_and_has_a_sign(repeats: list[Predictions]) -> None:
-    good, bad = repeats[:1], repeats[1:]
+def test_a_difference_is_paired_and_has_a_sign(networks: list[Predictions]) -> None:
+    good, bad = networks
     areas = [metrics.estimates(each)["roc_auc"] for each in (good, bad)]
     ahead, behind = metrics.compare(good, bad, "roc_auc"), metrics.compare(bad, good, "roc_auc")
     assert ahead.value == pytest.approx(areas[0].value - areas[1].value) == -behind.value
@@ -187,7 +179,7 @@ def test_metrics_of_known_predictions() -> None:
     labels, predicted = np.array([1, 1, 1, 1, 0, 0]), np.array([1, 1, 1, 0, 0, 1])
     alone = Cases(labels, np.arange(6), np.zeros(6, dtype=np.int64), np.ones(6))
     youden = np.array([1, 1, 0, 0, 0, 0])
-    found = metrics.estimates([Predictions(alone, predicted * 0.8 + 0.1, predicted, youden)])
+    found = metrics.estimates(Predictions(alone, predicted * 0.8 + 0.1, predicted, youden))
     assert found["sensitivity"].value == pytest.approx(3 / 4)
     assert found["specificity"].value == pytest.approx(1 / 2)
     assert found["balanced_accuracy"].value == pytest.approx(5 / 8)
@@ -198,16 +190,14 @@ def test_metrics_of_known_predictions() -> None:
     assert found["brier_score"].value == pytest.approx((4 * 0.1**2 + 2 * 0.9**2) / 6)
 
 
-def test_copies_change_no_metric_and_no_interval(cases: Cases, repeats: list[Predictions]) -> None:
+def test_copies_change_no_metric_and_no_interval(cases: Cases, networks: list[Predictions]) -> None:
     # Given every image three times, in its group
     every = np.repeat(np.arange(N), 3)
     tripled = Cases(cases.labels[every], cases.groups[every], cases.folds[every], cases.weights[every] / 3)
     # Then the copies add no evidence
-    copied = [
-        Predictions(tripled, e.probabilities[every], e.predicted[every], e.predicted_youden[every])
-        for e in repeats
-    ]
-    once, thrice = metrics.estimates(repeats), metrics.estimates(copied)
+    one, _ = networks
+    copied = Predictions(tripled, one.probabilities[every], one.predicted[every], one.predicted_youden[every])
+    once, thrice = metrics.estimates(one), metrics.estimates(copied)
     for name in once:
         assert thrice[name].value == pytest.approx(once[name].value, abs=1e-6)
         assert thrice[name].low == pytest.approx(once[name].low, abs=1e-6)
@@ -234,7 +224,7 @@ def test_groups_that_mix_classes_are_drawn_as_a_whole() -> None:
     for kind in (people < 16, (people >= 16) & (labels == 0), (people >= 16) & (labels == 1)):
         assert (draws[:, kind].sum(axis=1) == kind.sum()).all()
     # And the interval is as wide as twenty people make it
-    found = metrics.estimates([Predictions(cases, right / 1.0, right, right)])["accuracy"]
+    found = metrics.estimates(Predictions(cases, right / 1.0, right, right))["accuracy"]
     assert found.value == pytest.approx(0.5)
     assert found.high - found.low == pytest.approx(2 * 1.96 * 0.5 / np.sqrt(20), rel=0.25)
 
@@ -245,15 +235,15 @@ def test_images_of_one_class_have_no_metric_that_needs_the_other(label: int, abs
     labels, alone, drawn = np.full(40, label), np.arange(40), np.random.default_rng(0).random(40)
     predicted = (drawn > 0.5).astype(np.int64)
     cases = Cases(labels, alone, alone, np.ones(40))
-    found = metrics.estimates([Predictions(cases, drawn, predicted, predicted)])
+    found = metrics.estimates(Predictions(cases, drawn, predicted, predicted))
     assert not {absent, "roc_auc", "balanced_accuracy"} & found.keys()
     share = found["specificity" if label == 0 else "sensitivity"]
     assert share.low < share.value == np.mean(predicted == label) < share.high
 
 
-def test_a_mean_over_sets_is_narrower_than_the_sets(repeats: list[Predictions]) -> None:
-    mean = metrics.mean_estimates(repeats)
-    first, second = (metrics.estimates([each]) for each in repeats)
+def test_a_mean_over_sets_is_narrower_than_the_sets(networks: list[Predictions]) -> None:
+    mean = metrics.mean_estimates(networks)
+    first, second = (metrics.estimates(each) for each in networks)
     for name, found in mean.items():
         assert found.value == pytest.approx((first[name].value + second[name].value) / 2), name
     assert mean["roc_auc"].high - mean["roc_auc"].low < first["roc_auc"].high - first["roc_auc"].low

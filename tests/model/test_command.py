@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TRAIN = [sys.executable, str(ROOT / "scripts" / "train")]
-FIRST = "repeat 1, without fold 1"
+FIRST = "without fold 1"
 
 
 @pytest.fixture
@@ -33,8 +33,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     ("arguments", "message"),
     [
         (["--folds", "2"], "must be a whole number of at least 3, not '2'"),
-        (["--seed", "5000000000"], "must be a whole number from 0 to 4294966296"),
-        (["--repeats", "0"], "must be a whole number from 1 to 100, not '0'"),
+        (["--seed", "5000000000"], "must be a whole number from 0 to 4294967295"),
         (["--steps", "0"], "must be a whole number of at least 1, not '0'"),
         (["--architecture", "perceptron"], "invalid choice: 'perceptron'"),
         (["--same-patients", "lgg"], "must be SOURCE=OTHER, not 'lgg'"),

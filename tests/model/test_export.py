@@ -112,7 +112,7 @@ def test_the_metadata_describes_the_champion(champion: ModelVersion, artifact: A
     assert metadata["dataset"]["fingerprint"] == champion.dataset_fingerprint
     assert metadata["mlflow"] == {"experiment": "tumor-detector-phantom", "run_id": champion.run_id}
     assert metadata["metrics"] == champion.metrics
-    assert metadata["split"] == {"folds": 3, "repeats": 1, "held_out": len(champion.holdout())}
+    assert metadata["split"] == {"folds": 3, "held_out": len(champion.holdout())}
 
 
 @pytest.mark.parametrize("output", ["tumour", "brain", "familiarity", "evidence"])

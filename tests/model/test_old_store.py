@@ -55,10 +55,10 @@ def test_its_gates_and_the_reason_for_forcing_it_are_read(version: registry.Mode
 
 
 def test_predictions_and_held_out_images_are_read(version: registry.ModelVersion) -> None:
-    (only,) = version.predictions()
-    assert len(only.cases) == 24
-    assert set(only.predicted) <= {0, 1}
-    assert set(only.predicted_youden) == {0, 1}
+    found = version.predictions()
+    assert len(found.cases) == 24
+    assert set(found.predicted) <= {0, 1}
+    assert set(found.predicted_youden) == {0, 1}
     assert {image["label"] for image in version.holdout()} == {0, 1}
 
 

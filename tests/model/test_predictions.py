@@ -15,7 +15,7 @@ from model.data.split import assign_folds
 from model.evaluation import predictions
 from model.evaluation.predictions import Predictions
 
-N, REPEATS = 24, 2
+N = 24
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +29,12 @@ def scans() -> list[Scan]:
 
 
 @pytest.fixture(scope="module")
-def classified() -> list[Predictions]:
+def classified() -> Predictions:
     rng = np.random.default_rng(0)
-    repeats = []
-    for seed in range(REPEATS):
-        groups = np.r_[0, 1, 0, 1, np.arange(4, N)]
-        cases = assign_folds(np.arange(N) % 2, groups, folds=3, seed=seed)
-        decisions, youden = rng.integers(0, 2, size=(2, N))
-        repeats.append(Predictions(cases, rng.random(N), decisions, youden))
-    return repeats
+    groups = np.r_[0, 1, 0, 1, np.arange(4, N)]
+    cases = assign_folds(np.arange(N) % 2, groups, folds=3, seed=0)
+    decisions, youden = rng.integers(0, 2, size=(2, N))
+    return Predictions(cases, rng.random(N), decisions, youden)
 
 
 def columns(each: Predictions) -> list[np.ndarray]:
@@ -45,40 +42,34 @@ def columns(each: Predictions) -> list[np.ndarray]:
     return [*of_cases, each.probabilities, each.predicted, each.predicted_youden]
 
 
-def test_a_table_is_read_back_in_the_order_of_the_hashes(
-    scans: list[Scan], classified: list[Predictions]
-) -> None:
+def test_a_table_is_read_back_in_the_order_of_the_hashes(scans: list[Scan], classified: Predictions) -> None:
     order = np.argsort([scan.sha256 for scan in scans])
     assert order.tolist() != sorted(order)
     read = predictions.read_csv(predictions.write_csv(classified, scans))
-    assert len(read) == REPEATS
-    for found, written in zip(read, classified, strict=True):
-        for ours, theirs in zip(columns(found), columns(written), strict=True):
-            assert np.array_equal(ours, theirs[order])
+    for ours, theirs in zip(columns(read), columns(classified), strict=True):
+        assert np.array_equal(ours, theirs[order])
 
 
-def test_ten_repeats_stay_in_their_order(scans: list[Scan], classified: list[Predictions]) -> None:
-    many = [replace(classified[0], probabilities=np.full(N, repeat / 100)) for repeat in range(12)]
-    read = predictions.read_csv(predictions.write_csv(many, scans))
-    assert [each.probabilities[0] for each in read] == [repeat / 100 for repeat in range(12)]
+def test_of_several_repeats_in_a_file_of_an_earlier_release_the_first_is_read(
+    scans: list[Scan], classified: Predictions
+) -> None:
+    second = replace(classified, probabilities=1 - classified.probabilities)
+    header, *rows = predictions.write_csv(classified, scans).splitlines()
+    others = predictions.write_csv(second, scans).splitlines()[1:]
+    lines = [f"repeat,{header}", *(f"2,{row}" for row in others), *(f"1,{row}" for row in rows)]
+    read, alone = (predictions.read_csv("\n".join(each)) for each in (lines, [header, *rows]))
+    assert all(map(np.array_equal, columns(read), columns(alone)))
 
 
 @pytest.mark.parametrize("what", ["labels", "groups", "folds"])
-def test_a_repeat_with_other_images_groups_or_folds_is_left_out(
-    classified: list[Predictions], what: str
-) -> None:
-    values = getattr(classified[1].cases, what).copy()
+def test_other_images_groups_or_folds_cannot_be_paired(classified: Predictions, what: str) -> None:
+    values = getattr(classified.cases, what).copy()
     values[5] += 1
-    other = [classified[0], replace(classified[1], cases=replace(classified[1].cases, **{what: values}))]
-    assert predictions.paired(classified, other) == (classified[:1], classified[:1])
+    other = replace(classified, cases=replace(classified.cases, **{what: values}))
+    assert not predictions.paired(classified, other)
+    assert not predictions.paired(classified, classified[np.arange(N) < N - 1])
 
 
-def test_common_repeats_of_the_same_images_are_paired(classified: list[Predictions]) -> None:
-    other = [
-        replace(each, probabilities=1 - each.probabilities, predicted_youden=1 - each.predicted_youden)
-        for each in classified
-    ]
-    assert predictions.paired(classified, other) == (classified, other)
-    assert predictions.paired(classified, other[:1]) == (classified[:1], other[:1])
-    fewer = [each[np.arange(N) < N - 1] for each in classified]
-    assert predictions.paired(classified, fewer) == ([], [])
+def test_other_predictions_of_the_same_images_are_paired(classified: Predictions) -> None:
+    other = replace(classified, probabilities=1 - classified.probabilities)
+    assert predictions.paired(classified, other)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from model.data.dataset import Dataset
     from model.release.registry import ModelVersion
 
-IMAGES, FOLDS, REPEATS = 60, 3, 2
+IMAGES, FOLDS = 60, 3
 
 
 class TestTrained:
@@ -80,13 +80,11 @@ class Contest:
     ) -> TrainingResult:
         """Log a training whose AUC grows with `skill`; `seed` draws its folds."""
         labels = np.array([scan.label for scan in self._scans])
-        repeats = []
-        for repeat in range(REPEATS):
-            noise = np.random.default_rng(repeat).normal(size=IMAGES)
-            logits = 1 / (1 + np.exp(-(noise + skill * (labels - 0.5))))
-            decided = (logits > 0.5).astype(np.int64)
-            cases = assign_folds(labels, np.arange(IMAGES), folds=FOLDS, seed=seed + repeat)
-            repeats.append(Predictions(cases, logits, decided, decided))
+        noise = np.random.default_rng(0).normal(size=IMAGES)
+        probabilities = 1 / (1 + np.exp(-(noise + skill * (labels - 0.5))))
+        decided = (probabilities > 0.5).astype(np.int64)
+        cases = assign_folds(labels, np.arange(IMAGES), folds=FOLDS, seed=seed)
+        tested = Predictions(cases, probabilities, decided, decided)
         tracking.choose_experiment(self._name)
         metadata: dict[str, Any] = {
             "architecture": "drawn",
@@ -98,7 +96,7 @@ class Contest:
             mlflow.log_dict(
                 {"artifact_path": "model", "run_id": run.info.run_id, "flavors": {}}, "model/MLmodel"
             )
-            mlflow.log_text(predictions.write_csv(repeats, self._scans), predictions.FILE)
+            mlflow.log_text(predictions.write_csv(tested, self._scans), predictions.FILE)
         area = Estimate(metadata["metrics"]["roc_auc"], 0.9, 1.0)
         uri = f"runs:/{run.info.run_id}/model"
         return TrainingResult(self._name, run.info.run_id, "drawn", uri, {"roc_auc": area}, {}, None)

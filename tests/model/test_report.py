@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -26,7 +26,10 @@ from model.networks.familiarity import Familiarity
 from model.release import model_card
 from tests.model import drawn_sources
 
-N, FOLDS, REPEATS = 80, 4, 3
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+N, FOLDS = 80, 4
 
 
 @pytest.fixture(scope="module")
@@ -34,21 +37,17 @@ def cases() -> Cases:
     return assign_folds(np.arange(N) % 2, np.arange(N), folds=FOLDS, seed=0)
 
 
-def classified(cases: Cases, wrong: dict[int, int] | None = None) -> list[Predictions]:
-    """Confident correct predictions, but for `wrong`: index of an image to number of wrong repeats."""
-    repeats = []
-    for repeat in range(REPEATS):
-        predicted = cases.labels.copy()
-        for place, times in (wrong or {}).items():
-            predicted[place] ^= repeat < times
-        confidence = 0.4 - np.arange(len(cases)) / 1000
-        repeats.append(Predictions(cases, 0.5 + (2 * predicted - 1) * confidence, predicted, predicted))
-    return repeats
+def classified(cases: Cases, *, wrong: Iterable[int] = ()) -> Predictions:
+    """Confident correct predictions, but for the images with the indices `wrong`."""
+    predicted = cases.labels.copy()
+    predicted[list(wrong)] ^= 1
+    confidence = 0.4 - np.arange(len(cases)) / 1000
+    return Predictions(cases, 0.5 + (2 * predicted - 1) * confidence, predicted, predicted)
 
 
 @pytest.fixture(scope="module")
 def whole(cases: Cases) -> Report:
-    measured = estimates(classified(cases, {1: 3, 2: 1}))
+    measured = estimates(classified(cases, wrong=[1]))
     refused, counts, left_out = (
         {"a page": 1.0, "other": 0.8},
         {"a page": 15, "other": 5},
@@ -58,7 +57,7 @@ def whole(cases: Cases) -> Report:
     familiarity = Familiarity(np.zeros((2, 1)), np.zeros(1), np.zeros((1, 1)))
     return Report(
         estimates=measured,
-        baselines={METADATA_FOREST: estimates(classified(cases, dict.fromkeys(range(30), 3)))},
+        baselines={METADATA_FOREST: estimates(classified(cases, wrong=range(30)))},
         over_forest=Difference(0.2, 0.1, 0.3, 1.0),
         perturbations={UNCHANGED: Perturbed(0.9, 0.8, 0.0), "mirrored": Perturbed(0.9, 0.75, 5.0)},
         slices=[],
@@ -111,12 +110,11 @@ def test_the_worst_perturbation_has_the_largest_fall(whole: Report) -> None:
 @pytest.fixture(scope="module")
 def out_of_fold(cases: Cases) -> OutOfFold:
     """Correct logits, except that one perturbation inverts half of them."""
-    truth = 4.0 * cases.labels - 2 + np.random.default_rng(0).normal(scale=0.3, size=(REPEATS, N))
+    truth = 4.0 * cases.labels - 2 + np.random.default_rng(0).normal(scale=0.3, size=N)
     outer = dict.fromkeys(PERTURBATIONS, truth)
     outer["upside down"] = np.where(np.arange(N) < N / 2, -truth, truth)
-    inner = np.repeat(truth[:, None], FOLDS, axis=1)
-    inner[:, cases.folds == np.arange(FOLDS)[:, None]] = np.nan
-    return OutOfFold([cases] * REPEATS, outer, inner, 1.0)
+    inner = np.where(cases.folds == np.arange(FOLDS)[:, None], np.nan, truth)
+    return OutOfFold(cases, outer, inner, 1.0)
 
 
 def test_every_perturbation_is_compared_with_the_unchanged_images(out_of_fold: OutOfFold) -> None:
@@ -132,7 +130,7 @@ def test_each_slice_has_its_own_metrics(cases: Cases) -> None:
     # Given networks that misclassify the first twenty images only
     first = np.arange(N) < 20
     parts = {"place": {"first": first, "others": ~first}}
-    slices = report.measure_slices(classified(cases, dict.fromkeys(range(20), 3)), parts)
+    slices = report.measure_slices(classified(cases, wrong=range(20)), parts)
     assert [(each.by, each.name, each.images, each.yes) for each in slices] == [
         ("place", "first", 20, 10),
         ("place", "others", 60, 30),
@@ -143,8 +141,7 @@ def test_each_slice_has_its_own_metrics(cases: Cases) -> None:
 def test_a_slice_with_few_groups_of_a_class_is_too_small_for_a_verdict(cases: Cases, whole: Report) -> None:
     # Given two bad slices, one with 10 groups of each class, one with a group less
     parts = {"place": {"enough": np.arange(N) < 20, "few": (np.arange(N) >= 40) & (np.arange(N) < 59)}}
-    wrong = dict.fromkeys([*range(3), *range(40, 59)], 3)
-    slices = report.measure_slices(classified(cases, wrong), parts)
+    slices = report.measure_slices(classified(cases, wrong=[*range(3), *range(40, 59)]), parts)
     assert [(each.name, each.groups, each.enough) for each in slices] == [
         ("enough", 20, True),
         ("few", 19, False),
@@ -167,19 +164,14 @@ def test_a_slice_of_one_class_is_left_out(cases: Cases, whole: Report) -> None:
     assert whole.worst_slice is None
 
 
-def test_mistakes_of_most_repeats_are_listed_most_confident_first(cases: Cases) -> None:
+def test_mistakes_are_listed_most_confident_first(cases: Cases) -> None:
     scans = [
         Scan(Path(("no", "yes")[label]) / f"{place}.png", int(label), f"{place:064d}")
         for place, label in enumerate(cases.labels)
     ]
-    # Given images that all three, two, one and no repeat got wrong
-    found = report.find_mistakes(classified(cases, {50: 3, 10: 3, 4: 2, 7: 1}), scans)
-    assert [(each.name, each.label, each.repeats) for each in found] == [
-        ("no/10.png", 0, 3),
-        ("no/50.png", 0, 3),
-        ("no/4.png", 0, 2),
-    ]
-    assert [each.probability for each in found[:2]] == pytest.approx([0.5 + 0.39, 0.5 + 0.35])
+    found = report.find_mistakes(classified(cases, wrong=[50, 11]), scans)
+    assert [(each.name, each.label) for each in found] == [("yes/11.png", 1), ("no/50.png", 0)]
+    assert [each.probability for each in found] == pytest.approx([0.5 - 0.389, 0.5 + 0.35])
 
 
 METADATA: Any = {
@@ -187,7 +179,7 @@ METADATA: Any = {
     "architecture": "drawn",
     "dataset": {"name": "seven", "kind": "images", "images": 80, "yes": 40, "groups": 80}
     | {"copies": 0, "skipped": 0, "fingerprint": "f" * 64},
-    "split": {"folds": FOLDS, "repeats": REPEATS, "held_out": 2},
+    "split": {"folds": FOLDS, "held_out": 2},
     "recipe": {"steps": 40},
     "calibration": {"slope": 1.0, "intercept": 0.0},
     "threshold": 0.5,

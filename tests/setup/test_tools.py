@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -180,6 +181,33 @@ def test_each_actions_tag_becomes_its_commit_or_nothing_changes(tmp_path: Path) 
     with pytest.raises(DeliveryError, match="has no tag v9"):
         pin.pin_actions(workflow.parent, server=str(tmp_path / "server"))
     assert "acme/annotated@v2" in workflow.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        (f"uses: acme/it@{PINNED} # v3", ""),
+        ("uses: ./.github/workflows/own.yml", ""),
+        ("uses: acme/it@v1", "one.yml: acme/it@v1"),
+        (f"uses: 'acme/it@v1.2' # {PINNED}", "one.yml: acme/it@v1.2"),
+        ("uses: acme/it/part@main", "one.yml: acme/it/part@main"),
+        (f"uses: acme/it@{PINNED[1:]}", "one.yml: acme/it@a"),
+        ("uses: docker://acme/it:1", "one.yml: docker://acme/it:1"),
+    ],
+)
+def test_an_action_that_its_owner_can_change_is_refused(tmp_path: Path, line: str, refused: str) -> None:
+    (tmp_path / "one.yml").write_text(f"steps:\n  - {line}\n")
+    with pytest.raises(DeliveryError, match=re.escape(refused)) if refused else nullcontext():
+        pin.check_actions(tmp_path)
+
+
+def test_the_check_needs_no_installed_package(tmp_path: Path) -> None:
+    # The workflows of this tree name tags, since no commit could be looked up
+    command = [sys.executable, "-S", str(ROOT / "scripts" / "dev"), "pin", "check"]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    tagged = any(re.search(r"uses: [^.].*@v\d", path.read_text()) for path in pin.WORKFLOWS.glob("*.yml"))
+    assert done.returncode == tagged, done.stderr
+    assert ("scripts/dev pin actions" in done.stderr) is tagged
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ class GitHubAccess(Construct):
     Parameters
     ----------
     repository
-        ``OWNER/NAME`` on GitHub.
+        As the tokens' subject names it: ``OWNER/NAME`` or ``OWNER@ID/NAME@ID``.
     provider_exists
         Whether the account already has a provider for GitHub's tokens: it can have only one.
     """
@@ -56,11 +56,11 @@ class GitHubAccess(Construct):
         id_: str,
         *,
         github_environment: str,
-        may_assume: Sequence[str],
+        may_assume: Sequence[str] = (),
         description: str,
         longest: cdk.Duration | None = None,
     ) -> iam.Role:
-        """Add a role that can do nothing but assume the roles with the ARNs `may_assume`.
+        """Add a role that can only assume the roles with the ARNs `may_assume`, until it is allowed more.
 
         Only jobs of `github_environment` get it, which GitHub starts by that environment's rules. A session
         lasts an hour, or up to `longest`.
@@ -77,5 +77,6 @@ class GitHubAccess(Construct):
             description=description,
             max_session_duration=longest,
         )
-        allow(role, "sts:AssumeRole", on=list(may_assume))
+        if may_assume:
+            allow(role, "sts:AssumeRole", on=list(may_assume))
         return role

@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra import names
-from infra.constructs.policies import acknowledge_wildcard, allow, arn
+from infra.constructs.policies import allow, arn
 from infra.release import ARTIFACTS
 
 if TYPE_CHECKING:
@@ -78,14 +78,5 @@ class SmokeRole(Construct):
             # docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
             tags = {"project": names.PROJECT, "environment": settings.environment}
             keys = arn(self, "apigateway", "/apikeys", "*", account="")
-            self.role.add_to_policy(
-                iam.PolicyStatement(
-                    actions=["apigateway:GET"],
-                    resources=[keys],
-                    conditions={
-                        "StringEquals": {f"aws:ResourceTag/{tag}": value for tag, value in tags.items()}
-                    },
-                )
-            )
             reason = "The key's id is made with the key, in a later stack; its tags are known."
-            acknowledge_wildcard(self.role, keys, reason=reason)
+            allow(self.role, "apigateway:GET", on=keys, wildcard=reason, tags=tags)

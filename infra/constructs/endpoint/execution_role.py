@@ -12,9 +12,17 @@ from infra.release import ARTIFACTS
 
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
-    from aws_cdk import aws_logs as logs
 
     from infra.config.hosting import Network
+
+VOLUME_KEY_ACTIONS = (
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+)
 
 
 class ExecutionRole(Construct):
@@ -25,7 +33,7 @@ class ExecutionRole(Construct):
     """
 
     def __init__(
-        self, scope: Construct, id_: str, *, repository_name: str, bucket_name: str, log_group: logs.ILogGroup
+        self, scope: Construct, id_: str, *, repository_name: str, bucket_name: str, log_group_name: str
     ) -> None:
         super().__init__(scope, id_)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
@@ -48,11 +56,33 @@ class ExecutionRole(Construct):
             on=self._in_bucket(bucket_name, f"{ARTIFACTS}/*"),
             wildcard="While an update runs both the old release's artifact and the new one's are read.",
         )
-        log_group.grant(self.role, "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
+        allow(
+            self.role,
+            "logs:CreateLogStream",
+            "logs:DescribeLogStreams",
+            "logs:PutLogEvents",
+            on=arn(self, "logs", "log-group", f"{log_group_name}:*", colon=True),
+            wildcard="SageMaker names the streams of the group.",
+        )
 
     def allow_key(self, key: kms.IKey) -> None:
         """Allow reading the artifacts, which are encrypted with the environment's key."""
         allow(self.role, "kms:Decrypt", on=key.key_arn)
+
+    def allow_volume(self, key: kms.IKey) -> None:
+        """Allow encrypting the instances' volumes, for which SageMaker uses the key as this role.
+
+        botocore's CreateEndpointConfig names no actions. These are those of an encrypted EBS volume, and
+        **unverified on AWS**: docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html.
+        """
+        allow(self.role, *VOLUME_KEY_ACTIONS, on=key.key_arn)
+        self.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["kms:CreateGrant"],
+                resources=[key.key_arn],
+                conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+            )
+        )
 
     def allow_capture(self, bucket_name: str, key: kms.IKey | None) -> None:
         """Allow writing captured data, but not reading it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import aws_cdk as cdk
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
@@ -29,6 +30,9 @@ class ModelEndpoint(Construct):
 
     CloudFormation names those (`model_name`, `config_name`), so it can create the new one before it removes
     the old one. A new release changes only the model; configuration and endpoint follow by reference.
+
+    What is replaced is kept until `scripts/deploy` prunes it: where SageMaker takes an update back and
+    CloudFormation does not notice (unverified on AWS), the endpoint still serves it.
     """
 
     def __init__(
@@ -66,7 +70,15 @@ class ModelEndpoint(Construct):
             production_variants=[_variant(hosting, model_name=model.attr_model_name)],
             kms_key_id=key.key_arn if key and real_time else None,
             data_capture_config=_capture(capture, url=capture_url, key=key) if capture else None,
+            # On by default: billed metrics, and /metrics, which the container lacks, is read each minute.
+            # **Unverified on AWS** for serverless variants.
+            metrics_config=sagemaker.CfnEndpointConfig.MetricsConfigProperty(
+                enable_detailed_observability=False
+            ),
         )
+        for replaced in (model, config):
+            replaced.cfn_options.update_replace_policy = cdk.CfnDeletionPolicy.RETAIN
+            replaced.cfn_options.deletion_policy = cdk.CfnDeletionPolicy.DELETE
         endpoint = sagemaker.CfnEndpoint(
             self, "Endpoint", endpoint_name=name, endpoint_config_name=config.attr_endpoint_config_name
         )

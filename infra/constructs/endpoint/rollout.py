@@ -18,7 +18,10 @@ _Endpoint = sagemaker.CfnEndpoint
 
 
 class RolloutWithAlarms(Construct):
-    """A rollout with its alarms; `deployment_config` is for the endpoint."""
+    """A rollout with its alarms; `deployment_config` is for the endpoint.
+
+    One 5XX answer in a minute is enough, the container's own 503 on overload included.
+    """
 
     def __init__(
         self,
@@ -67,7 +70,8 @@ def _traffic_routing(rollout: AllAtOnce | Canary | Linear) -> _Endpoint.TrafficR
     routing = _Endpoint.TrafficRoutingConfigProperty
     match rollout:
         case AllAtOnce():
-            return routing(type="ALL_AT_ONCE")
+            # Required by SageMaker for each type: botocore's TrafficRoutingConfig.
+            return routing(type="ALL_AT_ONCE", wait_interval_in_seconds=0)
         case Canary(percent=percent, bake_seconds=bake_seconds):
             share = _share(percent)
             return routing(type="CANARY", canary_size=share, wait_interval_in_seconds=bake_seconds)

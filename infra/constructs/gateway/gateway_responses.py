@@ -78,6 +78,7 @@ def add_gateway_responses(api: apigateway.RestApi, *, allowed_origin: str | None
         headers["Access-Control-Expose-Headers"] = "'Retry-After, X-Request-Id'"
     for type_, response in RESPONSES.items():
         more = {"Retry-After": response.retry_after_s, "WWW-Authenticate": response.challenge}
+        more["X-Error-Type"] = type_.response_type  # by which the page tells a wrong key from the firewall
         named = {name: f"'{value}'" for name, value in more.items() if value is not None}
         api.add_gateway_response(
             type_.response_type,

@@ -82,15 +82,20 @@ class Alarms(Construct):
         )
 
     def watch_canary(self, canary: GoldenCanary) -> None:
-        """Notify when golden answers are wrong twice in a row, or were not checked."""
-        self._add(
+        """Notify when golden answers are wrong twice in a row, or are no longer checked.
+
+        Missing data is a state of its own: as a breach it would notify on each first deploy, before the first
+        run, where a new alarm already is in this state and so has no change to notify about.
+        """
+        alarm = self._add(
             "GoldenAnswers",
             "The endpoint does not answer as the release did at promotion",
             canary.failures(),
             above=0,
             of=(2, 2),
-            without_data=cloudwatch.TreatMissingData.BREACHING,
+            without_data=cloudwatch.TreatMissingData.MISSING,
         )
+        alarm.add_insufficient_data_action(self._action)
 
     def _metrics(self, period: cdk.Duration) -> Metrics:
         return Metrics(self._environment, endpoint_name=self._endpoint_name, period=period)
@@ -104,7 +109,7 @@ class Alarms(Construct):
         above: float,
         of: tuple[int, int] = (1, 1),
         without_data: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
-    ) -> None:
+    ) -> cloudwatch.Alarm:
         alarm = cloudwatch.Alarm(
             self,
             id_,
@@ -118,3 +123,4 @@ class Alarms(Construct):
         )
         alarm.add_alarm_action(self._action)
         self.all.append(alarm)
+        return alarm

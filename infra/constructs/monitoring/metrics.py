@@ -140,8 +140,9 @@ class ContainerMetrics(Construct):
     container does not depend on CloudWatch. CloudWatch bills the same five metrics either way.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, environment: str, log_group: logs.ILogGroup) -> None:
+    def __init__(self, scope: Construct, id_: str, *, environment: str, log_group_name: str) -> None:
         super().__init__(scope, id_)
+        log_group = logs.LogGroup.from_log_group_name(self, "Log", log_group_name)
         for phase in PHASES:
             field = f"$.{phase}_us"
             logs.MetricFilter(

@@ -100,12 +100,14 @@ class EnvironmentKey(Construct):
 def environment_key(scope: Construct, settings: Settings) -> kms.IKey | None:
     """Return the environment's key, if it has one, in a stack other than the one that declares it.
 
-    CloudFormation reads the parameter with its ARN at deploy; synth reads nothing.
+    A dynamic reference: CloudFormation reads the parameter at deploy, as the bootstrap's execution role. A
+    template parameter would be read as the deploy role, which may read the bootstrap's version alone.
+    **Unverified on AWS.**
     """
     if not settings.customer_key:
         return None
     name = names.key_parameter(settings.environment)
-    arn_ = ssm.StringParameter.value_for_string_parameter(scope, name)
+    arn_ = cdk.CfnDynamicReference(cdk.CfnDynamicReferenceService.SSM, name).to_string()
     return kms.Key.from_key_arn(scope, "EnvironmentKey", arn_)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, cast
 from ministack import app
 from ministack.services import apigateway_v1 as gateway
 
+from infra.emulator.ministack_patches.cloudformation import Properties, ResourceError, check_type
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,6 +20,7 @@ _Answer = tuple[int, dict[str, str], bytes | str]
 CONTRACT = """
 app._handle_options_request(method, path, headers, query_params, request_id)
 app._parse_execute_api_url(host, path)
+services.apigateway_v1._account_settings: AccountRegionScopedDict
 services.apigateway_v1._call_lambda_raw(function_ref, event, account_id, region)
 services.apigateway_v1._execute_in_scope(request, api_id, stage_name, method, path, headers, body,
     query_params, owner_account_id, owner_region)
@@ -89,6 +92,18 @@ def patch() -> None:
     gateway._call_lambda_raw = call_lambda_within_limit
     gateway._lambda_proxy_response = answer_without_traces
     app._handle_options_request = leave_options_to_apis
+    check_type("AWS::ApiGateway::Stage", _check_log_role)
+
+
+def _check_log_role(properties: Properties) -> None:
+    """Refuse a stage's logs where the region has no role for them."""
+    settings = cast("list[Properties]", properties.get("MethodSettings", []))
+    levels = {str(each.get("LoggingLevel", "OFF")) for each in settings}
+    logs = properties.get("AccessLogSetting") or levels - {"OFF"}
+    if logs and not gateway._account_settings.get("settings", {}).get("cloudwatchRoleArn"):
+        raise ResourceError(
+            "CloudWatch Logs role ARN must be set in account settings to enable logging (BadRequestException)"
+        )
 
 
 def _compressed(answer: _Answer, request_headers: Mapping[str, str], *, minimum: int | None) -> _Answer:

@@ -8,12 +8,13 @@ from ministack import app
 from ministack.core import router
 from ministack.core.responses import get_account_id as account_id
 from ministack.core.responses import get_region as region
+from ministack.services import tagging
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 
-__all__ = ["Answer", "account_id", "add_service", "application", "region"]
+__all__ = ["Answer", "account_id", "add_service", "add_tags", "application", "region"]
 
 Answer = tuple[int, dict[str, str], bytes]  # status, headers, body
 
@@ -23,6 +24,8 @@ app.app(scope, receive, send)
 core.responses.get_account_id()
 core.responses.get_region()
 core.router.SERVICE_PATTERNS: dict
+services.tagging._COLLECTORS: dict
+services.tagging._RESOURCE_TAG_COLLECTORS: dict
 """
 
 application = app.app
@@ -35,3 +38,8 @@ def add_service(name: str, handler: Callable[..., Awaitable[Answer]], *, target_
     """
     app.SERVICE_HANDLERS[name] = handler
     router.SERVICE_PATTERNS[name] = {"target_prefixes": [target_prefix], "host_patterns": []}
+
+
+def add_tags(name: str, collect: Callable[[], Iterator[tuple[str, object]]]) -> None:
+    """Let a service's ARNs be found by their tags, and conditions of policies see them."""
+    tagging._COLLECTORS[name] = tagging._RESOURCE_TAG_COLLECTORS[name] = collect

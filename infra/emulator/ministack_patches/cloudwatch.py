@@ -13,15 +13,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ministack.core.responses import AccountScopedDict
 from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
+
+from infra.emulator.ministack_patches.cloudformation import refuse_taken_names
 
 _Properties = Mapping[str, object]
 _Alarm = dict[str, Any]
 
 CONTRACT = """
+core.responses.AccountScopedDict: type
 services.cloudformation.provisioners._cw_metric_alarm_record(name, props)
 services.cloudwatch._alarms: AccountRegionScopedDict
+services.cloudwatch._dashboards: AccountRegionScopedDict
 services.cloudwatch._calc_stats(points)
 services.cloudwatch._dims_key(dims)
 services.cloudwatch._dispatch_alarm_actions(alarm, old_state, new_state, reason)
@@ -81,6 +86,9 @@ def patch() -> None:
         else:
             evaluate_plain(alarm)
 
+    # An account's regions share their dashboards.
+    cloudwatch._dashboards = AccountScopedDict()
+    refuse_taken_names("AWS::CloudWatch::Dashboard", "DashboardName", cloudwatch._dashboards)
     provisioners._cw_metric_alarm_record = record
     cloudwatch._evaluate_alarm = evaluate_alarm
 

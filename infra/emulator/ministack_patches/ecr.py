@@ -37,7 +37,7 @@ _TOKEN_LIFE_S = 12 * 3600
 
 
 def patch(*, port: int, builds_images: bool) -> None:
-    """Replace three of ministack's answers.
+    """Replace four of ministack's answers.
 
     Docker accepts a registry at ``127.0.0.1:<port>`` without TLS. Where no engine builds images, the CDK's
     image asset counts as published, so that the CDK does not call `docker`; its tag gets a placeholder.
@@ -69,6 +69,16 @@ def patch(*, port: int, builds_images: bool) -> None:
         answer: Answer = json_response({"authorizationData": [token]})
         return answer
 
+    put = ecr._put_image
+
+    def put_image(request: Mapping[str, object]) -> Answer:
+        """Take the media type from the manifest where the request has none, as AWS does."""
+        manifest = json.loads(str(request.get("imageManifest") or "{}"))
+        declared = {"imageManifestMediaType": manifest["mediaType"]} if "mediaType" in manifest else {}
+        answer: Answer = put(declared | {**request})
+        return answer
+
+    ecr._put_image = put_image
     ecr._describe_images = describe_images
     ecr._get_authorization_token = get_authorization_token
     ecr._repo_uri = lambda name: f"{HOST}:{port}/{name}"

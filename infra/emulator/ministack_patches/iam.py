@@ -17,6 +17,7 @@ from ministack import app
 from ministack.core import iam_actions, iam_evaluator, router
 from ministack.services import apigateway_v1, iam, sts, tagging
 
+from infra.emulator.ministack_patches import cloudformation
 from infra.emulator.ministack_patches.app import account_id, region
 
 if TYPE_CHECKING:
@@ -115,19 +116,27 @@ def assume_role(arn: str, *, service: str) -> boto3.Session:
     return boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token)
 
 
-def role_allows(arn: str, action: str, resource: str, *, session: str) -> bool:
-    """Whether a role's policies allow an action on a resource."""
+def refuse_taken_names() -> None:
+    """Have CloudFormation refuse a second role of a name, in whatever region."""
+    cloudformation.refuse_taken_names("AWS::IAM::Role", "RoleName", iam._roles)
+
+
+def role_allows(
+    arn: str, action: str, resource: str, *, session: str, context: Mapping[str, str] | None = None
+) -> bool:
+    """Whether a role's policies allow an action on a resource; `context` has the service's condition keys."""
     account, name = arn.split(":")[4], arn.rpartition("/")[2]
-    context = iam_evaluator.EvalContext(
+    request = iam_evaluator.EvalContext(
         principal_arn=_session_arn(account, name, session),
         principal_type="AssumedRole",
         principal_account=account,
         action=action,
         resource_arn=resource,
         region=resource.split(":")[3],
+        service_context={key.lower(): value for key, value in (context or {}).items()},
     )
     policies = iam_evaluator._gather_role_policies(name, account)
-    return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
+    return bool(iam_evaluator.evaluate(request, policies).decision == "Allow")
 
 
 def _trusts(document: str, service: str) -> bool:

@@ -36,7 +36,6 @@ services.waf._disassociate_web_acl(data)
 
 # Type -> its attributes for `Fn::GetAtt`.
 STUBS: Mapping[str, Sequence[str]] = {
-    "AWS::ApplicationAutoScaling::ScalableTarget": ("Id",),
     "AWS::ApplicationAutoScaling::ScalingPolicy": ("Arn",),
     "AWS::Budgets::Budget": (),
     "AWS::WAFv2::LoggingConfiguration": (),
@@ -99,11 +98,9 @@ def _add_oidc_provider() -> None:
 def _add_stub(kind: str, attributes: Sequence[str]) -> None:
     service, resource = kind.removeprefix("AWS::").lower().split("::")
 
-    def describe(name: str, properties: Properties) -> Created:
+    def describe(name: str, _properties: Properties) -> Created:
         arn = f"arn:aws:{service}:{region()}:{account_id()}:{resource}/{name}"
-        scaled = ("ResourceId", "ScalableDimension", "ServiceNamespace")
-        id_ = "|".join(str(properties[each]) for each in scaled if each in properties)
-        return name, {each: arn if each.endswith("Arn") else id_ for each in attributes}
+        return name, {each: arn if each.endswith("Arn") else name for each in attributes}
 
     def create(logical_id: str, properties: Properties, stack: str) -> Created:
         return describe(physical_name(stack, logical_id), properties)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LABEL = "tumor-detector.emulator"
 _TIMED_OUT = 124  # the exit status of `timeout`
@@ -44,14 +48,20 @@ def label(process: int) -> str:
 
 def remove_abandoned(*, process: int | None = None) -> None:
     """Remove the containers and networks of every emulator that no longer runs on this host."""
-    for listing, removal in (("ps --all", "rm --force"), ("network ls", "network rm")):
+    for removal in abandoned(process=process):
+        run(*removal)
+
+
+def abandoned(*, process: int | None = None) -> Iterator[list[str]]:
+    """Yield the `docker` arguments that remove each of these; those of `process` count as well."""
+    for listing, removal in (("ps --all", "container rm --force"), ("network ls", "network rm")):
         shown = f'{{{{.ID}}}} {{{{.Label "{_LABEL}"}}}}'
         found = run(*listing.split(), "--filter", f"label={_LABEL}", "--format", shown).stdout
         for line in found.splitlines():
             identifier, _, owner = line.partition(" ")
             host, _, owning_process = owner.rpartition("/")
             if host == platform.node() and (int(owning_process) == process or not _runs(int(owning_process))):
-                run(*removal.split(), identifier)
+                yield [*removal.split(), identifier]
 
 
 def _runs(process: int) -> bool:

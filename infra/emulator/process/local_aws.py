@@ -35,6 +35,7 @@ _STOP_TIMEOUT_S = 45  # endpoints get 30 s between SIGTERM and SIGKILL
 _TAIL_LINES = 15
 _HIGHEST_PORT = 65535
 _BACKLOG = 2048
+SCRATCH_PREFIX = "tumor-detector-aws-"  # of the folders in which emulators keep files
 
 
 @dataclass(kw_only=True)
@@ -48,6 +49,7 @@ class LocalAws:
     region: str = REGION
     program: Sequence[str] = PROGRAM  # of an endpoint as a process, run by `infra.emulator.process.child`
     enforce_policies: bool = False  # IAM's; signatures are checked as well
+    hide_rollbacks: bool = False  # CloudFormation takes an update that SageMaker rolled back for complete
 
     def __post_init__(self) -> None:
         self._scratch: Path | None = None
@@ -84,7 +86,7 @@ class LocalAws:
         """
         with listen(self.port) as listener, self._open_log() as output:
             self.port = listener.getsockname()[1]
-            self._scratch = Path(tempfile.mkdtemp(prefix="tumor-detector-aws-"))
+            self._scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
             self._process = subprocess.Popen(
                 self._command(listener.fileno(), self._scratch),
                 cwd=ROOT,
@@ -131,6 +133,7 @@ class LocalAws:
             *("--engine", self.engine, "--program", shlex.join(self.program)),
             *("--account", self.account, "--region", self.region),
             *(["--enforce-policies"] if self.enforce_policies else []),
+            *(["--hide-rollbacks"] if self.hide_rollbacks else []),
         ]
 
     def _wait_until_healthy(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:

@@ -16,9 +16,11 @@ from infra.emulator.ministack_patches import (
     cloudformation,
     cloudwatch,
     contract,
+    drift,
     ecr,
     iam,
     lambdas,
+    logs,
     resource_types,
     s3,
     validation,
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-PATCHES = (apigateway, app, cloudformation, cloudwatch, ecr, iam, lambdas, resource_types, s3, validation)
+PATCHES = (
+    *(apigateway, app, cloudformation, cloudwatch, drift, ecr, iam, lambdas, logs, resource_types, s3),
+    validation,
+)
 
 _Application = Callable[..., Awaitable[None]]  # https://asgi.readthedocs.io/en/stable/specs/main.html
 
@@ -45,7 +50,13 @@ _REFUSAL = b"Local AWS answers only programs and pages of this machine.\n"
 
 
 def run(
-    listener: socket.socket, *, engine: str, program: Sequence[str], scratch: Path, enforce_policies: bool
+    listener: socket.socket,
+    *,
+    engine: str,
+    program: Sequence[str],
+    scratch: Path,
+    enforce_policies: bool,
+    hide_rollbacks: bool,
 ) -> None:
     """Serve on a socket until SIGTERM or SIGINT, then stop every endpoint.
 
@@ -57,7 +68,8 @@ def run(
     launcher = Launcher(
         port=port, containers=containers, strict=engine == "docker", program=program, scratch=scratch
     )
-    _patch(SageMaker(launcher=launcher, port=port), port=port, builds_images=containers is not None)
+    sagemaker = SageMaker(launcher=launcher, port=port, hide_rollbacks=hide_rollbacks)
+    _patch(sagemaker, port=port, builds_images=containers is not None)
     if enforce_policies:
         iam.enforce()
         s3.enforce_key_permissions()
@@ -90,12 +102,16 @@ def _patch(sagemaker: SageMaker, *, port: int, builds_images: bool) -> None:
         return await asyncio.to_thread(api.answer, sagemaker, headers, body)
 
     app.add_service("sagemaker", answer, target_prefix=api.TARGET_PREFIX)
+    app.add_tags("sagemaker", sagemaker.tags)
     cloudformation.patch()
+    iam.refuse_taken_names()
     stack_resources.add(sagemaker)
     resource_types.add()
     ecr.patch(port=port, builds_images=builds_images)
     apigateway.patch()
     lambdas.patch()
+    logs.patch()
+    drift.patch()
     cloudwatch.patch()
     validation.patch()
 

@@ -128,7 +128,7 @@ def _describe_variants(endpoint: Endpoint) -> list[dict[str, object]]:
     variant: dict[str, object] = {"VariantName": running.variant.name, "DeployedImages": [image]}
     if running.variant.serverless:
         return [variant | {"CurrentServerlessConfig": declared["ServerlessConfig"]}]
-    count = int(str(declared.get("InitialInstanceCount", 1)))
+    count = endpoint.instance_count or int(str(declared.get("InitialInstanceCount", 1)))
     weight = float(str(declared.get("InitialVariantWeight", 1)))
     sizes = {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
     return [variant | sizes | {"CurrentWeight": weight, "DesiredWeight": weight}]
@@ -173,6 +173,9 @@ _ACTIONS: dict[str, _Action] = {
     "DeleteEndpointConfig": lambda sagemaker, given: _delete(sagemaker.configs, given),
     "CreateEndpoint": lambda sagemaker, given: _arn(ENDPOINT, sagemaker.create_endpoint(given).record),
     "UpdateEndpoint": lambda sagemaker, given: _arn(ENDPOINT, sagemaker.update_endpoint(given).record),
+    "UpdateEndpointWeightsAndCapacities": lambda sagemaker, given: _arn(
+        ENDPOINT, sagemaker.update_capacity(given).record
+    ),
     "DescribeEndpoint": _describe_endpoint,
     "ListEndpoints": _list_endpoints,
     "DeleteEndpoint": _delete_endpoint,

@@ -108,6 +108,8 @@ class Endpoint:
         self.failure_reason: str | None = None
         self.modified = record.created
         self.deployment_config: Properties = {}
+        self.scalable = False  # a target of Application Auto Scaling
+        self.instance_count: int | None = None  # as auto scaling has set it
         self._current: _Fleet | None = None
         self._next: _Fleet | None = None
         self._launcher = launcher
@@ -182,7 +184,8 @@ class Endpoint:
             self._drain(former)
             then()
 
-        thread = threading.Thread(target=stop, daemon=True)
+        # In the request's context, whose region the endpoint is in.
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(stop,), daemon=True)
         thread.start()
         return thread
 

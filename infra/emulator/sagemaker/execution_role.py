@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 _ECR_HOST = re.compile(r"\d{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
 _SERVICE = "sagemaker.amazonaws.com"
+# For an encrypted EBS volume: docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+VOLUME_KEY_ACTIONS = (
+    "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom", "kms:ReEncryptTo",
+)  # fmt: skip
 _own_session = cache(boto3.Session)
 
 
@@ -45,6 +50,13 @@ class ExecutionRole:
             self._session = iam.assume_role(arn, service=_SERVICE) if iam.enforced() else _own_session()
         except iam.RoleError as error:
             raise AccessDenied(str(error)) from error
+
+    def check_volume_key(self, key: str) -> None:
+        """Check the permissions that an encrypted volume takes (constructs/endpoint/execution_role.py)."""
+        for action in (*VOLUME_KEY_ACTIONS, "kms:CreateGrant") if iam.enforced() else ():
+            context = {"kms:GrantIsForAWSResource": "true"} if action == "kms:CreateGrant" else None
+            if not iam.role_allows(self._arn, action, key, session="SageMaker", context=context):
+                raise AccessDenied(f"The role {self._arn} is not authorized to perform: {action} on {key}")
 
     def object_exists(self, url: str) -> bool:
         """Whether S3 holds the object of an ``s3://`` URL."""
@@ -78,11 +90,41 @@ class ExecutionRole:
                 path.chmod(0o444)
         return files
 
+    def manifest_type(self, image: str) -> str | None:
+        """Return the media type of an image's manifest; None where ECR does not hold it, or refuses the role.
+
+        An endpoint that the role cannot start says so itself.
+        """
+        located = self._locate(image)
+        if located is None:
+            return None
+        ecr, repository, identifier = located
+        try:
+            found = ecr.batch_get_image(repositoryName=repository, imageIds=[identifier])["images"]
+        except ClientError:
+            return None
+        return found[0]["imageManifestMediaType"] if found else None
+
     def pull_name(self, image: str) -> str | None:
         """Return the name, by digest, under which Docker can pull an image; None if ECR does not hold it.
 
-        `image` has the registry's local address or the one on AWS, and a tag or a digest.
         The requests are those of Docker's pull from ECR on AWS; the pull from here needs no token.
+        """
+        located = self._locate(image)
+        if located is None:
+            return None
+        ecr, repository, identifier = located
+        try:
+            with self._acting(f"pull {image}"):
+                found = _look_up(ecr, repository, identifier)
+        except ClientError:
+            return None
+        return f"{self._registry}/{repository}@{found}" if found else None
+
+    def _locate(self, image: str) -> tuple[ECRClient, str, ImageIdentifierTypeDef] | None:
+        """Return a client of the image's ECR, its repository and identifier; None for another registry.
+
+        `image` has the registry's local address or the one on AWS, and a tag or a digest.
         """
         registry, _, path = image.partition("/")
         on_aws = _ECR_HOST.fullmatch(registry)
@@ -93,12 +135,7 @@ class ExecutionRole:
         identifier: ImageIdentifierTypeDef
         identifier = {"imageDigest": digest} if by_digest else {"imageTag": tag or "latest"}
         ecr: ECRClient = self._session.client("ecr", region_name=on_aws["region"] if on_aws else None)
-        try:
-            with self._acting(f"pull {image}"):
-                found = _look_up(ecr, repository, identifier)
-        except ClientError:
-            return None
-        return f"{self._registry}/{repository}@{found}" if found else None
+        return ecr, repository, identifier
 
     @contextmanager
     def _acting(self, action: str) -> Iterator[None]:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infra.emulator.ministack_patches import logs
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.model_server import Containers, ModelServer
 from infra.emulator.sagemaker.resources import AccessDenied, ServerError
@@ -60,6 +61,8 @@ class Launcher:
         server = None
         try:
             role = ExecutionRole(variant.role, port=self.port)
+            if variant.volume_key:
+                role.check_volume_key(variant.volume_key)
             model = role.unpack(variant.artifact, to=directory)
             server, image = self._start(variant, role, model=model, label=label)
             with self._lock:
@@ -95,8 +98,10 @@ class Launcher:
     ) -> tuple[ModelServer, str]:
         # Looked up even if nothing is pulled, so that both forms need the role's permission to pull.
         image = role.pull_name(variant.image)
+        endpoint, _, name = label.partition("/")
+        write = logs.writer(endpoint, name, role=variant.role)
         if self.containers and image:
-            return self.containers.run(image, variant, model=model, label=label), image
+            return self.containers.run(image, variant, model=model, label=label, write=write), image
         if self.containers and self.strict:
             raise ServerError(f"the image {variant.image} is not in local AWS's ECR")
         environment = {
@@ -107,7 +112,7 @@ class Launcher:
             "SAGEMAKER_BIND_TO_PORT": "0",  # any free one, which its line "ready" names
         }
         command = [sys.executable, "-m", "infra.emulator.process.child", *self.program]
-        server = ModelServer(command, environment=environment, label=label)
+        server = ModelServer(command, environment=environment, label=label, write=write)
         return server, f"process: {' '.join(self.program)}"
 
     def _stop(self, server: ModelServer) -> None:

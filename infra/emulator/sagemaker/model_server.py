@@ -37,6 +37,8 @@ class ModelServer:
         Runs in the foreground: its end is the server's end, and SIGTERM stops it.
     label
         Begins each of its lines in this process's log.
+    write
+        Takes each line of its output, besides this process's log.
     environment
         Added to what any program needs of this process's environment, which is none of its credentials.
     find_port
@@ -51,12 +53,13 @@ class ModelServer:
         command: Sequence[str],
         *,
         label: str,
+        write: Callable[[str], None],
         environment: Mapping[str, str] | None = None,
         find_port: Callable[[], int | None] | None = None,
         discard: Sequence[str] = (),
     ) -> None:
         self.port: int | None = None
-        self._find_port = find_port
+        self._find_port, self._write = find_port, write
         self._discard = discard
         self._lines: collections.deque[str] = collections.deque(maxlen=_LINES_KEPT)
         self._process = subprocess.Popen(
@@ -95,6 +98,7 @@ class ModelServer:
             text = line.decode(errors="replace").rstrip()
             self._lines.append(text)
             log.info(text)
+            self._write(text)
             if self.port is None and not self._find_port:
                 self.port = _announced_port(text)
 
@@ -117,7 +121,9 @@ class Containers:
     def __init__(self) -> None:
         self._network: str | None = None
 
-    def run(self, image: str, variant: Variant, *, model: Path, label: str) -> ModelServer:
+    def run(
+        self, image: str, variant: Variant, *, model: Path, label: str, write: Callable[[str], None]
+    ) -> ModelServer:
         """Start a container as SageMaker would: argument ``serve``, port 8080, the model under /opt/ml/model.
 
         Stricter than SageMaker in one thing: the root file system is read-only, with a temporary /tmp.
@@ -139,6 +145,7 @@ class Containers:
         return ModelServer(
             command,
             label=label,
+            write=write,
             find_port=lambda: docker.published_port(name, "8080/tcp"),
             discard=("docker", "rm", "--force", name),
         )

@@ -92,24 +92,24 @@ class Resource:
 
 
 class Store(Generic[T]):
-    """What exists of one type of resource, by name; safe to use from several threads."""
+    """What exists of one type of resource in the request's region, by name; safe to use from threads."""
 
     def __init__(self, type_: ResourceType) -> None:
         self.type = type_
-        self._items: dict[str, T] = {}
+        self._items: dict[tuple[str, str], T] = {}
         self._lock = threading.Lock()
 
     def add(self, name: str, item: T) -> None:
         """Add an item, or raise AWS's error if the name is taken."""
         with self._lock:
-            if name in self._items:
+            if (region(), name) in self._items:
                 raise invalid(f'Cannot create already existing {self.type.label} "{self.type.arn(name)}".')
-            self._items[name] = item
+            self._items[region(), name] = item
 
     def get(self, name: str) -> T:
         """Return the item of that name, or raise AWS's error."""
         with self._lock:
-            item = self._items.get(name)
+            item = self._items.get((region(), name))
         if item is None:
             raise invalid(f'Could not find {self.type.label} "{self.type.arn(name)}".')
         return item
@@ -118,12 +118,12 @@ class Store(Generic[T]):
         """Remove the item of that name, or raise AWS's error."""
         self.get(name)
         with self._lock:
-            self._items.pop(name, None)
+            self._items.pop((region(), name), None)
 
     def all(self) -> list[T]:
         """Every item, newest first as AWS lists them."""
         with self._lock:
-            return list(reversed(self._items.values()))
+            return [item for (place, _), item in reversed(self._items.items()) if place == region()]
 
 
 def text(properties: Properties, member: str) -> str:
@@ -152,6 +152,7 @@ class Variant:
     role: str  # ARN of the execution role with which both are fetched
     environment: Mapping[str, str]
     network_isolation: bool
+    volume_key: str | None  # ARN of the KMS key of the instances' volumes
     memory_mb: int | None  # of a serverless variant; None for a real-time one
     instances: int  # 0 of a serverless variant
     startup_timeout_s: float  # until /ping must answer 200
@@ -191,6 +192,7 @@ def resolve(config: Resource, models: Store[Resource]) -> Variant:
         environment={key: str(value) for key, value in mapping(container, "Environment").items()},
         # CloudFormation passes booleans on as the template has them, sometimes as text.
         network_isolation=str(model.get("EnableNetworkIsolation")).lower() == "true",
+        volume_key=str(config.properties["KmsKeyId"]) if config.properties.get("KmsKeyId") else None,
         memory_mb=_integer(serverless.get("MemorySizeInMB")),
         instances=_integer(declared.get("InitialInstanceCount")) or 0,
         startup_timeout_s=startup_s or default_startup_s,

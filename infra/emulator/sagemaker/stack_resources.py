@@ -6,6 +6,7 @@ one that could not be updated still serves.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from infra.emulator.ministack_patches.cloudformation import Created, ResourceError, add_type, physical_name
@@ -14,6 +15,7 @@ from infra.emulator.sagemaker.resources import (
     Properties,
     Resource,
     ResourceType,
+    SageMakerError,
     Store,
 )
 
@@ -43,6 +45,7 @@ def add(sagemaker: SageMaker) -> None:
     _add_stored(sagemaker.models, sagemaker.create_model, replacing=_REPLACING_MODEL)
     _add_stored(sagemaker.configs, sagemaker.create_endpoint_config, replacing=_REPLACING_CONFIG)
     _add_endpoint(sagemaker)
+    _add_scalable_target(sagemaker)
 
 
 def _named(kind: ResourceType, logical_id: str, properties: Properties, stack: str) -> dict[str, object]:
@@ -74,7 +77,7 @@ def _add_stored(
             store.remove(resource.name)
 
     name = f"AWS::SageMaker::{kind.member}"
-    add_type(name, create=create, update=update, delete=delete, replacing=replacing, waits=True)
+    add_type(name, create=create, update=update, delete=delete, replacing=replacing, waits=True, tagged=True)
 
 
 def _add_endpoint(sagemaker: SageMaker) -> None:
@@ -99,7 +102,7 @@ def _add_endpoint(sagemaker: SageMaker) -> None:
         if endpoint.config.name != wanted:
             sagemaker.update_endpoint({**new, "EndpointName": endpoint.record.name})
             endpoint.wait()
-            if endpoint.config.name != wanted:
+            if endpoint.config.name != wanted and not sagemaker.hide_rollbacks:
                 raise ResourceError(endpoint.failure_reason)
         return described(endpoint)
 
@@ -109,3 +112,23 @@ def _add_endpoint(sagemaker: SageMaker) -> None:
 
     name = "AWS::SageMaker::Endpoint"
     add_type(name, create=create, update=update, delete=delete, replacing=("EndpointName",), waits=True)
+
+
+def _add_scalable_target(sagemaker: SageMaker) -> None:
+    identity = ("ResourceId", "ScalableDimension", "ServiceNamespace")
+
+    def register(properties: Properties, *, scalable: bool) -> str:
+        endpoint = str(properties["ResourceId"]).split("/")[1]  # endpoint/NAME/variant/NAME
+        sagemaker.endpoints.get(endpoint).scalable = scalable
+        return "|".join(str(properties.get(member)) for member in identity)
+
+    def create(_logical_id: str, properties: Properties, _stack: str) -> Created:
+        id_ = register(properties, scalable=True)
+        return id_, {"Id": id_}
+
+    def delete(_id: str, properties: Properties) -> None:
+        with suppress(SageMakerError):  # deleting an endpoint deregisters it
+            register(properties, scalable=False)
+
+    name = "AWS::ApplicationAutoScaling::ScalableTarget"
+    add_type(name, create=create, update=lambda id_, _: (id_, {"Id": id_}), delete=delete, replacing=identity)

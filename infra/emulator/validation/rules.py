@@ -162,11 +162,12 @@ def _lifecycle(r: Json) -> Checks:
 def _rest_api(r: Json) -> Checks:
     compressible = r.get("minimumCompressionSize", 0) in range(10_485_761)
     yield compressible, "Invalid minimum compression size, must be between 0 and 10485760"
-    strict = r.get("securityPolicy", "").startswith("SecurityPolicy_")
-    yield (
-        strict or "endpointAccessMode" not in r,
-        "endpointAccessMode needs a policy named SecurityPolicy_...",
-    )
+    types, mode = r.get("endpointConfiguration", {}).get("types", ["EDGE"]), r.get("endpointAccessMode")
+    policy = r.get("securityPolicy", "TLS_1_0")
+    enhanced = policy.startswith("SecurityPolicy_")
+    fits = not enhanced or policy.endswith("_EDGE") == ("EDGE" in types)
+    yield fits, f"Invalid security policy {policy} for this endpoint type"
+    yield enhanced == bool(mode), f"Invalid endpoint access mode {mode} for {policy}"
 
 
 def _resource(r: Json) -> Checks:

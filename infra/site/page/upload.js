@@ -75,13 +75,14 @@ function send(item) {
 function handleResponse(item, request) {
   const body = parsed(request.responseText);
   const { status } = request;
-  const problem = { kind: "problem", ...body, title: TITLES[status] || body.title || "No answer", detail: body.detail || "The answer cannot be read.", status, again: RETRYABLE.includes(status) };
+  const problem = { kind: "problem", ...body, title: TITLES[status] || body.title || "No answer", detail: body.detail || "The answer cannot be read.", status, again: RETRYABLE.includes(status) || UNAUTHORISED.includes(status) };
   const seconds = Number(request.getResponseHeader("Retry-After"));
+  const blocked = body.status !== status || request.getResponseHeader("X-Error-Type") === "WAF_FILTERED"; // by a proxy or the firewall
   if ([429, 503].includes(status) && seconds > 0) return pauseSending(item, problem, Math.min(seconds, LONGEST_WAIT_S));
   throttledSince = null;
   if (status === 200 && body.label) setState(item, { kind: "answer", ...body });
   else if (status === 422) setState(item, { ...problem, kind: "refusal" });
-  else if (UNAUTHORISED.includes(status)) setState(item, { ...problem, held: true, ...auth.rejected() });
+  else if (UNAUTHORISED.includes(status) && !blocked) setState(item, { ...problem, again: false, held: true, ...auth.rejected() });
   else setState(item, problem);
 }
 

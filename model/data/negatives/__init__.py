@@ -4,7 +4,7 @@
 Photographs come with installed packages; everything else is drawn from a seed. The rules of
 `container.rules` refuse tiny, blank and colourful images without the network, so most images here pass
 them: grey, often round and on black, like a slice of a head. Kinds that are refused without training on them
-(ultrasound, hips, breasts, hearts, X-rays, flowers, dishes, text, charts, noise, flat images) are not drawn.
+(ultrasound, hips, breasts, hearts, X-rays, flowers, text, charts, noise, flat images) are not drawn.
 """
 
 from __future__ import annotations

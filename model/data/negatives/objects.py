@@ -96,6 +96,28 @@ def log(rng: Generator) -> Image.Image:
     return develop(canvas.plane, rng, turn=1.0, outside=canvas.ground)
 
 
+def dish(rng: Generator) -> Image.Image:
+    """A dish with round heaps."""
+    canvas = Canvas(rng, aspect=rng.uniform(0.9, 1.4), level=_ground(rng))
+    radius, plate = rng.uniform(0.8, 0.97) * min(1, canvas.aspect), rng.uniform(0.15, 0.8)
+    canvas.lay(canvas.ellipse(0, 0, radius), plate)
+    canvas.lay(
+        canvas.ellipse(0, 0, 0.97 * radius) - canvas.ellipse(0, 0, 0.93 * radius), rng.choice([0.95, 0.05])
+    )
+    size = rng.uniform(0.03, 0.25)
+    heaps = []
+    for _ in range(int(min(60, rng.uniform(0.1, 0.4) / size**2)) + 1):
+        turn, far = rng.uniform(0, 2 * math.pi), 0.85 * radius * math.sqrt(rng.random())
+        place = far * math.cos(turn), far * math.sin(turn)
+        heaps.append(
+            lumpy(rng, *place, *(size * rng.uniform(0.6, 1.1, size=2)), lumps=rng.choice([0.02, 0.12]))
+        )
+    mask = canvas.area(*heaps, soft=1)
+    canvas.lay(mask, (plate + 0.5) % 1 + 0.1 * canvas.texture(40))
+    relief = 0.3 * (mask - np.roll(mask, (2, 2), axis=(0, 1)))
+    return develop(canvas.plane + relief, rng, bend=0.005, outside=canvas.ground)
+
+
 def fingerprint(rng: Generator) -> Image.Image:
     """A fingerprint: whorl, loop or arch."""
     canvas = Canvas(rng, aspect=rng.uniform(0.7, 1.0))
@@ -132,4 +154,4 @@ def stones(rng: Generator) -> Image.Image:
     return develop(canvas.plane, rng, bend=0.03, invert=0.2, outside=None)
 
 
-DRAWINGS: tuple[Callable[[Generator], Image.Image], ...] = (cells, moon, log, fingerprint, stones)
+DRAWINGS: tuple[Callable[[Generator], Image.Image], ...] = (cells, moon, log, dish, fingerprint, stones)

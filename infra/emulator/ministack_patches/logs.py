@@ -1,0 +1,68 @@
+"""CloudWatch Logs: where an endpoint's container logs, and groups that two stacks cannot both create."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from ministack.core.responses import request_scope
+from ministack.services import cloudwatch_logs
+from ministack.services.cloudformation import provisioners
+
+from infra.emulator.ministack_patches.app import region
+from infra.emulator.ministack_patches.cloudformation import Created, Properties, ResourceError
+from infra.emulator.ministack_patches.iam import enforced, role_allows
+from infra.names import endpoint_log_group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTRACT = """
+core.responses.request_scope(account_id, region)
+services.cloudwatch_logs._create_log_stream(data)
+services.cloudwatch_logs._log_groups: AccountRegionScopedDict
+services.cloudwatch_logs._put_log_events(data)
+services.cloudformation.provisioners._RESOURCE_HANDLERS: dict
+"""
+
+_ACTIONS = ("logs:CreateLogStream", "logs:PutLogEvents")
+_GROUP = "AWS::Logs::LogGroup"
+
+
+def patch() -> None:
+    """Refuse a stack's log group that exists, as CloudFormation does; ministack would empty it."""
+    handlers = provisioners._RESOURCE_HANDLERS[_GROUP]
+    create = handlers["create"]
+
+    def create_new(logical_id: str, properties: Properties, stack: str) -> Created:
+        name = properties.get("LogGroupName")
+        if name in cloudwatch_logs._log_groups:
+            identifier = f'{{"/properties/LogGroupName":"{name}"}}'
+            raise ResourceError(f"Resource of type '{_GROUP}' with identifier '{identifier}' already exists.")
+        made: Created = create(logical_id, properties, stack)
+        return made
+
+    provisioners._RESOURCE_HANDLERS[_GROUP] = {**handlers, "create": create_new}
+
+
+def writer(endpoint: str, variant: str, *, role: str) -> Callable[[str], None]:
+    """Return what writes a line of a container's output to the log group of its endpoint.
+
+    Nothing is written where the group does not exist or the execution role may not, as on AWS: the project's
+    roles may not create a group.
+    """
+    account, group = role.split(":")[4], endpoint_log_group(endpoint)
+    stream = f"{variant}/{uuid.uuid4().hex[:17]}"
+    names = {"logGroupName": group, "logStreamName": stream}
+    arn = f"arn:aws:logs:{region()}:{account}:log-group:{group}:log-stream:{stream}"
+
+    def write(line: str) -> None:
+        if enforced() and not all(role_allows(role, each, arn, session="SageMaker") for each in _ACTIONS):
+            return
+        with request_scope(account, region()):
+            cloudwatch_logs._create_log_stream(names)  # refused, without effect, from the second line on
+            events = [{"timestamp": time.time_ns() // 1_000_000, "message": line}]
+            cloudwatch_logs._put_log_events({**names, "logEvents": events})
+
+    return write

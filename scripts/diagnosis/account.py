@@ -1,0 +1,186 @@
+"""Checks of the account that an environment is deployed to; each only reads.
+
+UNVERIFIED on AWS: the quotas' names and codes, and the codes of what it refuses.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from infra import names
+from infra.config.hosting import Serverless
+from scripts.console import DeliveryError
+from scripts.delivery.aws import AWS_ERRORS, CALLS, bootstrap_session, connect
+from scripts.diagnosis.finding import examine
+from scripts.pricing.price_list import price_list_client, products
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
+
+    from infra.config import Settings
+    from scripts.diagnosis.finding import Finding, Found
+
+_ONE_QUOTA = ("servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota")
+_ALL_QUOTAS = ("servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas")
+PERMISSIONS = {
+    "region": ("account:GetRegionOptStatus",),
+    "bootstrap": ("ssm:GetParameter", "cloudformation:DescribeStacks"),
+    "instance-type": ("pricing:GetProducts",),
+    "endpoint-quota": (*_ALL_QUOTAS, *_ONE_QUOTA),
+    "lambda-quota": _ONE_QUOTA,
+    "retained": ("cloudformation:DescribeStacks", "tag:GetResources"),
+}
+LOOKUP_VERSION = 8  # of the bootstrap: aws-cdk-lib's MIN_LOOKUP_ROLE_BOOTSTRAP_STACK_VERSION
+_SERVERLESS_QUOTA = "L-96300102"  # total concurrency across all serverless endpoints
+_LAMBDA_QUOTA = "L-B99A9384"  # concurrent executions
+
+
+def examine_account(settings: Settings) -> list[Finding]:
+    """Check the identity with the caller's own credentials, then the rest if there is one."""
+    found = examine({"identity": partial(_identity, settings)})
+    return found if found[0].status == "fault" else [*found, *preflight(settings)]
+
+
+def preflight(settings: Settings) -> list[Finding]:
+    """Check what a deployment needs, as the bootstrap's lookup role where it can be assumed."""
+    try:
+        session = bootstrap_session(settings, "lookup")
+    except AWS_ERRORS:
+        session = boto3.Session()
+    checks = {
+        "region": _region,
+        "bootstrap": _bootstrap,
+        "instance-type": _instance_type,
+        "endpoint-quota": _endpoint_quota,
+        "lambda-quota": _lambda_quota,
+        "retained": _retained,
+    }
+
+    def readable(name: str) -> Iterator[Found]:
+        try:
+            yield from checks[name](settings, session)
+        except (DeliveryError, *AWS_ERRORS) as error:
+            yield "not-readable", {"words": error, "permissions": ", ".join(PERMISSIONS[name])}
+
+    return examine({name: partial(readable, name) for name in checks})
+
+
+def _identity(settings: Settings) -> Iterator[Found]:
+    try:
+        connect(settings)
+        caller = boto3.client("sts").get_caller_identity()["Arn"]
+    except (DeliveryError, *AWS_ERRORS) as error:
+        yield "identity-absent", {"words": str(error).partition("\n")[0]}
+        return
+    if caller.endswith(":root"):
+        yield "identity-root", {"caller": caller}
+
+
+def _region(settings: Settings, session: boto3.Session) -> Iterator[Found]:
+    client = session.client("account", config=CALLS)
+    state = client.get_region_opt_status(RegionName=settings.region)["RegionOptStatus"]
+    if not state.startswith("ENABLED"):
+        yield "region-disabled", {"region": settings.region, "state": state}
+
+
+def _bootstrap(settings: Settings, session: boto3.Session) -> Iterator[Found]:
+    texts = {"region": settings.region, "qualifier": settings.bootstrap_qualifier}
+    name = f"/cdk-bootstrap/{settings.bootstrap_qualifier}/version"
+    try:
+        version = int(session.client("ssm", config=CALLS).get_parameter(Name=name)["Parameter"]["Value"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ParameterNotFound":
+            raise
+        stack = _stack(session, "CDKToolkit")
+        for parameter in stack.get("Parameters", []) if stack else []:
+            if parameter.get("ParameterKey") == "Qualifier":
+                yield "bootstrap-other", texts | {"other": parameter["ParameterValue"]}
+                return
+        yield "bootstrap-absent", texts
+        return
+    if version < LOOKUP_VERSION:
+        yield "bootstrap-old", texts | {"version": version, "needed": LOOKUP_VERSION}
+
+
+def _instance_type(settings: Settings, session: boto3.Session) -> Iterator[Found]:
+    hosting, region, what = settings.hosting, settings.region, "serverless endpoints"
+    usage = "ServerlessInf:Mem-1GB"
+    if not isinstance(hosting, Serverless):
+        what, usage = hosting.instance_type, f"Host:{hosting.instance_type}"
+    if not products(price_list_client(session), service="AmazonSageMaker", usage=usage, region=region):
+        yield "not-offered", {"what": what, "region": region}
+
+
+def _endpoint_quota(settings: Settings, session: boto3.Session) -> Iterator[Found]:
+    hosting, region = settings.hosting, settings.region
+    if isinstance(hosting, Serverless):
+        quota, most = _quota(session, "sagemaker", _SERVERLESS_QUOTA), hosting.max_concurrency
+        if quota["Value"] < most:
+            yield "quota-low", quota | {"needed": most, "use": "max_concurrency", "region": region}
+        return
+    quota = _quota_named(session, "sagemaker", f"{hosting.instance_type} for endpoint usage")
+    most = hosting.scaling.max_instances if hosting.scaling else hosting.instance_count
+    for name, count in (("quota-low", hosting.instance_count), ("quota-tight", most)):
+        if quota["Value"] < 2 * count:
+            use = f"an update runs a second fleet beside {count} instances"
+            yield name, quota | {"needed": 2 * count, "use": use, "region": region}
+            return
+
+
+def _lambda_quota(settings: Settings, session: boto3.Session) -> Iterator[Found]:
+    quota, burst = _quota(session, "lambda", _LAMBDA_QUOTA), settings.throttle.burst
+    if quota["Value"] < burst:
+        use = "the throttle admits as many requests at once, and callers get 5xx beyond the quota"
+        yield "quota-tight", quota | {"needed": burst, "use": use, "region": settings.region}
+
+
+def _quota(session: boto3.Session, service: str, code: str) -> dict[str, Any]:
+    client = session.client("service-quotas", config=CALLS)
+    try:
+        found = client.get_service_quota(ServiceCode=service, QuotaCode=code)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchResourceException":  # the quota was never changed
+            raise
+        found = client.get_aws_default_service_quota(ServiceCode=service, QuotaCode=code)
+    return dict(found["Quota"])
+
+
+def _quota_named(session: boto3.Session, service: str, name: str) -> dict[str, Any]:
+    """Return a quota by its name: SageMaker has one for each instance type, whose codes tell nothing."""
+    client = session.client("service-quotas", config=CALLS)
+    for operation in ("list_service_quotas", "list_aws_default_service_quotas"):
+        for page in client.get_paginator(operation).paginate(ServiceCode=service):
+            if found := [quota for quota in page["Quotas"] if quota["QuotaName"] == name]:
+                return dict(found[0])
+    raise DeliveryError(f"{service} lists no quota named {name!r}")
+
+
+def _retained(settings: Settings, session: boto3.Session) -> Iterator[Found]:
+    """Yield what has the environment's tags although it has no registry stack."""
+    environment = settings.environment
+    if _stack(session, names.stack(environment, "registry")):
+        return
+    tags = (("project", names.PROJECT), ("environment", environment))
+    client = session.client("resourcegroupstaggingapi", config=CALLS)
+    pages = client.get_paginator("get_resources").paginate(
+        TagFilters=[{"Key": key, "Values": [value]} for key, value in tags],
+        ResourceTypeFilters=["kms:key", "ecr:repository", "s3"],
+    )
+    if arns := [each["ResourceARN"] for page in pages for each in page["ResourceTagMappingList"]]:
+        yield "retained", {"environment": environment, "arns": ", ".join(arns)}
+
+
+def _stack(session: boto3.Session, name: str) -> StackTypeDef | None:
+    try:
+        client = session.client("cloudformation", config=CALLS)
+        return client.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":  # which says that it does not exist
+            raise
+    return None

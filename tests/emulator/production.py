@@ -1,0 +1,118 @@
+"""Prod's stacks on local AWS that enforces policies, and the roles that they declare."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from infra import names
+from tests.e2e.production import REPOSITORY, assume_with_github_token
+from tests.emulator.deployment import REGION, Deployment
+from tests.infra.synthesis import as_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.config import Settings
+    from tests.emulator.cloud import Cloud
+    from tests.infra.synthesis import Assembly
+
+# Role -> its stack, how its logical id begins, and the environments that have it. "full" has every optional
+# part at once.
+ROLES = {
+    "model": ("endpoint", "ExecutionRole", ("local", "prod", "full")),
+    "lambda": ("gateway", "FrontRole", ("local", "prod", "full")),
+    "canary": ("monitoring", "GoldenCanaryRole", ("prod", "full")),
+    "watch": ("delivery", "GitHubWatchRole", ()),  # tests/infra/test_policies.py lists its actions
+    "pruning": ("endpoint", "PruningRole", ("local", "prod", "full")),
+}
+# Added to prod's settings.
+ADDED = f"""
+[hosting.scaling.off_hours]
+timezone = "Europe/Dublin"
+working_days = ["MON", "TUE", "WED", "THU", "FRI"]
+begin = "20:00"
+end = "06:00"
+instances = 2
+
+[github]
+repository = "{REPOSITORY}"
+"""
+
+
+class Prod(Deployment):
+    """Prod's stacks, and their roles with all of their permissions or without one."""
+
+    def __init__(self, cloud: Cloud, assembly: Assembly, settings: Settings) -> None:
+        super().__init__(cloud, assembly)
+        self.settings = settings
+
+    @property
+    def canary(self) -> str:
+        return self.resources("monitoring")["AWS::Lambda::Function"]
+
+    def role(self, role: str) -> str:
+        stack, prefix, _ = ROLES[role]
+        resources = self.cloud.stacks.describe_stack_resources(StackName=self.name(stack))["StackResources"]
+        (found,) = [
+            each["PhysicalResourceId"]
+            for each in resources
+            if each["ResourceType"] == "AWS::IAM::Role" and each["LogicalResourceId"].startswith(prefix)
+        ]
+        return found
+
+    def arn(self, role: str) -> str:
+        return f"arn:aws:iam::{self.cloud.aws.account}:role/{self.role(role)}"
+
+    def job_keys(self) -> dict[str, str]:
+        """Return the keys of the nightly job on GitHub, as environment variables."""
+        subject = f"{REPOSITORY}:environment:{names.watch('prod')}"
+        return assume_with_github_token(self.client("sts"), self.arn("watch"), subject=subject)
+
+    def acting(self, role: str, service: str) -> Any:
+        """Return a client of a service with a role's rights."""
+        if role != "watch":
+            return self.cloud.client(service, self.arn(role))
+        keys = {name.lower(): value for name, value in self.job_keys().items()}
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=self.cloud.aws.endpoint_url,
+            region_name=REGION,
+            **keys,
+        )
+
+    @contextmanager
+    def without(self, role: str, action: str) -> Iterator[None]:
+        """Remove an action from a role's policy, and put it back."""
+        iam, name = self.client("iam"), self.role(role)
+        (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        whole = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+
+        def put(statements: list[dict[str, object]]) -> None:
+            document = json.dumps({**whole, "Statement": statements})
+            iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document)
+
+        kept = [
+            {**statement, "Action": actions}
+            for statement in whole["Statement"]
+            if (actions := [each for each in as_list(statement["Action"]) if each != action])
+        ]
+        put(kept)
+        try:
+            yield
+        finally:
+            put(whole["Statement"])
+
+    def invoke(self, function: str) -> str:
+        answer = self.cloud.functions.invoke(FunctionName=function, Payload=b"{}")
+        return str(answer["Payload"].read().decode())
+
+    def logged(self, function: str) -> list[str]:
+        """Every line in the log of a Lambda."""
+        config = self.cloud.functions.get_function(FunctionName=function)["Configuration"]
+        pages = self.client("logs").get_paginator("filter_log_events")
+        found = pages.paginate(logGroupName=config["LoggingConfig"]["LogGroup"])
+        return [event["message"] for page in found for event in page["events"]]
