@@ -117,7 +117,7 @@ class Cloud:
         if serverless:
             variant["ServerlessConfig"] = {"MemorySizeInMB": 1024, "MaxConcurrency": 5}
         else:
-            variant |= {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+            variant |= {"InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
         self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
         return name
 

@@ -143,7 +143,7 @@ class EndpointStack:
         config_name = {"Fn::GetAtt": ["Config", "EndpointConfigName"]}
         variants = [
             {"VariantName": "champion", "ModelName": model_name, "InstanceType": "ml.m5.large"}
-            | {"InitialInstanceCount": 1, **(variant or {})}
+            | {"InitialInstanceCount": 2, **(variant or {})}
         ]
         resources = {
             "Model": resource("SageMaker::Model", ExecutionRoleArn=ROLE, PrimaryContainer=container),
@@ -156,6 +156,8 @@ class EndpointStack:
                 ResourceId={"Fn::Sub": "endpoint/${Endpoint.EndpointName}/variant/champion"},
                 ScalableDimension="sagemaker:variant:DesiredInstanceCount",
                 ServiceNamespace="sagemaker",
+                MinCapacity=1,
+                MaxCapacity=2,
             ),
         }
         outputs = {"Model": {"Ref": "Model"}, "ModelName": model_name, "ConfigName": config_name}

@@ -1,7 +1,7 @@
 """A fake for the serving image's program: SageMaker's hosting contract and nothing else.
 
-Its model is `behaviour.json`: {"answer": "...", "seconds": 1.5, "refuse": 422, "start": "crash" | "never",
-"adds": {...}}, of which the last becomes members of its answer.
+Its model is `behaviour.json`: {"answer": "...", "seconds": 1.5, "refuse": 422, "adds": {...},
+"start": "crash" | "late crash" | "never"}, of which `adds` become members of its answer.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def main() -> None:
     behaviour = Path(os.environ.get("MODEL_DIR", "/opt/ml/model")) / "behaviour.json"
     Handler.behaviour = json.loads(behaviour.read_text())
-    if Handler.behaviour.get("start") == "crash":
+    if Handler.behaviour.get("start") == "late crash":
+        time.sleep(float(str(Handler.behaviour["seconds"])))
+    if Handler.behaviour.get("start") in {"crash", "late crash"}:
         sys.exit("this model is broken on purpose")
     address = (os.environ.get("BIND_HOST", "0.0.0.0"), int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")))
     server = http.server.ThreadingHTTPServer(address, Handler)

@@ -95,10 +95,7 @@ class Stuck(EndpointStack):
         before = self.outputs()["ConfigName"]
         template = self.template(answer="second")
         (variant,) = template["Resources"]["Config"]["Properties"]["ProductionVariants"]
-        never = {
-            "ModelName": self.cloud.config(start="never"),
-            "ContainerStartupHealthCheckTimeoutInSeconds": 5,
-        }
+        never = {"ModelName": self.cloud.config(start="late crash", seconds=5)}
         config_name = {"Fn::GetAtt": ["LaterConfig", "EndpointConfigName"]}
         later = resource("SageMaker::Endpoint", EndpointName="later", EndpointConfigName=config_name)
         template["Resources"] |= {
@@ -142,8 +139,7 @@ def test_an_update_that_could_not_be_rolled_back_is_continued(stuck: Stuck, asse
 
 
 def test_a_deploy_is_refused_while_a_stack_is_changed(stuck: Stuck) -> None:
-    variant = {"ContainerStartupHealthCheckTimeoutInSeconds": 3}
-    slow = stuck.template(start="never", variant=variant)
+    slow = stuck.template(start="late crash", seconds=3)
     stuck.cloud.stacks.update_stack(StackName=stuck.name, TemplateBody=json.dumps(slow))
     with pytest.raises(BusyError, match=rf"{stuck.name} has been in UPDATE_\w*IN_PROGRESS since .* UTC"):
         stacks.refuse_if_busy(LOCAL)

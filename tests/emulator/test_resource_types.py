@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 STAGE = "arn:aws:apigateway:us-east-1::/restapis/a1b2c3/stages/v1"
 VISIBILITY = {"CloudWatchMetricsEnabled": False, "MetricName": "m", "SampledRequestsEnabled": False}
 ISSUER = "tokens.example.org"
+TRACKING = {
+    "TargetValue": 1,
+    "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+}
+STUB_PROPERTIES: dict[str, dict[str, Any]] = {
+    "AWS::ApplicationAutoScaling::ScalingPolicy": {
+        "PolicyName": "any",
+        "PolicyType": "TargetTrackingScaling",
+        "ScalingTargetId": "endpoint/any/variant/champion|sagemaker:variant:DesiredInstanceCount|sagemaker",
+        "TargetTrackingScalingPolicyConfiguration": TRACKING,
+    },
+}
 
 
 def template(*, firewall: str = "First", client: str = "sts.amazonaws.com") -> dict[str, Any]:
@@ -34,7 +46,10 @@ def template(*, firewall: str = "First", client: str = "sts.amazonaws.com") -> d
         "Second": acl("second"),
         "Association": resource("WAFv2::WebACLAssociation", **association),
         "Provider": resource("IAM::OIDCProvider", Url=f"https://{ISSUER}", ClientIdList=[client]),
-        **{kind.rpartition(":")[2]: resource(kind.removeprefix("AWS::")) for kind in STUBS},
+        **{
+            kind.rpartition(":")[2]: resource(kind.removeprefix("AWS::"), **STUB_PROPERTIES.get(kind, {}))
+            for kind in STUBS
+        },
     }
     return {"Resources": resources}
 

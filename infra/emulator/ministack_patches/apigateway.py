@@ -7,7 +7,6 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
-import botocore.session
 from ministack import app
 from ministack.services import apigateway_v1 as gateway
 
@@ -93,22 +92,7 @@ def patch() -> None:
     gateway._call_lambda_raw = call_lambda_within_limit
     gateway._lambda_proxy_response = answer_without_traces
     app._handle_options_request = leave_options_to_apis
-    check_type("AWS::ApiGateway::RestApi", _check_security_policy)
     check_type("AWS::ApiGateway::Stage", _check_log_role)
-
-
-def _check_security_policy(properties: Properties) -> None:
-    """Refuse what botocore's CreateRestApi excludes; the wording is unverified on AWS."""
-    policy, mode = properties.get("SecurityPolicy", "TLS_1_0"), properties.get("EndpointAccessMode")
-    service = botocore.session.get_session().get_service_model("apigateway")
-    known = service.shape_for("SecurityPolicy").metadata["enum"]
-    configuration = cast("Properties", properties.get("EndpointConfiguration", {}))
-    edge = "EDGE" in cast("list[str]", configuration.get("Types", ["EDGE"]))
-    enhanced = str(policy).startswith("SecurityPolicy_")
-    if policy not in known or (enhanced and str(policy).endswith("_EDGE") != edge):
-        raise ResourceError(f"Invalid security policy {policy} for this endpoint type (BadRequestException)")
-    if enhanced != (mode in ("BASIC", "STRICT")):
-        raise ResourceError(f"Invalid endpoint access mode {mode} for {policy} (BadRequestException)")
 
 
 def _check_log_role(properties: Properties) -> None:

@@ -23,6 +23,7 @@ from infra.emulator.ministack_patches import (
     logs,
     resource_types,
     s3,
+    validation,
 )
 from infra.emulator.process import docker
 from infra.emulator.sagemaker import api, stack_resources
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-PATCHES = (apigateway, app, cloudformation, cloudwatch, drift, ecr, iam, lambdas, logs, resource_types, s3)
+PATCHES = (
+    *(apigateway, app, cloudformation, cloudwatch, drift, ecr, iam, lambdas, logs, resource_types, s3),
+    validation,
+)
 
 _Application = Callable[..., Awaitable[None]]  # https://asgi.readthedocs.io/en/stable/specs/main.html
 
@@ -109,6 +113,7 @@ def _patch(sagemaker: SageMaker, *, port: int, builds_images: bool) -> None:
     logs.patch()
     drift.patch()
     cloudwatch.patch()
+    validation.patch()
 
 
 def _announce(port: int, containers: Containers | None) -> None:

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.app import Answer, account_id, region
@@ -34,6 +34,8 @@ from infra.emulator.sagemaker.resources import (
     text,
 )
 from infra.emulator.sagemaker.service import SageMaker
+from infra.emulator.validation.requests import content, of_http
+from infra.emulator.validation.shapes import InvalidRequest, validate
 from infra.local_aws import HOST
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ _CONTENT_TYPE = "application/x-amz-json-1.1"
 TARGET_PREFIX = "SageMaker."
 MODEL_TIMEOUT_S = 60  # for one answer of the container
 _PATH = re.compile(r"/endpoints/([^/]+)/invocations")
+_RUNTIME = "sagemaker-runtime"
 _RUNTIME_TYPE = "application/json"
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 _FORWARDED = ("content-type", "accept", _ATTRIBUTES)
@@ -58,29 +61,20 @@ def answer(sagemaker: SageMaker, headers: Mapping[str, str], body: bytes) -> Ans
         action = _ACTIONS.get(name)
         if action is None:
             raise SageMakerError("UnknownOperationException", f"The emulated SageMaker has no {target}.")
-        parameters = _parameters(body)
+        parameters = content(body)
         if reason := iam.denial(f"sagemaker:{name}", _resource(name, parameters), headers):
             raise SageMakerError("AccessDeniedException", reason)
+        validate("sagemaker", name, parameters)
         return 200, {"Content-Type": _CONTENT_TYPE}, json.dumps(action(sagemaker, parameters)).encode()
-    except SageMakerError as error:
+    except InvalidRequest as error:
         return error_answer(error, content_type=_CONTENT_TYPE)
 
 
-def error_answer(error: SageMakerError, *, content_type: str) -> Answer:
+def error_answer(error: InvalidRequest, *, content_type: str) -> Answer:
     """Return an error as SDKs expect it: its name in body and header, its message in both spellings."""
     body = {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
     headers = {"Content-Type": content_type, "x-amzn-ErrorType": error.code}
     return error.status, headers, json.dumps(body).encode()
-
-
-def _parameters(body: bytes) -> Mapping[str, object]:
-    try:
-        parameters = json.loads(body or b"{}")
-    except ValueError as error:
-        raise SageMakerError("SerializationException", f"The body is not JSON: {error}") from error
-    if not isinstance(parameters, dict):
-        raise SageMakerError("SerializationException", "The body is not a JSON object.")
-    return parameters
 
 
 def _resource(action: str, parameters: Properties) -> str:
@@ -199,11 +193,14 @@ def invoke(endpoints: Store[Endpoint], name: str, *, headers: Mapping[str, str],
     try:
         if reason := iam.denial("sagemaker:InvokeEndpoint", ENDPOINT.arn(name), headers):
             raise SageMakerError("AccessDeniedException", reason, status=HTTPStatus.FORBIDDEN)
+        path = f"/endpoints/{quote(name, safe='')}/invocations"
+        request = of_http(_RUNTIME, method="POST", path=path, headers=headers, body=body, query={})
+        validate(_RUNTIME, *request)
         with endpoints.get(name).answering() as running:
             _check_size(running, body)
             return _counted(running, name, headers=headers, body=body)
-    except (LookupError, SageMakerError) as error:
-        if isinstance(error, SageMakerError) and error.code != "ValidationException":
+    except (LookupError, InvalidRequest) as error:
+        if isinstance(error, InvalidRequest) and error.code != "ValidationException":
             return error_answer(error, content_type=_RUNTIME_TYPE)
         # The runtime's own name for it, whether the endpoint is missing or not ready.
         missing = SageMakerError("ValidationError", f"Endpoint {name} of account {account_id()} not found.")

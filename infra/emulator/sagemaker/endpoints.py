@@ -29,6 +29,9 @@ log = logging.getLogger("sagemaker")
 Status = Literal["Creating", "InService", "Updating", "RollingBack", "Failed", "Deleting"]
 _SETTLED: tuple[Status, ...] = ("InService", "Failed")
 _ALARM_POLL_S = 0.1
+_LEAST_TO_SPLIT = (
+    2  # instances: docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
+)
 _DRAIN_TIMEOUT_S = 65  # longer than any invocation: `api.MODEL_TIMEOUT_S`
 
 
@@ -132,6 +135,10 @@ class Endpoint:
             if former and variant.serverless and not former.variant.serverless:
                 arn = self.record.arn
                 raise invalid(f'Cannot update endpoint "{arn}" from real-time to serverless variants.')
+            if len(rollout.stages) > 1 and variant.instances < _LEAST_TO_SPLIT:
+                raise invalid("Canary and linear traffic shifting need at least 2 instances.")
+            if former and deployment and former.variant.name != variant.name:
+                raise invalid("With a deployment configuration the names of the variants must stay.")
             self.deployment_config = deployment
             self._set_status("Updating" if former else "Creating")
         # In the request's context, which decides whose alarms the rollout watches.
@@ -236,12 +243,6 @@ class Endpoint:
 
 def _stages(policy: Properties) -> Iterator[Stage]:
     routing = mapping(policy, "TrafficRoutingConfiguration")
-    if policy and routing.get("WaitIntervalInSeconds") is None:
-        member = "deploymentConfig.blueGreenUpdatePolicy.trafficRoutingConfiguration.waitIntervalInSeconds"
-        raise invalid(
-            f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: "
-            "Member must not be null"
-        )
     bake_s = _real_seconds(routing.get("WaitIntervalInSeconds"))
     termination_wait_s = _real_seconds(policy.get("TerminationWaitInSeconds"))
     kind = routing.get("Type", "ALL_AT_ONCE")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from infra.emulator.ministack_patches.app import account_id, region
+from infra.emulator.validation.shapes import InvalidRequest
 
 # SageMaker's limits for /ping at start where the configuration names none:
 # docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html and serverless-endpoints.html
@@ -23,7 +24,7 @@ Properties = Mapping[str, object]
 T = TypeVar("T")
 
 
-class SageMakerError(Exception):
+class SageMakerError(InvalidRequest):
     """An error answer of SageMaker, raised throughout this package for a request that SageMaker refuses.
 
     `code` is the error's name in SDKs; `members` are further members of the answer, such as
@@ -33,9 +34,7 @@ class SageMakerError(Exception):
     def __init__(
         self, code: str, message: str, *, status: int = 400, members: Mapping[str, object] | None = None
     ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+        super().__init__(code, message)
         self.status = status
         self.members = dict(members or {})
 
@@ -155,6 +154,7 @@ class Variant:
     network_isolation: bool
     volume_key: str | None  # ARN of the KMS key of the instances' volumes
     memory_mb: int | None  # of a serverless variant; None for a real-time one
+    instances: int  # 0 of a serverless variant
     startup_timeout_s: float  # until /ping must answer 200
 
     @property
@@ -170,15 +170,10 @@ class Variant:
 
 def production_variant(config: Properties) -> Properties:
     """Return the one production variant of an endpoint configuration."""
-    variants = config.get("ProductionVariants")
-    if not isinstance(variants, list) or not variants:
-        raise invalid("1 validation error detected: ProductionVariants must have at least one member")
+    variants: list[Properties] = config["ProductionVariants"]  # type: ignore[assignment]  # checked on arrival
     if len(variants) > 1:
         raise invalid("The emulated SageMaker runs one production variant per endpoint, not more.")
-    variant: Properties = variants[0]
-    if not variant.get("ServerlessConfig") and not variant.get("InstanceType"):
-        raise invalid("A production variant needs an InstanceType or a ServerlessConfig.")
-    return variant
+    return variants[0]
 
 
 def resolve(config: Resource, models: Store[Resource]) -> Variant:
@@ -199,6 +194,7 @@ def resolve(config: Resource, models: Store[Resource]) -> Variant:
         network_isolation=str(model.get("EnableNetworkIsolation")).lower() == "true",
         volume_key=str(config.properties["KmsKeyId"]) if config.properties.get("KmsKeyId") else None,
         memory_mb=_integer(serverless.get("MemorySizeInMB")),
+        instances=_integer(declared.get("InitialInstanceCount")) or 0,
         startup_timeout_s=startup_s or default_startup_s,
     )
 

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     from infra.emulator.sagemaker.launcher import Launcher
 
-# What SageMaker does not allow with a serverless variant:
+# What SageMaker does not allow in the model of a serverless variant:
 # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-exclusions
-_NOT_SERVERLESS_CONFIG = ("DataCaptureConfig", "KmsKeyId", "AsyncInferenceConfig", "ExplainerConfig")
 _NOT_SERVERLESS_MODEL = ("VpcConfig", "EnableNetworkIsolation")
 _OFF = (None, False, "false")
 _OCI = "application/vnd.oci."  # media types of OCI's manifests and indexes
@@ -80,11 +79,9 @@ class SageMaker:
         """Store an endpoint configuration whose model exists."""
         properties = {**properties, "MetricsConfig": {**_METRICS, **mapping(properties, "MetricsConfig")}}
         variant = production_variant(properties)
-        text(variant, "VariantName")
         model = self.models.get(text(variant, "ModelName")).properties
         if variant.get("ServerlessConfig"):
-            refused = [name for name in _NOT_SERVERLESS_CONFIG if properties.get(name)]
-            refused += [name for name in _NOT_SERVERLESS_MODEL if model.get(name) not in _OFF]
+            refused = [name for name in _NOT_SERVERLESS_MODEL if model.get(name) not in _OFF]
             if refused:
                 raise invalid(f"A serverless variant does not support {', '.join(refused)}.")
         return _add(self.configs, properties)

@@ -1,0 +1,1 @@
+"""Requests as AWS checks them before it does anything: see docs/requests.md."""

@@ -1,0 +1,123 @@
+"""Requests that AWS refuses are refused by the emulator, with AWS's error codes."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, WaiterError
+
+from infra.emulator.validation.shapes import validate
+from infra.paths import ROOT
+from tests.emulator.deployment import resource
+
+if TYPE_CHECKING:
+    from tests.emulator.cloud import Cloud
+
+# By operation: a right request, and the wrong ones as its changed member (null removes it), the value, and
+# the refusal as a regular expression with these abbreviations.
+CASES: dict[str, Any] = json.loads((ROOT / "tests" / "fixtures" / "requests.json").read_text())
+WRONG = [(operation, *wrong) for operation, cases in CASES.items() for wrong in cases["wrong"]]
+CONSTRAINTS = {
+    "<length>": r"Member must have length (less|greater) than",
+    "<value>": r"Member must have value (less|greater) than",
+    "<pattern>": r"must satisfy regular expression",
+    "<enum>": r"Member must satisfy enum value set: \[",
+    "<required>": r"Member must not be null",
+}
+VARIANT = {"VariantName": "a", "ModelName": "m"}
+
+
+def changed(request: dict[str, Any], member: str, value: object) -> dict[str, Any]:
+    request = copy.deepcopy(request)
+    *path, last = [int(step) if step.isdigit() else step for step in member.split(".")]
+    place: Any = request
+    for step in path:
+        place = place[step]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return request
+
+
+def send(cloud: Cloud, operation: str, request: dict[str, Any]) -> None:
+    """Send a request that boto3 itself does not check."""
+    service, name = operation.split()
+    client: Any = boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=cloud.aws.endpoint_url,
+        region_name=cloud.aws.region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(parameter_validation=False),
+    )
+    client._make_api_call(name, request)
+
+
+@pytest.mark.parametrize("operation", CASES)
+def test_the_right_requests_pass(operation: str) -> None:
+    service, name = operation.split()
+    validate(service, name, CASES[operation]["right"])
+
+
+@pytest.mark.parametrize(("operation", "member", "value", "refusal"), WRONG)
+def test_each_wrong_request_is_refused(
+    cloud: Cloud, operation: str, member: str, value: object, refusal: str
+) -> None:
+    for short, constraint in CONSTRAINTS.items():
+        refusal = refusal.replace(short, constraint)
+    with pytest.raises(ClientError, match=refusal) as caught:
+        send(cloud, operation, changed(CASES[operation]["right"], member, value))
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_a_canary_needs_two_instances_and_the_same_variant(cloud: Cloud) -> None:
+    endpoint = cloud.endpoint(cloud.config(answer="first"))
+    second = cloud.sagemaker.describe_endpoint_config(EndpointConfigName=cloud.config(answer="second"))
+    [variant] = second["ProductionVariants"]
+    guardrails = CASES["sagemaker UpdateEndpoint"]["right"]["DeploymentConfig"]
+    for name, change, refusal in (
+        ("one", {"InitialInstanceCount": 1}, "at least 2 instances"),
+        ("other", {"VariantName": "other"}, "names of the variants must stay"),
+    ):
+        config, variants = f"{endpoint}-{name}", [{**variant, **change}]
+        cloud.sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=variants)  # type: ignore[arg-type]
+        update = {"EndpointName": endpoint, "EndpointConfigName": config, "DeploymentConfig": guardrails}
+        with pytest.raises(ClientError, match=refusal):
+            send(cloud, "sagemaker UpdateEndpoint", update)
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "refusal"),
+    [
+        (
+            "SageMaker::EndpointConfig",
+            {"ProductionVariants": [VARIANT]},
+            "an InstanceType or a ServerlessConfig",
+        ),
+        ("ECR::Repository", {"RepositoryName": "Images"}, "must satisfy regular expression"),
+        ("ApiGateway::RestApi", {"Name": "api", "MinimumCompressionSize": "-1"}, "between 0 and 10485760"),
+        (
+            "ApplicationAutoScaling::ScalableTarget",
+            {
+                **CASES["application-autoscaling RegisterScalableTarget"]["right"],
+                "ScheduledActions": [{"ScheduledActionName": "a", "Schedule": "rate(1 day)"}],
+            },
+            "needs a capacity",
+        ),
+    ],
+)
+def test_what_cloudformation_would_request_is_checked_as_well(
+    cloud: Cloud, kind: str, properties: dict[str, Any], refusal: str
+) -> None:
+    stack = f"refused-{kind.replace('::', '-')}"
+    with pytest.raises(WaiterError):
+        cloud.create_stack(stack, {"Resources": {"Wrong": resource(kind, **properties)}})
+    assert re.search(f"Wrong: .*{refusal}", cloud.reasons(stack))
+    cloud.delete_stack(stack)
