@@ -106,7 +106,8 @@ def tagged(prod: Prod, environment: str) -> str:
         PrimaryContainer={"Image": "any", "ModelDataUrl": "s3://{Bucket}/{Key}".format(**prod.artifact)},
         Tags=tags,
     )
-    variant: Any = {"VariantName": "champion", "ModelName": name, "InstanceType": "ml.m5.large"}
+    sizes = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    variant: Any = {"VariantName": "champion", "ModelName": name, **sizes}
     prod.cloud.sagemaker.create_endpoint_config(
         EndpointConfigName=name, ProductionVariants=[variant], Tags=tags
     )

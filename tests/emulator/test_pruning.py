@@ -117,6 +117,7 @@ def test_pruning_leaves_what_any_endpoint_names_what_is_newer_and_other_environm
         "VariantName": "champion",
         "ModelName": stack.outputs()["ModelName"],
         "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
     }
     cloud.sagemaker.create_endpoint_config(
         EndpointConfigName=f"{stack.name}-newer", ProductionVariants=[variant], Tags=tags
