@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -102,9 +103,9 @@ def recover_stacks(settings: Settings, *, assembly: str) -> None:
 
 
 def _roll_back(name: str, status: str, *, assembly: str, settings: Settings) -> None:
-    with step(f"{name} is stuck in {status}: cdk rollback"):
+    # Where CloudFormation fails once more, the CDK's exit status is 0 or not, by what it has seen until then.
+    with suppress(DeliveryError), step(f"{name} is stuck in {status}: cdk rollback"):
         cdk("rollback", name, "--app", assembly, local=settings.local)
-    # The CDK's exit status is 0 even where CloudFormation failed once more.
     (now,) = (stack for stack in environment_stacks(settings) if stack["StackName"] == name)
     if now["StackStatus"] in _STUCK:
         raise DeliveryError(
