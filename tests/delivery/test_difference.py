@@ -16,7 +16,7 @@ from infra.paths import ROOT
 from scripts.console import DeliveryError
 from scripts.delivery import difference
 from scripts.delivery.difference import LONGEST_COMMENT, differences, markdown
-from tests.infra.synthesis import RELEASES
+from tests.infra.synthesis import record_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +35,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("infra", "container"):
         shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
     (root / "infra" / "releases").mkdir()
-    for path in RELEASES.glob("dev.*"):
-        shutil.copy(path, root / "infra" / "releases")
+    record_for("dev", root / "infra" / "releases")
     for name in ("cdk.json", ".gitignore"):
         shutil.copy(ROOT / name, root)
     for installed in (".venv", "node_modules"):

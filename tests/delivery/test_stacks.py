@@ -13,7 +13,7 @@ from infra import config, names
 from scripts.console import BusyError, DeliveryError
 from scripts.delivery import deployment, engine, stacks
 from scripts.delivery.cdk import cdk, environment
-from tests.infra.synthesis import RELEASES
+from tests.infra.synthesis import record_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def test_on_aws_a_base_image_that_is_not_pinned_is_refused_before_anything(
     monkeypatch.setattr(engine, "DOCKERFILE", tmp_path / "Dockerfile")
     monkeypatch.setattr(stacks, "refuse_if_busy", reached)
     with pytest.raises(DeliveryError, match=error):
-        deployment.deploy(config.load(environment), record=RELEASES / f"{environment}.json")
+        deployment.deploy(config.load(environment), record=record_for(environment, tmp_path))
 
 
 def test_a_deploy_that_cannot_read_the_stacks_stops_and_says_so(
