@@ -145,8 +145,10 @@ def test_a_deploy_is_refused_while_a_stack_is_changed(stuck: Stuck) -> None:
     variant = {"ContainerStartupHealthCheckTimeoutInSeconds": 3}
     slow = stuck.template(start="never", variant=variant)
     stuck.cloud.stacks.update_stack(StackName=stuck.name, TemplateBody=json.dumps(slow))
-    with pytest.raises(BusyError, match=rf"{stuck.name} has been in UPDATE_\w*IN_PROGRESS since .* UTC"):
+    busy = rf"{stuck.name} has been in UPDATE_\w*IN_PROGRESS since .* UTC.*another deployment"
+    with pytest.raises(BusyError, match=busy) as error:
         stacks.refuse_if_busy(LOCAL)
+    assert error.value.status == 75
     wait_for(lambda: stuck.status == "UPDATE_ROLLBACK_COMPLETE", timeout_s=30)
     stacks.refuse_if_busy(LOCAL)
 
