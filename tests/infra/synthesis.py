@@ -145,6 +145,16 @@ def synthesize_gateway(settings: Settings, folder: Path, *, release: Release | N
     )
 
 
+def copy_sources(to: Path) -> None:
+    """Copy what synth reads of the repository, without releases, and link what is installed."""
+    ignored = shutil.ignore_patterns("__pycache__", "releases")
+    for folder in ("infra", "container"):
+        shutil.copytree(ROOT / folder, to / folder, ignore=ignored)
+    shutil.copy(ROOT / "cdk.json", to)
+    for installed in (".venv", "node_modules"):
+        (to / installed).symlink_to(ROOT / installed)
+
+
 def record_for(environment: str, folder: Path) -> Path:
     """Write the fixture release as another environment's, with its card, and return its path."""
     released, record = load(RELEASE), folder / f"{environment}.json"

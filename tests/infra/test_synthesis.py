@@ -16,13 +16,14 @@ import pytest
 from infra import app, config, names
 from infra import release as releases
 from infra.constructs import python_function
-from infra.paths import CONTAINER, LAMBDAS, ROOT
+from infra.paths import CONTAINER, LAMBDAS
 from infra.stacks import endpoint
 from tests.infra.synthesis import (
     ENVIRONMENTS,
     FIXTURE_ENVIRONMENTS,
     RELEASE,
     Assembly,
+    copy_sources,
     normalised,
     record_for,
     synthesize,
@@ -171,12 +172,7 @@ def test_what_editors_and_systems_leave_behind_is_in_no_asset(
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy what synth reads of the repository, without releases, and add a docker that fails."""
     clone: Path = tmp_path_factory.mktemp("clone")
-    for folder in ("infra", "container"):
-        ignored = shutil.ignore_patterns("__pycache__", "releases")
-        shutil.copytree(ROOT / folder, clone / folder, ignore=ignored)
-    shutil.copy(ROOT / "cdk.json", clone)
-    for installed in (".venv", "node_modules"):
-        (clone / installed).symlink_to(ROOT / installed)
+    copy_sources(clone)
     docker = clone / "tools" / "docker"
     docker.parent.mkdir()
     docker.write_text("#!/bin/sh\nexit 1\n")
@@ -226,11 +222,6 @@ def test_a_mistake_is_a_report_and_not_a_stack_trace(clone: Path, tmp_path: Path
     assert done.returncode != 0
     assert "prod.json cannot be used:\n  - environment = 'prod'" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_none_means_the_registry_stack_alone(tmp_path: Path) -> None:
-    assembly = synthesize("dev", tmp_path, release=Path(releases.NO_RELEASE))
-    assert assembly.templates() == [assembly.template("registry")]
 
 
 def test_the_longest_names_fit_the_limits_of_aws() -> None:
