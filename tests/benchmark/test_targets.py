@@ -15,8 +15,7 @@ from model.data import phantom
 from scripts.benchmark import BenchmarkError, environments, load, measure, network, run, targets
 from scripts.benchmark.load import Outcome, Payload
 from scripts.benchmark.measure import Grid
-from scripts.benchmark.targets import NAMES, TARGETS
-from scripts.commands import bench
+from scripts.benchmark.targets import TARGETS
 from tests.tiny_model import make_model_dir
 
 if TYPE_CHECKING:
@@ -109,10 +108,3 @@ def test_a_failed_target_is_left_out_of_the_rounds_that_follow(monkeypatch: pyte
     monkeypatch.setattr(measure, "server", fail)
     rounds = run.measure_all([BY_NAME["mlflow"], BY_NAME["ours"]], GRID, count=3)
     assert {name: len(each) for name, each in rounds.items()} == {"mlflow": 0, "ours": 3}
-
-
-def test_the_command_lists_its_targets(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        bench.main(["--help"])
-    printed = capsys.readouterr().out
-    assert all(name in printed for name in NAMES)

@@ -63,27 +63,6 @@ def local_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "client", lambda _service: sts)
 
 
-SHELL = {
-    "AWS_PROFILE": "work",
-    "AWS_ENDPOINT_URL_STS": "https://sts.example.org",
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
-    "AWS_USE_FIPS_ENDPOINT": "true",
-    "AWS_USE_DUALSTACK_ENDPOINT": "true",
-    "AWS_SESSION_TOKEN": "of-a-real-account",
-    "AWS_ACCESS_KEY_ID": "of-a-real-account",
-}
-
-
-def test_the_shells_aws_settings_do_not_reach_local_aws(
-    local_identity: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in SHELL.items():
-        monkeypatch.setenv(name, value)
-    aws.connect(config.load("local"))
-    assert os.environ["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
-    assert not {name for name, value in SHELL.items() if os.environ.get(name) == value}
-
-
 def test_a_workflows_credentials_of_a_local_role_are_kept(
     local_identity: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from scripts.pricing import price_list
 from scripts.pricing.estimate import CostEstimate, as_json, estimate_templates, read_prices, table
 from scripts.pricing.rules import PRICED, Traffic
 from tests.delivery.aws_answers import Answers, product
-from tests.infra.synthesis import RELEASES, synthesize
+from tests.infra.synthesis import record_for, synthesize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,8 @@ Json = dict[str, Any]
 def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Json]]:
     found = {}
     for name in ("local", "dev", "prod"):
-        assembly = synthesize(name, tmp_path_factory.mktemp(name), release=RELEASES / f"{name}.json")
+        folder = tmp_path_factory.mktemp(name)
+        assembly = synthesize(name, folder / "out", release=record_for(name, folder))
         found[name] = [template.content for template in assembly.templates()]
     return found
 

@@ -16,7 +16,7 @@ from infra.paths import ROOT
 from scripts.console import DeliveryError
 from scripts.delivery import difference
 from scripts.delivery.difference import LONGEST_COMMENT, differences, markdown
-from tests.infra.synthesis import RELEASES
+from tests.infra.synthesis import copy_sources, record_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,16 +31,10 @@ def git(folder: Path, *arguments: str) -> str:
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A git repository with what synth reads, in place of this tree."""
     root = tmp_path / "clone"
-    ignored = shutil.ignore_patterns("__pycache__", "releases")
-    for folder in ("infra", "container"):
-        shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
+    copy_sources(root)
     (root / "infra" / "releases").mkdir()
-    for path in RELEASES.glob("dev.*"):
-        shutil.copy(path, root / "infra" / "releases")
-    for name in ("cdk.json", ".gitignore"):
-        shutil.copy(ROOT / name, root)
-    for installed in (".venv", "node_modules"):
-        (root / installed).symlink_to(ROOT / installed)
+    record_for("dev", root / "infra" / "releases")
+    shutil.copy(ROOT / ".gitignore", root)
     git(root, "init", "--quiet")
     git(root, "add", "infra", "container", "cdk.json", ".gitignore")
     git(root, "commit", "--quiet", "-m", "base")

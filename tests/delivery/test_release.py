@@ -12,17 +12,15 @@ from infra import config, release
 from scripts.console import DeliveryError
 from scripts.delivery import deployment
 from scripts.delivery.deployment import rollback
+from tests.infra.synthesis import record_for
 
 LOCAL = config.load("local")
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "releases" / "local.json"
 
 
 @pytest.fixture
 def record(tmp_path: Path) -> Path:
     """A record with its card, in a folder of its own."""
-    for path in FIXTURE.parent.glob("local.*"):
-        shutil.copy(path, tmp_path)
-    return tmp_path / "local.json"
+    return record_for("local", tmp_path)
 
 
 def successor(record: Path, *, sha256: str = "b" * 64, version: str = "9") -> release.Release:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,13 +15,14 @@ from scripts.client import Client
 from scripts.delivery.smoke import check_gateway
 from tests.api.fake_gateway import FakeGateway, prediction, problem
 from tests.gateway.sagemaker import MODEL
+from tests.infra.synthesis import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.http_server import Reply
 
-RELEASED = release.load(Path(__file__).parents[1] / "fixtures" / "releases" / "local.json")
+RELEASED = release.load(RELEASE)
 RELEASED = replace(
     RELEASED,
     model=replace(RELEASED.model, sha256=MODEL["sha256"]),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import ClientError
 
-from infra import config, names
-from scripts.console import BusyError, DeliveryError
+from infra import config
+from scripts.console import DeliveryError
 from scripts.delivery import deployment, engine, stacks
 from scripts.delivery.cdk import cdk, environment
-from tests.infra.synthesis import RELEASES
+from tests.infra.synthesis import record_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +35,7 @@ def test_on_aws_a_base_image_that_is_not_pinned_is_refused_before_anything(
     monkeypatch.setattr(engine, "DOCKERFILE", tmp_path / "Dockerfile")
     monkeypatch.setattr(stacks, "refuse_if_busy", reached)
     with pytest.raises(DeliveryError, match=error):
-        deployment.deploy(config.load(environment), record=RELEASES / f"{environment}.json")
+        deployment.deploy(config.load(environment), record=record_for(environment, tmp_path))
 
 
 def test_a_deploy_that_cannot_read_the_stacks_stops_and_says_so(
@@ -60,23 +59,6 @@ def test_a_failed_deploy_is_reported_even_if_the_stacks_cannot_be_read(
     monkeypatch.setattr(stacks, "bootstrap_session", lambda *_: (_ for _ in ()).throw(REFUSED))
     with pytest.raises(DeliveryError, match=r"^the CDK's own reason$"):
         deployment.deploy_stacks(DEV, "--all", assembly="nowhere")
-
-
-@pytest.mark.parametrize(
-    ("status", "busy"),
-    [("UPDATE_IN_PROGRESS", True), ("REVIEW_IN_PROGRESS", False), ("CREATE_COMPLETE", False)],
-)
-def test_only_a_stack_that_changes_is_busy(monkeypatch: pytest.MonkeyPatch, status: str, busy: bool) -> None:
-    stack = {
-        "StackName": names.stack("dev", "registry"), "StackStatus": status, "CreationTime": datetime.now(UTC)
-    }  # fmt: skip
-    monkeypatch.setattr(stacks, "environment_stacks", lambda _settings: [stack])
-    if not busy:
-        stacks.refuse_if_busy(DEV)
-        return
-    with pytest.raises(BusyError, match="another deploy") as error:
-        stacks.refuse_if_busy(DEV)
-    assert error.value.status == 75
 
 
 def test_a_protected_environment_whose_alarms_reach_nobody_is_warned_about(

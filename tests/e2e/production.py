@@ -14,13 +14,12 @@ from infra.local_aws import ACCOUNT, HOST, gateway_url, local_environment
 from tests.e2e.conftest import Clone, clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from infra.config.auth import Auth
 
 SETTINGS = config.load("prod")
-STACKS = ("registry", "endpoint", "gateway", "monitoring")
 REPOSITORY = "owner@12/tumor-detector@34"
 
 
@@ -91,16 +90,6 @@ class Production(Clone):
         key_id = self.stack_outputs("gateway")["ApiKeyId"]
         value: str = self.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
         return value
-
-    def resources(self) -> set[tuple[str, str]]:
-        """Return type and physical id of all deployed resources."""
-        return {each for stack in STACKS for each in self._resources(stack)}
-
-    def _resources(self, stack: str) -> Iterator[tuple[str, str]]:
-        pages = self.client("cloudformation").get_paginator("list_stack_resources")
-        for page in pages.paginate(StackName=names.stack_prefix("prod") + stack):
-            for each in page["StackResourceSummaries"]:
-                yield each["ResourceType"], each["PhysicalResourceId"]
 
 
 def assume_with_github_token(

@@ -79,13 +79,6 @@ def test_a_form_upload_gives_the_same_as_the_raw_body(demo: Demo) -> None:
     assert assert_prediction(form)["probability"] == raw["probability"]
 
 
-def test_the_heatmap_is_returned_on_request(demo: Demo) -> None:
-    heatmap = assert_prediction(post(demo, png(BRAIN), "image/png", path="/predict?heatmap=true"))["heatmap"]
-    assert isinstance(heatmap, dict)
-    assert len(heatmap["values"]) == heatmap["height"]
-    assert all(len(row) == heatmap["width"] for row in heatmap["values"])
-
-
 REFUSED: dict[str, tuple[Callable[[], bytes], str | None, int]] = {
     "no body": (lambda: b"", "image/png", 400),
     "a truncated JPEG": (lambda: jpeg(BRAIN)[:2000], "image/jpeg", 400),
@@ -130,21 +123,6 @@ def test_every_document_is_served_compressed_if_not_small(demo: Demo, path: str)
     assert response.headers["Content-Type"].startswith(media_type)
     assert response.headers["Content-Encoding"] == "gzip"
     assert int(response.headers["Content-Length"]) < len(response.content)
-
-
-@pytest.mark.parametrize(
-    "path", ["", "/docs", "/openapi.json", "/model-card", "/health", "/predict", "/nowhere"]
-)
-def test_head_and_options_are_right_on_every_path(demo: Demo, path: str) -> None:
-    allowed = {"/predict": "OPTIONS, POST", "/nowhere": None}.get(path, "GET, HEAD, OPTIONS")
-    status = {"/predict": 405, "/nowhere": 404}.get(path, 200)
-
-    head = requests.head(demo.url + path, timeout=60)
-    options = requests.options(demo.url + path, timeout=60)
-
-    assert (head.status_code, head.content) == (status, b"")
-    assert (options.status_code, options.headers.get("Allow")) == (204 if allowed else 404, allowed)
-    assert head.headers["X-Request-Id"] != options.headers["X-Request-Id"]
 
 
 def test_every_response_names_its_request_and_forbids_caching(demo: Demo) -> None:

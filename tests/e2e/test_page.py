@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +9,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.browser import TIMEOUT_MS, find_chromium
 from tests.e2e.load import IMAGE
+from tests.gateway.visit import Visit, file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.e2e.conftest import Demo
-
-DROP = """
-([encoded, name]) => {
-  const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
-  const carried = new DataTransfer();
-  carried.items.add(new File([bytes], name, { type: "image/png" }));
-  document.getElementById("drop").dispatchEvent(
-    new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
-}
-"""
 
 
 @pytest.fixture
@@ -48,9 +38,10 @@ def page() -> Iterator[Page]:
 @pytest.mark.parametrize("ending", ["", "/"])
 def test_a_dropped_image_is_classified(demo: Demo, page: Page, ending: str) -> None:
     # Given the page at the printed URL, with and without the slash after the stage
-    page.goto(demo.url + ending)
+    visit = Visit(page, demo.url)
+    visit.open(ending)
     # When a person drops a scan on it
-    page.evaluate(DROP, [base64.b64encode(IMAGE).decode(), "scan <b>1</b>.png"])
+    visit.hand_over("drop", file("scan <b>1</b>.png", content=IMAGE))
     # Then the prediction appears, with where the model found evidence
     page.locator("#answer").wait_for(state="visible", timeout=TIMEOUT_MS)
     assert page.locator("#label").inner_text() in {"YES", "NO"}

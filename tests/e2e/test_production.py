@@ -20,7 +20,6 @@ from tests.e2e.load import IMAGE, ConstantLoad
 from tests.e2e.production import (
     REPOSITORY,
     SETTINGS,
-    STACKS,
     Production,
     assume_with_github_token,
     keys_of,
@@ -54,14 +53,12 @@ def test_prod_from_its_first_deploy_to_its_end(prod: Production) -> None:
     url = prod.deploy()
 
     check_that_a_key_is_required(prod, url)
-    check_that_the_firewall_protects_the_stage(prod)
     check_that_guardrails_roll_a_failing_release_back(prod, url)
     check_what_github_jobs_may_do(prod)
 
     prod.move("cognito")
     assert prod.deploy() == url
     assert_rejected(predict(url), 401)
-    check_that_destroying_needs_protection_lifted(prod, url)
     check_that_destroying_keeps_the_data(prod)
 
 
@@ -88,17 +85,6 @@ def check_that_a_key_is_required(prod: Production, url: str) -> None:
     assert_rejected(predict(url), 403)
     assert_rejected(predict(url, **{"x-api-key": f"{key}x"}), 403)
     assert_predicted(prod, predict(url, **{"x-api-key": key}))
-
-
-def check_that_the_firewall_protects_the_stage(prod: Production) -> None:
-    assert SETTINGS.firewall
-    api = prod.stack_outputs("gateway")["ApiId"]
-    stage = f"arn:aws:apigateway:{SETTINGS.region}::/restapis/{api}/stages/{names.STAGE_NAME}"
-    acl = prod.client("wafv2").get_web_acl_for_resource(ResourceArn=stage)["WebACL"]
-    limits = [rule["Statement"].get("RateBasedStatement", {}).get("Limit") for rule in acl["Rules"]]
-    assert limits[0] == SETTINGS.firewall.requests_per_five_minutes
-    associated = {name for kind, name in prod.resources() if kind == "AWS::WAFv2::WebACLAssociation"}
-    assert acl["ARN"] in {name.partition("|")[2] for name in associated}
 
 
 def check_that_guardrails_roll_a_failing_release_back(prod: Production, url: str) -> None:
@@ -167,13 +153,6 @@ def check_what_github_jobs_may_do(prod: Production) -> None:
     cloud.update_termination_protection(StackName=stack, EnableTerminationProtection=False)
     cloud.delete_stack(StackName=stack)
     cloud.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
-
-
-def check_that_destroying_needs_protection_lifted(prod: Production, url: str) -> None:
-    before = prod.stacks()
-    assert "--lift-protection" in prod.command("destroy", "--yes", check=False)
-    assert prod.stacks() == before == {"CDKToolkit", *(names.stack_prefix("prod") + each for each in STACKS)}
-    assert requests.get(f"{url}/health", timeout=60).json()["status"] == "ok"
 
 
 def check_that_destroying_keeps_the_data(prod: Production) -> None:

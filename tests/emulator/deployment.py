@@ -13,7 +13,7 @@ from botocore.exceptions import WaiterError
 from infra import release as releases
 from infra.stacks.gateway import GatewayStack
 from tests.emulator.cloud import IMAGE, ROLE, Cloud, archive, zipped
-from tests.infra.synthesis import RELEASES, cli_context
+from tests.infra.synthesis import RELEASE, cli_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tests.infra.synthesis import Assembly
 
 REGION = "us-east-1"
-RECORD = RELEASES / "local.json"
 CONDITION: dict[str, Any] = {  # of the alarms that tests create
     "ComparisonOperator": "GreaterThanThreshold",
     "EvaluationPeriods": 1,
@@ -63,7 +62,7 @@ class Deployment:
     @property
     def artifact(self) -> dict[str, str]:
         """Where the released artifact belongs, in the terms of S3's API."""
-        sha256 = releases.load(RELEASES / "prod.json").model.sha256
+        sha256 = releases.load(RELEASE).model.sha256
         return {"Bucket": self.outputs("registry")["BucketName"], "Key": releases.artifact_key(sha256)}
 
     def deploy_all(self, registry: str, *others: str, **behaviour: object) -> None:
@@ -119,8 +118,8 @@ def publish(cloud: Cloud, assets: dict[str, Any], folder: Path) -> None:
 def create_gateway(cloud: Cloud, name: str, settings: Settings, folder: Path) -> dict[str, str]:
     """Synthesize and deploy the gateway's stack alone, in front of an endpoint; return its outputs."""
     app = cdk.App(context=cli_context(), outdir=str(folder))
-    release = releases.load(RECORD)
-    card = releases.card_path(RECORD, sha256=release.model.sha256)
+    release = releases.load(RELEASE)
+    card = releases.card_path(RELEASE, sha256=release.model.sha256)
     GatewayStack(app, name, settings=settings, release=release, card=card)
     app.synth()
     mark_bootstrapped(cloud)

@@ -141,8 +141,10 @@ def test_an_update_that_could_not_be_rolled_back_is_continued(stuck: Stuck, asse
 def test_a_deploy_is_refused_while_a_stack_is_changed(stuck: Stuck) -> None:
     slow = stuck.template(start="late crash", seconds=3)
     stuck.cloud.stacks.update_stack(StackName=stuck.name, TemplateBody=json.dumps(slow))
-    with pytest.raises(BusyError, match=rf"{stuck.name} has been in UPDATE_\w*IN_PROGRESS since .* UTC"):
+    busy = rf"{stuck.name} has been in UPDATE_\w*IN_PROGRESS since .* UTC.*another deployment"
+    with pytest.raises(BusyError, match=busy) as error:
         stacks.refuse_if_busy(LOCAL)
+    assert error.value.status == 75
     wait_for(lambda: stuck.status == "UPDATE_ROLLBACK_COMPLETE", timeout_s=30)
     stacks.refuse_if_busy(LOCAL)
 

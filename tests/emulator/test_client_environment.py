@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import botocore.utils
 import pytest
 import requests
@@ -18,12 +17,11 @@ import requests
 from infra.emulator import LocalAws
 from infra.local_aws import client_environment, gateway_url, local_environment
 from infra.paths import ROOT
+from tests.emulator.cloud import Cloud
 from tests.emulator.conftest import misleading_shell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from tests.emulator.cloud import Cloud
 
 ACCOUNT_OF_CALLER = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
 
@@ -105,9 +103,6 @@ def test_another_server_on_the_same_port_of_ipv6_gets_no_request() -> None:
     with IPv6Server(("::1", 0), BaseHTTPRequestHandler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         with LocalAws(port=other.server_address[1], engine="process") as aws:
-            sts = boto3.client(
-                "sts", endpoint_url=aws.endpoint_url, region_name=aws.region,
-                aws_access_key_id=aws.account, aws_secret_access_key="local",
-            )  # fmt: skip
+            sts = Cloud(aws).client("sts")
             assert sts.get_caller_identity()["Account"] == aws.account
         other.shutdown()

@@ -6,12 +6,13 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from infra.emulator import LocalAws
 from infra.emulator.process import docker as emulator_docker
+from tests.container.containers import inspect
 from tests.docker_engine import docker, find_base_image, succeeds
 from tests.emulator import fake_server
 from tests.emulator.cloud import IMAGE, Cloud
@@ -52,11 +53,6 @@ def containers(aws: LocalAws) -> list[str]:
     return docker(
         "ps", "--all", "--quiet", "--filter", f"label={emulator_docker.label(aws.process_id)}"
     ).split()
-
-
-def inspect(container: str) -> dict[str, Any]:
-    described: list[dict[str, Any]] = json.loads(docker("inspect", container))
-    return described[0]
 
 
 def test_docker_without_an_answer_in_time_is_a_failure_with_its_reason(

@@ -148,18 +148,3 @@ def test_model_without_its_data_is_refused(cloud: Cloud) -> None:
             ExecutionRoleArn=ROLE,
             PrimaryContainer={"Image": IMAGE, "ModelDataUrl": "s3://models/none.tar.gz"},
         )
-
-
-def test_deleted_endpoint_is_gone(cloud: Cloud) -> None:
-    config = cloud.config(answer="short-lived")
-    endpoint = cloud.endpoint(config)
-    assert endpoint in [each["EndpointName"] for each in cloud.sagemaker.list_endpoints()["Endpoints"]]
-
-    cloud.delete(endpoint)
-    cloud.sagemaker.delete_endpoint_config(EndpointConfigName=config)
-    cloud.sagemaker.delete_model(ModelName=config)
-
-    listed = cloud.sagemaker.list_endpoints()["Endpoints"]
-    assert endpoint not in [each["EndpointName"] for each in listed]
-    assert not cloud.sagemaker.list_models(NameContains=config)["Models"]
-    assert not cloud.sagemaker.list_endpoint_configs(NameContains=config)["EndpointConfigs"]

@@ -121,10 +121,3 @@ def test_an_alarm_on_a_query_of_one_metric_watches_that_metric(
     data = {"MetricName": "Errors", "Value": 6.0, "Dimensions": alarm["Dimensions"]}
     cloud.client("cloudwatch").put_metric_data(Namespace="Ours", MetricData=[data])
     assert described(cloud, alarm["AlarmName"])["StateValue"] == "ALARM"
-
-
-def test_an_alarm_on_an_expression_is_kept_and_its_state_can_be_set(cloud: Cloud) -> None:
-    expression = {"Id": "e1", "Expression": "m1 - 1", "Label": "Faults"}
-    name = create_alarm(cloud, expression, query("Sum") | {"ReturnData": False})["AlarmName"]
-    cloud.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="drill")
-    assert described(cloud, name)["StateValue"] == "ALARM"

@@ -35,7 +35,7 @@ from tests.emulator.production import ADDED, ROLES, Prod
 from tests.gateway.sagemaker import PREDICTION
 from tests.infra.synthesis import (
     FIXTURE_ENVIRONMENTS,
-    RELEASES,
+    RELEASE,
     as_list,
     record_for,
     synthesize,
@@ -122,7 +122,7 @@ def drifted(prod: Prod) -> str | None:
         mock.patch.object(boto3, "DEFAULT_SESSION", None),
     ):
         try:
-            drift(prod.settings, record=RELEASES / "prod.json")
+            drift(prod.settings, record=RELEASE)
         except (DeliveryError, ClientError) as error:
             return str(error)
     return None
@@ -232,7 +232,7 @@ def prod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prod]:
     settings = re.sub(r'region = ".*"', f'region = "{REGION}"', (ENVIRONMENTS / "prod.toml").read_text())
     settings = settings.replace("instance_count = 2", "instance_count = 4")
     (folder / "prod.toml").write_text(settings + ADDED)
-    assembly = synthesize("prod", folder / "out", release=RELEASES / "prod.json", environments=folder)
+    assembly = synthesize("prod", folder / "out", release=RELEASE, environments=folder)
     log = folder / "aws.log"
     with LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, enforce_policies=True) as aws:
         made = Prod(Cloud(aws), assembly, config.load("prod", folder=folder))

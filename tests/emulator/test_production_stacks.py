@@ -62,13 +62,6 @@ def test_a_log_group_that_exists_is_refused(cloud: Cloud) -> None:
     assert cloud.client("logs").describe_log_groups(logGroupNamePrefix="taken")["logGroups"]
 
 
-def test_the_endpoint_serves_the_released_artifact(deployed: Deployment) -> None:
-    outputs = deployed.outputs("endpoint")
-    assert deployed.cloud.invoke(outputs["EndpointName"])["answer"] == "champion"
-    described = deployed.cloud.sagemaker.describe_endpoint(EndpointName=outputs["EndpointName"])
-    assert described["EndpointConfigName"] == outputs["EndpointConfigName"]
-
-
 def test_the_declared_configuration_and_the_shared_key_reach_sagemaker(deployed: Deployment) -> None:
     parameter = deployed.client("ssm").get_parameter(Name="/tumor-detector/full/key-arn")["Parameter"]
     config = deployed.cloud.sagemaker.describe_endpoint_config(
@@ -78,13 +71,3 @@ def test_the_declared_configuration_and_the_shared_key_reach_sagemaker(deployed:
     assert config["KmsKeyId"] == parameter["Value"]
     assert config["DataCaptureConfig"]["CaptureOptions"] == [{"CaptureMode": "Output"}]
     assert config["ProductionVariants"][0]["VariantName"] == "champion"
-
-
-def test_the_scheduled_canary_reaches_the_model_and_reports_its_faults(deployed: Deployment) -> None:
-    # The fake model's answers are no predictions, so each golden phantom fails
-    name = deployed.resources("monitoring")["AWS::Lambda::Function"]
-    answer = deployed.cloud.functions.invoke(FunctionName=name, Payload=b"{}")
-    assert "FunctionError" in answer
-    message = json.loads(answer["Payload"].read())["errorMessage"]
-    assert "golden phantom 101: the answer is 502" in message
-    assert "golden phantom 102: a refusal was expected, the answer is 502" in message

@@ -1,4 +1,4 @@
-"""API Gateway's proxy events: the files in events/, and the same shape for any HTTP request."""
+"""API Gateway's proxy events: the two files in events/, and the same shape for any HTTP request."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class TestWithAnAllowedOrigin:
         return {**environment, "ALLOWED_ORIGIN": "https://example.org"}
 
     def test_it_may_read_every_answer_and_send_the_headers_of_the_mode(self, send: Send, mode: Mode) -> None:
-        answer = send(event("predict_without_body", method="OPTIONS"))
+        answer = send(event("predict_image", method="OPTIONS", body=b""))
         expected = {
             "none": set(),
             "api_key": {"X-Api-Key"},
@@ -112,5 +112,5 @@ class TestWithAnAllowedOrigin:
         assert allowed == {"Content-Type", "Traceparent"} | expected[mode]
         assert answer.headers["Access-Control-Allow-Origin"] == "https://example.org"
         assert "POST" in answer.headers["Access-Control-Allow-Methods"]
-        for name in ("predict_image", "predict_without_body", "get_unknown_path"):
-            assert send(event(name)).headers["Access-Control-Allow-Origin"] == "https://example.org"
+        for sent in (event("predict_image"), event("predict_image", body=b""), event("get_page", path="/x")):
+            assert send(sent).headers["Access-Control-Allow-Origin"] == "https://example.org"

@@ -158,7 +158,7 @@ def test_health_is_ok_while_the_endpoint_is_in_service(
     send: Send, sagemaker: FakeSageMaker, status: str
 ) -> None:
     sagemaker.status = status
-    answer = send(event("get_health"))
+    answer = send(event("get_page", path="/health"))
     assert answer.json == {"status": "ok", "model": MODEL}
     assert answer.headers["Cache-Control"] == "no-store"
 
@@ -169,7 +169,7 @@ class TestForcedModel:
         return {**environment, "MODEL": json.dumps(FORCED)}
 
     def test_health_gives_the_reason(self, send: Send) -> None:
-        assert send(event("get_health")).json == {"status": "ok", "model": FORCED}
+        assert send(event("get_page", path="/health")).json == {"status": "ok", "model": FORCED}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_health_is_a_problem_otherwise(
     send: Send, sagemaker: FakeSageMaker, status: str | Reply, code: int
 ) -> None:
     sagemaker.status = status
-    assert send(event("get_health")).status == code
+    assert send(event("get_page", path="/health")).status == code
 
 
 def test_an_error_in_the_handler_is_500_and_only_the_log_has_the_traceback(
@@ -200,7 +200,7 @@ def test_an_error_in_the_handler_is_500_and_only_the_log_has_the_traceback(
         raise RuntimeError(secret)
 
     monkeypatch.setitem(handler.ROUTES, "/health", {"GET": broken})
-    answer = send(event("get_health"))
+    answer = send(event("get_page", path="/health"))
     assert answer.status == 500
     assert "RuntimeError" not in answer.text
     log = capsys.readouterr().out
@@ -219,7 +219,7 @@ def test_the_log_has_one_json_line_per_request_and_no_text_from_the_sender(
     events = [
         event("predict_image", headers=headers, body=marker.encode() * 100, query={marker: marker}),
         event("predict_image", headers={"content-type": marker}, body=marker.encode()),
-        event("get_unknown_path", path=f"/{marker}", headers=headers),
+        event("get_page", path=f"/{marker}", headers=headers),
     ]
     for each in events:
         send(each)

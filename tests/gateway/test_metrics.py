@@ -13,6 +13,7 @@ from tests.gateway.sagemaker import model_error, prediction, refusal
 from tests.http_server import Reply
 
 if TYPE_CHECKING:
+    from infra.lambdas.gateway.proxy import Event
     from tests.gateway.conftest import Send
     from tests.gateway.sagemaker import FakeSageMaker
 
@@ -50,20 +51,20 @@ def test_each_image_is_counted_once(
 
 
 @pytest.mark.parametrize(
-    ("name", "reply"),
+    ("sent", "reply"),
     [
-        ("get_health", Reply()),
-        ("predict_without_body", Reply()),
-        ("predict_image", model_error(415, "{}")),
-        ("predict_image", model_error(500, "{}")),
-        ("predict_image", prediction(label="MAYBE")),
+        (event("get_page", path="/health"), Reply()),
+        (event("predict_image", body=b""), Reply()),
+        (event("predict_image"), model_error(415, "{}")),
+        (event("predict_image"), model_error(500, "{}")),
+        (event("predict_image"), prediction(label="MAYBE")),
     ],
 )
 def test_nothing_else_is_counted(
-    send: Send, sagemaker: FakeSageMaker, capsys: pytest.CaptureFixture[str], name: str, reply: Reply
+    send: Send, sagemaker: FakeSageMaker, capsys: pytest.CaptureFixture[str], sent: Event, reply: Reply
 ) -> None:
     sagemaker.default = reply
-    send(event(name))
+    send(sent)
     assert not {"_aws", *metrics.OUTCOMES} & line(capsys).keys()
 
 

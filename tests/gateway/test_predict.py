@@ -22,14 +22,22 @@ REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 JPEG = bytes.fromhex("ffd8ffe000104a464946")
 
 
+def in_a_form(name: str, content: bytes) -> Event:
+    return event("predict_image", headers=form_type(), body=form((name, content)))
+
+
 @pytest.mark.parametrize(
-    ("name", "heatmap"),
-    [("predict_image", "false"), ("predict_image_with_heatmap", "true"), ("predict_form", "false")],
+    ("sent", "heatmap"),
+    [
+        (event("predict_image"), "false"),
+        (event("predict_image", query={"heatmap": "true"}), "true"),
+        (in_a_form("image", JPEG), "false"),
+    ],
 )
 def test_the_image_reaches_the_endpoint_and_its_answer_the_caller(
-    send: Send, sagemaker: FakeSageMaker, name: str, heatmap: str
+    send: Send, sagemaker: FakeSageMaker, sent: Event, heatmap: str
 ) -> None:
-    answer = send(event(name))
+    answer = send(sent)
     (call,) = sagemaker.calls
     assert call.body == JPEG
     assert attributes(call)["heatmap"] == heatmap
@@ -90,11 +98,11 @@ def test_each_image_type_is_accepted(
 @pytest.mark.parametrize(
     ("sent", "status", "detail"),
     [
-        (event("predict_without_body"), 400, "no body"),
-        (event("predict_without_content_type"), 415, "Content-Type is missing"),
-        (event("predict_decoded_as_text"), 415, "did not arrive as bytes"),
-        (event("predict_form", headers=form_type(), body=form(("image", b""))), 400, "empty"),
-        (event("predict_form", headers=form_type(), body=form(("file", JPEG))), 400, '0 parts named "image"'),
+        (event("predict_image", body=b""), 400, "no body"),
+        (event("predict_image", headers={"content-type": None}), 415, "Content-Type is missing"),
+        ({**event("predict_image"), "isBase64Encoded": False}, 415, "did not arrive as bytes"),
+        (in_a_form("image", b""), 400, "empty"),
+        (in_a_form("file", JPEG), 400, '0 parts named "image"'),
         (event("predict_image", query={"heatmap": "yes\r\nx: y"}), 400, "heatmap"),
         *(
             (event("predict_image", headers={"content-type": content_type}), 415, "")
@@ -123,9 +131,7 @@ def test_4_mib_are_accepted_and_one_byte_more_is_413(
     send: Send, sagemaker: FakeSageMaker, as_form: bool
 ) -> None:
     def post(image: bytes) -> int:
-        if as_form:
-            return send(event("predict_form", headers=form_type(), body=form(("image", image)))).status
-        return send(event("predict_image", body=image)).status
+        return send(in_a_form("image", image) if as_form else event("predict_image", body=image)).status
 
     largest = os.urandom(4 * MIB)
     assert post(largest) == 200

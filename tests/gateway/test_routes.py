@@ -23,7 +23,7 @@ def test_head_is_get_without_the_body(send: Send, path: str) -> None:
 
 def test_head_of_an_endpoint_out_of_service_is_503(send: Send, sagemaker: FakeSageMaker) -> None:
     sagemaker.status = "Failed"
-    answer = send(event("get_health", method="HEAD"))
+    answer = send(event("get_page", path="/health", method="HEAD"))
     assert (answer.status, answer.text) == (503, "")
 
 
@@ -56,7 +56,7 @@ def test_another_method_is_405_with_the_allowed_ones(send: Send, method: str, pa
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "DELETE"])
 def test_an_unknown_path_is_404(send: Send, method: str, path: str) -> None:
-    answer = send(event("get_unknown_path", method=method, path=path))
+    answer = send(event("get_page", method=method, path=path))
     assert answer.status == 404
     assert len(answer.text) < 500
 

@@ -10,7 +10,6 @@ from infra import release as release_module
 from tests.infra.synthesis import (
     ENVIRONMENTS,
     FIXTURE_ENVIRONMENTS,
-    RELEASES,
     Assembly,
     record_for,
     synthesize,
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def assemblies(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Assembly]:
-    """Each environment with its fixture release, by name."""
+    """Each environment with the fixture release, by name."""
     folder = tmp_path_factory.mktemp("released")
-    return {name: synthesize(name, folder / name, release=RELEASES / f"{name}.json") for name in ENVIRONMENTS}
+    return {name: synthesize(name, folder / name, release=record_for(name, folder)) for name in ENVIRONMENTS}
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from infra.app import build_app
 from infra.config import ENVIRONMENTS as OURS
 from infra.config import known_environments
 from infra.paths import ROOT
-from infra.release import card_path, load
+from infra.release import card_path, load, save
 from infra.stacks.gateway import GatewayStack
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from infra.config import Settings
     from infra.release import Release
 
-RELEASES = ROOT / "tests" / "fixtures" / "releases"
+RELEASE = ROOT / "tests" / "fixtures" / "releases" / "prod.json"
 ENVIRONMENTS = known_environments()
 FIXTURE_ENVIRONMENTS = ROOT / "tests" / "fixtures" / "environments"
 
@@ -136,21 +137,30 @@ def synthesize_stack(declare: Callable[[cdk.App], cdk.Stack], folder: Path) -> T
 
 
 def synthesize_gateway(settings: Settings, folder: Path, *, release: Release | None = None) -> Template:
-    """Synthesize the gateway stack with these settings, by default with dev's fixture release."""
-    record = RELEASES / "dev.json"
-    released = release or load(record)
-    card = card_path(record, sha256=released.model.sha256)
+    """Synthesize the gateway stack with these settings, by default with the fixture release."""
+    released = release or load(RELEASE)
+    card = card_path(RELEASE, sha256=released.model.sha256)
     return synthesize_stack(
         lambda app: GatewayStack(app, "gateway", settings=settings, release=released, card=card), folder
     )
 
 
+def copy_sources(to: Path) -> None:
+    """Copy what synth reads of the repository, without releases, and link what is installed."""
+    ignored = shutil.ignore_patterns("__pycache__", "releases")
+    for folder in ("infra", "container"):
+        shutil.copytree(ROOT / folder, to / folder, ignore=ignored)
+    shutil.copy(ROOT / "cdk.json", to)
+    for installed in (".venv", "node_modules"):
+        (to / installed).symlink_to(ROOT / installed)
+
+
 def record_for(environment: str, folder: Path) -> Path:
-    """Write prod's fixture release as another environment's, with its card, and return its path."""
-    content = json.loads((RELEASES / "prod.json").read_text())
-    record = folder / f"{environment}.json"
-    record.write_text(json.dumps(content | {"environment": environment}))
-    card_path(record, sha256=content["model"]["sha256"]).write_text("# A card\n")
+    """Write the fixture release as another environment's, with its card, and return its path."""
+    released, record = load(RELEASE), folder / f"{environment}.json"
+    save(record, replace(released, environment=environment))
+    card, copy = (card_path(path, sha256=released.model.sha256) for path in (RELEASE, record))
+    shutil.copy(card, copy)
     return record
 
 

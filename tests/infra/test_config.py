@@ -17,7 +17,7 @@ from infra.config.environment import RENAMED
 from infra.config.hosting import RealTime
 from infra.paths import ENVIRONMENTS, ROOT
 from scripts.pricing.estimate import PRICES, read_prices
-from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, RELEASES
+from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, RELEASE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -237,11 +237,11 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> 
 
 
 def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
-    for path in (ENVIRONMENTS / "dev.toml", PRICES, RELEASES / "dev.json"):
+    for path in (ENVIRONMENTS / "dev.toml", PRICES, RELEASE):
         (tmp_path / path.name).write_bytes(codecs.BOM_UTF8 + path.read_bytes())
     assert config.load("dev", folder=tmp_path) == config.load("dev")
     assert read_prices(tmp_path / PRICES.name) == read_prices()
-    assert release.load(tmp_path / "dev.json") == release.load(RELEASES / "dev.json")
+    assert release.load(tmp_path / RELEASE.name) == release.load(RELEASE)
 
 
 def test_an_environment_name_that_makes_no_bucket_name_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from infra import config as settings_files
 from infra import release as releases
-from tests.infra.synthesis import RELEASES, synthesize, text
+from tests.infra.synthesis import RELEASE, synthesize, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.infra.synthesis import Assembly, Json
 
-RELEASE = releases.load(RELEASES / "dev.json")
+RELEASED = releases.load(RELEASE)
 MODE = {"local": "real-time", "dev": "serverless", "prod": "real-time"}
 
 
@@ -41,9 +41,9 @@ def test_a_new_release_changes_the_model_resource_alone(
     tmp_path: Path, assemblies: Mapping[str, Assembly]
 ) -> None:
     # Given the same environment with another model released
-    model = replace(RELEASE.model, sha256="e" * 64, version="4")
+    model = replace(RELEASED.model, sha256="e" * 64, version="4")
     record = tmp_path / "dev.json"
-    releases.save(record, replace(RELEASE, model=model))
+    releases.save(record, replace(RELEASED, environment="dev", model=model))
     releases.card_path(record, sha256=model.sha256).write_text("# Another card\n")
     # When both are synthesized
     before = assemblies["dev"].template("endpoint").content
@@ -60,7 +60,7 @@ def test_a_new_release_changes_the_model_resource_alone(
 
 def test_the_model_is_the_release(assembly: Assembly) -> None:
     container = assembly.template("endpoint").properties("SageMaker::Model")["PrimaryContainer"]
-    released = releases.load(RELEASES / f"{assembly.environment}.json").model
+    released = RELEASED.model
     assert container["Environment"] == {
         "MODEL_NAME": released.name,
         "MODEL_VERSION": released.version,

@@ -14,7 +14,7 @@ from infra import release as releases
 from infra.paths import LAMBDAS
 from infra.release import MAX_REASON, Gate
 from model.release import gates
-from tests.infra.synthesis import RELEASES, synthesize_gateway
+from tests.infra.synthesis import RELEASE, synthesize_gateway
 from tests.model.passing_metrics import GOOD
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class TestFunction:
         assert function["Timeout"] < 29, "API Gateway gives up"
         variables = function["Environment"]["Variables"]
         endpoint = assembly.template("endpoint").properties("SageMaker::Endpoint")["EndpointName"]
-        released = releases.load(RELEASES / f"{assembly.environment}.json")
+        released = releases.load(RELEASE)
         assert variables["ENDPOINT_NAME"] == endpoint
         assert json.loads(variables["MODEL"]) == {
             "name": released.model.name,
@@ -176,7 +176,7 @@ class TestFunction:
 
     def test_it_knows_why_a_failed_gate_was_overridden(self, tmp_path: Path) -> None:
         # Given a release that was promoted by force
-        release = replace(releases.load(RELEASES / "dev.json"), forced="the committee's vote")
+        release = replace(releases.load(RELEASE), forced="the committee's vote")
         # When its gateway is synthesized, Then the Lambda knows the reason
         assert json.loads(variables(release, tmp_path)["MODEL"])["forced"] == "the committee's vote"
 
@@ -186,10 +186,9 @@ class TestFunction:
         outcomes = gates.evaluate(GOOD, comparable=True, over_champion=None, rival="", dataset="")
         names = [outcome["name"] for outcome in outcomes]
         failed = tuple(Gate(name=name, passed=False, detail="x" * 1000) for name in names)
-        dev = releases.load(RELEASES / "dev.json")
-        release = replace(
-            dev, model=replace(dev.model, name="m" * 128), gates=failed, forced=character * MAX_REASON
-        )
+        released = releases.load(RELEASE)
+        model = replace(released.model, name="m" * 128)
+        release = replace(released, model=model, gates=failed, forced=character * MAX_REASON)
         # When its gateway is synthesized
         found = variables(release, tmp_path)
         # Then its environment, measured as JSON, is within the Lambda's limit, with room for an origin
@@ -204,8 +203,7 @@ class TestFunction:
         package = {f"gateway/{path.name}" for path in (LAMBDAS / "gateway").glob("*.py")}
         site = {"page.html", "docs.html", "openapi.json", "model-card.html", "model-card.md"}
         assert files == package | {f"gateway/site/{name}" for name in site}
-        record = RELEASES / f"{assembly.environment}.json"
-        card = releases.card_path(record, sha256=releases.load(record).model.sha256)
+        card = releases.card_path(RELEASE, sha256=releases.load(RELEASE).model.sha256)
         assert (packed / "gateway" / "site" / "model-card.md").read_text() == card.read_text()
 
 

@@ -88,17 +88,6 @@ class TestScaling:
         assert target["ScalableDimension"] == "sagemaker:variant:DesiredInstanceCount"
         assert "RoleARN" not in target, "the service-linked role acts"
 
-    def test_it_follows_concurrency_with_a_cooldown_for_each_direction(self, full: Assembly) -> None:
-        scaling = full.template("endpoint").properties("ApplicationAutoScaling::ScalingPolicy")
-        assert scaling["TargetTrackingScalingPolicyConfiguration"] == {
-            "PredefinedMetricSpecification": {
-                "PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"
-            },
-            "TargetValue": 5,
-            "ScaleOutCooldown": 30,
-            "ScaleInCooldown": 900,
-        }
-
     def test_off_hours_keep_fewer_and_may_still_grow(self, target: Json) -> None:
         off, on = target["ScheduledActions"]
         assert off["Schedule"] == "cron(30 20 ? * MON,TUE,WED,THU,FRI *)"

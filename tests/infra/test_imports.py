@@ -158,17 +158,3 @@ def test_synth_loads_neither_boto3_nor_the_model() -> None:
     command = [sys.executable, "-c", f"import sys, infra.app; {loaded}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("import model.training.train", "model.training.train"),
-        ("def f():\n    from model.training import train", "model.training.train"),
-        ("if TYPE_CHECKING:\n    from model import train", "model.train"),
-        ("from .sibling import x", "infra.emulator.sibling.x"),
-        ("from .. import names", "infra.names"),
-    ],
-)
-def test_every_form_of_import_is_found(source: str, expected: str) -> None:
-    assert list(parse(source, package="infra.emulator")) == [expected]

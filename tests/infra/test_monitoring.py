@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, RELEASES, as_list, synthesize_written, text
+from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, as_list, record_for, synthesize, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.infra.synthesis import Assembly, Json
-
-FULL = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()
 
 
 def alarms(assembly: Assembly) -> dict[str, Json]:
@@ -167,10 +165,8 @@ class TestGoldenCanary:
         assert prod.template("gateway").properties("Lambda::Function")["FunctionName"] == name
 
     def test_a_phantom_without_a_drawing_is_refused_at_synth(self, tmp_path: Path) -> None:
-        record = json.loads((RELEASES / "prod.json").read_text())
+        record = record_for("full", tmp_path)
         golden = [{"seed": 7, "lesion": True, "probability": 0.5}]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tests.infra.synthesis.RELEASES", tmp_path)
-            (tmp_path / "prod.json").write_text(json.dumps(record | {"golden": golden}))
-            with pytest.raises(Exception, match=r"7-lesion\.png: missing"):
-                synthesize_written(FULL, tmp_path)
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"golden": golden}))
+        with pytest.raises(Exception, match=r"7-lesion\.png: missing"):
+            synthesize("full", tmp_path / "out", release=record, environments=FIXTURE_ENVIRONMENTS)

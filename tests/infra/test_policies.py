@@ -198,23 +198,6 @@ def test_the_lambda_may_call_its_endpoint_in_both_modes_alone(assembly: Assembly
     }
 
 
-def test_sagemaker_may_only_fetch_and_log(assembly: Assembly) -> None:
-    actions = {action for _, _, action, _ in grants(assembly, "endpoint")}
-    uses_key = {action for action in actions if action.startswith("kms:")}
-    assert bool(uses_key) == (assembly.environment == "prod")
-    pruning = {"sagemaker:DeleteModel", "sagemaker:DeleteEndpointConfig"}  # a role of its own
-    assert actions - {"cloudwatch:DescribeAlarms"} - uses_key - pruning == {
-        "ecr:BatchCheckLayerAvailability",
-        "ecr:BatchGetImage",
-        "ecr:GetAuthorizationToken",
-        "ecr:GetDownloadUrlForLayer",
-        "logs:CreateLogStream",
-        "logs:DescribeLogStreams",
-        "logs:PutLogEvents",
-        "s3:GetObject",
-    }
-
-
 def test_logs_go_to_the_stacks_own_groups(assembly: Assembly) -> None:
     stacks = ("endpoint", "gateway", *(("monitoring",) if assembly.environment == "prod" else ()))
     for stack in stacks:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from infra import release as releases
 from infra.paths import ROOT
 from infra.release import Golden, ReleaseError
-from tests.infra.synthesis import RELEASES
+from tests.infra.synthesis import record_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def record(tmp_path: Path) -> Path:
     """Dev's record and its card, to be edited."""
-    for path in RELEASES.glob("dev.*"):
-        shutil.copy(path, tmp_path)
-    return tmp_path / "dev.json"
+    return record_for("dev", tmp_path)
 
 
 def refusal(record: Path, environment: str = "dev", *, local: bool = False) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import json
 import os
 import re
 import shutil
@@ -17,14 +16,16 @@ import pytest
 from infra import app, config, names
 from infra import release as releases
 from infra.constructs import python_function
-from infra.paths import CONTAINER, LAMBDAS, ROOT
+from infra.paths import CONTAINER, LAMBDAS
 from infra.stacks import endpoint
 from tests.infra.synthesis import (
     ENVIRONMENTS,
     FIXTURE_ENVIRONMENTS,
-    RELEASES,
+    RELEASE,
     Assembly,
+    copy_sources,
     normalised,
+    record_for,
     synthesize,
     synthesize_written,
 )
@@ -99,12 +100,12 @@ def test_another_bootstraps_qualifier_is_in_every_stack(tmp_path: Path) -> None:
 def test_another_base_image_is_a_build_argument(tmp_path: Path) -> None:
     built = app.build_app(
         environment="dev",
-        release=RELEASES / "dev.json",
+        release=record_for("dev", tmp_path),
         context={"base_image": "debian-python:11"},
-        outdir=str(tmp_path),
+        outdir=str(tmp_path / "out"),
     )
     built.synth()
-    (image,) = Assembly("dev", tmp_path).assets("endpoint")["dockerImages"].values()
+    (image,) = Assembly("dev", tmp_path / "out").assets("endpoint")["dockerImages"].values()
     assert image["source"]["dockerBuildArgs"] == {"BASE_IMAGE": "debian-python:11"}
 
 
@@ -112,14 +113,10 @@ def test_the_same_settings_under_another_name_give_the_same_stacks(
     assembly: Assembly, tmp_path: Path
 ) -> None:
     # Given the settings and the release of an environment for another one, "twin"
-    ours = assembly.environment
-    (tmp_path / "twin.toml").write_text((config.ENVIRONMENTS / f"{ours}.toml").read_text())
-    released = json.loads((RELEASES / f"{ours}.json").read_text())
-    record, sha256 = tmp_path / "twin.json", released["model"]["sha256"]
-    record.write_text(json.dumps(released | {"environment": "twin"}))
-    card = releases.card_path(RELEASES / f"{ours}.json", sha256=sha256)
-    shutil.copy(card, releases.card_path(record, sha256=sha256))
+    ours = config.ENVIRONMENTS / f"{assembly.environment}.toml"
+    shutil.copy(ours, tmp_path / "twin.toml")
     # When it is synthesized
+    record = record_for("twin", tmp_path)
     twin = synthesize("twin", tmp_path / "out", release=record, environments=tmp_path)
     # Then templates, accounts, regions and protections are the same: no code depends on a name
     before, after = (renamed(each).splitlines() for each in (assembly, twin))
@@ -159,7 +156,7 @@ def test_what_editors_and_systems_leave_behind_is_in_no_asset(
     copy = tmp_path / "copy"
     monkeypatch.setattr(endpoint, "CONTAINER", shutil.copytree(CONTAINER, copy / "container"))
     monkeypatch.setattr(python_function, "LAMBDAS", shutil.copytree(LAMBDAS, copy / "lambdas"))
-    before = synthesize("prod", tmp_path / "before", release=RELEASES / "prod.json")
+    before = synthesize("prod", tmp_path / "before", release=RELEASE)
     assert len([*before.folder.glob("asset.*")]) == len(("image", "gateway", "canary"))
     # When junk is left in each of their folders
     for folder in filter(Path.is_dir, [*copy.rglob("*")]):
@@ -167,7 +164,7 @@ def test_what_editors_and_systems_leave_behind_is_in_no_asset(
             (folder / junk).parent.mkdir(exist_ok=True)
             (folder / junk).write_text("junk")
     # Then the assets, and so all that is deployed, are the same
-    after = synthesize("prod", tmp_path / "after", release=RELEASES / "prod.json")
+    after = synthesize("prod", tmp_path / "after", release=RELEASE)
     assert after.deployed_bytes() == before.deployed_bytes()
 
 
@@ -175,12 +172,7 @@ def test_what_editors_and_systems_leave_behind_is_in_no_asset(
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy what synth reads of the repository, without releases, and add a docker that fails."""
     clone: Path = tmp_path_factory.mktemp("clone")
-    for folder in ("infra", "container"):
-        ignored = shutil.ignore_patterns("__pycache__", "releases")
-        shutil.copytree(ROOT / folder, clone / folder, ignore=ignored)
-    shutil.copy(ROOT / "cdk.json", clone)
-    for installed in (".venv", "node_modules"):
-        (clone / installed).symlink_to(ROOT / installed)
+    copy_sources(clone)
     docker = clone / "tools" / "docker"
     docker.parent.mkdir()
     docker.write_text("#!/bin/sh\nexit 1\n")
@@ -209,7 +201,7 @@ def test_the_cli_writes_the_same_and_nothing_into_the_repository(
     clone: Path, tmp_path: Path, prod: Assembly
 ) -> None:
     before = files(clone)
-    done = cdk_synth(clone, tmp_path, env="prod", release=str(RELEASES / "prod.json"))
+    done = cdk_synth(clone, tmp_path, env="prod", release=str(RELEASE))
     assert done.returncode == 0, done.stderr
     assert Assembly("prod", tmp_path).deployed_bytes() == prod.deployed_bytes()
     assert files(clone) == before
@@ -226,15 +218,10 @@ def files(folder: Path) -> set[Path]:
 
 
 def test_a_mistake_is_a_report_and_not_a_stack_trace(clone: Path, tmp_path: Path) -> None:
-    done = cdk_synth(clone, tmp_path, env="dev", release=str(RELEASES / "local.json"))
+    done = cdk_synth(clone, tmp_path, env="dev", release=str(RELEASE))
     assert done.returncode != 0
-    assert "local.json cannot be used:\n  - environment = 'local'" in done.stderr
+    assert "prod.json cannot be used:\n  - environment = 'prod'" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_none_means_the_registry_stack_alone(tmp_path: Path) -> None:
-    assembly = synthesize("dev", tmp_path, release=Path(releases.NO_RELEASE))
-    assert assembly.templates() == [assembly.template("registry")]
 
 
 def test_the_longest_names_fit_the_limits_of_aws() -> None:
