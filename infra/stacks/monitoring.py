@@ -48,11 +48,9 @@ class MonitoringStack(EnvironmentStack):
             canary = GoldenCanary(
                 self,
                 "GoldenCanary",
+                settings=settings,
                 release=release,
-                environment=environment,
-                mode=settings.hosting.mode,
                 every=cdk.Duration.minutes(monitoring.golden_canary.every_minutes),
-                log_retention_days=settings.log_retention_days,
             )
             alarms.watch_canary(canary)
         limit_usd = monitoring.monthly_budget_usd
