@@ -21,7 +21,6 @@ from container.rules import out_of_distribution
 from infra.constructs.gateway import gateway_responses
 from infra.constructs.gateway.api import BINARY_MEDIA_TYPES
 from infra.lambdas.gateway import endpoint_errors, metrics, routes, upload
-from infra.lambdas.gateway.auth import AuthConfig
 from infra.lambdas.gateway.pages import Site
 from infra.lambdas.gateway.problems import TITLES, Problem
 from infra.lambdas.gateway.settings import Model
@@ -83,7 +82,7 @@ class TestCode:
     def test_the_routes_are_documented(self) -> None:
         unused = cast("Endpoint", None)  # only the table is read
         model = Model(name="", version="", sha256="", kind="images", gates_failed=())
-        site = Site(Path(), auth=AuthConfig("none"))
+        site = Site(Path(), sign_in=None)
         table = routes.table(model=model, endpoint=unused, site=site)
         routed = {(method.lower(), path) for path, methods in table.items() for method in methods}
         assert routed == {(method, path) for method, path, _ in OPERATIONS}
