@@ -152,7 +152,7 @@ class LocalAws:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # it led a process group of its own
         if shutil.which("docker"):
-            docker.remove_abandoned(process=process.pid)
+            docker.remove_abandoned()
 
 
 def listen(port: int) -> socket.socket:
