@@ -37,8 +37,11 @@ class GatewayFunction(PythonFunction):
         self, scope: Construct, id_: str, *, settings: Settings, release: Release, card: Path
     ) -> None:
         environment = settings.environment
-        endpoint_name = names.endpoint(environment, mode=settings.hosting.mode)
-        variables = {"ENDPOINT_NAME": endpoint_name, "MODEL": _model(release), "AUTH": settings.auth}
+        variables = {
+            "ENDPOINT_NAME": settings.endpoint_name,
+            "MODEL": _model(release),
+            "AUTH": settings.auth,
+        }
         if settings.allowed_origin:
             variables["ALLOWED_ORIGIN"] = settings.allowed_origin
         site = render_site(auth=settings.auth, region=settings.region, card=card.read_text(encoding="utf-8"))

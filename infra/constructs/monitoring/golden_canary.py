@@ -53,7 +53,7 @@ class GoldenCanary(PythonFunction):
             package="canary",
             environment={
                 "FUNCTION_NAME": function_name,
-                "ENDPOINT_NAME": names.endpoint(environment, mode=settings.hosting.mode),
+                "ENDPOINT_NAME": settings.endpoint_name,
                 "REQUEST_ID_PREFIX": metrics.UNCOUNTED,
                 "MODEL_SHA256": release.model.sha256,
                 "GOLDEN": json.dumps(
