@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from infra.emulator import LocalAws
-from infra.local_aws import client_environment, gateway_url, local_environment
+from infra.local_aws import ACCOUNT, client_environment, gateway_url, local_environment
 from infra.paths import ROOT
 from tests.emulator.conftest import misleading_shell
 
@@ -44,8 +44,8 @@ def run(command: str, environment: Mapping[str, str]) -> str:
 def test_both_environments_reach_it_whatever_the_shell_sets(cloud: Cloud, shell: Mapping[str, str]) -> None:
     program = f'{sys.executable} -c "{ACCOUNT_OF_CALLER}"'
     printed = f"{sys.executable} -m infra.emulator --port {cloud.aws.port} --print-environment"
-    assert run(program, local_environment(shell, port=cloud.aws.port)) == cloud.aws.account
-    assert run(f'eval "$({printed})"; {program}', shell) == cloud.aws.account
+    assert run(program, local_environment(shell, port=cloud.aws.port)) == ACCOUNT
+    assert run(f'eval "$({printed})"; {program}', shell) == ACCOUNT
 
 
 def test_keys_of_a_role_in_local_aws_are_kept_on_request(shell: Mapping[str, str]) -> None:
@@ -107,7 +107,7 @@ def test_another_server_on_the_same_port_of_ipv6_gets_no_request() -> None:
         with LocalAws(port=other.server_address[1], engine="process") as aws:
             sts = boto3.client(
                 "sts", endpoint_url=aws.endpoint_url, region_name=aws.region,
-                aws_access_key_id=aws.account, aws_secret_access_key="local",
+                aws_access_key_id=ACCOUNT, aws_secret_access_key="local",
             )  # fmt: skip
-            assert sts.get_caller_identity()["Account"] == aws.account
+            assert sts.get_caller_identity()["Account"] == ACCOUNT
         other.shutdown()
