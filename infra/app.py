@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
@@ -21,40 +20,23 @@ from infra.stacks.gateway import GatewayStack
 from infra.stacks.monitoring import MonitoringStack
 from infra.stacks.registry import RegistryStack
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 DEFAULT_ENVIRONMENT = "dev"
 
 
-def build_app(
-    *,
-    environment: str,
-    release: Path | None = None,
-    environments: Path = config.ENVIRONMENTS,
-    context: Mapping[str, object] | None = None,
-    outdir: str | None = None,
-) -> cdk.App:
-    """Declare the stacks of one environment, ready for `synth()`.
+def declare(
+    app: cdk.App, *, environment: str, record: Path | None, environments: Path = config.ENVIRONMENTS
+) -> None:
+    """Add an environment's stacks to `app`: all of them, or without a release those that need none.
 
     Parameters
     ----------
     environment
         The name of a file in `environments`.
-    release
+    record
         The release record to serve; by default the environment's own, if there has been a promotion.
-    context
-        The CDK's feature flags, as in cdk.json, and our key `base_image`.
 
     Raises `SettingsError` or `ReleaseError` with everything that is wrong.
     """
-    app = cdk.App(context=context, outdir=outdir, analytics_reporting=False)
-    _declare(app, environment=environment, record=release, environments=environments)
-    return app
-
-
-def _declare(app: cdk.App, *, environment: str, record: Path | None, environments: Path) -> None:
-    """Add the environment's stacks to `app`: all of them, or without a release those that need none."""
     settings = config.load(environment, folder=environments)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())
     registry = RegistryStack(app, names.stack(environment, "registry"), settings=settings)
@@ -98,14 +80,14 @@ def _declare(app: cdk.App, *, environment: str, record: Path | None, environment
         monitoring.add_stack_dependency(gateway)
 
 
-def main(*, context: Mapping[str, object] | None = None, environments: Path = config.ENVIRONMENTS) -> None:
+def main() -> None:
     """Synthesize the environment in the CDK CLI's context; for errors in files, print only their report."""
-    app = cdk.App(context=context, analytics_reporting=False)
+    app = cdk.App(analytics_reporting=False)
     environment = app.node.try_get_context("env") or DEFAULT_ENVIRONMENT
     release = app.node.try_get_context("release")
     record = Path(release) if release else None
     try:
-        _declare(app, environment=environment, record=record, environments=environments)
+        declare(app, environment=environment, record=record)
     except FileError as error:
         sys.exit(str(error))
     try:

@@ -30,11 +30,7 @@ def endpoint_url(port: int) -> str:
 
 
 def client_environment(
-    base: Mapping[str, str] | None = None,
-    *,
-    port: int | None = None,
-    account: str = ACCOUNT,
-    region: str = REGION,
+    base: Mapping[str, str] | None = None, *, port: int | None = None, region: str = REGION
 ) -> dict[str, str]:
     """Return the variables that send SDKs, the AWS CLI and the CDK CLI to local AWS.
 
@@ -47,15 +43,13 @@ def client_environment(
         exceptions, and for the port where `port` is left out.
     port
         Local AWS's port; by default that of ``AWS_ENDPOINT_URL`` where this names the local host, else 4566.
-    account
-        Twelve digits. ministack takes an access key id of twelve digits for the account.
     """
     base = os.environ if base is None else base
     known = ",".join(base.get(name, "") for name in ("no_proxy", "NO_PROXY"))
     unproxied = ",".join(dict.fromkeys(filter(None, [*known.split(","), *_UNPROXIED])))
     return {
         "AWS_ENDPOINT_URL": endpoint_url(port or _port_in_use(base)),
-        "AWS_ACCESS_KEY_ID": account,
+        "AWS_ACCESS_KEY_ID": ACCOUNT,  # ministack takes an access key id of twelve digits for the account
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
@@ -63,7 +57,7 @@ def client_environment(
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "CDK_DEFAULT_ACCOUNT": account,
+        "CDK_DEFAULT_ACCOUNT": ACCOUNT,
         "CDK_DEFAULT_REGION": region,
         "NO_PROXY": unproxied,  # some clients read only one of the two spellings
         "no_proxy": unproxied,
@@ -74,7 +68,6 @@ def local_environment(
     base: Mapping[str, str],
     *,
     port: int | None = None,
-    account: str = ACCOUNT,
     region: str = REGION,
     keep_credentials: bool = False,
 ) -> dict[str, str]:
@@ -89,7 +82,7 @@ def local_environment(
         Whether the access key and token of `base` stay: those of a role in local AWS.
     """
     kept = {name: value for name, value in base.items() if not name.startswith("AWS_")}
-    added = client_environment(base, port=port, account=account, region=region)
+    added = client_environment(base, port=port, region=region)
     credentials = {name: base[name] for name in _CREDENTIALS if name in base} if keep_credentials else {}
     return kept | added | credentials
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from infra import local_aws
+from infra import local_aws, names
 from infra.config.auth import Auth, Firewall, SignIn
 from infra.config.base import STRICT, EnvironmentName, matches
 from infra.config.file_errors import FileError, Problem, problems
@@ -117,6 +117,11 @@ class Settings:
         be public.
         """
         return local_aws.ACCOUNT if self.local else self.account
+
+    @property
+    def endpoint_name(self) -> str:
+        """The name of the endpoint in the settings' mode."""
+        return names.endpoint(self.environment, mode=self.hosting.mode)
 
 
 _SETTINGS = TypeAdapter(Settings)

@@ -37,11 +37,6 @@ class AllAtOnce:
     latency_alarm_ms: LatencyMs | None = None
     old_fleet_wait_seconds: OldFleetWait = OLD_FLEET_WAIT_S
 
-    @property
-    def seconds(self) -> int:
-        """Duration of an update once the new fleet is up."""
-        return self.old_fleet_wait_seconds
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Canary:
@@ -56,11 +51,6 @@ class Canary:
     latency_alarm_ms: LatencyMs
     old_fleet_wait_seconds: OldFleetWait = OLD_FLEET_WAIT_S
 
-    @property
-    def seconds(self) -> int:
-        """Duration of an update once the new fleet is up."""
-        return self.bake_seconds + self.old_fleet_wait_seconds
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Linear:
@@ -72,18 +62,21 @@ class Linear:
     latency_alarm_ms: LatencyMs
     old_fleet_wait_seconds: OldFleetWait = OLD_FLEET_WAIT_S
 
-    @property
-    def seconds(self) -> int:
-        """Duration of an update once the new fleet is up."""
-        return linear_steps(self.step_percent) * self.bake_seconds + self.old_fleet_wait_seconds
-
 
 Rollout = Annotated[AllAtOnce | Canary | Linear, Field(discriminator="strategy")]
 
 
 def update_timeout_s(rollout: AllAtOnce | Canary | Linear) -> int:
     """Return after how many seconds SageMaker is to give up on an update and roll it back."""
-    return min(max(SHORTEST_UPDATE_S, rollout.seconds + START_ALLOWANCE_S), LONGEST_UPDATE_S)
+    match rollout:
+        case AllAtOnce():
+            bake_s = 0
+        case Canary():
+            bake_s = rollout.bake_seconds
+        case Linear():
+            bake_s = linear_steps(rollout.step_percent) * rollout.bake_seconds
+    seconds = START_ALLOWANCE_S + bake_s + rollout.old_fleet_wait_seconds
+    return min(max(SHORTEST_UPDATE_S, seconds), LONGEST_UPDATE_S)
 
 
 def linear_steps(percent: int) -> int:

@@ -54,7 +54,6 @@ def _arguments() -> argparse.Namespace:
     add("--port", type=int, default=DEFAULT_PORT, help="port of 127.0.0.1 (default: %(default)s)")
     engine = "what endpoints run in (default: %(default)s, Docker where an engine answers)"
     add("--engine", choices=get_args(Engine), default="auto", help=engine)
-    add("--account", default=ACCOUNT, help="account id, twelve digits (default: %(default)s)")
     add("--region", default=REGION, help="(default: %(default)s)")
     add("--enforce-policies", action="store_true", help="check signatures and enforce IAM policies")
     hidden = "let CloudFormation take an update that SageMaker rolled back for complete"
@@ -74,7 +73,7 @@ def _arguments() -> argparse.Namespace:
 def _print_environment(options: argparse.Namespace) -> None:
     if misleading := sorted(os.environ.keys() - local_environment(os.environ).keys()):
         print("unset", *misleading)
-    environment = client_environment(port=options.port, account=options.account, region=options.region)
+    environment = client_environment(port=options.port, region=options.region)
     for name, value in environment.items():
         print(f"export {name}={shlex.quote(value)}")
 
@@ -88,12 +87,12 @@ def _listener(options: argparse.Namespace) -> socket.socket:
 
 def _configure(options: argparse.Namespace, *, port: int, scratch: Path) -> None:
     """Set what ministack, boto3 and the Lambdas' processes read from this process."""
-    environment = local_environment(os.environ, port=port, account=options.account, region=options.region)
+    environment = local_environment(os.environ, port=port, region=options.region)
     environment.pop("PYTHONPATH", None)  # Lambdas inherit this environment, and must not import this tree
     os.environ.clear()
     os.environ.update(
         environment,
-        MINISTACK_ACCOUNT_ID=options.account,  # of unsigned requests, as a browser's are
+        MINISTACK_ACCOUNT_ID=ACCOUNT,  # of unsigned requests, as a browser's are
         MINISTACK_REGION=options.region,
         GATEWAY_PORT=str(port),
         IOT_MTLS_ENABLED="0",  # otherwise it listens for MQTT on every interface

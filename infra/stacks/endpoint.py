@@ -52,7 +52,7 @@ class EndpointStack(EnvironmentStack):
             outputs=["type=docker,oci-mediatypes=false"],
             build_args={"BASE_IMAGE": base_image} if base_image else None,
         )
-        endpoint_name = names.endpoint(settings.environment, mode=settings.hosting.mode)
+        endpoint_name = settings.endpoint_name
         place = {"account": self.account, "region": settings.region}
         bucket_name = names.bucket(settings.environment, **place)
         capture_bucket = names.capture_bucket(settings.environment, **place)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import aws_cdk as cdk
-
 from infra import names
 from infra.config.auth import SignIn
 from infra.constructs.gateway.api import Api
@@ -40,31 +38,15 @@ class GatewayStack(EnvironmentStack):
             self,
             # Kept: a new logical id would make a second function of the same name, which Lambda refuses.
             "Front",
-            card=card,
+            settings=settings,
             release=release,
-            environment=settings.environment,
-            mode=settings.hosting.mode,
-            auth=settings.auth,
-            allowed_origin=settings.allowed_origin,
-            log_retention_days=settings.log_retention_days,
+            card=card,
         )
         users = None
         if settings.auth == "cognito":
             domain = names.sign_in_domain(settings.environment, account=self.account)
             users = Users(self, "Users", domain=domain, retain=settings.retain_data)
-        api = Api(
-            self,
-            "Api",
-            name=names.api(settings.environment),
-            handler=gateway.function,
-            auth=settings.auth,
-            users=users,
-            firewalled=settings.firewall is not None,
-            throttle=settings.throttle,
-            allowed_origin=settings.allowed_origin,
-            log_retention_days=settings.log_retention_days,
-            log_role=_log_role(settings),
-        )
+        api = Api(self, "Api", settings=settings, handler=gateway.function, users=users)
         if users:
             self._add_sign_in(settings.sign_in or SignIn(), users=users, api=api, gateway=gateway)
         if settings.firewall:
@@ -91,10 +73,3 @@ class GatewayStack(EnvironmentStack):
         self.add_output("UserPoolId", users.pool.user_pool_id, "The user pool: invite people here")
         self.add_output("SignInAddress", address, "Where people sign in")
         self.add_output("SignInClientId", client_id, "The page's client id there; no secret")
-
-
-def _log_role(settings: Settings) -> cdk.RemovalPolicy | None:
-    """Return what becomes of the role for API Gateway's logs with the stack; None where it is another's."""
-    if settings.api_log_role == "existing":
-        return None
-    return cdk.RemovalPolicy.RETAIN if settings.retain_data else cdk.RemovalPolicy.DESTROY

@@ -31,14 +31,12 @@ class MonitoringStack(EnvironmentStack):
             scope, id_, settings=settings, description="tumor-detector: dashboard, alarms and budget"
         )
         environment = settings.environment
-        endpoint_name = names.endpoint(environment, mode=settings.hosting.mode)
         key = self.put_logs_under_key(settings)
         topic = AlarmTopic(self, "Topic", emails=monitoring.emails, key=key).topic
         alarms = Alarms(
             self,
             "Alarms",
-            environment=environment,
-            endpoint_name=endpoint_name,
+            settings=settings,
             latency_ms=monitoring.latency_alarm_ms,
             topic=topic,
         )
@@ -48,11 +46,9 @@ class MonitoringStack(EnvironmentStack):
             canary = GoldenCanary(
                 self,
                 "GoldenCanary",
+                settings=settings,
                 release=release,
-                environment=environment,
-                mode=settings.hosting.mode,
                 every=cdk.Duration.minutes(monitoring.golden_canary.every_minutes),
-                log_retention_days=settings.log_retention_days,
             )
             alarms.watch_canary(canary)
         limit_usd = monitoring.monthly_budget_usd
@@ -64,7 +60,6 @@ class MonitoringStack(EnvironmentStack):
             name=dashboard_name,
             settings=settings,
             release=release,
-            endpoint_name=endpoint_name,
             alarms=alarms.all,
         )
         self.add_output("DashboardName", dashboard_name, "In CloudWatch")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from infra import config, names, release
 from infra.emulator import LocalAws
+from infra.local_aws import ACCOUNT
 from infra.paths import ROOT
 from infra.release import record_path
 from model.data.dataset import model_name, resolve
@@ -116,7 +117,7 @@ def running(
         os.environ["AWS_ENDPOINT_URL"] = aws.endpoint_url
         connect(settings)
         assembly = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        synthesized = _deploy_registry(settings, aws, assembly=assembly, reuse=version is not None)
+        synthesized = _deploy_registry(settings, assembly=assembly, reuse=version is not None)
         if training:
             # It takes seconds, during which the training runs.
             importlib.import_module("scripts.delivery.promotion")
@@ -152,7 +153,7 @@ def _version_trained_on(dataset: Dataset) -> ModelVersion | None:
         return registry.trained_on(model_name(dataset), fingerprint=dataset.fingerprint)
 
 
-def _deploy_registry(settings: Settings, aws: LocalAws, *, assembly: Path, reuse: bool) -> bytes | None:
+def _deploy_registry(settings: Settings, *, assembly: Path, reuse: bool) -> bytes | None:
     """Bootstrap local AWS and deploy the registry stack; return the record that was synthesized, if any."""
     record = record_path(ENVIRONMENT)
     usable = False
@@ -165,7 +166,7 @@ def _deploy_registry(settings: Settings, aws: LocalAws, *, assembly: Path, reuse
         synthesis = pool.submit(synthesize, settings, record=record if usable else None, to=assembly)
         # In an empty folder: here, a bootstrap would also run the application that cdk.json names.
         with step("cdk bootstrap"), tempfile.TemporaryDirectory() as elsewhere:
-            place = f"aws://{aws.account}/{settings.region}"
+            place = f"aws://{ACCOUNT}/{settings.region}"
             qualifier = f"--qualifier={settings.bootstrap_qualifier}"
             cdk("bootstrap", place, qualifier, local=True, root=Path(elsewhere))
         with step("deploying the registry stack"):

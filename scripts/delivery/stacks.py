@@ -142,7 +142,7 @@ def rollback_reason(settings: Settings, *, since: datetime) -> str | None:
     """
     session = bootstrap_session(settings, "lookup")
     stack = names.stack(settings.environment, "endpoint")
-    endpoint = names.endpoint(settings.environment, mode=settings.hosting.mode)
+    endpoint = settings.endpoint_name
     watched = resources(session, stack, "AWS::CloudWatch::Alarm")
     alarms = [line for alarm in watched if (line := _alarm_since(session, alarm, since))]
     if not alarms:

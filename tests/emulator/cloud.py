@@ -17,7 +17,7 @@ import boto3
 import pytest
 from botocore.exceptions import WaiterError
 
-from infra.local_aws import local_environment
+from infra.local_aws import ACCOUNT, gateway_url, local_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,7 +63,7 @@ class Cloud:
 
     def client(self, service: str, role: str | None = None) -> Any:
         """Return a client of a service, which acts as a role if one is given by its ARN."""
-        keys = {"AccessKeyId": self.aws.environment["AWS_ACCESS_KEY_ID"], "SecretAccessKey": "local"}
+        keys = {"AccessKeyId": ACCOUNT, "SecretAccessKey": "local"}
         if role:
             sts = self.client("sts")
             keys = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
@@ -75,6 +75,10 @@ class Cloud:
             aws_secret_access_key=keys["SecretAccessKey"],
             aws_session_token=keys.get("SessionToken"),
         )
+
+    def gateway_url(self, api_id: str, stage: str) -> str:
+        """URL of a REST API's stage."""
+        return gateway_url(api_id, stage, port=self.aws.port)
 
     def connect(self, patch: pytest.MonkeyPatch) -> None:
         """Let this process's own clients reach local AWS, whatever the shell has set."""

@@ -11,6 +11,7 @@ import pytest
 
 from infra import config
 from infra.emulator import LocalAws
+from infra.local_aws import ACCOUNT
 from scripts.delivery.aws import connect
 from scripts.delivery.cdk import CDK, cdk
 from tests.emulator.cloud import FAKE_SERVER, Cloud
@@ -67,5 +68,5 @@ def bootstrapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         with mock.patch.dict(os.environ, shell), mock.patch.object(boto3, "DEFAULT_SESSION", None):
             connect(local)
             # Outside the project: another test may run the CDK CLI there at the same time.
-            cdk("bootstrap", f"aws://{aws.account}/{local.region}", local=True, root=folder)
+            cdk("bootstrap", f"aws://{ACCOUNT}/{local.region}", local=True, root=folder)
             yield Cloud(aws)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from infra import names
+from infra.local_aws import ACCOUNT
 from tests.e2e.production import REPOSITORY, assume_with_github_token
 from tests.emulator.deployment import REGION, Deployment
 from tests.infra.synthesis import as_list
@@ -65,7 +66,7 @@ class Prod(Deployment):
         return found
 
     def arn(self, role: str) -> str:
-        return f"arn:aws:iam::{self.cloud.aws.account}:role/{self.role(role)}"
+        return f"arn:aws:iam::{ACCOUNT}:role/{self.role(role)}"
 
     def job_keys(self) -> dict[str, str]:
         """Return the keys of the nightly job on GitHub, as environment variables."""

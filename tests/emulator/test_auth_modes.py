@@ -71,7 +71,7 @@ def deploy(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
         cloud.wait(endpoint)
         deployed.append(endpoint)
         outputs = create_gateway(cloud, endpoint, chosen, tmp_path_factory.mktemp(auth))
-        return Deployed(cloud, cloud.aws.gateway_url(outputs["ApiId"], outputs["StageName"]), outputs)
+        return Deployed(cloud, cloud.gateway_url(outputs["ApiId"], outputs["StageName"]), outputs)
 
     yield deploy
     for name in deployed:

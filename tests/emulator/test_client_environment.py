@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from infra.emulator import LocalAws
-from infra.local_aws import client_environment, gateway_url, local_environment
+from infra.local_aws import ACCOUNT, client_environment, gateway_url, local_environment
 from infra.paths import ROOT
 from tests.emulator.cloud import Cloud
 from tests.emulator.conftest import misleading_shell
@@ -42,8 +42,8 @@ def run(command: str, environment: Mapping[str, str]) -> str:
 def test_both_environments_reach_it_whatever_the_shell_sets(cloud: Cloud, shell: Mapping[str, str]) -> None:
     program = f'{sys.executable} -c "{ACCOUNT_OF_CALLER}"'
     printed = f"{sys.executable} -m infra.emulator --port {cloud.aws.port} --print-environment"
-    assert run(program, local_environment(shell, port=cloud.aws.port)) == cloud.aws.account
-    assert run(f'eval "$({printed})"; {program}', shell) == cloud.aws.account
+    assert run(program, local_environment(shell, port=cloud.aws.port)) == ACCOUNT
+    assert run(f'eval "$({printed})"; {program}', shell) == ACCOUNT
 
 
 def test_keys_of_a_role_in_local_aws_are_kept_on_request(shell: Mapping[str, str]) -> None:
@@ -103,6 +103,5 @@ def test_another_server_on_the_same_port_of_ipv6_gets_no_request() -> None:
     with IPv6Server(("::1", 0), BaseHTTPRequestHandler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         with LocalAws(port=other.server_address[1], engine="process") as aws:
-            sts = Cloud(aws).client("sts")
-            assert sts.get_caller_identity()["Account"] == aws.account
+            assert Cloud(aws).client("sts").get_caller_identity()["Account"] == ACCOUNT
         other.shutdown()

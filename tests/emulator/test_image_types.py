@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from infra import config
 from infra.emulator import LocalAws
+from infra.local_aws import ACCOUNT
 from scripts.console import DeliveryError
 from scripts.delivery.aws import connect
 from scripts.delivery.cdk import cdk
@@ -75,7 +76,7 @@ def test_a_deploy_pushes_its_image_once_and_ends_before_the_endpoint_if_it_is_oc
         cloud = Cloud(aws)
         cloud.connect(monkeypatch)
         connect(LOCAL)
-        cdk("bootstrap", f"aws://{aws.account}/{aws.region}", local=True, root=tmp_path)
+        cdk("bootstrap", f"aws://{ACCOUNT}/{aws.region}", local=True, root=tmp_path)
         assembly = synthesize("local", tmp_path / "assembly", release=record_for("local", tmp_path))
         Deployment(cloud, assembly).deploy("registry")
         tool.parent.mkdir()

@@ -26,7 +26,7 @@ from botocore.exceptions import ClientError, WaiterError
 from infra import config, names
 from infra.config import ENVIRONMENTS
 from infra.emulator import LocalAws
-from infra.local_aws import local_environment
+from infra.local_aws import ACCOUNT, local_environment
 from scripts.console import DeliveryError
 from scripts.delivery.drift import drift
 from tests.emulator.cloud import FAKE_SERVER, Cloud
@@ -71,9 +71,9 @@ def health(prod: Prod) -> str | None:
 def _call(prod: Prod, method: str, path: str) -> str | None:
     """Call the gateway, signed as prod requires it; the reason is what its Lambda logged."""
     outputs = prod.outputs("gateway")
-    url = prod.cloud.aws.gateway_url(outputs["ApiId"], outputs["StageName"]) + path
+    url = prod.cloud.gateway_url(outputs["ApiId"], outputs["StageName"]) + path
     request = AWSRequest(method=method, url=url, data=b"image", headers={"Content-Type": "image/png"})
-    SigV4Auth(Credentials(prod.cloud.aws.account, "local"), "execute-api", REGION).add_auth(request)
+    SigV4Auth(Credentials(ACCOUNT, "local"), "execute-api", REGION).add_auth(request)
     answer = requests.request(method, url, data=b"image", headers=dict(request.headers), timeout=30)
     return None if answer.ok else f"{answer.text} {prod.logged(names.function('prod'))[-40:]}"
 

@@ -116,8 +116,8 @@ def test_a_key_that_will_be_deleted_is_named_with_what_to_do(destroyed: Kept) ->
 @pytest.mark.parametrize(
     ("declared", "reason"),
     [
-        (resource("ECR::Repository", RepositoryName=names.repository(NAME)), "RepositoryAlreadyExistsExc"),
-        (resource("KMS::Alias", AliasName=names.key_alias(NAME), TargetKeyId="any"), "AlreadyExistsExc"),
+        (resource("ECR::Repository", RepositoryName=names.repository(NAME)), "already exists"),
+        (resource("KMS::Alias", AliasName=names.key_alias(NAME), TargetKeyId="any"), "already exists"),
         (resource("S3::Bucket", BucketName=BUCKET), "Validation failed"),
     ],
     ids=["repository", "alias", "bucket"],

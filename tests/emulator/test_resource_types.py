@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, WaiterError
 
 from infra.emulator.ministack_patches.resource_types import STUBS
+from infra.local_aws import ACCOUNT
 from tests.emulator.deployment import resource
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def stack(cloud: Cloud) -> Iterator[str]:
 
 def test_changes_arrive_in_the_services_and_go_with_the_stack(cloud: Cloud, stack: str) -> None:
     iam, waf = cloud.client("iam"), cloud.client("wafv2")
-    arn = f"arn:aws:iam::{cloud.aws.account}:oidc-provider/{ISSUER}"
+    arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}"
 
     def assert_deployed(firewall: str, client: str) -> None:
         assert waf.get_web_acl_for_resource(ResourceArn=STAGE)["WebACL"]["Name"] == firewall

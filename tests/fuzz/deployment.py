@@ -88,7 +88,7 @@ class Deployment:
         settings = replace(local, environment=name, auth=auth, throttle=throttle)
         folder = self.scratch / name
         outputs = create_gateway(self.cloud, f"gateway-{name}", settings, folder)
-        url = self.cloud.aws.gateway_url(outputs["ApiId"], outputs["StageName"])
+        url = self.cloud.gateway_url(outputs["ApiId"], outputs["StageName"])
         key = None
         if key_id := outputs.get("ApiKeyId"):
             key = self.cloud.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]

@@ -11,7 +11,7 @@ import pytest
 
 from infra.constructs.python_function import stage
 from infra.lambdas.gateway import settings
-from infra.lambdas.gateway.auth import AuthConfig, SignIn
+from infra.lambdas.gateway.auth import SignIn
 from tests.gateway.conftest import MODEL
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def signing_in(**members: object) -> dict[str, str]:
 
 def test_people_sign_in_only_with_cognito() -> None:
     environment = {**GOOD, "SIGN_IN": json.dumps(SIGN_IN)}
-    assert settings.read(environment).auth == AuthConfig("api_key")
-    assert settings.read({**environment, "AUTH": "cognito"}).auth.sign_in == SignIn(**SIGN_IN)
+    assert settings.read(environment).sign_in is None
+    assert settings.read({**environment, "AUTH": "cognito"}).sign_in == SignIn(**SIGN_IN)
 
 
 @pytest.mark.parametrize("origin", ["https://example.org:8443", ""])

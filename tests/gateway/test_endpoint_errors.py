@@ -133,7 +133,7 @@ def test_a_late_answer_is_504_and_not_retried(
     send: Send, handler: ModuleType, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = Endpoint(handler.SETTINGS.endpoint_name, read_timeout=0.2)
-    site = Site(pages.SITE, auth=handler.SETTINGS.auth)
+    site = Site(pages.SITE, sign_in=handler.SETTINGS.sign_in)
     table = routes.table(model=handler.SETTINGS.model, endpoint=endpoint, site=site)
     monkeypatch.setattr(handler, "ROUTES", table)
     sagemaker.replies.append(Reply(delay_s=1.0))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
-from infra.app import build_app
+from infra.app import declare
 from infra.config import ENVIRONMENTS as OURS
 from infra.config import known_environments
 from infra.paths import ROOT
@@ -116,13 +116,8 @@ def synthesize(
     environment: str, folder: Path, *, release: Path | None, environments: Path = OURS
 ) -> Assembly:
     """Synthesize as the CLI does, in this process."""
-    app = build_app(
-        environment=environment,
-        release=release,
-        environments=environments,
-        context=cli_context(),
-        outdir=str(folder),
-    )
+    app = cdk.App(context=cli_context(), outdir=str(folder), analytics_reporting=False)
+    declare(app, environment=environment, record=release, environments=environments)
     app.synth()
     return Assembly(environment, folder)
 

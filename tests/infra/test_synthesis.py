@@ -11,10 +11,12 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aws_cdk as cdk
 import pytest
 
-from infra import app, config, names
+from infra import config, names
 from infra import release as releases
+from infra.app import declare
 from infra.constructs import python_function
 from infra.paths import CONTAINER, LAMBDAS
 from infra.stacks import endpoint
@@ -55,7 +57,7 @@ def test_without_a_release_one_line_names_the_next_commands(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(releases, "RELEASES", tmp_path)
-    app.build_app(environment="dev", outdir=str(tmp_path / "out"))
+    declare(cdk.App(outdir=str(tmp_path)), environment="dev", record=None)
     (line,) = capfd.readouterr().err.splitlines()
     assert "scripts/train" in line
     assert "scripts/promote --env dev" in line
@@ -98,13 +100,9 @@ def test_another_bootstraps_qualifier_is_in_every_stack(tmp_path: Path) -> None:
 
 
 def test_another_base_image_is_a_build_argument(tmp_path: Path) -> None:
-    built = app.build_app(
-        environment="dev",
-        release=record_for("dev", tmp_path),
-        context={"base_image": "debian-python:11"},
-        outdir=str(tmp_path / "out"),
-    )
-    built.synth()
+    app = cdk.App(context={"base_image": "debian-python:11"}, outdir=str(tmp_path / "out"))
+    declare(app, environment="dev", record=record_for("dev", tmp_path))
+    app.synth()
     (image,) = Assembly("dev", tmp_path / "out").assets("endpoint")["dockerImages"].values()
     assert image["source"]["dockerBuildArgs"] == {"BASE_IMAGE": "debian-python:11"}
 

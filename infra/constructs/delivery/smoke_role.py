@@ -35,8 +35,8 @@ class SmokeRole(Construct):
             description=f"reads what serves in {settings.environment}, to compare it with what was released",
         )
         self._allow_stacks(settings.environment)
-        endpoint_name = names.endpoint(settings.environment, mode=settings.hosting.mode)
-        allow(self.role, "sagemaker:DescribeEndpoint", on=arn(self, "sagemaker", "endpoint", endpoint_name))
+        endpoint = arn(self, "sagemaker", "endpoint", settings.endpoint_name)
+        allow(self.role, "sagemaker:DescribeEndpoint", on=endpoint)
         self._allow_artifacts(settings)
         if key:
             key.grant_decrypt(self.role)  # S3 requires it to return an artifact's hash

@@ -9,15 +9,15 @@ import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
 from constructs import Construct
 
+from infra import names
 from infra.constructs.gateway.gateway_responses import add_gateway_responses
 from infra.constructs.logs import log_group
 from infra.constructs.policies import acknowledge
-from infra.names import STAGE_NAME
 
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
 
-    from infra.config import RetentionDays, Throttle
+    from infra.config import Settings, Throttle
     from infra.config.auth import Auth
     from infra.constructs.gateway.users import Users
 
@@ -57,10 +57,7 @@ _GUARDS: dict[Auth, tuple[tuple[str, ...], str]] = {
 
 
 class Api(Construct):
-    """API Gateway in front of `handler`.
-
-    With `log_role` it sets the region's one role for API Gateway's logs, which all APIs share; without it,
-    another stack has.
+    """API Gateway in front of `handler`; `users` sign in where the settings' `auth` is cognito.
 
     Attributes
     ----------
@@ -79,39 +76,29 @@ class Api(Construct):
         scope: Construct,
         id_: str,
         *,
-        name: str,
+        settings: Settings,
         handler: lambda_.IFunction,
-        auth: Auth,
         users: Users | None,
-        firewalled: bool,
-        throttle: Throttle,
-        allowed_origin: str | None,
-        log_retention_days: RetentionDays,
-        log_role: cdk.RemovalPolicy | None,
     ) -> None:
         super().__init__(scope, id_)
-        api = self._build_api(name, auth, throttle, log_retention_days, log_role)
-        _acknowledge_findings(api, firewalled=firewalled)
-        self._own_execution_logs(api, log_retention_days)
-        self._add_methods(api, handler, auth, users)
-        self.key_id = self._add_key(api, throttle) if auth == "api_key" else None
-        add_gateway_responses(api, allowed_origin=allowed_origin)
+        api = self._build_api(settings)
+        _acknowledge_findings(api, firewalled=settings.firewall is not None)
+        self._own_execution_logs(api, settings)
+        self._add_methods(api, handler, settings.auth, users)
+        self.key_id = self._add_key(api, settings.throttle) if settings.auth == "api_key" else None
+        add_gateway_responses(api, allowed_origin=settings.allowed_origin)
         self.api_id = api.rest_api_id
         self.url = api.url
         stack = cdk.Stack.of(self)
-        self.page = f"https://{api.rest_api_id}.execute-api.{stack.region}.{stack.url_suffix}/{STAGE_NAME}/"
+        self.page = (
+            f"https://{api.rest_api_id}.execute-api.{stack.region}.{stack.url_suffix}/{names.STAGE_NAME}/"
+        )
         self.stage_arn = api.deployment_stage.stage_arn
-        self.predict_arn = api.arn_for_execute_api("POST", "/predict", STAGE_NAME)
+        self.predict_arn = api.arn_for_execute_api("POST", "/predict", names.STAGE_NAME)
 
-    def _build_api(
-        self,
-        name: str,
-        auth: Auth,
-        throttle: Throttle,
-        retention_days: RetentionDays,
-        log_role: cdk.RemovalPolicy | None,
-    ) -> apigateway.RestApi:
-        access_logs = log_group(self, "AccessLogs", retention_days=retention_days)
+    def _build_api(self, settings: Settings) -> apigateway.RestApi:
+        name, log_role = names.api(settings.environment), _log_role(settings)
+        access_logs = log_group(self, "AccessLogs", retention_days=settings.log_retention_days)
         api = apigateway.RestApi(
             self,
             "RestApi",
@@ -122,11 +109,11 @@ class Api(Construct):
             cloud_watch_role=log_role is not None,
             cloud_watch_role_removal_policy=log_role,
             deploy_options=apigateway.StageOptions(
-                stage_name=STAGE_NAME,
-                throttling_rate_limit=throttle.requests_per_second,
-                throttling_burst_limit=throttle.burst,
+                stage_name=names.STAGE_NAME,
+                throttling_rate_limit=settings.throttle.requests_per_second,
+                throttling_burst_limit=settings.throttle.burst,
                 access_log_destination=apigateway.LogGroupLogDestination(access_logs),
-                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_access_log(auth))),
+                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_access_log(settings.auth))),
                 logging_level=apigateway.MethodLoggingLevel.ERROR,
                 data_trace_enabled=False,  # it would write bodies, that is images, into the log
                 tracing_enabled=True,
@@ -141,10 +128,10 @@ class Api(Construct):
         declared.endpoint_access_mode = "STRICT"  # only requests whose SNI names this API
         return api
 
-    def _own_execution_logs(self, api: apigateway.RestApi, retention_days: RetentionDays) -> None:
+    def _own_execution_logs(self, api: apigateway.RestApi, settings: Settings) -> None:
         # API Gateway would create this group by itself and keep it forever.
-        name = f"API-Gateway-Execution-Logs_{api.rest_api_id}/{STAGE_NAME}"
-        logs = log_group(self, "ExecutionLogs", retention_days=retention_days, name=name)
+        name = f"API-Gateway-Execution-Logs_{api.rest_api_id}/{names.STAGE_NAME}"
+        logs = log_group(self, "ExecutionLogs", retention_days=settings.log_retention_days, name=name)
         api.deployment_stage.node.add_dependency(logs)
 
     def _add_methods(
@@ -201,6 +188,16 @@ class Api(Construct):
         key = apigateway.ApiKey(self, "Key")
         plan.add_api_key(key)
         return key.key_id
+
+
+def _log_role(settings: Settings) -> cdk.RemovalPolicy | None:
+    """Return what becomes with the stack of the region's one role for API Gateway's logs.
+
+    None where another stack has set it: all APIs share it.
+    """
+    if settings.api_log_role == "existing":
+        return None
+    return cdk.RemovalPolicy.RETAIN if settings.retain_data else cdk.RemovalPolicy.DESTROY
 
 
 def _access_log(auth: Auth) -> dict[str, str]:

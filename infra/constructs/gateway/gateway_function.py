@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from constructs import Construct
 
-    from infra.config import RetentionDays
-    from infra.config.auth import Auth
+    from infra.config import Settings
     from infra.release import Release
 
 TIMEOUT = cdk.Duration.seconds(28)  # API Gateway gives up after 29 s
@@ -35,25 +34,17 @@ class GatewayFunction(PythonFunction):
     """
 
     def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        card: Path,
-        release: Release,
-        environment: str,
-        mode: names.Mode,
-        auth: Auth,
-        allowed_origin: str | None,
-        log_retention_days: RetentionDays,
+        self, scope: Construct, id_: str, *, settings: Settings, release: Release, card: Path
     ) -> None:
-        endpoint_name = names.endpoint(environment, mode=mode)
-        variables = {"ENDPOINT_NAME": endpoint_name, "MODEL": _model(release), "AUTH": auth}
-        if allowed_origin:
-            variables["ALLOWED_ORIGIN"] = allowed_origin
-        site = render_site(
-            auth=auth, region=cdk.Stack.of(scope).region, card=card.read_text(encoding="utf-8")
-        )
+        environment = settings.environment
+        variables = {
+            "ENDPOINT_NAME": settings.endpoint_name,
+            "MODEL": _model(release),
+            "AUTH": settings.auth,
+        }
+        if settings.allowed_origin:
+            variables["ALLOWED_ORIGIN"] = settings.allowed_origin
+        site = render_site(auth=settings.auth, region=settings.region, card=card.read_text(encoding="utf-8"))
         super().__init__(
             scope,
             id_,
@@ -63,7 +54,7 @@ class GatewayFunction(PythonFunction):
             environment=variables,
             memory_mb=MEMORY_MB,
             timeout=TIMEOUT,
-            log_retention_days=log_retention_days,
+            log_retention_days=settings.log_retention_days,
             tracing=lambda_.Tracing.ACTIVE,
         )
         acknowledge_wildcard(

@@ -14,6 +14,7 @@ from infra.constructs.monitoring.metrics import Metrics
 if TYPE_CHECKING:
     from aws_cdk import aws_sns as sns
 
+    from infra.config import Settings
     from infra.config.monitoring import Drift
     from infra.constructs.monitoring.golden_canary import GoldenCanary
 
@@ -32,17 +33,15 @@ class Alarms(Construct):
         scope: Construct,
         id_: str,
         *,
-        environment: str,
-        endpoint_name: str,
+        settings: Settings,
         latency_ms: int,
         topic: sns.ITopic,
     ) -> None:
         super().__init__(scope, id_)
         self.all: list[cloudwatch.Alarm] = []
-        self._environment = environment
-        self._endpoint_name = endpoint_name
+        self._settings = settings
         self._action = actions.SnsAction(topic)
-        metrics = self._metrics(PERIOD)
+        metrics = Metrics(settings, period=PERIOD)
         # The average of an error metric is the share of requests that ended so.
         failed = metrics.api("5XXError", "Average")
         self._add("GatewayErrors", "Requests end in 5XX", failed, above=FAILED_SHARE, of=(2, 3))
@@ -57,7 +56,7 @@ class Alarms(Construct):
 
     def watch_drift(self, drift: Drift) -> None:
         """Notify when too much is refused, or the share of YES is far from the expected one."""
-        metrics = self._metrics(cdk.Duration.hours(drift.hours))
+        metrics = Metrics(self._settings, period=cdk.Duration.hours(drift.hours))
         counts = metrics.outcomes()
         predicted = "FILL(yes, 0) + FILL(no, 0)"
         requests = f"{predicted} + FILL(refused, 0)"
@@ -96,9 +95,6 @@ class Alarms(Construct):
             without_data=cloudwatch.TreatMissingData.MISSING,
         )
         alarm.add_insufficient_data_action(self._action)
-
-    def _metrics(self, period: cdk.Duration) -> Metrics:
-        return Metrics(self._environment, endpoint_name=self._endpoint_name, period=period)
 
     def _add(
         self,

@@ -32,18 +32,15 @@ class Dashboard(Construct):
         name: str,
         settings: Settings,
         release: Release,
-        endpoint_name: str,
         alarms: Sequence[cloudwatch.IAlarm],
     ) -> None:
         super().__init__(scope, id_)
-        self._metrics = Metrics(
-            settings.environment, endpoint_name=endpoint_name, period=cdk.Duration.minutes(5)
-        )
+        self._metrics = Metrics(settings, period=cdk.Duration.minutes(5))
         page = cloudwatch.Dashboard(
             self, "Dashboard", dashboard_name=name, default_interval=cdk.Duration.days(1)
         )
         page.add_widgets(
-            _model(release, endpoint_name),
+            _model(release, settings.endpoint_name),
             cloudwatch.AlarmStatusWidget(title="Alarms", alarms=alarms, width=FULL * 2 // 3, height=4),
         )
         page.add_widgets(self._requests(), self._errors(), self._capacity(settings))

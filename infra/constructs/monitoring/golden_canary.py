@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aws_cdk import aws_cloudwatch as cloudwatch
     from constructs import Construct
 
-    from infra.config import RetentionDays
+    from infra.config import Settings
     from infra.release import Release
 
 TIMEOUT = cdk.Duration.minutes(2)  # four answers, each within the gateway's 28 s
@@ -41,17 +41,10 @@ class GoldenCanary(PythonFunction):
     """
 
     def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        release: Release,
-        environment: str,
-        mode: names.Mode,
-        every: cdk.Duration,
-        log_retention_days: RetentionDays,
+        self, scope: Construct, id_: str, *, settings: Settings, release: Release, every: cdk.Duration
     ) -> None:
         _check_drawings(release)
+        environment = settings.environment
         function_name = names.function(environment)
         answers = [asdict(golden) for golden in release.golden]
         super().__init__(
@@ -60,7 +53,7 @@ class GoldenCanary(PythonFunction):
             package="canary",
             environment={
                 "FUNCTION_NAME": function_name,
-                "ENDPOINT_NAME": names.endpoint(environment, mode=mode),
+                "ENDPOINT_NAME": settings.endpoint_name,
                 "REQUEST_ID_PREFIX": metrics.UNCOUNTED,
                 "MODEL_SHA256": release.model.sha256,
                 "GOLDEN": json.dumps(
@@ -69,7 +62,7 @@ class GoldenCanary(PythonFunction):
             },
             memory_mb=MEMORY_MB,
             timeout=TIMEOUT,
-            log_retention_days=log_retention_days,
+            log_retention_days=settings.log_retention_days,
             retry_attempts=0,  # the next run checks again; a retry would only count one failure three times
         )
         allow(

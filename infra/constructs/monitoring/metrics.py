@@ -14,6 +14,8 @@ from infra.lambdas.gateway import metrics as predictions
 if TYPE_CHECKING:
     import aws_cdk as cdk
 
+    from infra.config import Settings
+
 MICROSECONDS_PER_MS = 1000  # ModelLatency and OverheadLatency are in microseconds
 
 # The phases of a request in the container's log (container/server.py), each in microseconds.
@@ -102,9 +104,9 @@ class Metrics(EndpointMetrics):
     docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html list names and units.
     """
 
-    def __init__(self, environment: str, *, endpoint_name: str, period: cdk.Duration) -> None:
-        super().__init__(endpoint_name, period=period)
-        self._environment = environment
+    def __init__(self, settings: Settings, *, period: cdk.Duration) -> None:
+        super().__init__(settings.endpoint_name, period=period)
+        self._environment = settings.environment
 
     def api(self, name: str, statistic: str, *, label: str | None = None) -> cloudwatch.Metric:
         """Return a metric of the API's stage."""

@@ -6,16 +6,12 @@ updates and deletes. A handler that raises must have changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
-from ministack.services import ecr, kms
+from ministack.services import cloudwatch, cloudwatch_logs, ecr, iam, kms
 from ministack.services.cloudformation import changesets, handlers, provisioners, stacks
-
-from infra.emulator.ministack_patches.app import account_id
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 CONTRACT = """
 services.cloudformation.changesets._IMPORT_LOOKUPS: dict
@@ -25,10 +21,23 @@ services.cloudformation.provisioners._RESOURCE_HANDLERS: dict
 services.cloudformation.provisioners._STACK_TAG_PROPERTY: dict
 services.cloudformation.provisioners._physical_name(stack_name, logical_id, lowercase, max_len, seeded)
 services.cloudformation.stacks._runs_on_worker_thread(resource_type)
+services.cloudwatch._dashboards: AccountRegionScopedDict
+services.cloudwatch_logs._log_groups: AccountRegionScopedDict
 services.ecr._repositories: AccountRegionScopedDict
+services.iam._roles: AccountScopedDict
 services.kms._alias_arn(alias_name)
 services.kms._aliases: AccountRegionScopedDict
 """
+
+# What cannot be created twice: the property with its name, and whether there is one of that name already.
+# ministack would take it over, overwrite or empty it.
+_TAKEN: Mapping[str, tuple[str, Callable[[str], bool]]] = {
+    "AWS::CloudWatch::Dashboard": ("DashboardName", lambda name: name in cloudwatch._dashboards),
+    "AWS::ECR::Repository": ("RepositoryName", lambda name: name in ecr._repositories),
+    "AWS::IAM::Role": ("RoleName", lambda name: name in iam._roles),
+    "AWS::KMS::Alias": ("AliasName", lambda name: kms._alias_arn(name) in kms._aliases),
+    "AWS::Logs::LogGroup": ("LogGroupName", lambda name: name in cloudwatch_logs._log_groups),
+}
 
 Properties = Mapping[str, object]
 Created = tuple[str, dict[str, str]]  # the physical id, and the attributes for Fn::GetAtt
@@ -48,8 +57,8 @@ def patch() -> None:
     handlers._ACTION_HANDLERS[action] = lambda parameters: answer(
         {key: value for key, value in parameters.items() if value != [""]}
     )
-    _refuse_taken("AWS::ECR::Repository", "RepositoryName", _taken_repository)
-    _refuse_taken("AWS::KMS::Alias", "AliasName", _taken_alias)
+    for kind, (member, is_taken) in _TAKEN.items():
+        check_type(kind, partial(_refuse_taken_name, kind, member, is_taken), on_update=False)
     changesets._IMPORT_LOOKUPS["AWS::ECR::Repository"] = (
         ("RepositoryName",),
         lambda name: None if name in ecr._repositories else f"Repository {name} was not found.",
@@ -57,30 +66,12 @@ def patch() -> None:
     provisioners._RESOURCE_HANDLERS["AWS::ECR::Repository"]["import"] = _imported_repository
 
 
-def _refuse_taken(kind: str, member: str, refusal: Callable[[str], str | None]) -> None:
-    """Refuse to create what exists; ministack would take it over."""
-    create = provisioners._RESOURCE_HANDLERS[kind]["create"]
-
-    def create_new(logical_id: str, properties: Properties, stack: str) -> Created:
-        if reason := refusal(str(properties.get(member))):
-            raise ResourceError(reason)
-        created: Created = create(logical_id, properties, stack)
-        return created
-
-    provisioners._RESOURCE_HANDLERS[kind]["create"] = create_new
-
-
-def _taken_repository(name: str) -> str | None:
-    if name not in ecr._repositories:
-        return None
-    registry = f"the registry with id '{account_id()}'"
-    return f"RepositoryAlreadyExistsException: The repository with name '{name}' already exists in {registry}"
-
-
-def _taken_alias(name: str) -> str | None:
-    arn = kms._alias_arn(name)
-    taken = arn in kms._aliases
-    return f"AlreadyExistsException: An alias with the name {arn} already exists" if taken else None
+def _refuse_taken_name(
+    kind: str, member: str, is_taken: Callable[[str], bool], properties: Properties
+) -> None:
+    name = str(properties.get(member))
+    if is_taken(name):
+        raise ResourceError(f"Resource of type '{kind}' with identifier '{name}' already exists.")
 
 
 def _imported_repository(identifier: Mapping[str, str]) -> Created:
@@ -134,17 +125,6 @@ def _checked(
         return handle(*call)
 
     return checked
-
-
-def refuse_taken_names(name: str, member: str, existing: Container[object]) -> None:
-    """Refuse to create a resource whose name another has; ministack would overwrite that one."""
-
-    def check(properties: Properties) -> None:
-        if properties.get(member) in existing:
-            taken = properties[member]
-            raise ResourceError(f"Resource of type '{name}' with identifier '{taken}' already exists.")
-
-    check_type(name, check, on_update=False)
 
 
 def physical_name(stack: str, logical_id: str, *, longest: int = 128) -> str:

@@ -17,8 +17,6 @@ from ministack.core.responses import AccountScopedDict
 from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
-from infra.emulator.ministack_patches.cloudformation import refuse_taken_names
-
 _Properties = Mapping[str, object]
 _Alarm = dict[str, Any]
 
@@ -88,7 +86,6 @@ def patch() -> None:
 
     # An account's regions share their dashboards.
     cloudwatch._dashboards = AccountScopedDict()
-    refuse_taken_names("AWS::CloudWatch::Dashboard", "DashboardName", cloudwatch._dashboards)
     provisioners._cw_metric_alarm_record = record
     cloudwatch._evaluate_alarm = evaluate_alarm
 

@@ -17,7 +17,6 @@ from ministack import app
 from ministack.core import iam_actions, iam_evaluator, router
 from ministack.services import apigateway_v1, iam, sts, tagging
 
-from infra.emulator.ministack_patches import cloudformation
 from infra.emulator.ministack_patches.app import account_id, region
 
 if TYPE_CHECKING:
@@ -114,11 +113,6 @@ def assume_role(arn: str, *, service: str) -> boto3.Session:
         },
     )
     return boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token)
-
-
-def refuse_taken_names() -> None:
-    """Have CloudFormation refuse a second role of a name, in whatever region."""
-    cloudformation.refuse_taken_names("AWS::IAM::Role", "RoleName", iam._roles)
 
 
 def role_allows(

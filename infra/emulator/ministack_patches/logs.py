@@ -1,4 +1,4 @@
-"""CloudWatch Logs: where an endpoint's container logs, and groups that two stacks cannot both create."""
+"""CloudWatch Logs: where an endpoint's container logs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 from ministack.core.responses import request_scope
 from ministack.services import cloudwatch_logs
-from ministack.services.cloudformation import provisioners
 
 from infra.emulator.ministack_patches.app import region
-from infra.emulator.ministack_patches.cloudformation import Created, Properties, ResourceError
 from infra.emulator.ministack_patches.iam import enforced, role_allows
 from infra.names import endpoint_log_group
 
@@ -21,29 +19,10 @@ if TYPE_CHECKING:
 CONTRACT = """
 core.responses.request_scope(account_id, region)
 services.cloudwatch_logs._create_log_stream(data)
-services.cloudwatch_logs._log_groups: AccountRegionScopedDict
 services.cloudwatch_logs._put_log_events(data)
-services.cloudformation.provisioners._RESOURCE_HANDLERS: dict
 """
 
 _ACTIONS = ("logs:CreateLogStream", "logs:PutLogEvents")
-_GROUP = "AWS::Logs::LogGroup"
-
-
-def patch() -> None:
-    """Refuse a stack's log group that exists, as CloudFormation does; ministack would empty it."""
-    handlers = provisioners._RESOURCE_HANDLERS[_GROUP]
-    create = handlers["create"]
-
-    def create_new(logical_id: str, properties: Properties, stack: str) -> Created:
-        name = properties.get("LogGroupName")
-        if name in cloudwatch_logs._log_groups:
-            identifier = f'{{"/properties/LogGroupName":"{name}"}}'
-            raise ResourceError(f"Resource of type '{_GROUP}' with identifier '{identifier}' already exists.")
-        made: Created = create(logical_id, properties, stack)
-        return made
-
-    provisioners._RESOURCE_HANDLERS[_GROUP] = {**handlers, "create": create_new}
 
 
 def writer(endpoint: str, variant: str, *, role: str) -> Callable[[str], None]:

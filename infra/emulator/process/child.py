@@ -48,14 +48,14 @@ def stop(process: subprocess.Popen[bytes], *, grace_s: float) -> bool:
     return killed
 
 
-def end_with_parent(*, grace_s: float = GRACE_S) -> None:
+def end_with_parent() -> None:
     """End this process once its standard input does, in a thread of its own."""
 
     def watch() -> None:
         while os.read(0, 1024):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(grace_s)
+        time.sleep(GRACE_S)
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()

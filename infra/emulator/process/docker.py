@@ -46,21 +46,21 @@ def label(process: int) -> str:
     return f"{_LABEL}={platform.node()}/{process}"
 
 
-def remove_abandoned(*, process: int | None = None) -> None:
+def remove_abandoned() -> None:
     """Remove the containers and networks of every emulator that no longer runs on this host."""
-    for removal in abandoned(process=process):
+    for removal in abandoned():
         run(*removal)
 
 
-def abandoned(*, process: int | None = None) -> Iterator[list[str]]:
-    """Yield the `docker` arguments that remove each of these; those of `process` count as well."""
+def abandoned() -> Iterator[list[str]]:
+    """Yield the `docker` arguments that remove each of these."""
     for listing, removal in (("ps --all", "container rm --force"), ("network ls", "network rm")):
         shown = f'{{{{.ID}}}} {{{{.Label "{_LABEL}"}}}}'
         found = run(*listing.split(), "--filter", f"label={_LABEL}", "--format", shown).stdout
         for line in found.splitlines():
             identifier, _, owner = line.partition(" ")
-            host, _, owning_process = owner.rpartition("/")
-            if host == platform.node() and (int(owning_process) == process or not _runs(int(owning_process))):
+            host, _, process = owner.rpartition("/")
+            if host == platform.node() and not _runs(int(process)):
                 yield [*removal.split(), identifier]
 
 

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Literal, Self
 
 from infra import local_aws
 from infra.emulator.process import child, docker
-from infra.local_aws import ACCOUNT, DEFAULT_PORT, HOST, REGION, LocalAwsError
+from infra.local_aws import DEFAULT_PORT, HOST, REGION, LocalAwsError
 from infra.paths import ROOT
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ class LocalAws:
     port: int = DEFAULT_PORT  # of 127.0.0.1; 0 takes any free one
     engine: Engine = "auto"  # what endpoints run in; auto is Docker where an engine answers
     log: Path | None = None  # for the output of the emulator and its endpoints, otherwise dropped
-    account: str = ACCOUNT  # twelve digits
     region: str = REGION
     program: Sequence[str] = PROGRAM  # of an endpoint as a process, run by `infra.emulator.process.child`
     enforce_policies: bool = False  # IAM's; signatures are checked as well
@@ -66,15 +65,6 @@ class LocalAws:
     def endpoint_url(self) -> str:
         """URL that SDKs and the CDK CLI take as ``AWS_ENDPOINT_URL``."""
         return local_aws.endpoint_url(self.port)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Environment variables that send clients here; see `infra.local_aws.client_environment`."""
-        return local_aws.client_environment(port=self.port, account=self.account, region=self.region)
-
-    def gateway_url(self, api_id: str, stage: str) -> str:
-        """URL of a REST API's stage, without a slash at the end."""
-        return local_aws.gateway_url(api_id, stage, port=self.port)
 
     def __enter__(self) -> Self:
         """Start it and wait until it answers.
@@ -131,7 +121,7 @@ class LocalAws:
         return [
             *(sys.executable, "-m", "infra.emulator", "--listener", str(listener), "--scratch", str(scratch)),
             *("--engine", self.engine, "--program", shlex.join(self.program)),
-            *("--account", self.account, "--region", self.region),
+            *("--region", self.region),
             *(["--enforce-policies"] if self.enforce_policies else []),
             *(["--hide-rollbacks"] if self.hide_rollbacks else []),
         ]
@@ -152,7 +142,7 @@ class LocalAws:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # it led a process group of its own
         if shutil.which("docker"):
-            docker.remove_abandoned(process=process.pid)
+            docker.remove_abandoned()
 
 
 def listen(port: int) -> socket.socket:

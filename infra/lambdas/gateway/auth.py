@@ -26,11 +26,3 @@ class SignIn:
     address: str
     client_id: str
     scope: str
-
-
-@dataclass(frozen=True)
-class AuthConfig:
-    """The mode and, with cognito, where people sign in."""
-
-    mode: Mode
-    sign_in: SignIn | None = None

@@ -19,7 +19,7 @@ SETTINGS = settings.read(os.environ)
 ROUTES = routes.table(
     model=SETTINGS.model,
     endpoint=Endpoint(SETTINGS.endpoint_name),
-    site=pages.Site(pages.SITE, auth=SETTINGS.auth),
+    site=pages.Site(pages.SITE, sign_in=SETTINGS.sign_in),
 )
 
 SERVER_ERRORS = range(500, 600)
@@ -71,7 +71,7 @@ def _cors(request: Request) -> dict[str, str]:
         "Access-Control-Expose-Headers": "Retry-After, X-Request-Id",
     }
     if request.method == "OPTIONS":
-        allowed = ("Content-Type", "Traceparent", *HEADERS[SETTINGS.auth.mode])
+        allowed = ("Content-Type", "Traceparent", *HEADERS[SETTINGS.auth])
         headers |= {
             "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS, POST",
             "Access-Control-Allow-Headers": ", ".join(allowed),

@@ -14,7 +14,7 @@ from .problems import Problem
 from .proxy import Request, Response
 
 if TYPE_CHECKING:
-    from .auth import AuthConfig
+    from .auth import SignIn
 
 SITE = Path(__file__).with_name("site")
 INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
@@ -23,12 +23,12 @@ INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 class Site:
     """The documents in a folder. Each is read on first use: a prediction's cold start reads none.
 
-    `auth` tells where people sign in, which only a deployment knows.
+    `sign_in` is where people sign in, which only a deployment knows.
     """
 
-    def __init__(self, folder: Path, *, auth: AuthConfig) -> None:
+    def __init__(self, folder: Path, *, sign_in: SignIn | None) -> None:
         self._folder = folder
-        self._sign_in = auth.sign_in
+        self._sign_in = sign_in
         self._text = cache(self._read)
 
     def page(self, _request: Request) -> Response:

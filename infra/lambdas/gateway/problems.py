@@ -12,6 +12,8 @@ MEDIA_TYPE = "application/problem+json"
 # RFC 9110's phrases: Python's own (http.HTTPStatus) differ between versions.
 TITLES = {
     400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     413: "Content Too Large",

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from .auth import AuthConfig, Mode, SignIn
+from .auth import Mode, SignIn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,8 @@ class Settings:
 
     endpoint_name: str
     model: Model
-    auth: AuthConfig
+    auth: Mode
+    sign_in: SignIn | None  # with cognito
     allowed_origin: str | None
 
 
@@ -58,20 +59,20 @@ def read(environ: Mapping[str, str]) -> Settings:
     allowed_origin = environ.get("ALLOWED_ORIGIN") or None
     if allowed_origin and not ORIGIN.fullmatch(allowed_origin):
         errors.append(f"ALLOWED_ORIGIN is {allowed_origin!r}: write an origin such as https://example.org")
-    auth = _auth(environ, errors)
+    auth = environ.get("AUTH", "")
+    if auth not in get_args(Mode):
+        errors.append(f"AUTH is {auth!r}: set it to one of {', '.join(get_args(Mode))}")
+    sign_in = _sign_in(environ.get("SIGN_IN", ""), errors) if auth == "cognito" else None
     model = _model(environ.get("MODEL", ""), errors)
-    if model is None or auth is None or errors:
+    if model is None or errors:
         raise SettingsError("; ".join(errors))
-    return Settings(endpoint_name=endpoint_name, model=model, auth=auth, allowed_origin=allowed_origin)
-
-
-def _auth(environ: Mapping[str, str], errors: list[str]) -> AuthConfig | None:
-    mode = environ.get("AUTH", "")
-    if mode not in get_args(Mode):
-        errors.append(f"AUTH is {mode!r}: set it to one of {', '.join(get_args(Mode))}")
-        return None
-    sign_in = _sign_in(environ.get("SIGN_IN", ""), errors) if mode == "cognito" else None
-    return AuthConfig(cast("Mode", mode), sign_in=sign_in)
+    return Settings(
+        endpoint_name=endpoint_name,
+        model=model,
+        auth=cast("Mode", auth),
+        sign_in=sign_in,
+        allowed_origin=allowed_origin,
+    )
 
 
 def _sign_in(text: str, errors: list[str]) -> SignIn | None:
