@@ -91,6 +91,11 @@ def test_a_canary_needs_two_instances_and_the_same_variant(cloud: Cloud) -> None
         update = {"EndpointName": endpoint, "EndpointConfigName": config, "DeploymentConfig": guardrails}
         with pytest.raises(ClientError, match=refusal):
             send(cloud, "sagemaker UpdateEndpoint", update)
+    update |= {"EndpointName": "refused", "EndpointConfigName": f"{endpoint}-one"}
+    with pytest.raises(ClientError, match="at least 2 instances"):
+        send(cloud, "sagemaker CreateEndpoint", update)
+    with pytest.raises(ClientError, match="Could not find"):
+        cloud.sagemaker.describe_endpoint(EndpointName="refused")
 
 
 @pytest.mark.parametrize(

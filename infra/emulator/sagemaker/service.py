@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from infra.emulator.sagemaker.endpoints import Endpoint, Rollout
+from infra.emulator.sagemaker.endpoints import Endpoint
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import (
     ENDPOINT,
@@ -13,6 +13,7 @@ from infra.emulator.sagemaker.resources import (
     AccessDenied,
     Properties,
     Resource,
+    SageMakerError,
     Store,
     invalid,
     mapping,
@@ -93,9 +94,12 @@ class SageMaker:
         variant = resolve(config, self.models)
         endpoint = Endpoint(record, config, launcher=self._launcher)
         deployment = mapping(properties, "DeploymentConfig")
-        Rollout.read(deployment)  # a wrong one is refused before the endpoint exists
         self.endpoints.add(record.name, endpoint)
-        endpoint.deploy(config, variant, deployment)
+        try:
+            endpoint.deploy(config, variant, deployment)
+        except SageMakerError:
+            self.endpoints.remove(record.name)
+            raise
         return endpoint
 
     def update_endpoint(self, properties: Properties) -> Endpoint:
