@@ -1,6 +1,6 @@
 """The options of `scripts/train --on sagemaker`, and the training job that they describe.
 
-A job runs `scripts/train` too and so gets this module, but not `submit` and `watch`, which need AWS.
+A job runs `scripts/train` too and so gets this module, but not `submit`, which needs AWS.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -47,7 +49,7 @@ def test_the_request_describes_the_training(training_aws: Aws, images: Path) -> 
         instance_type="ml.m7i.4xlarge",
         hours=2,
     )
-    name = training_submit.submit(job)
+    name = training_submit.submit(job).training_job_name
     made = training_aws.made()
     assert made["TrainingJobName"] == name
     assert name.startswith("evening-")
@@ -279,7 +281,8 @@ def interrupt(*_arguments: object, **_named: object) -> None:
 def test_ctrl_c_names_the_commands_that_follow_and_stop_the_job(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(training_submit, "submit", lambda _job: "evening-1")
+    created = training_submit.CreatedJob(training_job_name="evening-1")
+    monkeypatch.setattr(training_submit, "submit", lambda _job: created)
     monkeypatch.setattr(training_submit, "follow", interrupt)
     with pytest.raises(SystemExit) as end:
         run(*parse("--on", "sagemaker"))
@@ -298,7 +301,47 @@ def test_without_waiting_the_job_is_created_and_left(
     assert "aws logs tail /aws/sagemaker/TrainingJobs" in capsys.readouterr().err
 
 
+def described(status: str, **more: str) -> dict[str, object]:
+    job = {"TrainingJobName": "evening-1", "TrainingJobStatus": status, "SecondaryStatus": status}
+    return {**job, "FailureReason": "no folds", "CreationTime": datetime.now(UTC), **more}
+
+
+def test_a_job_is_followed_to_its_end_with_its_log(
+    training_aws: Aws, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    logs = boto3.client("logs", REGION)
+    stream = "evening-1/algo-1"
+    logs.create_log_group(logGroupName=training_submit.LOG_GROUP)
+    logs.create_log_stream(logGroupName=training_submit.LOG_GROUP, logStreamName=stream)
+    event = {"timestamp": int(time.time() * 1000), "message": "fold 1 of 3"}
+    logs.put_log_events(logGroupName=training_submit.LOG_GROUP, logStreamName=stream, logEvents=[event])
+    training_aws.answers["DescribeTrainingJob"] = described("Completed")
+    created = training_submit.CreatedJob(training_job_name="evening-1")
+    monkeypatch.setattr(training_submit, "submit", lambda _job: created)
+    run(*parse("--on", "sagemaker"))
+    assert "fold 1 of 3" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (described("Failed"), "evening-1 failed: no folds"),
+        (
+            described("Stopped", SecondaryStatus="MaxRuntimeExceeded"),
+            r"\(MaxRuntimeExceeded\)(.|\n)*--resume",
+        ),
+    ],
+)
+def test_another_end_is_an_error_with_its_reason(
+    training_aws: Aws, end: dict[str, object], reason: str
+) -> None:
+    training_aws.answers["DescribeTrainingJob"] = end
+    with pytest.raises(DeliveryError, match=reason):
+        training_submit.follow(training_submit.CreatedJob(training_job_name="evening-1"))
+
+
 def test_a_failure_is_one_message_of_the_command(training_aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    with pytest.raises(SystemExit, match=r"^scripts/train: no job was created:(.|\n)*_URI is not set"):
+    with pytest.raises(DeliveryError, match=r"^no job was created:(.|\n)*_URI is not set"):
         run(*parse("--on", "sagemaker"))
