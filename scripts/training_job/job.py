@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from infra.paths import ROOT
-from scripts.training_job.entry import CHANNELS, as_hyperparameters, channels_of
+from scripts.training_job.entry import CHANNELS, channels_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,10 +84,6 @@ class TrainingJob:
             found.append(f"{len(self.sources)} folders are more than {MOST_CHANNELS}: put sources into one.")
         if not 1 <= self.hours <= LONGEST_HOURS:
             found.append(f"--max-hours {self.hours}: from 1 to {LONGEST_HOURS}.")
-        try:
-            as_hyperparameters(self.arguments)
-        except ValueError as error:
-            found.append(f"{error}.")
         if any("'" in argument for argument in self.arguments):  # the SDK writes them into a shell script
             found.append("An option of a job cannot contain an apostrophe.")
         return [problem for problem in found if problem]

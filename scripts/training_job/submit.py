@@ -6,6 +6,7 @@ The SDK takes seconds to import, so the command imports this module only to crea
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -20,7 +21,6 @@ from sagemaker.core import image_uris
 from sagemaker.core.config.config import load_sagemaker_config
 from sagemaker.core.helper.iam_role_resolver import RoleValidationError
 from sagemaker.core.helper.session_helper import Session
-from sagemaker.core.resources import TrainingJob as CreatedJob
 from sagemaker.core.training.configs import (
     Compute,
     InputData,
@@ -35,11 +35,13 @@ from infra.local_aws import ACCOUNT as LOCAL_ACCOUNT
 from scripts.console import DeliveryError, echo, step
 from scripts.delivery.aws import AWS_ERRORS
 from scripts.training_job import inputs
-from scripts.training_job.entry import as_hyperparameters, name_variable
+from scripts.training_job.entry import ARGUMENTS, name_variable
 from scripts.training_job.job import TrainingJob, from_options
 
 if TYPE_CHECKING:
     import argparse
+
+    from sagemaker.core.resources import TrainingJob as CreatedJob
 
 # Without `exec` the SDK's shell script would not pass on SIGTERM, with which SageMaker stops a job.
 COMMAND = "exec $SM_PYTHON_CMD scripts/training_job/entry.py"
@@ -148,7 +150,7 @@ def _create(job: TrainingJob, image: str, session: boto3.Session, scratch: Path)
             stopping_condition=StoppingCondition(max_runtime_in_seconds=job.hours * 3600),
             output_data_config=OutputDataConfig(s3_output_path=f"s3://{sdk.default_bucket()}/{job.name}"),
             environment={"MLFLOW_TRACKING_URI": job.tracking_uri} | names,
-            hyperparameters=as_hyperparameters(job.arguments),
+            hyperparameters={ARGUMENTS: json.dumps(job.arguments)},
         )
         trainer.train(input_data_config=channels, wait=False, logs=False)
     except (RoleValidationError, ValueError) as error:
