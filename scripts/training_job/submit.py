@@ -32,6 +32,7 @@ from sagemaker.core.utils.exceptions import FailedStatusError
 from sagemaker.train import ModelTrainer
 
 from infra.local_aws import ACCOUNT as LOCAL_ACCOUNT
+from infra.names import PROJECT
 from scripts.console import DeliveryError, echo, step
 from scripts.delivery.aws import AWS_ERRORS
 from scripts.training_job import inputs
@@ -139,16 +140,12 @@ def _create(job: TrainingJob, image: str, session: boto3.Session, scratch: Path)
         trainer = ModelTrainer(
             sagemaker_session=sdk,
             role=job.role,
-            base_job_name=job.name,
+            base_job_name=PROJECT,
             training_image=image,
             source_code=SourceCode(source_dir=str(code), requirements=inputs.REQUIREMENTS, command=COMMAND),
-            compute=Compute(
-                instance_type=job.instance_type,
-                instance_count=job.instance_count,
-                volume_size_in_gb=VOLUME_GB,
-            ),
+            compute=Compute(instance_type=job.instance_type, instance_count=1, volume_size_in_gb=VOLUME_GB),
             stopping_condition=StoppingCondition(max_runtime_in_seconds=job.hours * 3600),
-            output_data_config=OutputDataConfig(s3_output_path=f"s3://{sdk.default_bucket()}/{job.name}"),
+            output_data_config=OutputDataConfig(s3_output_path=f"s3://{sdk.default_bucket()}/{PROJECT}"),
             environment={"MLFLOW_TRACKING_URI": job.tracking_uri} | names,
             hyperparameters={ARGUMENTS: json.dumps(job.arguments)},
         )

@@ -46,21 +46,20 @@ def test_the_request_describes_the_training(training_aws: Aws, images: Path) -> 
         role="trainer",
         arguments=("--quick", "--architecture", "a", "--architecture", "b", "--folds=3"),
         sources={"data": str(images)},
-        name="evening",
         instance_type="ml.m7i.4xlarge",
         hours=2,
     )
     name = training_submit.submit(job).training_job_name
     made = training_aws.made()
     assert made["TrainingJobName"] == name
-    assert name.startswith("evening-")
+    assert name.startswith("tumor-detector-")
     assert made["RoleArn"] == ROLE
     assert made["AlgorithmSpecification"]["TrainingImage"] == IMAGE
     assert made["ResourceConfig"] == {
         "InstanceType": "ml.m7i.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30
     }  # fmt: skip
     assert made["StoppingCondition"]["MaxRuntimeInSeconds"] == 2 * 3600
-    assert made["OutputDataConfig"]["S3OutputPath"] == f"s3://{BUCKET}/evening"
+    assert made["OutputDataConfig"]["S3OutputPath"] == f"s3://{BUCKET}/tumor-detector"
     assert json.loads(made["HyperParameters"]["arguments"]) == list(job.arguments)
     assert made["Environment"] == {"MLFLOW_TRACKING_URI": TRACKING, "TUMOR_DATA_NAME": "my_scans"}
     assert set(training_aws.channels()) == {"data", "code", "sm_drivers"}
@@ -143,8 +142,6 @@ def test_all_problems_are_reported_before_anything_is_created(training_aws: Aws,
         bucket="no-such-bucket",
         tracking_uri="sqlite:///mlruns/mlflow.db",
         instance_type="c7i",
-        instance_count=2,
-        name="an evening",
         hours=0,
         sources={"data": str(tmp_path / "nowhere")},
     )
@@ -152,8 +149,7 @@ def test_all_problems_are_reported_before_anything_is_created(training_aws: Aws,
         training_submit.submit(job)
     for problem in (
         "--role is missing", "--bucket no-such-bucket cannot be used", "only this machine can reach it",
-        "--instance-type c7i", "--instance-count 2: only 1 makes sense", "--job-name an evening",
-        "--max-hours 0", f"--data: {tmp_path / 'nowhere'} is not a folder",
+        "--instance-type c7i", "--max-hours 0", f"--data: {tmp_path / 'nowhere'} is not a folder",
     ):  # fmt: skip
         assert problem in str(failure.value)
     assert not {"CreateTrainingJob", "PutObject"} & {operation for operation, _ in training_aws.requests}
@@ -217,14 +213,13 @@ def test_the_command_line_becomes_a_job(monkeypatch: pytest.MonkeyPatch) -> None
         "--quick", "--on", "sagemaker", "--data", "s3://bucket/brain", "--role", "trainer", "--folds", "3",
         "--instance-type=ml.g5.xlarge", "--steps", "4", "--same-patients", "lgg=gliomas", "--resume",
         "--masks", "shapes",
-        "--bucket", "own", "--image", IMAGE, "--job-name", "evening", "--max-hours", "3", "--no-wait",
+        "--bucket", "own", "--image", IMAGE, "--max-hours", "3", "--no-wait",
     )  # fmt: skip
     assert training_job.from_options(parsed, passed_on) == TrainingJob(
         tracking_uri=MANAGED,
         role="trainer",
         arguments=("--quick", "--folds", "3", "--steps", "4", "--same-patients", "lgg=gliomas", "--resume"),
         sources={"data": "s3://bucket/brain", "masks": "shapes"},
-        name="evening",
         bucket="own",
         image=IMAGE,
         instance_type="ml.g5.xlarge",
