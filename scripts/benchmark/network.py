@@ -15,9 +15,9 @@ import mlflow
 from container.predictor import Predictor
 from infra.paths import ROOT
 from model.data import phantom
-from scripts.benchmark import HOME, BenchmarkError
+from scripts.benchmark import HOME
 from scripts.benchmark.load import Payload
-from scripts.console import step
+from scripts.console import DeliveryError, step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def ensure() -> None:
 
     Raises
     ------
-    BenchmarkError
+    DeliveryError
         With where the training's log is.
     """
     files = sorted(path for pattern in _SOURCES for path in ROOT.glob(pattern))
@@ -59,7 +59,7 @@ def ensure() -> None:
                 command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
             )
             if done.returncode:
-                raise BenchmarkError(f"{command[0]} failed; {_LOG.relative_to(ROOT)} tells why")
+                raise DeliveryError(f"{command[0]} failed; {_LOG.relative_to(ROOT)} tells why")
     stamp.write_text(sources)
 
 

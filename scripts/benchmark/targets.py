@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.paths import ROOT
-from scripts.benchmark import CORES, HOME, BenchmarkError, environments, network
+from scripts.benchmark import CORES, HOME, environments, network
 from scripts.benchmark.environments import OURS, PEERS
 from scripts.benchmark.load import Payload
-from scripts.console import step
+from scripts.console import DeliveryError, step
 
 LOWER_BOUND = "lower bound"  # decode and inference alone
 BASELINE = "baseline"
@@ -74,7 +74,7 @@ class Target:
 
         Raises
         ------
-        BenchmarkError
+        DeliveryError
             If either fails.
         """
         programs = environments.ensure(self.name, self.locks)
@@ -86,7 +86,7 @@ class Target:
                     capture_output=True, text=True, check=False,
                 )  # fmt: skip
             if done.returncode:
-                raise BenchmarkError(f"preparing {self.title} failed:\n{done.stderr[-1000:]}")
+                raise DeliveryError(f"preparing {self.title} failed:\n{done.stderr[-1000:]}")
         return programs
 
     def pack(self, image: Payload) -> Payload:
@@ -140,7 +140,7 @@ def baseline(version: str) -> Target:
 
     Raises
     ------
-    BenchmarkError
+    DeliveryError
         If it is neither.
     """
     root = Path(version).resolve()
@@ -149,7 +149,7 @@ def baseline(version: str) -> Target:
             ["git", "archive", version, "container"], cwd=ROOT, capture_output=True, check=False
         )
         if done.returncode:
-            raise BenchmarkError(f"--baseline {version} is neither a checkout nor a commit with a container/")
+            raise DeliveryError(f"--baseline {version} is neither a checkout nor a commit with a container/")
         root = HOME / "baselines" / hashlib.sha256(done.stdout).hexdigest()[:12]
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
             archive.extractall(root, filter="data")
