@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from infra.paths import CONTAINER, ROOT
+from infra.paths import ROOT
 from scripts.benchmark import CORES, HOME, environments, load, network, processes
 from scripts.console import DeliveryError, echo
 
@@ -103,12 +103,13 @@ def server(target: Target, grid: Grid) -> Round:
     """
     with socket.create_server((HOST, 0)) as probe:
         port = probe.getsockname()[1]
-    values = {"bin": target.ready(), "port": port, "workers": target.workers}
+    values = {"bin": target.ready(), "port": port, "workers": CORES}
     command = [part.format_map(values) for part in target.command]
     log = HOME / "logs" / f"{target.name}.log"
-    folder = target.root if (target.root / "scripts").is_dir() else CONTAINER.parent
     began = time.perf_counter()
-    with processes.running(command, variables=target.environment(port), folder=folder, log=log) as process:
+    # In its own folder: Python's `-m` looks there before it reads PYTHONPATH.
+    variables = target.environment(port)
+    with processes.running(command, variables=variables, folder=target.root, log=log) as process:
         first = target.pack(next(iter(grid.images.values())))
         try:
             ping_s = _seconds_until(lambda: _request(port, "GET", target.ping)[0] == OK, process, began)

@@ -47,8 +47,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"{QUICK_ROUNDS} round of {QUICK_SECONDS:.0f} s a point: to try it out, not to quote",
     )  # fmt: skip
     made.add_argument(
-        "--baseline", metavar="VERSION",
-        help="measure another version of the server too: a commit, or the folder of a checkout",
+        "--baseline", metavar="COMMIT", help="measure the server as of another commit too"
     )  # fmt: skip
     made.add_argument(
         "--targets", nargs="+", choices=NAMES, default=NAMES, metavar="NAME",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.paths import ROOT
 from model.data import phantom
 from scripts.benchmark import environments, load, measure, network, targets
 from scripts.benchmark.load import Outcome, Payload
@@ -71,6 +70,14 @@ def test_a_server_starts_and_every_point_is_measured(name: str) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
+def test_a_baseline_runs_its_own_code(tmp_path: Path) -> None:
+    (tmp_path / "old" / "container").mkdir(parents=True)
+    (tmp_path / "old" / "container" / "__main__.py").write_text("raise SystemExit('the old server')")
+    with pytest.raises(DeliveryError, match="the old server"):
+        measure.server(replace(BY_NAME["ours"], root=tmp_path / "old"), GRID)
+
+
+@pytest.mark.usefixtures("tiny")
 def test_a_server_that_predicts_something_else_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "expected", lambda _: 0.5)
     with pytest.raises(DeliveryError, match=r"predicts 0\.\d+ instead of 0\.500000"):
@@ -91,13 +98,12 @@ def test_the_lower_bound_counts_predictions() -> None:
     assert 0 < point.p50_ms <= point.p99_ms
 
 
-def test_a_baseline_is_a_checkout_or_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_baseline_is_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "HOME", tmp_path)
-    assert targets.baseline(str(ROOT)).root == ROOT
     committed = targets.baseline("HEAD")
     assert (committed.root / "container" / "__main__.py").is_file()
     assert committed.environment(1)["PYTHONPATH"] == str(committed.root)
-    with pytest.raises(DeliveryError, match="neither a checkout nor a commit"):
+    with pytest.raises(DeliveryError, match="not a commit with a container/"):
         targets.baseline("no-such-version")
 
 
