@@ -176,10 +176,10 @@ def _install(layer: str) -> None:
     STAMP.unlink(missing_ok=True)
     environment = installer_environment()
     if usable:
-        _add_pip_configuration(environment, PYTHON)
+        _add_pip_configuration(environment)
     else:
         with _Step("creating .venv"):
-            _create(VENV, base_python(environment), environment)
+            _create(environment)
     with _Step(f"installing Python packages ({layer})") as step:
         sync = [UV, "pip", "sync", "--python", PYTHON, "--require-hashes", "--only-binary", ":all:"]
         _run(*sync, *_locks(layer), environment=environment, progress=step.progress)
@@ -189,13 +189,12 @@ def _install(layer: str) -> None:
     STAMP.write_text(_stamp(layer))
 
 
-def _create(folder: Path, base: str, environment: dict[str, str]) -> None:
-    """Create an environment that holds the locked uv, and read pip's configuration with its pip."""
-    python = folder / "bin" / "python"
-    _run(base, "-m", "venv", "--clear", folder, environment=environment)
-    _add_pip_configuration(environment, python)
+def _create(environment: dict[str, str]) -> None:
+    """Create `.venv` with the locked uv, and read pip's configuration with its pip."""
+    _run(base_python(environment), "-m", "venv", "--clear", VENV, environment=environment)
+    _add_pip_configuration(environment)
     locked = re.search(r"^uv==(?:.*\\\n)*.*\n", _locks("deploy")[0].read_text(), re.MULTILINE)
-    install = [python, "-m", "pip", "install", "--require-hashes", "--only-binary=:all:", "-r", "/dev/stdin"]
+    install = [PYTHON, "-m", "pip", "install", "--require-hashes", "--only-binary=:all:", "-r", "/dev/stdin"]
     without_configuration = {**environment, "PIP_CONFIG_FILE": os.devnull}
     _run(*install, environment=without_configuration, stdin=locked[0] if locked else "")
 
@@ -213,9 +212,9 @@ def installer_environment() -> dict[str, str]:
     return {**kept, "UV_NO_CONFIG": "1", "UV_SYSTEM_CERTS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
-def _add_pip_configuration(environment: dict[str, str], python: Path) -> None:
+def _add_pip_configuration(environment: dict[str, str]) -> None:
     """Keep indexes, proxy and certificates of pip's configuration, for uv too, and nothing else of it."""
-    for line in _run(python, "-m", "pip", "config", "list", environment=environment).splitlines():
+    for line in _run(PYTHON, "-m", "pip", "config", "list", environment=environment).splitlines():
         key, _, value = line.partition("=")
         name = "PIP_" + key.rpartition(".")[2].upper().replace("-", "_")
         if _NETWORK_VARIABLE.fullmatch(name):
@@ -226,37 +225,27 @@ def _add_pip_configuration(environment: dict[str, str], python: Path) -> None:
 
 
 def base_python(environment: dict[str, str]) -> str:
-    """Return a supported Python of this machine, or have uv fetch one.
+    """Return a supported Python of this machine.
 
     Raises
     ------
     SetupError
         If there is none; with what to install.
     """
-    found = local_python(environment)
-    if found:
-        return found
-    try:
-        return _fetched_python(environment)
-    except SetupError as error:
-        raise SetupError(
-            f"no Python {' or '.join(SUPPORTED)} was found, and none could be fetched:\n{error}\nInstall one "
-            "with its venv module (on Debian and Ubuntu, python3.11 and python3.11-venv), then run the same "
-            "command again."
-        ) from None
-
-
-def local_python(environment: dict[str, str]) -> str | None:
-    """Return a supported Python of this machine, if it has one."""
-    found = (candidate for candidate in _candidates() if _version(candidate, environment) in SUPPORTED)
-    return next(found, None)
+    for candidate in _candidates():
+        if _version(candidate, environment) in SUPPORTED:
+            return candidate
+    raise SetupError(
+        f"no Python {' or '.join(SUPPORTED)} was found. Install one with its venv module (on Debian and "
+        "Ubuntu, python3.11 and python3.11-venv), then run the same command again."
+    )
 
 
 def _candidates() -> Iterator[str]:
     yield getattr(sys, "_base_executable", sys.executable)
     pyenv = Path(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"))  # noqa: PTH111
     folders = [Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder]
-    folders += [*sorted(pyenv.glob("versions/*/bin")), *sorted(LOCAL.glob("python/*/bin"))]
+    folders += sorted(pyenv.glob("versions/*/bin"))
     for version in SUPPORTED:
         for folder in folders:
             if VENV not in folder.parents and (folder / f"python{version}").is_file():
@@ -274,15 +263,6 @@ def _version(python: str, environment: dict[str, str]) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return found.stdout.strip()
-
-
-def _fetched_python(environment: dict[str, str]) -> str:
-    newest = SUPPORTED[-1]
-    with _Step(f"fetching Python {newest}"):
-        _create(LOCAL / "bootstrap", sys.executable, environment)
-        install = [LOCAL / "bootstrap" / "bin" / "uv", "python", "install", newest, "--no-bin"]
-        _run(*install, "--install-dir", LOCAL / "python", environment=environment)
-    return str(next(LOCAL.glob(f"python/*/bin/python{newest}")))
 
 
 def _run(

@@ -9,7 +9,3 @@ from infra.paths import ROOT
 HOME = ROOT / ".local" / "bench"
 """What the benchmark makes and reuses: environments, the model, images, logs, results."""
 CORES = os.cpu_count() or 1
-
-
-class BenchmarkError(Exception):
-    """The benchmark cannot continue; the message says why and what to do."""

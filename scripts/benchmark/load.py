@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.benchmark import BenchmarkError
+from scripts.console import DeliveryError
 
 SCRIPT = Path(__file__).with_name("post.lua")
 TIMEOUT_S = 20  # after which wrk counts a response as late
@@ -46,11 +46,11 @@ def require_wrk() -> None:
 
     Raises
     ------
-    BenchmarkError
+    DeliveryError
         With how to install it.
     """
     if shutil.which("wrk") is None:
-        raise BenchmarkError("wrk, the load generator, is not on PATH: apt-get install wrk")
+        raise DeliveryError("wrk, the load generator, is not on PATH: apt-get install wrk")
 
 
 def run(url: str, payload: Payload, *, connections: int, seconds: float) -> Outcome:
@@ -58,7 +58,7 @@ def run(url: str, payload: Payload, *, connections: int, seconds: float) -> Outc
 
     Raises
     ------
-    BenchmarkError
+    DeliveryError
         If wrk fails, with its output.
     """
     with tempfile.NamedTemporaryFile(prefix="bench-body-") as body:
@@ -71,7 +71,7 @@ def run(url: str, payload: Payload, *, connections: int, seconds: float) -> Outc
             command, capture_output=True, text=True, timeout=seconds + TIMEOUT_S + _SPARE_S, check=False
         )
     if done.returncode:
-        raise BenchmarkError(f"wrk failed: {(done.stderr or done.stdout).strip()}")
+        raise DeliveryError(f"wrk failed: {(done.stderr or done.stdout).strip()}")
     return read(done.stdout)
 
 
@@ -80,12 +80,12 @@ def read(printed: str) -> Outcome:
 
     Raises
     ------
-    BenchmarkError
+    DeliveryError
         If there is none.
     """
     found = re.search(r"^result (\{.*\})$", printed, re.MULTILINE)
     if found is None:
-        raise BenchmarkError(f"wrk printed no result: {printed.strip()[-500:]}")
+        raise DeliveryError(f"wrk printed no result: {printed.strip()[-500:]}")
     result = json.loads(found[1])
     return Outcome(
         completed=result["requests"],

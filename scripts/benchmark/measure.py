@@ -8,12 +8,12 @@ import json
 import socket
 import subprocess
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from infra.paths import CONTAINER, ROOT
-from scripts.benchmark import CORES, HOME, BenchmarkError, environments, load, network, processes
-from scripts.console import echo
+from infra.paths import ROOT
+from scripts.benchmark import CORES, HOME, environments, load, network, processes
+from scripts.console import DeliveryError, echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,10 +59,6 @@ class Round:
     pss_mb: float | None = None
     points: dict[str, Point] = field(default_factory=dict)
 
-    def document(self) -> dict[str, object]:
-        """Return what JSON can hold."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -78,7 +74,7 @@ def lower_bound(grid: Grid) -> Round:
 
     Raises
     ------
-    BenchmarkError
+    DeliveryError
         If a process fails.
     """
     python = environments.ensure("ours", (environments.OURS,)) / "python"
@@ -91,7 +87,7 @@ def lower_bound(grid: Grid) -> Round:
             check=False,
         )  # fmt: skip
         if done.returncode:
-            raise BenchmarkError(f"the lower bound failed:\n{done.stderr.decode()[-1000:]}")
+            raise DeliveryError(f"the lower bound failed:\n{done.stderr.decode()[-1000:]}")
         measured.points[name] = Point(**json.loads(done.stdout), noise=noise.share())
         _report("lower bound", name, measured.points[name])
     return measured
@@ -102,26 +98,27 @@ def server(target: Target, grid: Grid) -> Round:
 
     Raises
     ------
-    BenchmarkError
+    DeliveryError
         If it does not start, or predicts something else than our predictor.
     """
     with socket.create_server((HOST, 0)) as probe:
         port = probe.getsockname()[1]
-    values = {"bin": target.ready(), "port": port, "workers": target.workers}
+    values = {"bin": target.ready(), "port": port, "workers": CORES}
     command = [part.format_map(values) for part in target.command]
     log = HOME / "logs" / f"{target.name}.log"
-    folder = target.root if (target.root / "scripts").is_dir() else CONTAINER.parent
     began = time.perf_counter()
-    with processes.running(command, variables=target.environment(port), folder=folder, log=log) as process:
+    # In its own folder: Python's `-m` looks there before it reads PYTHONPATH.
+    variables = target.environment(port)
+    with processes.running(command, variables=variables, folder=target.root, log=log) as process:
         first = target.pack(next(iter(grid.images.values())))
         try:
             ping_s = _seconds_until(lambda: _request(port, "GET", target.ping)[0] == OK, process, began)
             prediction_s = _seconds_until(
                 lambda: _request(port, "POST", target.path, first)[0] == OK, process, began
             )
-        except BenchmarkError as error:
+        except DeliveryError as error:
             last = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
-            raise BenchmarkError(f"{target.title} {error}. The last lines of {log}:\n{last}") from error
+            raise DeliveryError(f"{target.title} {error}. The last lines of {log}:\n{last}") from error
         measured = Round(ping_s, prediction_s)
         url = f"http://{HOST}:{port}{target.path}"
         for name, image in grid.images.items():
@@ -143,9 +140,7 @@ def _seconds_until(succeeds: Callable[[], bool], process: Popen, began: float) -
             if succeeds():
                 return time.perf_counter() - began
         time.sleep(POLL_S)
-    raise BenchmarkError(
-        "does not respond in time" if process.poll() is None else "ended before it responded"
-    )
+    raise DeliveryError("does not respond in time" if process.poll() is None else "ended before it responded")
 
 
 def _request(port: int, method: str, path: str, payload: Payload | None = None) -> tuple[int, bytes]:
@@ -159,10 +154,10 @@ def _request(port: int, method: str, path: str, payload: Payload | None = None) 
 def _check(target: Target, response: tuple[int, bytes], expected: float) -> None:
     status, body = response
     if status != OK:
-        raise BenchmarkError(f"{target.title} answers {status}: {body[:300]!r}")
+        raise DeliveryError(f"{target.title} answers {status}: {body[:300]!r}")
     probability = target.probability(body)
     if not abs(probability - expected) <= TOLERANCE:
-        raise BenchmarkError(f"{target.title} predicts {probability:.6f} instead of {expected:.6f}")
+        raise DeliveryError(f"{target.title} predicts {probability:.6f} instead of {expected:.6f}")
 
 
 def _point(process: Popen, url: str, payload: Payload, connections: int, seconds: float) -> Point:

@@ -8,19 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import mlflow
 
 from container.predictor import Predictor
 from infra.paths import ROOT
 from model.data import phantom
-from scripts.benchmark import HOME, BenchmarkError
+from scripts.benchmark import HOME
 from scripts.benchmark.load import Payload
-from scripts.console import step
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from scripts.console import DeliveryError, step
 
 SIZES = (225, 512)  # pixels of an image's height; the width follows from the head
 FOLDER = HOME / "network"
@@ -37,11 +33,14 @@ def ensure() -> None:
 
     Raises
     ------
-    BenchmarkError
+    DeliveryError
         With where the training's log is.
     """
     files = sorted(path for pattern in _SOURCES for path in ROOT.glob(pattern))
-    stamp, sources = FOLDER / "sources.sha256", hashlib.sha256(b"".join(map(_read, files))).hexdigest()
+    stamp, sources = (
+        FOLDER / "sources.sha256",
+        hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest(),
+    )
     if stamp.is_file() and stamp.read_text() == sources:
         return
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -59,12 +58,8 @@ def ensure() -> None:
                 command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
             )
             if done.returncode:
-                raise BenchmarkError(f"{command[0]} failed; {_LOG.relative_to(ROOT)} tells why")
+                raise DeliveryError(f"{command[0]} failed; {_LOG.relative_to(ROOT)} tells why")
     stamp.write_text(sources)
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes()
 
 
 def draw(size: int) -> Payload:

@@ -10,13 +10,16 @@ import os
 import subprocess
 import tarfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from infra.paths import ROOT
-from scripts.benchmark import CORES, HOME, BenchmarkError, environments, network
+from scripts.benchmark import CORES, HOME, environments, network
 from scripts.benchmark.environments import OURS, PEERS
 from scripts.benchmark.load import Payload
-from scripts.console import step
+from scripts.console import DeliveryError, step
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LOWER_BOUND = "lower bound"  # decode and inference alone
 BASELINE = "baseline"
@@ -50,7 +53,6 @@ class Target:
     path: str = "/invocations"
     ping: str = "/ping"
     payload: str = "raw"
-    workers: int = CORES
     root: Path = ROOT
     prepare: tuple[str, ...] = ()
 
@@ -62,11 +64,11 @@ class Target:
             "MODEL_DIR": str(network.SERVING),
             "BIND_HOST": "127.0.0.1",
             "SAGEMAKER_BIND_TO_PORT": str(port),
-            "SAGEMAKER_MODEL_SERVER_WORKERS": str(self.workers),
+            "SAGEMAKER_MODEL_SERVER_WORKERS": str(CORES),
             "SAVED_MODEL": str(network.SAVED_MODEL),
             "TF_CPP_MIN_LOG_LEVEL": "2",
             # Workers that each used every core for one inference would compete for them.
-            "TF_NUM_INTRAOP_THREADS": str(max(1, CORES // self.workers)),
+            "TF_NUM_INTRAOP_THREADS": "1",
         }
 
     def ready(self) -> Path:
@@ -74,7 +76,7 @@ class Target:
 
         Raises
         ------
-        BenchmarkError
+        DeliveryError
             If either fails.
         """
         programs = environments.ensure(self.name, self.locks)
@@ -86,7 +88,7 @@ class Target:
                     capture_output=True, text=True, check=False,
                 )  # fmt: skip
             if done.returncode:
-                raise BenchmarkError(f"preparing {self.title} failed:\n{done.stderr[-1000:]}")
+                raise DeliveryError(f"preparing {self.title} failed:\n{done.stderr[-1000:]}")
         return programs
 
     def pack(self, image: Payload) -> Payload:
@@ -135,23 +137,19 @@ TARGETS = (
 NAMES = (LOWER_BOUND, *(target.name for target in TARGETS))
 
 
-def baseline(version: str) -> Target:
-    """Make a target of another version of the project's server: a checkout's folder, or a commit.
+def baseline(commit: str) -> Target:
+    """Make a target of the project's server as of another commit.
 
     Raises
     ------
-    BenchmarkError
-        If it is neither.
+    DeliveryError
+        If there is no such commit, or it has no server.
     """
-    root = Path(version).resolve()
-    if not (root / "container").is_dir():
-        done = subprocess.run(
-            ["git", "archive", version, "container"], cwd=ROOT, capture_output=True, check=False
-        )
-        if done.returncode:
-            raise BenchmarkError(f"--baseline {version} is neither a checkout nor a commit with a container/")
-        root = HOME / "baselines" / hashlib.sha256(done.stdout).hexdigest()[:12]
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-            archive.extractall(root, filter="data")
+    done = subprocess.run(["git", "archive", commit, "container"], cwd=ROOT, capture_output=True, check=False)
+    if done.returncode:
+        raise DeliveryError(f"--baseline {commit} is not a commit with a container/")
+    root = HOME / "baselines" / hashlib.sha256(done.stdout).hexdigest()[:12]
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(root, filter="data")
     locks = (root / "container" / "requirements.lock",)
-    return Target(BASELINE, f"this server at {version}", locks, OUR_SERVER, root=root)
+    return Target(BASELINE, f"this server at {commit}", locks, OUR_SERVER, root=root)

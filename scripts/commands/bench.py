@@ -1,7 +1,116 @@
-"""`scripts/bench`: measure the server beside its peers."""
+"""Measure the server beside its peers and its lower bound: one model, the same images, the same client.
+
+Everything is made under .local/bench/ and reused: the model (trained on phantoms), an environment for each
+peer, logs, and results.json. Rounds alternate between the targets, so that drift of the machine affects all
+alike. Needs wrk.
+"""
 
 from __future__ import annotations
 
-from scripts.benchmark.run import main
+import json
+import platform
+import signal
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-__all__ = ["main"]
+from scripts.benchmark import CORES, HOME, load, measure, network, table, targets
+from scripts.benchmark.measure import Grid, Round
+from scripts.benchmark.targets import LOWER_BOUND, NAMES, TARGETS, Target
+from scripts.cli import cli_errors, command_parser
+from scripts.console import DeliveryError, echo
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+RESULTS = HOME / "results.json"
+CONNECTIONS = (1, 8, 32)
+SECONDS, ROUNDS = 5.0, 3
+QUICK_SECONDS, QUICK_ROUNDS = 2.0, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark."""
+    options = parser().parse_args(arguments)
+    # SIGTERM ends it as Ctrl-C does: no server may stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with cli_errors():
+        run(options)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the command's parser."""
+    made = command_parser("bench", __doc__)
+    made.add_argument(
+        "--quick", action="store_true",
+        help=f"{QUICK_ROUNDS} round of {QUICK_SECONDS:.0f} s a point: to try it out, not to quote",
+    )  # fmt: skip
+    made.add_argument(
+        "--baseline", metavar="COMMIT", help="measure the server as of another commit too"
+    )  # fmt: skip
+    made.add_argument(
+        "--targets", nargs="+", choices=NAMES, default=NAMES, metavar="NAME",
+        help=f"measure these only, of: {', '.join(NAMES)}",
+    )  # fmt: skip
+    made.add_argument("--rounds", type=int, help=f"rounds over all targets (default: {ROUNDS})")
+    made.add_argument("--seconds", type=float, help=f"of each point (default: {SECONDS:.0f})")
+    return made
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure what the options select, and print it.
+
+    Raises
+    ------
+    DeliveryError
+        If wrk is missing, the model cannot be trained, or no target can be measured.
+    """
+    load.require_wrk()
+    network.ensure()
+    chosen: list[Target | None] = [target for target in TARGETS if target.name in options.targets]
+    if options.baseline:
+        chosen.insert(1, targets.baseline(options.baseline))
+    if LOWER_BOUND in options.targets:
+        chosen.insert(0, None)
+    grid = Grid(
+        images={str(size): network.draw(size) for size in network.SIZES},
+        connections=CONNECTIONS,
+        seconds=options.seconds or (QUICK_SECONDS if options.quick else SECONDS),
+    )
+    rounds = measure_all(chosen, grid, count=options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS))
+    if not any(rounds.values()):
+        raise DeliveryError("no target could be measured")
+    titles = {target.name: target.title for target in chosen if target} | {
+        LOWER_BOUND: "decode and inference alone, no server: the lower bound"
+    }
+    document = {
+        "machine": f"{CORES} cores, {platform.platform()}, Python {platform.python_version()}",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "titles": titles,
+        "rounds": {name: [asdict(each) for each in measured] for name, measured in rounds.items()},
+    }
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    print(table.markdown(rounds, titles, grid))
+
+
+def measure_all(chosen: Sequence[Target | None], grid: Grid, *, count: int) -> dict[str, list[Round]]:
+    """Measure every target once a round, in an order that is reversed from round to round.
+
+    A target that fails is reported, and left out of the rounds that follow. None is the lower bound.
+    """
+    names = [target.name if target else LOWER_BOUND for target in chosen]
+    rounds: dict[str, list[Round]] = {name: [] for name in names}
+    failed = set()
+    for number in range(count):
+        echo(f"▸ round {number + 1} of {count}")
+        order = list(zip(names, chosen, strict=True))
+        for name, target in order if number % 2 == 0 else reversed(order):
+            if name in failed:
+                continue
+            try:
+                rounds[name].append(measure.server(target, grid) if target else measure.lower_bound(grid))
+            except DeliveryError as error:
+                echo(f"✗ {name}: {error}")
+                failed.add(name)
+    return rounds

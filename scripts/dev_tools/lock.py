@@ -1,4 +1,4 @@
-"""Resolve pyproject.toml and container/requirements.in into hash-locked files for all supported platforms."""
+"""Resolve every declared requirement into hash-locked files, the project's for all supported platforms."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.paths import ROOT
+from scripts.benchmark.environments import PEERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 FOLDER = ROOT / "requirements"
 GROUPS = ("train", "local", "test")
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def resolve(scratch: Path, *, keep: Iterable[Path]) -> None:
+def resolve(scratch: Path, *, keep: Sequence[Path]) -> None:
     """Write the lock files, with the versions of `keep` wherever those still fit."""
     everything = scratch / "everything.txt"
     everything.write_text("".join(path.read_text() for path in keep))  # uv prefers what its output file has
@@ -60,6 +61,10 @@ def resolve(scratch: Path, *, keep: Iterable[Path]) -> None:
         written |= set(packages(target))
     _compile(CONTAINER[0], limits, to=CONTAINER[1])
     _compile(SBOM_TOOL[0], "--no-deps", to=SBOM_TOOL[1])
+    # With the serving image's versions of what they share, so that all of the benchmark compute alike.
+    alike = (f"--constraints={CONTAINER[1]}", *(() if keep else ("--upgrade",)))
+    for source in sorted(PEERS.glob("*.in")):
+        _compile(source, *alike, to=source.with_suffix(".lock"))
 
 
 def _compile(*arguments: str | Path, to: Path) -> None:

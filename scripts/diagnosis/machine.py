@@ -48,7 +48,9 @@ def checks(*, port: int, on_aws: bool) -> dict[str, Check]:
 
 
 def _python() -> Iterator[Found]:
-    if _setup.local_python(_setup.installer_environment()) is None:
+    try:
+        _setup.base_python(_setup.installer_environment())
+    except _setup.SetupError:
         yield "python-absent", {"supported": " or ".join(_setup.SUPPORTED)}
 
 

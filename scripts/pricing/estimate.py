@@ -38,11 +38,6 @@ class Price:
     verified_on: str | None
     listed_for: str | None = None  # the region that the Price List API gave it for
 
-    @property
-    def verified(self) -> bool:
-        """Whether it was ever checked."""
-        return self.verified_on is not None
-
 
 @dataclass(frozen=True)
 class PriceTable:
@@ -93,7 +88,6 @@ class CostEstimate:
     traffic: Traffic
     table: PriceTable
     items: tuple[Item, ...]
-    free: Mapping[str, str]
 
     @property
     def usd(self) -> float:
@@ -104,7 +98,7 @@ class CostEstimate:
     def unverified(self) -> tuple[str, ...]:
         """The prices in it that were never checked at their source."""
         used = dict.fromkeys(item.price for item in self.items)
-        return tuple(name for name in used if not self.table.prices[name].verified)
+        return tuple(name for name in used if self.table.prices[name].verified_on is None)
 
 
 def read_prices(path: Path = PRICES) -> PriceTable:
@@ -169,10 +163,6 @@ def estimate_templates(
             Item(what, price, quantity, table.prices[price].unit, quantity * table.prices[price].usd)
             for (what, price), quantity in quantities.items()
         ),
-        free={
-            kind: table.free[kind]
-            for kind in sorted({each["Type"] for each in resources.values()} & table.free.keys())
-        },
     )
 
 
@@ -215,7 +205,6 @@ def as_json(found: CostEstimate) -> dict[str, Any]:
                 "unit": price.unit,
                 "source": price.source,
                 "checked": price.verified_on,
-                "verified": price.verified,
                 "region": price.listed_for or found.table.region,
             }
             for name, price in prices.items()
@@ -223,7 +212,6 @@ def as_json(found: CostEstimate) -> dict[str, Any]:
         "prices_written": found.table.written,
         "prices_region": found.table.region,
         "unverified_prices": list(found.unverified),
-        "costs_nothing_by_itself": dict(found.free),
         "left_out": list(found.table.left_out),
     }
 

@@ -1,4 +1,4 @@
-"""The program of a SageMaker training job: runs `scripts/train` with the job's folders and hyperparameters.
+"""The program of a SageMaker training job: runs `scripts/train` with the job's folders and arguments.
 
 It needs the standard library only, and runs anywhere with the same environment variables.
 """
@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANNELS = ("data", "masks")
 """Channels of a job; each an option of `scripts/train`; further folders have `data_2` and so on."""
-FLAG = "true"
-"""The hyperparameter of an option without a value."""
+ARGUMENTS = "arguments"
+"""The one hyperparameter: a JSON list of arguments for `scripts/train`."""
 SETTINGS_WRONG = 2  # argparse's exit status for wrong arguments
 SIGNALLED = 128  # a shell's exit status for a signal is this plus its number
 REASON_LIMIT = 1024  # SageMaker's FailureReason is the first 1024 characters of the failure file
@@ -44,36 +44,6 @@ def channels_of(option: str) -> Iterator[str]:
     """Name the channels of an option's folders, without end."""
     yield option
     yield from (f"{option}_{number}" for number in itertools.count(2))
-
-
-def as_hyperparameters(arguments: Sequence[str]) -> dict[str, str]:
-    """Convert options of `scripts/train` to hyperparameters, which SageMaker shows and searches by name.
-
-    A repeated option becomes a JSON list. An argument that is neither an option nor a value is a ValueError.
-    """
-    found: dict[str, list[str]] = {}
-    awaiting: list[str] | None = None
-    for argument in arguments:
-        if argument.startswith("--"):
-            name, equals, value = argument[2:].partition("=")
-            values = found.setdefault(name, [])
-            values.append(value if equals else FLAG)
-            awaiting = None if equals else values
-        elif awaiting:
-            awaiting[-1] = argument
-            awaiting = None
-        else:
-            raise ValueError(f"{argument!r} is neither an option nor an option's value")
-    return {name: values[0] if len(values) == 1 else json.dumps(values) for name, values in found.items()}
-
-
-def as_options(hyperparameters: Mapping[str, str]) -> list[str]:
-    """Convert a job's hyperparameters back to options of `scripts/train`."""
-    options: list[str] = []
-    for name, text in hyperparameters.items():
-        values = json.loads(text) if text.startswith("[") else [text]
-        options += [f"--{name}" if value == FLAG else f"--{name}={value}" for value in values]
-    return options
 
 
 def main() -> int:
@@ -97,9 +67,9 @@ def _arguments(scratch: Path) -> list[str]:
         raise JobError("MLFLOW_TRACKING_URI is not set: all results would be lost with this machine.")
     settings = Path(os.environ.get("SM_INPUT_CONFIG_DIR", "/opt/ml/input/config")) / "hyperparameters.json"
     try:
-        options = as_options(json.loads(settings.read_text()) if settings.is_file() else {})
-    except (ValueError, AttributeError, TypeError) as error:
-        raise JobError(f"{settings} does not hold names and values: {error}") from error
+        options = [str(each) for each in json.loads(json.loads(settings.read_text())[ARGUMENTS])]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise JobError(f"{settings} does not hold a JSON list as {ARGUMENTS!r}: {error!r}") from error
     for option in CHANNELS:
         for channel in channels_of(option):
             folder = os.environ.get(f"SM_CHANNEL_{channel.upper()}")

@@ -1,6 +1,6 @@
 """The options of `scripts/train --on sagemaker`, and the training job that they describe.
 
-A job runs `scripts/train` too and so gets this module, but not `submit` and `watch`, which need AWS.
+A job runs `scripts/train` too and so gets this module, but not `submit`, which needs AWS.
 """
 
 from __future__ import annotations
@@ -13,20 +13,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from infra.paths import ROOT
-from scripts.training_job.entry import CHANNELS, as_hyperparameters, channels_of
+from scripts.training_job.entry import CHANNELS, channels_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BASE_NAME = "tumor-detector"
 INSTANCE_TYPE = "ml.c7i.2xlarge"
 """Eight virtual CPUs, which the small networks keep busy. UNVERIFIED on AWS, as are its price and quota."""
 HOURS = 12
 LONGEST_HOURS = 28 * 24  # docs.aws.amazon.com/sagemaker/latest/APIReference/API_StoppingCondition.html
 # Of 20, two are the SDK's own (docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html).
 MOST_CHANNELS = 18
-TIMESTAMP = len("-20250101000000")  # which the SDK appends to a job's base name
-LONGEST_NAME = 63 - TIMESTAMP
 MANAGED_MLFLOW = re.compile(
     r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[\w.-]+"
 )
@@ -59,35 +56,20 @@ class TrainingJob:
     role: str | None = None
     arguments: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
-    name: str = BASE_NAME
     bucket: str | None = None
     image: str | None = None
     instance_type: str = INSTANCE_TYPE
-    instance_count: int = 1
     hours: int = HOURS
 
     def problems(self) -> list[str]:
         """Return everything that is wrong with these settings, as far as it is known without AWS."""
         found = [_problem_of_tracking(self.tracking_uri), _problem_of_role(self.role)]
-        if self.instance_count != 1:
-            found.append(
-                f"--instance-count {self.instance_count}: only 1 makes sense. The training is one process, "
-                "and more machines would repeat it. For more speed use a larger --instance-type."
-            )
         if not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", self.instance_type):
             found.append(f"--instance-type {self.instance_type}: a type looks like {INSTANCE_TYPE}.")
-        if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", self.name) or len(self.name) > LONGEST_NAME:
-            found.append(
-                f"--job-name {self.name}: letters, digits and hyphens between them, at most {LONGEST_NAME}."
-            )
         if len(self.sources) > MOST_CHANNELS:
             found.append(f"{len(self.sources)} folders are more than {MOST_CHANNELS}: put sources into one.")
         if not 1 <= self.hours <= LONGEST_HOURS:
             found.append(f"--max-hours {self.hours}: from 1 to {LONGEST_HOURS}.")
-        try:
-            as_hyperparameters(self.arguments)
-        except ValueError as error:
-            found.append(f"{error}.")
         if any("'" in argument for argument in self.arguments):  # the SDK writes them into a shell script
             found.append("An option of a job cannot contain an apostrophe.")
         return [problem for problem in found if problem]
@@ -134,10 +116,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--instance-type", default=INSTANCE_TYPE, metavar="TYPE", help=f"(default: {INSTANCE_TYPE})"
     )
-    group.add_argument("--instance-count", type=int, default=1, metavar="N", help="only 1 is possible")
     group.add_argument("--image", metavar="URI", help="training image (default: AWS's TensorFlow)")
     group.add_argument("--bucket", metavar="NAME", help="bucket for code and images (default: SageMaker's)")
-    group.add_argument("--job-name", default=BASE_NAME, metavar="NAME", help="prefix of the job's name")
     group.add_argument(
         "--max-hours",
         type=int,
@@ -174,10 +154,8 @@ def from_options(options: argparse.Namespace, passed_on: list[str]) -> TrainingJ
         role=options.role,
         arguments=tuple(passed_on),
         sources=sources,
-        name=options.job_name,
         bucket=options.bucket,
         image=options.image,
         instance_type=options.instance_type,
-        instance_count=options.instance_count,
         hours=options.max_hours,
     )

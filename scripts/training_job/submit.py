@@ -6,6 +6,7 @@ The SDK takes seconds to import, so the command imports this module only to crea
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -27,21 +28,25 @@ from sagemaker.core.training.configs import (
     SourceCode,
     StoppingCondition,
 )
+from sagemaker.core.utils.exceptions import FailedStatusError
 from sagemaker.train import ModelTrainer
 
 from infra.local_aws import ACCOUNT as LOCAL_ACCOUNT
+from infra.names import PROJECT
 from scripts.console import DeliveryError, echo, step
 from scripts.delivery.aws import AWS_ERRORS
 from scripts.training_job import inputs
-from scripts.training_job.entry import as_hyperparameters, name_variable
+from scripts.training_job.entry import ARGUMENTS, name_variable
 from scripts.training_job.job import TrainingJob, from_options
-from scripts.training_job.watch import follow, hint
 
 if TYPE_CHECKING:
     import argparse
 
+    from sagemaker.core.resources import TrainingJob as CreatedJob
+
 # Without `exec` the SDK's shell script would not pass on SIGTERM, with which SageMaker stops a job.
 COMMAND = "exec $SM_PYTHON_CMD scripts/training_job/entry.py"
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 VOLUME_GB = 30
 NEVER_SENT = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
@@ -54,36 +59,55 @@ def run(options: argparse.Namespace, passed_on: list[str]) -> None:
     passed_on
         The arguments for the job's own `scripts/train`, from `job.passed_on`.
     """
+    if region := os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = region  # boto3 reads this one only
     name = None
     try:
-        name = submit(from_options(options, passed_on))
+        created = submit(from_options(options, passed_on))
+        name = created.training_job_name
         if options.no_wait:
-            echo(hint(name))
+            echo(_hint(name))
             return
-        follow(name, session=aws_session())
+        follow(created)
         echo(f"✓ training job {name}: its runs and the champion are in {os.environ['MLFLOW_TRACKING_URI']}")
-    except DeliveryError as error:
-        sys.exit(f"scripts/train: {error}")
     except AWS_ERRORS as error:
-        on = f"\nJob {name} continues.\n{hint(name)}" if name else ""
-        sys.exit(f"scripts/train: AWS failed: {error}{on}")
+        on = f"\nJob {name} continues.\n{_hint(name)}" if name else ""
+        raise DeliveryError(f"AWS failed: {error}{on}") from error
     except KeyboardInterrupt:
-        on = f"; job {name} continues.\n{hint(name)}" if name else " before a job was created."
+        on = f"; job {name} continues.\n{_hint(name)}" if name else " before a job was created."
         print(f"\nscripts/train: stopped{on}", file=sys.stderr)
         sys.exit(130)
 
 
-def aws_session() -> boto3.Session:
-    """Return a session of the shell's account and region; boto3 itself does not read AWS_REGION."""
-    return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+def _hint(name: str) -> str:
+    """Return how to follow and stop a job that continues without this command."""
+    return (
+        f"Follow it:  aws logs tail {LOG_GROUP} --log-stream-name-prefix {name} --follow\n"
+        f"Stop it:    aws sagemaker stop-training-job --training-job-name {name}"
+    )
 
 
-def submit(job: TrainingJob) -> str:
-    """Upload source and data, create the job, and return its name.
+def follow(job: CreatedJob) -> None:
+    """Show a job's log until it ends; fail with SageMaker's reason if it fails or is stopped."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("sagemaker.core.resources").setLevel(logging.INFO)
+    try:
+        job.wait(logs=True)
+    except FailedStatusError as error:
+        raise DeliveryError(f"training job {job.training_job_name} failed: {job.failure_reason}") from error
+    if job.training_job_status == "Stopped":
+        raise DeliveryError(
+            f"training job {job.training_job_name} was stopped ({job.secondary_status}). "
+            "The same command with --resume continues from its finished fits."
+        )
+
+
+def submit(job: TrainingJob) -> CreatedJob:
+    """Upload source and data, and create the job.
 
     Everything that is wrong with settings, data, bucket and account is reported before anything is uploaded.
     """
-    session = aws_session()
+    session = boto3.Session()
     image, problems = _image(job, session)
     problems = [*job.problems(), *problems, *_problems_of_account(job, session)]
     fetching = any(argument.startswith("--kaggle") for argument in job.arguments)
@@ -99,7 +123,7 @@ def submit(job: TrainingJob) -> str:
         return _create(job, image, session, Path(scratch))
 
 
-def _create(job: TrainingJob, image: str, session: boto3.Session, scratch: Path) -> str:
+def _create(job: TrainingJob, image: str, session: boto3.Session, scratch: Path) -> CreatedJob:
     code = scratch / "code"
     inputs.pack_source(code)
     channels, names = [], {}
@@ -116,18 +140,14 @@ def _create(job: TrainingJob, image: str, session: boto3.Session, scratch: Path)
         trainer = ModelTrainer(
             sagemaker_session=sdk,
             role=job.role,
-            base_job_name=job.name,
+            base_job_name=PROJECT,
             training_image=image,
             source_code=SourceCode(source_dir=str(code), requirements=inputs.REQUIREMENTS, command=COMMAND),
-            compute=Compute(
-                instance_type=job.instance_type,
-                instance_count=job.instance_count,
-                volume_size_in_gb=VOLUME_GB,
-            ),
+            compute=Compute(instance_type=job.instance_type, instance_count=1, volume_size_in_gb=VOLUME_GB),
             stopping_condition=StoppingCondition(max_runtime_in_seconds=job.hours * 3600),
-            output_data_config=OutputDataConfig(s3_output_path=f"s3://{sdk.default_bucket()}/{job.name}"),
+            output_data_config=OutputDataConfig(s3_output_path=f"s3://{sdk.default_bucket()}/{PROJECT}"),
             environment={"MLFLOW_TRACKING_URI": job.tracking_uri} | names,
-            hyperparameters=as_hyperparameters(job.arguments),
+            hyperparameters={ARGUMENTS: json.dumps(job.arguments)},
         )
         trainer.train(input_data_config=channels, wait=False, logs=False)
     except (RoleValidationError, ValueError) as error:
@@ -135,7 +155,7 @@ def _create(job: TrainingJob, image: str, session: boto3.Session, scratch: Path)
     created = trainer._latest_training_job  # as in the SDK's own example
     if created is None:  # the SDK's telemetry wrapper swallows Ctrl-C
         raise KeyboardInterrupt
-    return str(created.training_job_name)
+    return created
 
 
 def _without_telemetry() -> dict[str, Any]:

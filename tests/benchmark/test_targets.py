@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.paths import ROOT
 from model.data import phantom
-from scripts.benchmark import BenchmarkError, environments, load, measure, network, run, targets
+from scripts.benchmark import environments, load, measure, network, targets
 from scripts.benchmark.load import Outcome, Payload
 from scripts.benchmark.measure import Grid
 from scripts.benchmark.targets import TARGETS
+from scripts.commands import bench
+from scripts.console import DeliveryError
 from tests.tiny_model import make_model_dir
 
 if TYPE_CHECKING:
@@ -69,16 +70,24 @@ def test_a_server_starts_and_every_point_is_measured(name: str) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
+def test_a_baseline_runs_its_own_code(tmp_path: Path) -> None:
+    (tmp_path / "old" / "container").mkdir(parents=True)
+    (tmp_path / "old" / "container" / "__main__.py").write_text("raise SystemExit('the old server')")
+    with pytest.raises(DeliveryError, match="the old server"):
+        measure.server(replace(BY_NAME["ours"], root=tmp_path / "old"), GRID)
+
+
+@pytest.mark.usefixtures("tiny")
 def test_a_server_that_predicts_something_else_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "expected", lambda _: 0.5)
-    with pytest.raises(BenchmarkError, match=r"predicts 0\.\d+ instead of 0\.500000"):
+    with pytest.raises(DeliveryError, match=r"predicts 0\.\d+ instead of 0\.500000"):
         measure.server(BY_NAME["gunicorn"], GRID)
 
 
 @pytest.mark.usefixtures("tiny")
 def test_a_server_that_does_not_start_is_reported_with_its_log() -> None:
     broken = replace(BY_NAME["ours"], command=("{bin}/python", "-c", "raise SystemExit('no such model')"))
-    with pytest.raises(BenchmarkError, match=r"(?s)ended before it responded.*no such model"):
+    with pytest.raises(DeliveryError, match=r"(?s)ended before it responded.*no such model"):
         measure.server(broken, GRID)
 
 
@@ -89,22 +98,21 @@ def test_the_lower_bound_counts_predictions() -> None:
     assert 0 < point.p50_ms <= point.p99_ms
 
 
-def test_a_baseline_is_a_checkout_or_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_baseline_is_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "HOME", tmp_path)
-    assert targets.baseline(str(ROOT)).root == ROOT
     committed = targets.baseline("HEAD")
     assert (committed.root / "container" / "__main__.py").is_file()
     assert committed.environment(1)["PYTHONPATH"] == str(committed.root)
-    with pytest.raises(BenchmarkError, match="neither a checkout nor a commit"):
+    with pytest.raises(DeliveryError, match="not a commit with a container/"):
         targets.baseline("no-such-version")
 
 
 def test_a_failed_target_is_left_out_of_the_rounds_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(target: targets.Target, grid: Grid) -> measure.Round:
         if target.name == "mlflow":
-            raise BenchmarkError("it is broken")
+            raise DeliveryError("it is broken")
         return measure.Round()
 
     monkeypatch.setattr(measure, "server", fail)
-    rounds = run.measure_all([BY_NAME["mlflow"], BY_NAME["ours"]], GRID, count=3)
+    rounds = bench.measure_all([BY_NAME["mlflow"], BY_NAME["ours"]], GRID, count=3)
     assert {name: len(each) for name, each in rounds.items()} == {"mlflow": 0, "ours": 3}

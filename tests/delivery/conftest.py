@@ -31,6 +31,8 @@ class Aws:
     """A mocked account with one bucket and one role that SageMaker can assume."""
 
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    answers: dict[str, Any] = field(default_factory=dict)
+    """Answers of operations in place of moto's."""
 
     def made(self) -> dict[str, Any]:
         """The one CreateTrainingJob request, as the SDK sent it: moto drops parts of it."""
@@ -86,6 +88,8 @@ def training_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
 
     def record_call(client: BaseClient, operation: str, sent: dict[str, Any]) -> Any:
         made.requests.append((operation, sent))
+        if operation in made.answers:
+            return made.answers[operation]
         if operation == "SimulatePrincipalPolicy":  # which moto does not know
             allowed = [{"EvalActionName": name, "EvalDecision": "allowed"} for name in sent["ActionNames"]]
             return {"EvaluationResults": allowed, "IsTruncated": False}

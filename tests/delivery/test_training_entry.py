@@ -56,6 +56,7 @@ class Machine:
             "SEEN": str(self.seen_file),
         }
         self.write("data/code/scripts/training_job/entry.py", Path(training_entry.__file__).read_text())
+        self.configure("hyperparameters", {"arguments": "[]"})
         self.train("")
 
     def write(self, path: str, content: str | bytes) -> None:
@@ -103,15 +104,15 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path / "ml")
 
 
-def test_channels_and_hyperparameters_become_options(machine: Machine) -> None:
-    machine.configure("hyperparameters", {"quick": "true", "folds": "3", "architecture": '["a", "b"]'})
+def test_channels_and_arguments_become_options(machine: Machine) -> None:
+    machine.configure("hyperparameters", {"arguments": '["--quick", "--folds=3", "--steps", "4"]'})
     machine.channel("data", original="my scans", paths=("yes/1.jpg", "no/2.jpg", ".phantom"))
     machine.channel("data_2", original="healthy", paths=("no/2.jpg",))
     machine.channel("masks", original="shapes", paths=("1.jpg.png",))
     done = machine.run()
     assert done.returncode == 0, done.stderr
     assert machine.received == [
-        *("--quick", "--folds=3", "--architecture=a", "--architecture=b"),
+        *("--quick", "--folds=3", "--steps", "4"),
         *("--data", ["my scans", ".phantom", "no/2.jpg", "yes/1.jpg"]),
         *("--data", ["healthy", "no/2.jpg"]),
         *("--masks", ["shapes", "1.jpg.png"]),
@@ -160,8 +161,9 @@ def test_sigterm_stops_training_cleanly(machine: Machine) -> None:
     ("environment", "hyperparameters", "reason"),
     [
         ({"MLFLOW_TRACKING_URI": ""}, {}, "MLFLOW_TRACKING_URI is not set"),
-        ({"SM_CHANNEL_DATA": "/nowhere"}, {}, "channel data: "),
-        ({}, ["quick"], "does not hold names and values"),
+        ({"SM_CHANNEL_DATA": "/nowhere"}, {"arguments": "[]"}, "channel data: "),
+        ({}, {"quick": "true"}, "does not hold a JSON list as 'arguments'"),
+        ({}, {"arguments": "--quick"}, "does not hold a JSON list as 'arguments'"),
     ],
 )
 def test_an_invalid_job_does_not_train(
@@ -229,7 +231,7 @@ def test_the_sdks_script_starts_training_and_passes_on_sigterm(
         rest, _ = process.communicate(timeout=30)
     # Then training saw its data and settings, and stopped cleanly: no shell intercepted the signal
     files = sorted(path.relative_to(images).as_posix() for path in images.rglob("*") if path.is_file())
-    assert machine.received == ["--quick", "--folds=3", "--data", ["my_scans", *files]]
+    assert machine.received == ["--quick", "--folds", "3", "--data", ["my_scans", *files]]
     assert (process.returncode, rest) == (130, "stopped cleanly\n")
     installed = Path(f"{machine.seen_file}.installed").read_text()
     assert installed == (ROOT / inputs.LOCK).read_text()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 from PIL import Image
+from sagemaker.core.resources import TrainingJob as CreatedJob
 from sagemaker.core.telemetry import telemetry_logging
 
 from scripts.commands import train
@@ -16,7 +20,6 @@ from scripts.console import DeliveryError
 from scripts.training_job import inputs
 from scripts.training_job import job as training_job
 from scripts.training_job import submit as training_submit
-from scripts.training_job.entry import as_hyperparameters, as_options
 from scripts.training_job.job import TrainingJob
 from scripts.training_job.submit import run
 from tests.delivery.conftest import BUCKET, REGION, ROLE, TRACKING, make_role
@@ -43,22 +46,21 @@ def test_the_request_describes_the_training(training_aws: Aws, images: Path) -> 
         role="trainer",
         arguments=("--quick", "--architecture", "a", "--architecture", "b", "--folds=3"),
         sources={"data": str(images)},
-        name="evening",
         instance_type="ml.m7i.4xlarge",
         hours=2,
     )
-    name = training_submit.submit(job)
+    name = training_submit.submit(job).training_job_name
     made = training_aws.made()
     assert made["TrainingJobName"] == name
-    assert name.startswith("evening-")
+    assert name.startswith("tumor-detector-")
     assert made["RoleArn"] == ROLE
     assert made["AlgorithmSpecification"]["TrainingImage"] == IMAGE
     assert made["ResourceConfig"] == {
         "InstanceType": "ml.m7i.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30
     }  # fmt: skip
     assert made["StoppingCondition"]["MaxRuntimeInSeconds"] == 2 * 3600
-    assert made["OutputDataConfig"]["S3OutputPath"] == f"s3://{BUCKET}/evening"
-    assert made["HyperParameters"] == {"quick": "true", "architecture": '["a", "b"]', "folds": "3"}
+    assert made["OutputDataConfig"]["S3OutputPath"] == f"s3://{BUCKET}/tumor-detector"
+    assert json.loads(made["HyperParameters"]["arguments"]) == list(job.arguments)
     assert made["Environment"] == {"MLFLOW_TRACKING_URI": TRACKING, "TUMOR_DATA_NAME": "my_scans"}
     assert set(training_aws.channels()) == {"data", "code", "sm_drivers"}
 
@@ -140,8 +142,6 @@ def test_all_problems_are_reported_before_anything_is_created(training_aws: Aws,
         bucket="no-such-bucket",
         tracking_uri="sqlite:///mlruns/mlflow.db",
         instance_type="c7i",
-        instance_count=2,
-        name="an evening",
         hours=0,
         sources={"data": str(tmp_path / "nowhere")},
     )
@@ -149,8 +149,7 @@ def test_all_problems_are_reported_before_anything_is_created(training_aws: Aws,
         training_submit.submit(job)
     for problem in (
         "--role is missing", "--bucket no-such-bucket cannot be used", "only this machine can reach it",
-        "--instance-type c7i", "--instance-count 2: only 1 makes sense", "--job-name an evening",
-        "--max-hours 0", f"--data: {tmp_path / 'nowhere'} is not a folder",
+        "--instance-type c7i", "--max-hours 0", f"--data: {tmp_path / 'nowhere'} is not a folder",
     ):  # fmt: skip
         assert problem in str(failure.value)
     assert not {"CreateTrainingJob", "PutObject"} & {operation for operation, _ in training_aws.requests}
@@ -214,14 +213,13 @@ def test_the_command_line_becomes_a_job(monkeypatch: pytest.MonkeyPatch) -> None
         "--quick", "--on", "sagemaker", "--data", "s3://bucket/brain", "--role", "trainer", "--folds", "3",
         "--instance-type=ml.g5.xlarge", "--steps", "4", "--same-patients", "lgg=gliomas", "--resume",
         "--masks", "shapes",
-        "--bucket", "own", "--image", IMAGE, "--job-name", "evening", "--max-hours", "3", "--no-wait",
+        "--bucket", "own", "--image", IMAGE, "--max-hours", "3", "--no-wait",
     )  # fmt: skip
     assert training_job.from_options(parsed, passed_on) == TrainingJob(
         tracking_uri=MANAGED,
         role="trainer",
         arguments=("--quick", "--folds", "3", "--steps", "4", "--same-patients", "lgg=gliomas", "--resume"),
         sources={"data": "s3://bucket/brain", "masks": "shapes"},
-        name="evening",
         bucket="own",
         image=IMAGE,
         instance_type="ml.g5.xlarge",
@@ -247,29 +245,9 @@ def test_data_is_found_as_for_a_local_training(monkeypatch: pytest.MonkeyPatch, 
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "hyperparameters"),
-    [
-        ([], {}),
-        (["--folds", "3", "--quick"], {"folds": "3", "quick": "true"}),
-        (["--note=a b"], {"note": "a b"}),
-        (["--bias", "-1"], {"bias": "-1"}),
-        (["--same-patients", "a=b"], {"same-patients": "a=b"}),
-        (["--model", "a", "--seed=1", "--model=b"], {"model": '["a", "b"]', "seed": "1"}),
-    ],
-)
-def test_options_survive_as_hyperparameters(arguments: list[str], hyperparameters: dict[str, str]) -> None:
-    assert as_hyperparameters(arguments) == hyperparameters
-    assert as_hyperparameters(as_options(hyperparameters)) == hyperparameters
-
-
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [(("stray",), "'stray' is neither an option"), (("--note", "it's"), "apostrophe")],
-)
-def test_arguments_that_a_job_cannot_get_are_refused(arguments: tuple[str, ...], reason: str) -> None:
-    (problem,) = replace(JOB, arguments=arguments).problems()
-    assert reason in problem
+def test_an_argument_that_the_sdks_script_would_break_is_refused() -> None:
+    (problem,) = replace(JOB, arguments=("--note", "it's")).problems()
+    assert "apostrophe" in problem
 
 
 def interrupt(*_arguments: object, **_named: object) -> None:
@@ -279,7 +257,8 @@ def interrupt(*_arguments: object, **_named: object) -> None:
 def test_ctrl_c_names_the_commands_that_follow_and_stop_the_job(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(training_submit, "submit", lambda _job: "evening-1")
+    created = CreatedJob(training_job_name="evening-1")
+    monkeypatch.setattr(training_submit, "submit", lambda _job: created)
     monkeypatch.setattr(training_submit, "follow", interrupt)
     with pytest.raises(SystemExit) as end:
         run(*parse("--on", "sagemaker"))
@@ -294,11 +273,51 @@ def test_without_waiting_the_job_is_created_and_left(
 ) -> None:
     where = ("--on", "sagemaker", "--role", ROLE, "--bucket", BUCKET, "--image", IMAGE)
     run(*parse(*where, "--no-wait", "--kaggle"))
-    assert training_aws.made()["HyperParameters"] == {"kaggle": "true"}
+    assert training_aws.made()["HyperParameters"] == {"arguments": '["--kaggle"]'}
     assert "aws logs tail /aws/sagemaker/TrainingJobs" in capsys.readouterr().err
+
+
+def described(status: str, **more: str) -> dict[str, object]:
+    job = {"TrainingJobName": "evening-1", "TrainingJobStatus": status, "SecondaryStatus": status}
+    return {**job, "FailureReason": "no folds", "CreationTime": datetime.now(UTC), **more}
+
+
+def test_a_job_is_followed_to_its_end_with_its_log(
+    training_aws: Aws, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    logs = boto3.client("logs", REGION)
+    stream = "evening-1/algo-1"
+    logs.create_log_group(logGroupName=training_submit.LOG_GROUP)
+    logs.create_log_stream(logGroupName=training_submit.LOG_GROUP, logStreamName=stream)
+    event = {"timestamp": int(time.time() * 1000), "message": "fold 1 of 3"}
+    logs.put_log_events(logGroupName=training_submit.LOG_GROUP, logStreamName=stream, logEvents=[event])
+    training_aws.answers["DescribeTrainingJob"] = described("Completed")
+    created = CreatedJob(training_job_name="evening-1")
+    monkeypatch.setattr(training_submit, "submit", lambda _job: created)
+    run(*parse("--on", "sagemaker"))
+    assert "fold 1 of 3" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (described("Failed"), "evening-1 failed: no folds"),
+        (
+            described("Stopped", SecondaryStatus="MaxRuntimeExceeded"),
+            r"\(MaxRuntimeExceeded\)(.|\n)*--resume",
+        ),
+    ],
+)
+def test_another_end_is_an_error_with_its_reason(
+    training_aws: Aws, end: dict[str, object], reason: str
+) -> None:
+    training_aws.answers["DescribeTrainingJob"] = end
+    with pytest.raises(DeliveryError, match=reason):
+        training_submit.follow(CreatedJob(training_job_name="evening-1"))
 
 
 def test_a_failure_is_one_message_of_the_command(training_aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    with pytest.raises(SystemExit, match=r"^scripts/train: no job was created:(.|\n)*_URI is not set"):
+    with pytest.raises(DeliveryError, match=r"^no job was created:(.|\n)*_URI is not set"):
         run(*parse("--on", "sagemaker"))

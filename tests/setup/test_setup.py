@@ -247,8 +247,7 @@ def test_a_supported_python_is_found_behind_a_shim_that_fails(setup: ModuleType,
 
 @pytest.mark.usefixtures("old_python")
 def test_without_a_supported_python_the_message_says_what_to_install(installers: Installers) -> None:
-    installers.breaks["venv"] = installers.setup.SetupError("the network is unreachable")
-    message = r"3\.11 or 3\.12 or 3\.13(.|\n)*unreachable(.|\n)*python3\.11-venv"
+    message = r"3\.11 or 3\.12 or 3\.13 was found(.|\n)*python3\.11-venv"
     with pytest.raises(installers.setup.SetupError, match=message):
         installers.ensure()
 
