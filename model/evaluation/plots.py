@@ -113,7 +113,7 @@ def worst_mistakes(mistakes: Sequence[Mistake], scans: Sequence[Scan]) -> Figure
     return figure
 
 
-def heatmaps(pixels: NDArray[np.float32], evidence: NDArray[np.float64], names: Sequence[str]) -> Figure:
+def heatmaps(pixels: NDArray[np.float32], evidence: NDArray[np.float32], names: Sequence[str]) -> Figure:
     """Images (n, size, size, 1), each next to a copy overlaid with its evidence (n, rows, columns)."""
     rows = math.ceil(len(names) / 4)
     figure = Figure(figsize=(13, 1.9 * rows), layout="constrained")

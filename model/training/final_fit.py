@@ -106,7 +106,7 @@ def fit_and_log(
         report,
         run_id=run_id,
         rule=replace(rule, calibration=calibration),
-        evidence=(scale.no_opinion, float(np.asarray(outputs.evidence).max())),
+        evidence=(scale.no_opinion, float(outputs.evidence.max())),
     )
     mlflow_logging.log_report(report, predictions, plan, measured.histories)
     return mlflow_logging.log_network(

@@ -110,7 +110,7 @@ def log_heatmaps(outputs: NetworkOutputs, pixels: NDArray[np.float32], scans: Se
     tumours = [index for index, scan in enumerate(scans) if scan.label]
     chosen = tumours[:: max(1, len(tumours) // plots.HEATMAPS)][: plots.HEATMAPS]
     names = [scans[index].name for index in chosen]
-    figure = plots.heatmaps(pixels[chosen], np.asarray(outputs.evidence)[chosen], names)
+    figure = plots.heatmaps(pixels[chosen], outputs.evidence[chosen], names)
     mlflow.log_figure(figure, "images/heatmaps.png")
 
 
