@@ -108,7 +108,7 @@ def fit_and_log(
         rule=replace(rule, calibration=calibration),
         evidence=(scale.no_opinion, float(outputs.evidence.max())),
     )
-    mlflow_logging.log_report(report, predictions, plan, measured.histories)
+    mlflow_logging.log_report(report, predictions, plan)
     return mlflow_logging.log_network(
         served,
         metadata,

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from model.evaluation.report import Report
     from model.networks.backend import keras
     from model.release.export import Metadata
-    from model.tracking import History
     from model.training.plan import TrainingPlan
 
 
@@ -52,17 +51,12 @@ def log_source(dataset: Dataset) -> None:
     mlflow.set_tags(tags)
 
 
-def log_report(
-    report: Report, predictions: Predictions, plan: TrainingPlan, histories: Sequence[History]
-) -> None:
+def log_report(report: Report, predictions: Predictions, plan: TrainingPlan) -> None:
     """Log the published metrics, their plots, the predictions and the held-out images."""
     scans = plan.dataset.scans
     mlflow.log_metrics(report.metrics())
     mlflow.log_dict(report.document(), "report.json")
-    drawn = {**model_card.plots_of(report, predictions), "confusion_matrix": plots.confusion(predictions)}
-    if any(histories):
-        drawn["loss"] = plots.losses(histories)
-    for name, figure in drawn.items():
+    for name, figure in model_card.plots_of(report, predictions).items():
         mlflow.log_figure(figure, f"plots/{name}.png")
     # It shows images of the data set, so it is not part of the artifact.
     mlflow.log_figure(plots.worst_mistakes(report.mistakes, scans), "images/worst_mistakes.png")

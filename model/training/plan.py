@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from model.data.dataset import Dataset
     from model.evaluation.crossval import OutOfFold
     from model.evaluation.left_out import LeftOutSources
-    from model.tracking import History
     from model.training.config import Recipe
     from model.training.learner import Learner, Mask
 
@@ -140,5 +139,4 @@ class Measured:
 
     out_of_fold: OutOfFold
     left_out: LeftOutSources | None  # None where too few sources have both classes
-    histories: list[History]  # of the folds' fits that this training ran
     learner: Callable[[], Learner]

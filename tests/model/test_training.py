@@ -118,11 +118,9 @@ def test_the_runs_of_a_failed_training_are_marked(
     phantoms: Dataset, tiny: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a training that fails after two epochs
-    def broken(
-        learner: Learner, *_: object, on_epoch: Callable[[dict[str, float]], None], **__: object
-    ) -> None:
-        on_epoch({"loss": 0.7})
-        on_epoch({"loss": 0.6})
+    def broken(learner: Learner, *_: object, on_epoch: Callable[[int, float], None], **__: object) -> None:
+        on_epoch(1, 0.7)
+        on_epoch(2, 0.6)
         raise TrainingError("the loss became nan")
 
     experiment = "failing"
