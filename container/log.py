@@ -45,7 +45,7 @@ def configure() -> None:
 
 @contextlib.contextmanager
 def native_output_muted() -> Iterator[None]:
-    """Drop what native code writes to standard error: LiteRT's notices there are not JSON."""
+    """Drop what native code, such as LiteRT and TensorFlow, writes to standard error."""
     kept = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)

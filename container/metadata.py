@@ -35,9 +35,9 @@ class Metadata:
     slope: float  # probability of class 1 = sigmoid(slope * logit + intercept)
     intercept: float
     threshold: float  # class 1 from this probability on
-    heatmap: HeatmapScale | None  # None without an evidence map
-    refusal_threshold: float | None  # accepted from this brain score on; None without a brain logit
-    reliability_threshold: float | None  # reliable from this familiarity on; None without a familiarity logit
+    refusal_threshold: float  # accepted from this brain score on
+    heatmap: HeatmapScale | None  # None before schema 3
+    reliability_threshold: float | None  # reliable from this familiarity on; None before schema 3
     known_logit: float  # for the known input, see `network.known_input`
 
 
@@ -49,14 +49,11 @@ def load(path: Path) -> Metadata:
         raise ModelError(f"{path}: cannot be read as JSON: {error}") from error
     keys = _Keys(document)
     schema = keys.whole("schema", OLDEST_SCHEMA, SCHEMA)
-    heatmap = refusal_threshold = reliability_threshold = None
-    if keys.find("heatmap") is not None and schema != OLDEST_SCHEMA:  # which gave its evidence no scale
+    heatmap = reliability_threshold = None
+    if schema != OLDEST_SCHEMA:  # which gave its evidence no scale, and knew no familiarity
         width, height = (keys.whole(f"heatmap.{side}", 1, 256) for side in ("width", "height"))
         heatmap = HeatmapScale(width, height, keys.number("heatmap.low"), keys.number("heatmap.high"))
         keys.check("heatmap.high", "above heatmap.low", valid=heatmap.high > heatmap.low)
-    if keys.find("refusal") is not None:
-        refusal_threshold = keys.number("refusal.threshold", 0, 1)
-    if keys.find("reliability") is not None:
         reliability_threshold = keys.number("reliability.threshold")
     metadata = Metadata(
         name=keys.text("name"),
@@ -65,8 +62,8 @@ def load(path: Path) -> Metadata:
         slope=keys.number("calibration.slope"),
         intercept=keys.number("calibration.intercept"),
         threshold=keys.number("threshold", 0, 1),
+        refusal_threshold=keys.number("refusal.threshold", 0, 1),
         heatmap=heatmap,
-        refusal_threshold=refusal_threshold,
         reliability_threshold=reliability_threshold,
         known_logit=keys.number("known_answer.logit"),
     )

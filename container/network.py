@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_LOGITS_RANK = 2  # shape (1, 1) to (1, 3): the logit, and optionally the brain logit and the familiarity
+_LOGITS_SHAPES = ((1, 2), (1, 3))  # the logit, the brain logit and, since schema 3, the familiarity
 _EVIDENCE_RANK = 4  # shape (1, rows, columns, 1)
 
 
@@ -22,9 +22,9 @@ class NetworkOutput(NamedTuple):
     """The network's output for one image."""
 
     logit: float  # of class 1, before calibration
-    brain_logit: float | None  # that the image is a brain MRI at all; None without such a head
-    familiarity: float | None  # how much the view resembles what was learnt; None without such a head
-    evidence: NDArray[np.float32] | None  # shape (rows, columns), pooled into the logit; None without a map
+    brain_logit: float  # that the image is a brain MRI at all
+    familiarity: float | None  # how much the view resembles what was learnt; None before schema 3
+    evidence: NDArray[np.float32]  # shape (rows, columns), pooled into the logit
 
 
 class Network:
@@ -33,11 +33,11 @@ class Network:
     Outputs are identified by their rank, not by their order, which a conversion may change.
     """
 
-    def __init__(self, path: Path, *, size: int, threads: int) -> None:
+    def __init__(self, path: Path, *, size: int) -> None:
         self.path = path
         try:
             # Given a path, LiteRT maps the file into memory, which processes share.
-            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter = Interpreter(model_path=str(path), num_threads=1)
             self._interpreter.allocate_tensors()
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path}: cannot be loaded: {error}") from error
@@ -50,31 +50,26 @@ class Network:
             tensor["index"]: tuple(map(int, tensor["shape"]))
             for tensor in self._interpreter.get_output_details()
         }
-        logits = [index for index, shape in outputs.items() if len(shape) == _LOGITS_RANK]
+        logits = [index for index, shape in outputs.items() if shape in _LOGITS_SHAPES]
         maps = [index for index, shape in outputs.items() if len(shape) == _EVIDENCE_RANK]
-        known = len(logits) == 1 and len(maps) <= 1 and len(logits + maps) == len(outputs)
-        if not known or outputs[logits[0]] not in ((1, 1), (1, 2), (1, 3)):
+        if not len(logits) == len(maps) == 1 or len(logits + maps) != len(outputs):
             raise ModelError(
-                f"{path}: returns {list(outputs.values())}, not the logits of shape (1, 1), (1, 2) or "
-                f"(1, 3) and at most one evidence map of shape (1, rows, columns, 1)"
+                f"{path}: returns {list(outputs.values())}, not the logits of shape (1, 2) or (1, 3) and an "
+                "evidence map of shape (1, rows, columns, 1)"
             )
-        self._logits = logits[0]
-        self._evidence = maps[0] if maps else None
-        self.has_brain_logit = outputs[self._logits] != (1, 1)
-        self.has_familiarity = outputs[self._logits] == (1, 3)
-        self.has_evidence = self._evidence is not None
+        self._logits, self._evidence = logits[0], maps[0]
+        self.has_familiarity = outputs[self._logits] == _LOGITS_SHAPES[-1]
 
     def run(self, image: NDArray[np.float32]) -> NetworkOutput:
         """Run the network on one preprocessed image, shape (size, size, 1)."""
         self._interpreter.set_tensor(self._input, image[np.newaxis])
         self._interpreter.invoke()
         logits = self._interpreter.get_tensor(self._logits)[0]
-        evidence = None if self._evidence is None else self._interpreter.get_tensor(self._evidence)
         return NetworkOutput(
             logit=float(logits[0]),
-            brain_logit=float(logits[1]) if self.has_brain_logit else None,
+            brain_logit=float(logits[1]),
             familiarity=float(logits[2]) if self.has_familiarity else None,
-            evidence=None if evidence is None else evidence[0, :, :, 0],
+            evidence=self._interpreter.get_tensor(self._evidence)[0, :, :, 0],
         )
 
 

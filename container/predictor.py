@@ -63,12 +63,12 @@ class Preprocessed(NamedTuple):
 
 
 class NetworkOutputs(NamedTuple):
-    """The network's outputs for n images, before calibration; None for an output that it lacks."""
+    """The network's outputs for n images, before calibration."""
 
     logits: NDArray[np.float64]  # shape (n,)
-    brain_logits: NDArray[np.float64] | None  # shape (n,)
-    familiarity: NDArray[np.float64] | None  # shape (n,)
-    evidence: NDArray[np.float32] | None  # shape (n, rows, columns)
+    brain_logits: NDArray[np.float64]  # shape (n,)
+    familiarity: NDArray[np.float64] | None  # shape (n,); None before schema 3
+    evidence: NDArray[np.float32]  # shape (n, rows, columns)
 
 
 class Predictor:
@@ -87,7 +87,6 @@ class Predictor:
         name: str | None = None,
         version: str | None = None,
         sha256: str | None = None,
-        threads: int = 1,
     ) -> Predictor:
         """Load `model.tflite` and `metadata.json` from a directory and check the known answer.
 
@@ -95,11 +94,7 @@ class Predictor:
         Raises `ModelError` if a file is missing or broken, or is not what `metadata.json` describes.
         """
         about = metadata.load(model_dir / "metadata.json")
-        network = Network(model_dir / "model.tflite", size=about.size, threads=threads)
-        if about.heatmap and not network.has_evidence:
-            raise ModelError(f"{network.path}: has no evidence map, but metadata.json a heatmap")
-        if about.refusal_threshold is not None and not network.has_brain_logit:
-            raise ModelError(f"{network.path}: has no brain logit, but metadata.json a refusal")
+        network = Network(model_dir / "model.tflite", size=about.size)
         if about.reliability_threshold is not None and not network.has_familiarity:
             raise ModelError(f"{network.path}: has no familiarity logit, but metadata.json a reliability")
         predictor = cls(network, about, {"name": name or about.name, "version": version, "sha256": sha256})
@@ -131,7 +126,7 @@ class Predictor:
         return Preprocessed(grey, imaging.preprocess(grey, size=self._about.size))
 
     def classify(self, image: Preprocessed, *, heatmap: bool = False) -> Answer:
-        """Classify one preprocessed image; `heatmap` adds the heatmap, null for a model without one.
+        """Classify one preprocessed image; `heatmap` adds the heatmap, null before schema 3.
 
         An image unlike those that the model learnt from gets an answer of low reliability, with the reason.
         Raises `Problem` with 422 if the network's brain score is below the threshold, with both as members.
@@ -156,21 +151,12 @@ class Predictor:
     def outputs(self, batch: NDArray[np.float32]) -> NetworkOutputs:
         """Run the network on preprocessed images, shape (n, size, size, 1)."""
         outputs = [self._network.run(image) for image in batch]
-        brains = [output.brain_logit for output in outputs if output.brain_logit is not None]
-        familiar = [output.familiarity for output in outputs if output.familiarity is not None]
-        maps = [output.evidence for output in outputs if output.evidence is not None]
-        return NetworkOutputs(
-            logits=np.array([output.logit for output in outputs]),
-            brain_logits=np.array(brains) if self._network.has_brain_logit else None,
-            familiarity=np.array(familiar) if self._network.has_familiarity else None,
-            evidence=np.array(maps) if self._network.has_evidence else None,
-        )
+        logits, brain_logits, familiarity, evidence = map(np.array, zip(*outputs, strict=True))
+        known = familiarity if self._network.has_familiarity else None
+        return NetworkOutputs(logits, brain_logits, known, evidence)
 
-    def _check_brain(self, logit: float | None) -> None:
-        threshold = self._about.refusal_threshold
-        if logit is None or threshold is None:
-            return
-        score = _sigmoid(logit)
+    def _check_brain(self, logit: float) -> None:
+        threshold, score = self._about.refusal_threshold, _sigmoid(logit)
         if math.isnan(score):
             raise ArithmeticError("the network's brain logit is not a number")
         if score < threshold:
@@ -184,8 +170,8 @@ class Predictor:
             raise ArithmeticError("the network's familiarity logit is not a number")
         return familiarity < threshold
 
-    def _heatmap(self, evidence: NDArray[np.float32] | None, grey: Image.Image) -> Heatmap | None:
-        if evidence is None or self._about.heatmap is None:
+    def _heatmap(self, evidence: NDArray[np.float32], grey: Image.Image) -> Heatmap | None:
+        if self._about.heatmap is None:
             return None
         width, height, low, high = self._about.heatmap
         rows, columns = evidence.shape

@@ -10,7 +10,6 @@ import fcntl
 import logging
 import os
 import sqlite3
-import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from urllib.parse import quote
 
 import mlflow
 import requests
-from mlflow.entities import Metric, RunStatus
+from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from sqlalchemy import make_url
@@ -29,8 +28,6 @@ from model import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-History = list[dict[str, float]]
-"""The losses of each epoch."""
 STORE = ROOT / "mlruns"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # how MLflow's pages show it
 TIMEOUT_S = 10  # for a tracking server's first answer
@@ -171,17 +168,3 @@ def children(run_id: str, *, finished: bool = False) -> dict[str, str]:
         output_format="list",
     )
     return {str(each.info.run_name): str(each.info.run_id) for each in found}
-
-
-def log_history(history: History) -> None:
-    """Log the losses of all epochs in one request, to the open run."""
-    active = mlflow.active_run()
-    if active is None or not history:
-        return
-    now = int(1000 * time.time())
-    metrics = [
-        Metric(name, value, timestamp=now, step=epoch)
-        for epoch, losses in enumerate(history, start=1)
-        for name, value in losses.items()
-    ]
-    mlflow.MlflowClient().log_batch(active.info.run_id, metrics=metrics)

@@ -6,8 +6,8 @@ to it, so that the predictions of two models differ and a heatmap still shows th
     make_model_dir(tmp_path / "model", logit=4.0)     # probability 0.98 and more: YES
     make_model_dir(tmp_path / "other", logit=-4.0)    # probability 0.03 and less: NO
 
-With `brain_logit` the network also returns a brain logit: this one for a black image, and brightness takes up
-to 8 from it, so that one model refuses bright images and classifies dark ones.
+`brain_logit` is the brain logit for a black image, from which brightness takes up to 8. By default no
+image is refused; a lower one refuses bright images and classifies dark ones.
 
     make_model_dir(tmp_path / "model", logit=4.0, brain_logit=4.0)    # 422 for images brighter than half
 
@@ -33,11 +33,10 @@ def make_model_dir(
     *,
     logit: float,
     size: int = 32,
-    heatmap: bool = True,
     threshold: float = 0.5,
-    brain_logit: float | None = None,
+    brain_logit: float = 20.0,
     refusal_threshold: float = 0.5,
-    familiarity: float | None = None,
+    familiarity: float | None = 20.0,
 ) -> Path:
     """Write `model.tflite`, `metadata.json` and `model-card.md` into `path` and return it.
 
@@ -49,34 +48,31 @@ def make_model_dir(
         The logit for a black image; for any other it is ``logit + 0.5 * mean brightness``.
     size
         The input's side in pixels, a multiple of 4.
-    heatmap
-        Whether the network gives its evidence map (size / 4 cells a side) beside the logit.
     threshold
         The probability from which on the answer is YES.
     brain_logit
-        The brain logit for a black image; for any other it is ``brain_logit - 8 * mean brightness``. None:
-        the network has no brain logit, and only the rules refuse.
+        The brain logit for a black image; for any other it is ``brain_logit - 8 * mean brightness``.
     refusal_threshold
         The brain score (the brain logit's sigmoid) from which on an image is classified.
     familiarity
         The third logit for a black image, from which brightness takes up to 8, too; below 0 an answer is of
-        low reliability. It needs a `brain_logit`. None: the network has no such logit.
+        low reliability. None: a model of schema 2, without such a logit.
     """
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o755)  # for the serving image's user too: a test's temporary folders are private
-    _export(path / "model.tflite", logit=logit, size=size, heatmap=heatmap, others=(brain_logit, familiarity))
+    _export(path / "model.tflite", logit=logit, size=size, others=(brain_logit, familiarity))
     low, high, cells = logit - BRIGHTNESS_GAIN, logit + BRIGHTNESS_GAIN, size // CELL
     metadata = {
-        "schema": 3,
+        "schema": 2 if familiarity is None else 3,
         "name": "tumor-detector",
         "architecture": "tiny",
         "labels": ["NO", "YES"],
         "input": {"size": size},
         "calibration": {"method": "platt", "slope": 1.0, "intercept": 0.0},
         "threshold": threshold,
-        "heatmap": {"width": cells, "height": cells, "low": low, "high": high} if heatmap else None,
-        "refusal": None if brain_logit is None else {"threshold": refusal_threshold},
-        "reliability": None if familiarity is None else {"threshold": 0.0},
+        "heatmap": {"width": cells, "height": cells, "low": low, "high": high},
+        "refusal": {"threshold": refusal_threshold},
+        "reliability": {"threshold": 0.0},
         "dataset": {"name": "phantom", "kind": "phantom", "fingerprint": "0" * 64, "images": 0, "groups": 0},
         "metrics": {},
         "mlflow": {"experiment": "tumor-detector-phantom", "run_id": "0" * 32},
@@ -89,7 +85,7 @@ def make_model_dir(
     return path
 
 
-def _export(path: Path, *, logit: float, size: int, heatmap: bool, others: tuple[float | None, ...]) -> None:
+def _export(path: Path, *, logit: float, size: int, others: tuple[float | None, ...]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read while TensorFlow is imported
     import keras  # noqa: PLC0415 - only tests that make a model wait for TensorFlow
 
@@ -106,5 +102,5 @@ def _export(path: Path, *, logit: float, size: int, heatmap: bool, others: tuple
     for other in others:
         if other is not None:
             logits = keras.layers.Concatenate()([logits, mean(linear(BRAIN_GAIN, other)(cells))])
-    network = keras.Model(scan, [logits, evidence] if heatmap else logits)
+    network = keras.Model(scan, [logits, evidence])
     network.export(path, format="litert", verbose=False)

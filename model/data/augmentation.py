@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from container import imaging
+
 if TYPE_CHECKING:
     from numpy.random import Generator
 
@@ -130,8 +132,11 @@ def _annotate(image: Image.Image, rng: Generator) -> Image.Image:
 def _compress(image: Image.Image, rng: Generator) -> Image.Image:
     if rng.random() > COMPRESSED:
         return image
+    return as_jpeg(image, quality=int(rng.integers(*QUALITY)))
+
+
+def as_jpeg(image: Image.Image, *, quality: int) -> Image.Image:
+    """Encode a mode L image as JPEG, and decode it again."""
     buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=int(rng.integers(*QUALITY)))
-    with Image.open(buffer) as compressed:
-        compressed.load()
-        return compressed
+    image.save(buffer, format="JPEG", quality=quality)
+    return imaging.decode(buffer.getvalue())

@@ -42,21 +42,15 @@ class Dataset:
     An exact copy would count the same evidence twice.
     """
 
-    folder: Path
+    folders: tuple[Path, ...]  # as given: each is a source or holds sources
     name: str  # of the folders; "phantom" for drawn images
     kind: Kind
     scans: tuple[Scan, ...]
     copies: tuple[tuple[str, str], ...] = ()  # names of each excluded copy and of the scan that it equals
     skipped: tuple[tuple[str, str], ...] = ()  # name of each unreadable file, and the reason
     refuse: Mapping[str, tuple[Scan, ...]] = field(default_factory=dict, hash=False)  # by kind
-    more_folders: tuple[Path, ...] = ()
     masks: tuple[Path, ...] = ()  # folders of outlines kept elsewhere
     notes: tuple[str, ...] = ()  # what a user should know of how the folders were read
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """All folders, as given: each is a source or holds sources."""
-        return (self.folder, *self.more_folders)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -170,14 +164,13 @@ def load(
     drawn = any(each.is_drawn for each in sources)
     name = " + ".join((names or {}).get(path, path.resolve().name) for path in given)
     return Dataset(
-        folder=given[0].resolve(),
+        folders=tuple(path.resolve() for path in given),
         name="phantom" if drawn else name if len(name) < _LONGEST_NAME else f"{len(sources)} sources",
         kind="phantom" if drawn else "images",
         scans=kept,
         copies=copies,
         skipped=tuple(each for found in sources for each in found.skipped),
         refuse={kind: tuple(refuse[kind]) for kind in sorted(refuse)},
-        more_folders=tuple(path.resolve() for path in given[1:]),
         masks=tuple(path.resolve() for path in outlined),
         notes=_notes(sources),
     )

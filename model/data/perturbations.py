@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
-from container import imaging
+from model.data.augmentation import as_jpeg
 from model.data.split import head_box
 
 Perturbation = Callable[[Image.Image], Image.Image]
@@ -18,12 +18,6 @@ UNCHANGED = "unchanged"
 """The identity; the other perturbations are compared with it."""
 MARGIN = 1.2  # side of the padded square, relative to the image's longer side
 WHITE = 255
-
-
-def _reencode(image: Image.Image) -> Image.Image:
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=40)
-    return imaging.decode(buffer.getvalue())
 
 
 def _pad(image: Image.Image) -> Image.Image:
@@ -54,7 +48,7 @@ def _annotate(image: Image.Image) -> Image.Image:
 PERTURBATIONS: dict[str, Perturbation] = {
     UNCHANGED: lambda image: image.copy(),
     "resized to 256 x 256": lambda image: image.resize((256, 256), Image.Resampling.BICUBIC),
-    "JPEG quality 40": _reencode,
+    "JPEG quality 40": partial(as_jpeg, quality=40),
     "padded to a square": _pad,
     "cropped to the head": _crop,
     "brightness up 30 %": lambda image: ImageEnhance.Brightness(image).enhance(1.3),

@@ -43,27 +43,27 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference(Estimate):
-    """By how much one network's metric exceeds another's, and the share of draws in which it does."""
+    """By how much one network's ROC AUC exceeds another's, and the share of draws in which it does."""
 
     better: float
 
 
-def estimates(predictions: Predictions, *, seed: int = 0) -> Estimates:
+def estimates(predictions: Predictions) -> Estimates:
     """Estimate every metric; intervals by a bootstrap over groups, by class.
 
     Resampling adds noise to every bin of the calibration error, so its draws are biased upwards: its interval
     is shifted down by the difference between their median and the value. Images of one class have no metric
     that needs the other.
     """
-    return _summary(*_sampled(predictions, seed=seed))
+    return _summary(*_sampled(predictions))
 
 
-def mean_estimates(sets: Sequence[Predictions], *, seed: int = 0) -> Estimates:
+def mean_estimates(sets: Sequence[Predictions]) -> Estimates:
     """Estimate each metric's mean over sets of images; each set's groups are drawn on their own.
 
     The interval is that of these sets' mean: how much other sets would differ, it does not tell.
     """
-    sampled = [_sampled(each, seed=seed + number) for number, each in enumerate(sets)]
+    sampled = [_sampled(each, seed=number) for number, each in enumerate(sets)]
     values, draws = (
         {name: np.mean([each[name] for each in part], axis=0) for name in part[0]}
         for part in zip(*sampled, strict=True)
@@ -71,20 +71,18 @@ def mean_estimates(sets: Sequence[Predictions], *, seed: int = 0) -> Estimates:
     return _summary(values, draws)
 
 
-def weighted_estimate(
-    values: Floats, cases: Cases, statistic: Callable[..., float], *, seed: int = 0
-) -> Estimate:
+def weighted_estimate(values: Floats, cases: Cases, statistic: Callable[..., float]) -> Estimate:
     """Estimate a weighted statistic of the images' values, (n,), such as `numpy.average`."""
-    draws = [statistic(values, weights=weights) for weights in cases.weights * _draws(cases, seed=seed)]
+    draws = [statistic(values, weights=weights) for weights in cases.weights * _draws(cases)]
     return Estimate(float(statistic(values, weights=cases.weights)), *_interval(np.array(draws)))
 
 
-def compare(first: Predictions, second: Predictions, metric: str, *, seed: int = 0) -> Difference:
-    """Compare two networks that were tested on the same images, by a paired bootstrap over groups."""
-    cases = first.cases
+def compare(first: Predictions, second: Predictions) -> Difference:
+    """Compare two networks' ROC AUC on the same images, by a paired bootstrap over groups."""
+    cases, labels = first.cases, first.cases.labels
     value, draws = (
-        _values(first, weights)[metric] - _values(second, weights)[metric]
-        for weights in (cases.weights[None], cases.weights * _draws(cases, seed=seed))
+        roc_auc(first.probabilities, labels, weights) - roc_auc(second.probabilities, labels, weights)
+        for weights in (cases.weights[None], cases.weights * _draws(cases))
     )
     return Difference(float(value[0]), *_interval(draws), better=float(np.mean(draws > 0)))
 
@@ -143,7 +141,7 @@ def _interval(draws: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _draws(cases: Cases, *, seed: int) -> Floats:
+def _draws(cases: Cases, *, seed: int = 0) -> Floats:
     """How often each image's group occurs in each bootstrap draw, shape (draws, n)."""
     rng = np.random.default_rng(seed)
     unique, inverse, sizes = np.unique(cases.groups, return_inverse=True, return_counts=True)
@@ -157,7 +155,7 @@ def _draws(cases: Cases, *, seed: int) -> Floats:
     return times[:, inverse]
 
 
-def _sampled(predictions: Predictions, *, seed: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
+def _sampled(predictions: Predictions, *, seed: int = 0) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Each metric's value, (1,), and its value in each bootstrap draw, (draws,)."""
     cases = predictions.cases
     values = _values(predictions, cases.weights[None])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 from container.imaging import preprocess
@@ -24,29 +23,13 @@ if TYPE_CHECKING:
     from model.evaluation.predictions import Predictions
     from model.evaluation.report import Mistake
 
-    Histories = Sequence[Sequence[dict[str, float]]]
-
 FIRST, SECOND, GUIDE = "#4477aa", "#cc6677", "#999999"  # Tol's palette, safe for colour blindness
 MISTAKES, HEATMAPS = 12, 20  # images in a grid
-DARK = 0.5  # share from which a cell is dark enough for white text
 DPI = 90
 TITLES = {
     "roc": "ROC curve, out of fold",
     "calibration": "Calibration, out of fold",
 }
-
-
-def losses(histories: Histories) -> Figure:
-    """Training loss of each fit (thin) and their mean (thick)."""
-    figure, axes = _square(width=6.4)
-    curves = np.array([[values["loss"] for values in history] for history in histories])
-    epochs = np.arange(1, curves.shape[1] + 1)
-    axes.plot(epochs, curves.T, color=FIRST, alpha=0.25, linewidth=0.8)
-    axes.plot(epochs, curves.mean(axis=0), color=FIRST, linewidth=2)
-    axes.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
-    axes.set_title(f"Training loss of {len(histories)} fits")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return figure
 
 
 def roc(predictions: Predictions, measured: Estimates) -> Figure:
@@ -62,23 +45,6 @@ def roc(predictions: Predictions, measured: Estimates) -> Figure:
     axes.plot(*point, "o", color=SECOND, label="at the threshold")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, out of fold")
     axes.legend(frameon=False, loc="lower right")
-    return figure
-
-
-def confusion(predictions: Predictions) -> Figure:
-    """Out-of-fold confusion matrix in images."""
-    figure, axes = _square(width=4.4)
-    counts = np.zeros((2, 2), dtype=np.int64)
-    np.add.at(counts, (predictions.cases.labels, predictions.predicted), 1)
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.ndindex(2, 2):
-        axes.text(
-            column, row, f"{counts[row, column]}\n{shares[row, column]:.0%}", ha="center", va="center",
-            color="white" if shares[row, column] > DARK else "black", fontsize=13,
-        )  # fmt: skip
-    axes.set(xticks=[0, 1], yticks=[0, 1], xticklabels=["NO", "YES"], yticklabels=["NO", "YES"])
-    axes.set(xlabel="predicted", ylabel="label", title="Out-of-fold confusion matrix")
     return figure
 
 
@@ -113,7 +79,7 @@ def worst_mistakes(mistakes: Sequence[Mistake], scans: Sequence[Scan]) -> Figure
     return figure
 
 
-def heatmaps(pixels: NDArray[np.float32], evidence: NDArray[np.float64], names: Sequence[str]) -> Figure:
+def heatmaps(pixels: NDArray[np.float32], evidence: NDArray[np.float32], names: Sequence[str]) -> Figure:
     """Images (n, size, size, 1), each next to a copy overlaid with its evidence (n, rows, columns)."""
     rows = math.ceil(len(names) / 4)
     figure = Figure(figsize=(13, 1.9 * rows), layout="constrained")
@@ -132,6 +98,6 @@ def heatmaps(pixels: NDArray[np.float32], evidence: NDArray[np.float64], names: 
     return figure
 
 
-def _square(*, width: float = 4.8) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, 4.8), dpi=DPI, layout="constrained")
+def _square() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.8, 4.8), dpi=DPI, layout="constrained")
     return figure, figure.add_subplot()

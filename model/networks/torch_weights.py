@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import struct
 from collections import OrderedDict
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,55 +20,49 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Kind = np.dtype[np.float32] | np.dtype[np.int64]
+    Storage = tuple[Kind, str]
+
 _PREAMBLE = 3  # pickles before the named tensors
-Kind = np.dtype[np.float32] | np.dtype[np.int64]
-_KINDS: dict[str, Kind] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 class TorchFileError(Exception):
     """The file cannot be read; the message says why."""
 
 
-class _Tensor:
-    """A tensor's storage and, in elements, its offset, shape and strides."""
+class _Tensor(NamedTuple):
+    """The arguments from which PyTorch builds a tensor; offset and strides in elements."""
 
-    def __init__(
-        self,
-        storage: tuple[str, str],
-        offset: int,
-        shape: tuple[int, ...],
-        strides: tuple[int, ...],
-        *_: object,  # requires_grad and hooks
-    ) -> None:
-        self.kind, self.key = storage
-        self.offset, self.shape, self.strides = offset, shape, strides
+    storage: Storage  # the kind of its numbers, and its key
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    requires_grad: bool
+    hooks: object
 
     def read(self, storages: dict[str, bytes]) -> NDArray[np.generic]:
-        kind = _KINDS[self.kind]
-        numbers: NDArray[np.generic] = np.frombuffer(storages[self.key], kind)[self.offset :]
-        last = sum((side - 1) * stride for side, stride in zip(self.shape, self.strides, strict=True))
-        if min((self.offset, *self.shape, *self.strides)) < 0 or last >= len(numbers):
-            raise TorchFileError("a tensor reaches beyond its storage")  # numpy would read foreign memory
+        """Return a copy of the numbers; raises ValueError or TypeError for what lies beyond the storage."""
+        kind, key = self.storage
         strides = [stride * kind.itemsize for stride in self.strides]
-        return np.lib.stride_tricks.as_strided(numbers, self.shape, strides).copy()
+        return np.ndarray(self.shape, kind, storages[key], self.offset * kind.itemsize, strides).copy()
 
 
 class _Unpickler(pickle.Unpickler):
     """Allows only the names that a table of tensors needs."""
 
-    _allowed: dict[tuple[str, str], Callable[..., object] | str] = {  # noqa: RUF012 - never changed
+    _allowed: dict[tuple[str, str], Callable[..., object] | Kind] = {  # noqa: RUF012 - never changed
         ("collections", "OrderedDict"): OrderedDict,
         ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
-        ("torch", "FloatStorage"): "FloatStorage",
-        ("torch", "LongStorage"): "LongStorage",
+        ("torch", "FloatStorage"): np.dtype("<f4"),
+        ("torch", "LongStorage"): np.dtype("<i8"),
     }
 
-    def find_class(self, module: str, name: str) -> Callable[..., object] | str:
+    def find_class(self, module: str, name: str) -> Callable[..., object] | Kind:
         if (module, name) not in self._allowed:
-            raise TorchFileError(f"names {module}.{name}, which is not part of a tensor")
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which is not part of a tensor")
         return self._allowed[module, name]
 
-    def persistent_load(self, identity: tuple[str, str, str, str, int, object]) -> tuple[str, str]:
+    def persistent_load(self, identity: tuple[str, Kind, str, str, int, object]) -> Storage:
         _, kind, key, *_ = identity
         return kind, key
 
@@ -81,20 +75,13 @@ def load(path: Path) -> dict[str, NDArray[np.generic]]:
                 _Unpickler(file).load()
             tensors: dict[str, _Tensor] = _Unpickler(file).load()
             keys: list[str] = _Unpickler(file).load()
-            kinds = {tensor.key: _KINDS[tensor.kind] for tensor in tensors.values()}
-            storages = {key: _storage(file, kinds[key]) for key in keys}
+            kinds = {key: kind for kind, key in (tensor.storage for tensor in tensors.values())}
+            storages = {}
+            for key in keys:
+                (count,) = struct.unpack("<q", file.read(8))
+                storages[key] = file.read(count * kinds[key].itemsize)
         return {name: tensor.read(storages) for name, tensor in tensors.items()}
-    except TorchFileError as error:
-        raise TorchFileError(f"{path}: {error}") from error
     except (EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError, struct.error) as error:
         raise TorchFileError(
             f"{path}: is no PyTorch weights file in the format before 1.6: {error}"
         ) from error
-
-
-def _storage(file: BinaryIO, kind: Kind) -> bytes:
-    (count,) = struct.unpack("<q", file.read(8))
-    numbers = file.read(count * kind.itemsize)
-    if len(numbers) != count * kind.itemsize:
-        raise EOFError("ends in the middle of a tensor")
-    return numbers

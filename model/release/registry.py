@@ -199,7 +199,7 @@ def _compare(challenger: ModelVersion, champion: ModelVersion | None) -> tuple[b
             None,
             f"{named} was tested on the same images with other folds: train with its seed and folds",
         )
-    return True, compare(mine, theirs, "roc_auc"), named
+    return True, compare(mine, theirs), named
 
 
 def _stays(champion: ModelVersion, challenger: ModelVersion) -> bool:

@@ -79,7 +79,7 @@ def fit_and_log(
     report = Report(
         estimates=estimates(predictions),
         baselines={name: estimates(each) for name, each in baselines.items()},
-        over_forest=compare(predictions, baselines[METADATA_FOREST], "roc_auc"),
+        over_forest=compare(predictions, baselines[METADATA_FOREST]),
         perturbations=measure_perturbations(out_of_fold),
         slices=measure_slices(predictions, by_source | slices(scans)),
         mistakes=find_mistakes(predictions, scans),
@@ -106,9 +106,9 @@ def fit_and_log(
         report,
         run_id=run_id,
         rule=replace(rule, calibration=calibration),
-        evidence=(scale.no_opinion, float(np.asarray(outputs.evidence).max())),
+        evidence=(scale.no_opinion, float(outputs.evidence.max())),
     )
-    mlflow_logging.log_report(report, predictions, plan, measured.histories)
+    mlflow_logging.log_report(report, predictions, plan)
     return mlflow_logging.log_network(
         served,
         metadata,

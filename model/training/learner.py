@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 ops = keras.ops
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-OnEpoch = Callable[[dict[str, float]], None]
-"""Called with the mean loss of every `EPOCH` steps."""
+OnEpoch = Callable[[int, float], None]
+"""Called after every `EPOCH` steps with their number, from 1, and their mean loss."""
 EPOCH = 20
 RARE = 0.01
 LEAST_DEVIATION = 1e-6  # of logits that are all equal
@@ -217,6 +217,6 @@ def _epoch_callback(on_epoch: OnEpoch | None) -> keras.callbacks.Callback:
                 "learning rate."
             )
         if on_epoch:
-            on_epoch({"loss": loss})
+            on_epoch(epoch + 1, loss)
 
     return keras.callbacks.LambdaCallback(on_epoch_end=check)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 import warnings
 from importlib.metadata import version
@@ -16,10 +15,8 @@ from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from container.network import known_input
-from model import ROOT
 from model.evaluation import plots
 from model.evaluation.predictions import FILE, write_csv
 from model.release import export, model_card
@@ -35,12 +32,11 @@ if TYPE_CHECKING:
     from model.evaluation.report import Report
     from model.networks.backend import keras
     from model.release.export import Metadata
-    from model.tracking import History
     from model.training.plan import TrainingPlan
 
 
 def log_source(dataset: Dataset) -> None:
-    """Log the data set's folders as MLflow's inputs, and the git revision of the code."""
+    """Log the data set's folders as MLflow's inputs."""
     digest = dataset.fingerprint[:32]  # MLflow's limit is 36 characters; the full one is a tag
     several = len(dataset.folders) > 1
     inputs = [(each, each.name if several else dataset.name, "training") for each in dataset.folders]
@@ -52,20 +48,15 @@ def log_source(dataset: Dataset) -> None:
         mlflow.log_input(described, context=context)
     tags = {"dataset_kind": dataset.kind, "dataset_fingerprint": dataset.fingerprint}
     tags["dataset_sources"] = ", ".join(dataset.sources)
-    mlflow.set_tags(tags | _git_revision())
+    mlflow.set_tags(tags)
 
 
-def log_report(
-    report: Report, predictions: Predictions, plan: TrainingPlan, histories: Sequence[History]
-) -> None:
+def log_report(report: Report, predictions: Predictions, plan: TrainingPlan) -> None:
     """Log the published metrics, their plots, the predictions and the held-out images."""
     scans = plan.dataset.scans
     mlflow.log_metrics(report.metrics())
     mlflow.log_dict(report.document(), "report.json")
-    drawn = {**model_card.plots_of(report, predictions), "confusion_matrix": plots.confusion(predictions)}
-    if any(histories):
-        drawn["loss"] = plots.losses(histories)
-    for name, figure in drawn.items():
+    for name, figure in model_card.plots_of(report, predictions).items():
         mlflow.log_figure(figure, f"plots/{name}.png")
     # It shows images of the data set, so it is not part of the artifact.
     mlflow.log_figure(plots.worst_mistakes(report.mistakes, scans), "images/worst_mistakes.png")
@@ -110,7 +101,7 @@ def log_heatmaps(outputs: NetworkOutputs, pixels: NDArray[np.float32], scans: Se
     tumours = [index for index, scan in enumerate(scans) if scan.label]
     chosen = tumours[:: max(1, len(tumours) // plots.HEATMAPS)][: plots.HEATMAPS]
     names = [scans[index].name for index in chosen]
-    figure = plots.heatmaps(pixels[chosen], np.asarray(outputs.evidence)[chosen], names)
+    figure = plots.heatmaps(pixels[chosen], outputs.evidence[chosen], names)
     mlflow.log_figure(figure, "images/heatmaps.png")
 
 
@@ -132,18 +123,3 @@ def _keras_model(trained: keras.Model, *, metrics: dict[str, float]) -> str:
     )
     mlflow.log_metrics(metrics, model_id=logged.model_id)
     return str(logged.model_uri)
-
-
-def _git_revision() -> dict[str, str]:
-    """The commit as MLflow's tag, with "-dirty" if the tree differs; empty outside a git checkout."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        commit = git("rev-parse", "HEAD")
-        changed = git("status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-    return {MLFLOW_GIT_COMMIT: commit + ("-dirty" if changed else "")}

@@ -25,28 +25,16 @@ if TYPE_CHECKING:
     from model.data.dataset import Dataset
     from model.evaluation.crossval import OutOfFold
     from model.evaluation.left_out import LeftOutSources
-    from model.tracking import History
     from model.training.config import Recipe
     from model.training.learner import Learner, Mask
 
 FITTING_CODE = (
     "container/imaging.py",
-    "model/data/augmentation.py",
-    "model/data/cases.py",
-    "model/data/dataset.py",
-    "model/data/image_cache.py",
-    "model/data/outlines.py",
-    "model/data/perturbations.py",
-    "model/data/scan.py",
-    "model/data/source.py",
-    "model/data/split.py",
+    "model/data/*.py",
     "model/evaluation/crossval.py",
     "model/evaluation/left_out.py",
     "model/evaluation/localisation.py",
-    "model/networks/architectures.py",
-    "model/networks/backend.py",
-    "model/networks/imagenet.py",
-    "model/networks/torch_weights.py",
+    "model/networks/*.py",
     "model/training/config.py",
     "model/training/learner.py",
     "model/training/plan.py",
@@ -64,8 +52,9 @@ FITTING_PACKAGES = (
 def code_fingerprint() -> str:
     """SHA-256 over all code that determines a fit, constants included, and the versions of its packages."""
     digest = hashlib.sha256()
-    for path in FITTING_CODE:
-        digest.update(hashlib.sha256((ROOT / path).read_bytes()).digest())
+    for pattern in FITTING_CODE:
+        for path in sorted(ROOT.glob(pattern)):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update(repr([version(package) for package in FITTING_PACKAGES]).encode())
     return digest.hexdigest()
 
@@ -150,5 +139,4 @@ class Measured:
 
     out_of_fold: OutOfFold
     left_out: LeftOutSources | None  # None where too few sources have both classes
-    histories: list[History]  # of the folds' fits that this training ran
     learner: Callable[[], Learner]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, cast
 
 import mlflow
 import numpy as np
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from model.evaluation.left_out import LeftOutSources
     from model.evaluation.metrics import Estimates
     from model.evaluation.predictions import Predictions
-    from model.tracking import History
     from model.training.config import Recipe
     from model.training.learner import Mask
 
@@ -121,7 +120,10 @@ def _encoder(size: int) -> Encoder:
 
 
 def _measure(plan: TrainingPlan, encoder: Encoder, *, finished: dict[str, str]) -> Measured:
-    """Cross-validate the architecture, and leave each source out."""
+    """Cross-validate the architecture, and leave each source out.
+
+    `finished` holds the run ids of finished fits by name, whose logits are loaded.
+    """
     recipe = plan.recipe
 
     @cache
@@ -131,17 +133,24 @@ def _measure(plan: TrainingPlan, encoder: Encoder, *, finished: dict[str, str]) 
     count = recipe.folds * (recipe.folds + 1) // 2
     count += fits_needed(plan.cases, plan.sources, related=plan.related)
     with tqdm(total=count, unit="fit", smoothing=0.05, disable=None) as bar:
-        fits = ResumableFits(plan, learner, finished=finished, bar=bar)
-        out_of_fold = cross_validate(plan.cases, fits)
+
+        def run(fit: Fit) -> Logits:
+            bar.set_description(fit.name)
+            before = finished.get(fit.name)
+            logits = _load(before) if before else _run(fit, plan, learner())
+            bar.update()
+            return logits
+
+        out_of_fold = cross_validate(plan.cases, run)
         left_out = leave_sources_out(
             plan.cases,
             plan.sources,
-            fits,
+            run,
             facts=plan.facts,
             related=plan.related,
             out_of_fold=out_of_fold.outer[UNCHANGED],
         )
-    return Measured(out_of_fold, left_out, fits.histories, learner)
+    return Measured(out_of_fold, left_out, learner)
 
 
 def _baselines(plan: TrainingPlan) -> dict[str, Predictions]:
@@ -157,65 +166,37 @@ def _baseline_logits(baseline: Baseline, plan: TrainingPlan, fit: Fit) -> Logits
     return {UNCHANGED: baseline(fit.training, plan.cases, plan.recipe.seed)}
 
 
-class ResumableFits:
-    """Runs the fits of a cross-validation, each as a child of the open run, or loads their logits.
+def _run(fit: Fit, plan: TrainingPlan, learner: Learner) -> Logits:
+    """Run one fit as a child of the open run, and return its logits of every image."""
+    with tracking.run(fit.name, nested=True):
+        learner.fit(plan.cases, fit.training, seed=plan.recipe.seed, on_epoch=_log_loss)
+        logits = {UNCHANGED: learner.logits()}
+        if not np.isfinite(logits[UNCHANGED]).all():
+            raise TrainingError(
+                f"{fit.name}: the network's logits are not finite, the training diverged. "
+                "Lower the learning rate."
+            )
+        if fit.outer:
+            logits |= _perturbed_logits(learner, plan.perturbed & ~fit.training)
+        if fit.locate:
+            logits |= learner.locate(~fit.training)
+        mlflow.log_metrics(_areas(logits[UNCHANGED], plan.cases, fit.training))
+        mlflow.log_dict({name: values.tolist() for name, values in logits.items()}, LOGITS)
+    return logits
 
-    The learner is built when the first fit needs it. `finished` holds the run ids of finished fits by name.
-    """
 
-    def __init__(
-        self,
-        plan: TrainingPlan,
-        learner: Callable[[], Learner],
-        *,
-        finished: dict[str, str],
-        bar: tqdm[NoReturn],
-    ) -> None:
-        self._plan = plan
-        self._learner = learner
-        self._finished = finished
-        self._bar = bar
-        self.histories: list[History] = []
+def _log_loss(epoch: int, loss: float) -> None:
+    mlflow.log_metric("loss", loss, step=epoch)
 
-    def __call__(self, fit: Fit) -> Logits:
-        """Return one fit's logits of every image."""
-        self._bar.set_description(fit.name)
-        finished = self._finished.get(fit.name)
-        logits = _load(finished) if finished else self._run(fit)
-        self._bar.update()
-        return logits
 
-    def _run(self, fit: Fit) -> Logits:
-        learner, cases = self._learner(), self._plan.cases
-        with tracking.run(fit.name, nested=True):
-            history: History = []
-            try:
-                learner.fit(cases, fit.training, seed=self._plan.recipe.seed, on_epoch=history.append)
-            finally:
-                tracking.log_history(history)
-            logits = {UNCHANGED: learner.logits()}
-            if not np.isfinite(logits[UNCHANGED]).all():
-                raise TrainingError(
-                    f"{fit.name}: the network's logits are not finite, the training diverged. "
-                    "Lower the learning rate."
-                )
-            if fit.outer:
-                self.histories.append(history)
-                logits |= self._perturbed_logits(learner, ~fit.training)
-            if fit.locate:
-                logits |= learner.locate(~fit.training)
-            mlflow.log_metrics(_areas(logits[UNCHANGED], cases, fit.training))
-            mlflow.log_dict({name: values.tolist() for name, values in logits.items()}, LOGITS)
-        return logits
-
-    def _perturbed_logits(self, learner: Learner, tested: Mask) -> Logits:
-        """Logits of the tested images on which robustness is measured, NaN of the others."""
-        chosen = np.flatnonzero(self._plan.perturbed & tested)
-        logits = {name: np.full(len(tested), np.nan) for name in PERTURBATIONS if name != UNCHANGED}
-        if len(chosen):
-            for name, values in logits.items():
-                values[chosen] = learner.logits(name, chosen)
-        return logits
+def _perturbed_logits(learner: Learner, tested: Mask) -> Logits:
+    """Logits of the tested images under each perturbation, NaN of the others."""
+    chosen = np.flatnonzero(tested)
+    logits = {name: np.full(len(tested), np.nan) for name in PERTURBATIONS if name != UNCHANGED}
+    if len(chosen):
+        for name, values in logits.items():
+            values[chosen] = learner.logits(name, chosen)
+    return logits
 
 
 def _areas(logits: Floats, cases: Cases, training: Mask) -> dict[str, float]:

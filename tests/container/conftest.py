@@ -21,9 +21,9 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def blind_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that predicts NO and has no evidence map."""
-    return make_model_dir(tmp_path_factory.mktemp("blind"), logit=-2.0, heatmap=False)
+def old_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of schema 2 that predicts NO."""
+    return make_model_dir(tmp_path_factory.mktemp("old"), logit=-2.0, familiarity=None)
 
 
 @pytest.fixture(scope="session")

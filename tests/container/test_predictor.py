@@ -89,14 +89,15 @@ def test_the_served_file_agrees_with_keras(model_dir: Path, tmp_path: Path) -> N
     scan = keras.Input((SIZE, SIZE, 1))
     features = keras.layers.Conv2D(8, 5, strides=2, activation="relu")(scan)
     features = keras.layers.Conv2D(8, 3, activation="relu")(features)
-    network = keras.Model(scan, keras.layers.Dense(1)(keras.layers.Flatten()(features)))
+    logits = keras.layers.Dense(3)(keras.layers.Flatten()(features))
+    network = keras.Model(scan, [logits, keras.layers.Conv2D(1, 1)(features)])
     batch = np.random.default_rng(3).random((5, SIZE, SIZE, 1), dtype=np.float32)
     ramp = np.linspace(0, 1, SIZE * SIZE).reshape(1, SIZE, SIZE, 1)
-    expected = network.predict(batch, verbose=0)[:, 0]
-    known = float(network.predict(ramp, verbose=0).item())
+    expected = network.predict(batch, verbose=0)[0][:, 0]
+    known = float(network.predict(ramp, verbose=0)[0][0, 0])
     # When it is exported and served
     answer = {"input": "ramp", "logit": known}
-    folder = copy_with_metadata(model_dir, tmp_path / "model", heatmap=None, known_answer=answer)
+    folder = copy_with_metadata(model_dir, tmp_path / "model", known_answer=answer)
     network.export(folder / "model.tflite", format="litert", verbose=False)
     # Then its logits are those of Keras
     assert np.abs(Predictor.load(folder).outputs(batch).logits - expected).max() < 1e-4
@@ -198,16 +199,15 @@ def test_an_image_unlike_a_brain_is_refused_with_its_score(refusing_model_dir: P
 
 def test_the_refusal_ends_exactly_at_its_threshold(refusing_model_dir: Path, tmp_path: Path) -> None:
     brain_logits = Predictor.load(refusing_model_dir).outputs(preprocess(DARK)[np.newaxis]).brain_logits
-    assert brain_logits is not None
     score = 0.5 * (1 + math.tanh(0.5 * brain_logits[0]))
 
-    def load(refusal: dict[str, float] | None) -> Predictor:
+    def load(threshold: float) -> Predictor:
+        refusal = {"threshold": threshold}
         return Predictor.load(copy_with_metadata(refusing_model_dir, tmp_path / "model", refusal=refusal))
 
-    assert load({"threshold": score}).predict(DARK)["class"] == 1
+    assert load(score).predict(DARK)["class"] == 1
     with pytest.raises(Problem, match="does not look like a brain MRI"):
-        load({"threshold": math.nextafter(score, 1)}).predict(DARK)
-    assert load(None).predict(BRIGHT)["class"] == 1, "without a threshold nothing is refused"
+        load(math.nextafter(score, 1)).predict(DARK)
 
 
 def test_a_brain_score_that_is_not_a_number_is_a_failure(tmp_path: Path) -> None:
@@ -220,8 +220,8 @@ def test_an_unfamiliar_image_gets_low_reliability(refusing_model_dir: Path, tmp_
     familiarity = Predictor.load(refusing_model_dir).outputs(preprocess(DARK)[np.newaxis]).familiarity
     assert familiarity is not None
     at = float(familiarity[0])
-    for threshold, is_low in ((at, False), (math.nextafter(at, math.inf), True), (None, False)):
-        reliability = None if threshold is None else {"threshold": threshold}
+    for threshold, is_low in ((at, False), (math.nextafter(at, math.inf), True)):
+        reliability = {"threshold": threshold}
         folder = copy_with_metadata(refusing_model_dir, tmp_path / "model", reliability=reliability)
         answer = Predictor.load(folder).predict(DARK)
         assert answer["label"] == "YES"
@@ -237,17 +237,10 @@ def test_a_familiarity_that_is_not_a_number_is_a_failure(tmp_path: Path) -> None
         Predictor.load(model).predict(BRIGHT)
 
 
-def test_a_model_of_schema_2_predicts_without_a_heatmap(load_with: Callable[..., Predictor]) -> None:
-    answer = load_with(schema=2, heatmap={"width": 8, "height": 8}).predict(SCAN, heatmap=True)
-    assert (answer["label"], answer["heatmap"]) == ("YES", None)
-
-
 def test_the_outputs_are_the_networks_for_each_image(refusing_model_dir: Path) -> None:
     batch = np.random.default_rng(4).random((3, SIZE, SIZE, 1), dtype=np.float32)
     outputs = Predictor.load(refusing_model_dir).outputs(batch)
-    assert outputs.brain_logits is not None
     assert outputs.familiarity is not None
-    assert outputs.evidence is not None
     mean = batch.mean(axis=(1, 2, 3))
     assert np.allclose(outputs.logits, 2.0 + BRIGHTNESS_GAIN * mean, atol=1e-5)
     assert np.allclose(outputs.brain_logits, 4.0 + BRAIN_GAIN * mean, atol=1e-5)
@@ -256,12 +249,13 @@ def test_the_outputs_are_the_networks_for_each_image(refusing_model_dir: Path) -
     assert np.allclose(outputs.evidence.mean(axis=(1, 2)), outputs.logits, atol=1e-5)
 
 
-def test_outputs_that_a_network_lacks_are_none(blind_model_dir: Path) -> None:
-    blind = Predictor.load(blind_model_dir)
-    outputs = blind.outputs(np.zeros((2, SIZE, SIZE, 1), np.float32))
-    assert (outputs.logits.shape, *outputs[1:]) == ((2,), None, None, None)
-    answer = blind.predict(SCAN, heatmap=True)
+def test_a_model_of_schema_2_has_no_heatmap_and_no_reliability(old_model_dir: Path) -> None:
+    old = Predictor.load(old_model_dir)
+    outputs = old.outputs(np.zeros((2, SIZE, SIZE, 1), np.float32))
+    assert (outputs.logits.shape, outputs.brain_logits.shape, outputs.familiarity) == ((2,), (2,), None)
+    answer = old.predict(SCAN, heatmap=True)
     assert (answer["heatmap"], answer["label"]) == (None, "NO")
+    assert "reliability" not in answer
 
 
 @pytest.mark.parametrize("width", [4, 0], ids=["four logits", "two outputs of logits"])
@@ -273,7 +267,7 @@ def test_a_network_with_other_outputs_cannot_be_served(model_dir: Path, tmp_path
     outputs = keras.layers.Dense(width)(mean) if width else [mean, keras.layers.Dense(1)(mean)]
     folder = shutil.copytree(model_dir, tmp_path / "model")
     keras.Model(scan, outputs).export(folder / "model.tflite", format="litert", verbose=False)
-    with pytest.raises(ModelError, match=r"not the logits of shape \(1, 1\), \(1, 2\) or \(1, 3\)"):
+    with pytest.raises(ModelError, match=r"not the logits of shape \(1, 2\) or \(1, 3\)"):
         Predictor.load(folder)
 
 

@@ -122,21 +122,12 @@ def test_an_unusable_model_ends_the_process_with_the_reason(
     assert all(part in reason for part in reasons), reason
 
 
-@pytest.mark.parametrize(
-    ("metadata", "reason"),
-    [
-        ({"heatmap": {"width": 8, "height": 8, "low": 0, "high": 1}}, "no evidence map"),
-        ({"refusal": {"threshold": 0.37}}, "no brain logit"),
-        ({"reliability": {"threshold": 0.0}}, "no familiarity logit"),
-    ],
-    ids=["heatmap", "refusal", "reliability"],
-)
 def test_a_network_without_an_output_of_its_metadata_is_an_unusable_model(
-    blind_model_dir: Path, tmp_path: Path, metadata: dict[str, object], reason: str
+    old_model_dir: Path, tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(blind_model_dir, tmp_path / "model")
-    edit(folder, **metadata)
-    assert reason in reason_to_fail(run(folder, "serve"))
+    folder = shutil.copytree(old_model_dir, tmp_path / "model")
+    edit(folder, schema=3)
+    assert "no familiarity logit" in reason_to_fail(run(folder, "serve"))
 
 
 def test_wrong_settings_end_the_process_with_the_reason(model_dir: Path) -> None:

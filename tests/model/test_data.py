@@ -151,14 +151,14 @@ class TestResolve:
 
     def test_a_named_folder_comes_first(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TUMOR_DATA", "/nowhere")
-        assert dataset.resolve(folder).folder == folder
+        assert dataset.resolve(folder).folders == (folder,)
 
     def test_then_the_environment(
         self, folder: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write(elsewhere / "data" / "yes" / "1.png", seed=1)
         monkeypatch.setenv("TUMOR_DATA", str(folder))
-        assert dataset.resolve().folder == folder
+        assert dataset.resolve().folders == (folder,)
 
     def test_then_the_data_folder(self, elsewhere: Path) -> None:
         for seed, name in enumerate(["yes", "no"]):

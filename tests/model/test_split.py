@@ -157,7 +157,7 @@ def test_the_groups_of_the_real_set_are_those_of_its_manifest(real: Dataset) -> 
     assert (len(real.scans), len(real.copies)) == (228, 25)
     assert sum(scan.label for scan in real.scans) == 141
     found = split.group(scan.image() for scan in real.scans).tolist()
-    with (real.folder / "manifest.csv").open() as rows:
+    with (real.folders[0] / "manifest.csv").open() as rows:
         groups = {row["path"]: int(row["group"]) for row in csv.DictReader(rows)}
     known = [groups[scan.name] for scan in real.scans]
     # Then the groups correspond one to one

@@ -132,7 +132,7 @@ def test_a_file_that_names_code_is_refused_before_it_runs(
     parts = [pickled(part) for part in whole]
     parts[place] = b"\x80\x02" + command
     # Then it is reported and has not run
-    with pytest.raises(TorchFileError, match=rf"weights: names {module}\.{name}, which is not part"):
+    with pytest.raises(TorchFileError, match=rf"weights: is no .* names {module}\.{name}, which is not part"):
         load(written(tmp_path / "weights", b"".join(parts)))
     assert not touched.exists()
 
@@ -152,15 +152,17 @@ def test_a_truncated_or_other_file_is_an_error_that_names_it(tmp_path: Path, dat
 
 
 @pytest.mark.parametrize(
-    ("tensor", "message"),
+    "tensor",
     [
-        (Tensor(HALVES, shape=(4,), strides=(1,)), "HalfStorage"),
-        (Tensor(NUMBERS, offset=20, shape=(5,), strides=(1,)), "reaches beyond its storage"),
-        (Tensor(NUMBERS, shape=(3, 3), strides=(12, 1)), "reaches beyond its storage"),
-        (Tensor(NUMBERS, shape=(5,), strides=(-1,)), "reaches beyond its storage"),
+        Tensor(HALVES, shape=(4,), strides=(1,)),
+        Tensor(NUMBERS, offset=20, shape=(5,), strides=(1,)),
+        Tensor(NUMBERS, offset=-1, shape=(5,), strides=(1,)),
+        Tensor(NUMBERS, shape=(3, 3), strides=(12, 1)),
+        Tensor(NUMBERS, shape=(5,), strides=(-1,)),
     ],
+    ids=["of another kind", "too long", "before its storage", "too wide", "backwards"],
 )
-def test_an_invalid_tensor_is_an_error(tmp_path: Path, tensor: Tensor, message: str) -> None:
+def test_an_invalid_tensor_is_an_error(tmp_path: Path, tensor: Tensor) -> None:
     data = weights_file({"a": tensor}, tensor.arguments[0])
-    with pytest.raises(TorchFileError, match=message):
+    with pytest.raises(TorchFileError, match="is no PyTorch weights file"):
         load(written(tmp_path / "weights", data))

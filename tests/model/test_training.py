@@ -90,13 +90,13 @@ def test_plots_and_images_are_logged(run: Run, name: str, tmp_path: Path) -> Non
 
 def test_each_folder_is_an_input_of_the_run(phantoms: Dataset, tmp_path: Path) -> None:
     (tmp_path / "outlines").mkdir()
-    several = replace(phantoms, more_folders=(tmp_path,), masks=(tmp_path / "outlines",))
+    several = replace(phantoms, folders=(*phantoms.folders, tmp_path), masks=(tmp_path / "outlines",))
     tracking.connect()
     with tracking.run("sources") as run_id:
         mlflow_logging.log_source(several)
     inputs = mlflow.get_run(run_id).inputs
     names = {each.dataset.name: each.tags[0].value for each in inputs.dataset_inputs} if inputs else {}
-    assert names == {phantoms.folder.name: "training", tmp_path.name: "training", "outlines": "outlines"}
+    assert names == {phantoms.folders[0].name: "training", tmp_path.name: "training", "outlines": "outlines"}
 
 
 def test_the_keras_model_has_a_signature_and_an_example(trained: TrainingResult) -> None:
@@ -118,11 +118,9 @@ def test_the_runs_of_a_failed_training_are_marked(
     phantoms: Dataset, tiny: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a training that fails after two epochs
-    def broken(
-        learner: Learner, *_: object, on_epoch: Callable[[dict[str, float]], None], **__: object
-    ) -> None:
-        on_epoch({"loss": 0.7})
-        on_epoch({"loss": 0.6})
+    def broken(learner: Learner, *_: object, on_epoch: Callable[[int, float], None], **__: object) -> None:
+        on_epoch(1, 0.7)
+        on_epoch(2, 0.6)
         raise TrainingError("the loss became nan")
 
     experiment = "failing"
