@@ -76,7 +76,7 @@ def deploy(settings: Settings, *, record: Path) -> None:
 
 
 def _prune(settings: Settings) -> None:
-    """Delete what earlier releases left; a failure is told, but what serves is healthy."""
+    """Delete what earlier releases left; a failure is reported, since what serves is healthy."""
     stack = names.stack(settings.environment, "endpoint")
     role = names.pruning_role(settings.environment, region=settings.region)
     try:

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
     from infra.config import Settings
 
-# To read them is to read an API key, which a drift check must not: their drift is not looked for.
-_NOT_READ = ("AWS::ApiGateway::ApiKey", "AWS::ApiGateway::UsagePlan", "AWS::ApiGateway::UsagePlanKey")
+# Reading them returns API keys and clients' secrets, which a drift check must not see.
+_NOT_READ = (
+    *("AWS::ApiGateway::ApiKey", "AWS::ApiGateway::UsagePlan", "AWS::ApiGateway::UsagePlanKey"),
+    "AWS::Cognito::UserPoolClient",
+)
 _SCALABLE_TARGET = "AWS::ApplicationAutoScaling::ScalableTarget"
 _LONGEST_DETECTION_S = 600
 

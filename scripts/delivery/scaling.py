@@ -30,7 +30,9 @@ def suspend_scaling(settings: Settings, *, assembly: Path) -> None:
     client = bootstrap_session(settings, "deploy").client("cloudformation")
     try:
         deployed: Any = client.get_template(StackName=stack)["TemplateBody"]
-    except ClientError:  # it was never created
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":  # which says that it was never created
+            raise
         return
     new = json.loads((assembly / f"{stack}.template.json").read_text(encoding="utf-8"))
     kept = {id_: each for id_, each in deployed["Resources"].items() if not each["Type"].startswith(_SCALING)}

@@ -97,15 +97,17 @@ def _port(port: int) -> Iterator[Found]:
 
 def _variables(*, on_aws: bool) -> Iterator[Found]:
     given = {name: value for name, value in sorted(os.environ.items()) if value}
-    bent = {"NODE_OPTIONS": "changes the Node that runs the CDK CLI"} if "NODE_OPTIONS" in given else {}
+    redirected = {"NODE_OPTIONS": "changes the Node that runs the CDK CLI"} if "NODE_OPTIONS" in given else {}
     if on_aws:
-        bent |= {each: "sends requests elsewhere" for each in given if each.startswith("AWS_ENDPOINT_URL")}
+        redirected |= {
+            each: "sends requests elsewhere" for each in given if each.startswith("AWS_ENDPOINT_URL")
+        }
         if {"AWS_PROFILE", "AWS_ACCESS_KEY_ID"} <= given.keys():
             yield "two-identities", {"profile": given["AWS_PROFILE"]}
     elif given.get("DOCKER_HOST", "").startswith(("tcp:", "ssh:")):
-        bent["DOCKER_HOST"] = "is another machine, where endpoints' ports cannot be reached from here"
-    for name, effect in bent.items():
-        yield "variable-bends-tools", {"name": name, "value": given[name], "effect": effect}
+        redirected["DOCKER_HOST"] = "is another machine, where endpoints' ports cannot be reached from here"
+    for name, effect in redirected.items():
+        yield "variable-redirects", {"name": name, "value": given[name], "effect": effect}
     for name in given.keys() & set(_FILES):
         if not Path(given[name]).exists():
             yield "variable-names-nothing", {"name": name, "value": given[name]}
@@ -131,14 +133,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _leftovers() -> Iterator[Found]:
-    """Yield the folders of emulators that no process names."""
-    folders = sorted(Path(tempfile.gettempdir()).glob(f"{local_aws.SCRATCH_PREFIX}*"))
-    running = b"".join(map(_command_line, Path("/proc").glob("[0-9]*"))) if folders else b""
-    yield from (("folder-left", {"folder": each}) for each in folders if os.fsencode(each) not in running)
-
-
-def _command_line(process: Path) -> bytes:
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:  # it has ended
-        return b""
+    """Yield the folders of emulators whose process has ended."""
+    for folder in sorted(Path(tempfile.gettempdir()).glob(f"{local_aws.SCRATCH_PREFIX}*")):
+        process = folder.name.removeprefix(local_aws.SCRATCH_PREFIX).partition("-")[0]
+        if not (process.isdigit() and docker.runs(int(process))):
+            yield "folder-left", {"folder": folder}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from infra.emulator.process.local_aws import SCRATCH_PREFIX
 from infra.paths import ROOT
 from scripts import _setup
 from scripts.commands import common, deploy, doctor
@@ -175,8 +176,8 @@ PLANTED: dict[str, Callable[[World], object]] = {
     "port-of-ipv6": lambda w: w.listen(socket.AF_INET6, "::1"),
     "packages-absent": lambda w: w.monkeypatch.setattr(_setup, "is_current", lambda _layer: False),
     "variable-names-nothing": lambda w: w.monkeypatch.setenv("AWS_CA_BUNDLE", "/no/ca.pem"),
-    "variable-bends-tools prod": lambda w: w.monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://x"),
-    "variable-bends-tools": lambda w: w.monkeypatch.setenv("DOCKER_HOST", "tcp://x"),
+    "variable-redirects prod": lambda w: w.monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://x"),
+    "variable-redirects": lambda w: w.monkeypatch.setenv("DOCKER_HOST", "tcp://x"),
     "two-identities prod": two_identities,
     "credential-helper": credential_helper,
     "cdk-configuration prod": lambda w: (w.home / ".cdk.json").write_text('{"profile": "work"}'),
@@ -232,6 +233,7 @@ def report(world: World, environment: str | None, capsys: pytest.CaptureFixture[
 def test_nothing_is_found_where_nothing_is_wrong(
     world: World, environment: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (world.home / "temporary" / f"{SCRATCH_PREFIX}{os.getpid()}-x").mkdir()  # of an emulator that runs
     assert report(world, environment, capsys) == []
     made = {operation for operation, _ in world.answers.requests} - {"GetCallerIdentity", "AssumeRole"}
     allowed = {each.partition(":")[2] for some in account.PERMISSIONS.values() for each in some}
@@ -263,7 +265,7 @@ def test_ten_faults_at_once_are_found_within_five_seconds(
         PLANTED[name](world)
     for name in ("docker-absent", "two-identities", "cdk-configuration", "not-offered", "region-disabled"):
         PLANTED[f"{name} prod"](world)
-    for name in ("variable-bends-tools prod", "quota-low prod", "bootstrap-other prod"):
+    for name in ("variable-redirects prod", "quota-low prod", "bootstrap-other prod"):
         PLANTED[name](world)
     assert len({each["name"] for each in report(world, "prod", capsys) if each["status"] == "fault"}) >= 10
 

@@ -62,7 +62,7 @@ def test_a_second_environment_leaves_the_regions_log_role(bootstrapped: Cloud, t
     assert gateway.get_account()["cloudwatchRoleArn"] == role
     for name in ("two", "one"):
         bootstrapped.delete_stack(names.stack(name, "gateway"))
-    # And a role that went with its environment hinders nobody
+    # And the role of a deleted environment blocks no other
     patch = {"op": "replace", "path": "/cloudwatchRoleArn", "value": role}
     gateway.update_account(patchOperations=[patch])
     refuse_to_replace_log_role(two)

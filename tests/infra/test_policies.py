@@ -32,7 +32,7 @@ _TAGGED = "each release has new names; the environment's tag binds it"
 _GENERATED = "CloudFormation generates its name"
 # In a read handler, but they change or decrypt something, or return a secret.
 NOT_FOR_DRIFT = re.compile(
-    r"cognito-idp:ListUserPoolClientSecrets|(?!.*:(Describe|Get[A-Z]|GET|List|View)).*"
+    r"cognito-idp:(ListUserPoolClientSecrets|DescribeUserPoolClient)|(?!.*:(Describe|Get[A-Z]|GET|List|View)).*"
 )
 WILDCARDS = (
     ("registry", "ecr:GetAuthorizationToken", "*", _UNSCOPED),

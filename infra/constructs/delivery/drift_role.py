@@ -26,8 +26,8 @@ METADATA = """
     billing:GetBillingViewData budgets:ListTagsForResource budgets:ViewBudget
     cloudformation:BatchDescribeTypeConfigurations cloudformation:DescribeStackDriftDetectionStatus
     cloudwatch:DescribeAlarms cloudwatch:GetDashboard cloudwatch:ListTagsForResource
-    cognito-idp:DescribeResourceServer cognito-idp:DescribeUserPool cognito-idp:DescribeUserPoolClient
-    cognito-idp:DescribeUserPoolDomain cognito-idp:GetUserPoolMfaConfig ecr:DescribeRepositories
+    cognito-idp:DescribeResourceServer cognito-idp:DescribeUserPool cognito-idp:DescribeUserPoolDomain
+    cognito-idp:GetUserPoolMfaConfig ecr:DescribeRepositories
     ecr:GetLifecyclePolicy ecr:GetRepositoryPolicy ecr:ListTagsForResource events:DescribeRule
     events:ListTagsForResource events:ListTargetsByRule kms:DescribeKey kms:GetKeyPolicy
     kms:GetKeyRotationStatus kms:ListAliases kms:ListResourceTags logs:DescribeIndexPolicies

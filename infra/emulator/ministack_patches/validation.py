@@ -1,6 +1,6 @@
-"""Requests are checked as AWS checks them before ministack, which is kinder, answers them.
+"""Check requests as AWS does before ministack, which accepts more, answers them.
 
-The SageMaker's own requests are checked where they arrive, in `infra.emulator.sagemaker.api`.
+SageMaker's requests are checked where they arrive, in `infra.emulator.sagemaker.api`.
 """
 
 from __future__ import annotations

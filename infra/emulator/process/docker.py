@@ -60,11 +60,12 @@ def abandoned() -> Iterator[list[str]]:
         for line in found.splitlines():
             identifier, _, owner = line.partition(" ")
             host, _, process = owner.rpartition("/")
-            if host == platform.node() and not _runs(int(process)):
+            if host == platform.node() and not runs(int(process)):
                 yield [*removal.split(), identifier]
 
 
-def _runs(process: int) -> bool:
+def runs(process: int) -> bool:
+    """Return whether a process of that id runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -35,7 +35,7 @@ _STOP_TIMEOUT_S = 45  # endpoints get 30 s between SIGTERM and SIGKILL
 _TAIL_LINES = 15
 _HIGHEST_PORT = 65535
 _BACKLOG = 2048
-SCRATCH_PREFIX = "tumor-detector-aws-"  # of the folders in which emulators keep files
+SCRATCH_PREFIX = "tumor-detector-aws-"  # and a process id: the folders in which emulators keep files
 
 
 @dataclass(kw_only=True)
@@ -76,7 +76,7 @@ class LocalAws:
         """
         with listen(self.port) as listener, self._open_log() as output:
             self.port = listener.getsockname()[1]
-            self._scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
+            self._scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-"))
             self._process = subprocess.Popen(
                 self._command(listener.fileno(), self._scratch),
                 cwd=ROOT,

@@ -35,8 +35,8 @@ _REPLACING_MODEL = (
 )  # fmt: skip
 _REPLACING_CONFIG = (
     "AsyncInferenceConfig", "DataCaptureConfig", "EnableNetworkIsolation", "EndpointConfigName",
-    "ExecutionRoleArn", "ExplainerConfig", "KmsKeyId", "ProductionVariants", "ShadowProductionVariants",
-    "VpcConfig",
+    "ExecutionRoleArn", "ExplainerConfig", "KmsKeyId", "MetricsConfig", "ProductionVariants",
+    "ShadowProductionVariants", "VpcConfig",
 )  # fmt: skip
 
 
