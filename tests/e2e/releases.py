@@ -95,7 +95,8 @@ class Environment:
         if hosting is not None:
             before, _, rest = settings.partition("[hosting]\n")
             settings = f"{before}[hosting]\n{hosting}\n[throttle]{rest.partition('[throttle]')[2]}"
-        self._settings.write_text(settings)
+        # The demo's own environment has set the region's role for API Gateway's logs.
+        self._settings.write_text(f'api_log_role = "existing"\n{settings}')
 
     def release(self, change: Change, *, version: str) -> str:
         """Release a changed copy of the first model; return its hash."""

@@ -47,6 +47,12 @@ def refusal(cloud: Cloud, **resources: object) -> str:
 def test_a_second_environment_leaves_the_regions_log_role(bootstrapped: Cloud, tmp_path: Path) -> None:
     gateway = bootstrapped.client("apigateway")
     one, two = (replace(LOCAL, environment=name) for name in ("one", "two"))
+
+    def set_role(arn: str) -> None:
+        patch = {"op": "replace", "path": "/cloudwatchRoleArn", "value": arn}
+        gateway.update_account(patchOperations=[patch])
+
+    set_role("")
     # Given an environment whose stack has set the role, which deploys again without complaint
     refuse_to_replace_log_role(one)
     create_gateway(bootstrapped, names.stack("one", "gateway"), one, tmp_path / "one")
@@ -63,8 +69,7 @@ def test_a_second_environment_leaves_the_regions_log_role(bootstrapped: Cloud, t
     for name in ("two", "one"):
         bootstrapped.delete_stack(names.stack(name, "gateway"))
     # And the role of a deleted environment blocks no other
-    patch = {"op": "replace", "path": "/cloudwatchRoleArn", "value": role}
-    gateway.update_account(patchOperations=[patch])
+    set_role(role)
     refuse_to_replace_log_role(two)
 
 
