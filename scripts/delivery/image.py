@@ -36,8 +36,9 @@ def push(settings: Settings, *, assembly: str) -> None:
     if found != DOCKER_V2:
         raise DeliveryError(
             f"The image {repository}:{tag} has a manifest of type {found}; SageMaker takes {DOCKER_V2} only. "
-            "The endpoint was not changed. Docker's containerd image store makes OCI manifests: set "
-            '`"features": {"containerd-snapshotter": false}` in /etc/docker/daemon.json and restart Docker. '
+            "The endpoint was not changed. Docker's containerd image store makes OCI manifests where buildx "
+            'is absent: install docker-buildx, or set `"features": {"containerd-snapshotter": false}` in '
+            "/etc/docker/daemon.json and restart Docker. "
             f"Then delete the image, whose tag cannot be overwritten, and deploy again: `aws ecr "
             f"batch-delete-image --region {settings.region} --repository-name {repository} "
             f"--image-ids imageTag={tag}`."
