@@ -135,7 +135,7 @@ class Learner:
 
     def _batches_of_evidence(self, maps: NDArray[np.float16]) -> Iterator[NDArray[np.float32]]:
         for first in range(0, len(maps), BATCH):
-            yield self._evidence(maps[first : first + BATCH].astype(np.float32)).numpy()
+            yield self._evidence(maps[first : first + BATCH]).numpy()
 
     def _compile(self) -> keras.Model:
         recipe = self._recipe
@@ -150,7 +150,7 @@ class Learner:
         cells = keras.layers.Flatten()(evidence)
         model = keras.Model(self.tail.input, keras.layers.Concatenate()([self._pool(evidence), cells]))
         optimizer.build(model.trainable_variables)
-        model.compile(optimizer, self._loss, jit_compile=False)
+        model.compile(optimizer, self._loss, jit_compile=False, steps_per_execution=EPOCH)
         return model
 
     def _loss(self, true: keras.KerasTensor, given: keras.KerasTensor) -> keras.KerasTensor:
@@ -182,7 +182,7 @@ class Learner:
                 outlined[drawn, None],
                 shares[view, drawn].reshape(len(drawn), -1),
             ]
-            yield views[view, drawn].astype(np.float32), np.concatenate(facts, axis=1, dtype=np.float32)
+            yield views[view, drawn], np.concatenate(facts, axis=1, dtype=np.float32)
 
     def chances(self, cases: Cases, training: Mask) -> Floats:
         """Probability with which each image is drawn, 0 outside the training, shape (n,).

@@ -112,7 +112,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="train the evidence map alone, on a frozen network: one or two minutes with one source",
+        help="train the evidence map alone, on a frozen network: a minute with one source",
     )
     parser.add_argument(
         "--resume",
