@@ -1,23 +1,24 @@
 """From the bytes of a file to the network's input, for serving and training alike.
 
-A scan in any form (grey, colour, palette, CMYK, 16 bits, transparent, rotated by EXIF) becomes the same
-upright 8-bit grey image, so that every form gets the same prediction.
+A scan in any form (DICOM, grey, colour, palette, CMYK, 16 bits, transparent, rotated by EXIF) becomes the
+same upright 8-bit grey image, so that every form gets the same prediction.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageChops, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from .problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Problem, too_many_bytes
+from .problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Problem, too_many_bytes, too_many_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,38 +39,59 @@ _BROKEN = (
     *(struct.error, zlib.error),
 )
 _START_OF_SCAN = b"\xff\xda"
+# Markers of a JPEG's frame header, which Pillow reads with 8 bits, and those of JPEG lossless and JPEG-LS.
+_BASELINE, _LOSSLESS = (0xC0, 0xC1, 0xC2), (0xC3, 0xF7)
+
+_DICOM, _DICOM_AT = b"DICM", 128  # after the preamble (PS3.10, 7.1)
+# What comes first in a DICOM data set without a preamble: group 2's length, the character set, image type, class.
+_BARE_DICOM = (b"\x02\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00")
 
 _SMALL = 96  # side in pixels of the small copy in which content is searched
 _THIN = 2  # pixels of that copy: half the width of the widest stroke that is not content
 _MIN_CONTENT = 0.1  # share of the image that content must fill
 _ENDS = (0.01, 0.995)  # shares of the pixels that become black, and that do not become white
+_WIDE_ENDS = (0.1, 99.9)  # percentiles of wide grey values that become black and white
+_SAMPLED = 1_000_000  # pixels from which these are found
 _MIN_SPAN = 30  # grey levels; a smaller range is not stretched, because it is noise
 
 
 def decode(data: bytes) -> Image.Image:
-    """Decode a JPEG or PNG file into an upright 8-bit grey image (mode L); errors as of `read` and `grey`."""
+    """Decode a JPEG, PNG or DICOM file into an upright 8-bit grey image (mode L); errors as `read`, `grey`."""
     return grey(read(data))
 
 
-def read(data: bytes) -> Image.Image:
-    """Decode a JPEG or PNG file, with its stored colours and orientation.
+def is_dicom(data: bytes) -> bool:
+    """Whether a file begins as DICOM does."""
+    return data[_DICOM_AT : _DICOM_AT + len(_DICOM)] == _DICOM
+
+
+def read(data: bytes, *, frame: int | None = None) -> Image.Image:
+    """Decode a JPEG or PNG file, with its stored colours and orientation, or a frame of a DICOM file.
 
     Raises
     ------
     Problem
         400 for an empty, truncated or broken file, 413 beyond `MAX_IMAGE_BYTES` or, by its header,
-        `MAX_IMAGE_PIXELS`, 415 for any other format.
+        `MAX_IMAGE_PIXELS`, 415 for any other format, 422 for a frame that is not there; for a DICOM file also
+        as `dicom.read`.
     """
     if not data:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The body is empty: send the bytes of a JPEG or PNG image.")
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, "The body is empty: send the bytes of a JPEG, PNG or DICOM image."
+        )
     if len(data) > MAX_IMAGE_BYTES:
         raise too_many_bytes()
+    if is_dicom(data):
+        from . import dicom  # noqa: PLC0415 - only a DICOM file pays for the import
+
+        return dicom.read(data, frame=frame)
+    check_frame(frame, 1)
     reader = next((reader for magic, reader in _READERS.items() if data.startswith(magic)), None)
     if reader is None:
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "The bytes are neither a JPEG nor a PNG image: convert the image to one of these.",
-        )
+        detail = "The bytes are no JPEG, PNG or DICOM image: convert the image to one of these."
+        if data.startswith(_BARE_DICOM):
+            detail = "The bytes are a DICOM data set without the preamble of a file: save it as a DICOM file."
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
     try:
         image = reader(BytesIO(data))
         _check_cost(image, data)
@@ -78,8 +100,24 @@ def read(data: bytes) -> Image.Image:
         if image.mode == "P" and image.palette is None:
             raise ValueError("no palette")
     except _BROKEN as error:
+        if reader is JpegImageFile and _is_medical(data):
+            raise Problem(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "The JPEG is lossless or has more than 8 bits, which is supported within DICOM files only: "
+                "save it as a common JPEG or as PNG.",
+            ) from error
         raise _broken(error) from error
     return image
+
+
+def check_frame(frame: int | None, frames: int) -> None:
+    """Raise `Problem` with 422 for a frame that is not there, or is not named among several."""
+    if frame is None and frames == 1 or frame is not None and 1 <= frame <= frames:
+        return
+    raise Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        f"The file has {frames} frame{'s' * (frames > 1)}: choose one with ?frame=N, from 1 to {frames}.",
+    )
 
 
 def grey(image: Image.Image) -> Image.Image:
@@ -161,13 +199,20 @@ def _broken(error: Exception) -> Problem:
 def _check_cost(image: Image.Image, data: bytes) -> None:
     """Refuse by its header an image that would cost too much memory or time to decode."""
     if image.width * image.height > MAX_IMAGE_PIXELS:
-        raise Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"The image has {image.width} x {image.height} pixels, "
-            f"more than {MAX_IMAGE_PIXELS // 10**6} megapixels: send it smaller.",
-        )
+        raise too_many_pixels(f"{image.width} x {image.height}")
     if isinstance(image, JpegImageFile) and data.count(_START_OF_SCAN) > MAX_JPEG_SCANS:
         raise ValueError(f"more than {MAX_JPEG_SCANS} scans")
+
+
+def _is_medical(data: bytes) -> bool:
+    """Whether a JPEG's frame header names a form that only medical software writes."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and len(data) > at + 4:
+        marker, precision = data[at + 1], data[at + 4]
+        if marker in _BASELINE or marker in _LOSSLESS:
+            return marker in _LOSSLESS or precision > 8  # noqa: PLR2004 - bits
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return False
 
 
 def _grey(image: Image.Image) -> Image.Image:
@@ -182,13 +227,25 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def _grey_of_16_bits(image: Image.Image) -> Image.Image:
-    """Scale 65535 to 255, where Pillow's own conversion would clip."""
     wide = np.asarray(image)
-    narrow = np.rint(wide / np.float32(257)).astype(np.uint8)
-    narrow[wide == image.info.get("transparency", -1)] = 0
-    scaled = Image.fromarray(narrow)
+    transparent = image.info.get("transparency")
+    scaled = Image.fromarray(narrowed(wide, None if transparent is None else wide != transparent))
     scaled.info = image.info  # where the orientation is
     return scaled
+
+
+def narrowed(wide: NDArray[Any], shown: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+    """Scale grey values of more than 8 bits to 8, between percentiles: few scanners use all values.
+
+    Pixels outside `shown`, of the same shape (rows, columns), do not count and become 0.
+    """
+    step = math.ceil(math.sqrt(wide.size / _SAMPLED))
+    counted = wide[::step, ::step]
+    counted = counted.ravel() if shown is None else counted[shown[::step, ::step]]
+    low, high = np.percentile(counted, _WIDE_ENDS) if counted.size else (0, 0)
+    scale = np.float32(255 / (high - low) if high > low else 0)
+    narrow = np.rint((np.clip(wide, low, high) - np.float32(low)) * scale).astype(np.uint8)
+    return narrow if shown is None else np.where(shown, narrow, np.uint8(0))
 
 
 def _upright(image: Image.Image) -> Image.Image:

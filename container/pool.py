@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from .problem import Problem
-from .worker import REPLY_HEAD, REQUEST_HEAD, Loader, Reply
+from .worker import REPLY_HEAD, REQUEST_HEAD, Loader, Reply, Wanted
 
 if TYPE_CHECKING:
     import socket
@@ -38,9 +38,9 @@ class Worker:
     writer: asyncio.StreamWriter
     alive: bool = True
 
-    async def predict(self, image: bytes | bytearray, *, heatmap: bool) -> Reply:
+    async def predict(self, image: bytes | bytearray, wanted: Wanted) -> Reply:
         """Return the worker's reply to an image; raises OSError or EOFError when the worker has ended."""
-        self.writer.writelines([REQUEST_HEAD.pack(len(image), heatmap), image])
+        self.writer.writelines([REQUEST_HEAD.pack(len(image), *wanted), image])
         return await _receive(self.reader)
 
     def kill(self) -> None:
@@ -83,7 +83,7 @@ class Pool:
         for worker in self._workers.values():
             worker.kill()
 
-    async def predict(self, image: bytes | bytearray, *, heatmap: bool) -> tuple[Reply, int]:
+    async def predict(self, image: bytes | bytearray, wanted: Wanted) -> tuple[Reply, int]:
         """Return the next idle worker's reply, and for how many microseconds the image waited for it.
 
         Raises `Problem`: 500 if the worker ended or hung on this image, 503 if none became idle in `QUEUE_S`.
@@ -93,7 +93,7 @@ class Pool:
         waited_us = (time.perf_counter_ns() - began) // 1000
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                reply = await worker.predict(image, heatmap=heatmap)
+                reply = await worker.predict(image, wanted)
         except TimeoutError:
             worker.kill()
             raise _failed(f"The prediction took longer than {self._settings.timeout_s} seconds") from None

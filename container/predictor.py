@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict
+from io import BytesIO
+from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
 import numpy as np
 from PIL import Image
@@ -32,6 +34,13 @@ class Identity(TypedDict):
     sha256: str | None
 
 
+class Preview(TypedDict):
+    """What the network saw."""
+
+    png: str  # base64 of a square grey PNG
+    box: tuple[float, float, float, float]  # left, top, right, bottom of it in pixels of the upright image
+
+
 class Heatmap(TypedDict):
     """A grid over the whole image of the evidence for class 1, from 0 (none) to 1 (strong)."""
 
@@ -51,8 +60,15 @@ Answer = TypedDict(
         "reasons": NotRequired[list[str]],  # for the low reliability
         "model": Identity,
         "heatmap": NotRequired[Heatmap | None],
+        "preview": NotRequired[Preview],
     },
 )
+
+
+class Read(Protocol):
+    """Decodes an image file, as `imaging.read` does."""
+
+    def __call__(self, data: bytes, /, *, frame: int | None = None) -> Image.Image: ...  # noqa: D102
 
 
 class Preprocessed(NamedTuple):
@@ -111,22 +127,26 @@ class Predictor:
             )
 
     def predict(self, data: bytes, *, heatmap: bool = False) -> Answer:
-        """Classify one JPEG or PNG file; parameters and errors as for `preprocess` and `classify`."""
+        """Classify one image file; parameters and errors as for `preprocess` and `classify`."""
         return self.classify(self.preprocess(data), heatmap=heatmap)
 
-    def preprocess(self, data: bytes) -> Preprocessed:
-        """Decode one image file and prepare it for the network.
+    def preprocess(
+        self, data: bytes, *, frame: int | None = None, read: Read = imaging.read
+    ) -> Preprocessed:
+        """Decode one image file, or a frame of it, by `read`, and prepare it for the network.
 
         Raises `Problem`: as `imaging.decode`, or with 422 and the reason for what cannot be a brain MRI.
         """
-        image = imaging.read(data)
+        image = read(data, frame=frame)
         grey = imaging.grey(image)
         if reason := reason_to_refuse(image, grey):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason)
         return Preprocessed(grey, imaging.preprocess(grey, size=self._about.size))
 
-    def classify(self, image: Preprocessed, *, heatmap: bool = False) -> Answer:
+    def classify(self, image: Preprocessed, *, heatmap: bool = False, preview: bool = False) -> Answer:
         """Classify one preprocessed image; `heatmap` adds the heatmap, null before schema 3.
+
+        `preview` adds what the network saw.
 
         An image unlike those that the model learnt from gets an answer of low reliability, with the reason.
         Raises `Problem` with 422 if the network's brain score is below the threshold, with both as members.
@@ -146,6 +166,8 @@ class Predictor:
             answer |= {"reliability": "low", "reasons": [UNFAMILIAR]}
         if heatmap:
             answer["heatmap"] = self._heatmap(output.evidence, image.grey)
+        if preview:
+            answer["preview"] = _preview(image)
         return answer
 
     def outputs(self, batch: NDArray[np.float32]) -> NetworkOutputs:
@@ -188,6 +210,12 @@ class Predictor:
         )
         shares = np.clip((np.asarray(grid, dtype=np.float64) - low) / (high - low), 0, 1)
         return {"width": width, "height": height, "values": np.nan_to_num(shares).round(4).tolist()}
+
+
+def _preview(image: Preprocessed) -> Preview:
+    png = BytesIO()
+    Image.fromarray(np.rint(255 * image.pixels[..., 0]).astype(np.uint8)).save(png, format="PNG")
+    return {"png": b64encode(png.getvalue()).decode(), "box": imaging.content_box(image.grey)}
 
 
 def _sigmoid(logit: float) -> float:

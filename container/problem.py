@@ -55,6 +55,14 @@ def too_many_bytes() -> Problem:
     )
 
 
+def too_many_pixels(size: str) -> Problem:
+    """Return the refusal of an image of this size beyond `MAX_IMAGE_PIXELS`."""
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"The image has {size} pixels, more than {MAX_IMAGE_PIXELS // 10**6} megapixels: send it smaller.",
+    )
+
+
 def failure() -> Problem:
     """Return the answer to a request that failed; the reason is only logged."""
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; its log says why.")

@@ -19,19 +19,23 @@ from . import problem
 from .pool import Pool
 from .problem import MAX_IMAGE_BYTES, Problem, failure, too_many_bytes
 from .settings import MAX_WORKERS
+from .worker import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
     from .settings import Settings
     from .worker import Loader
 
-MEDIA_TYPES = ("image/jpeg", "image/png", "application/octet-stream")
+MEDIA_TYPES = ("image/jpeg", "image/png", "application/dicom", "application/octet-stream")
+# What browsers call JPEG and PNG files too.
+OTHER_NAMES = ("image/jpg", "image/pjpeg", "image/x-png")
 ACCEPTED = frozenset({"*/*", "application/*", "application/json"})  # by an Accept header
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 LOGGED_ATTRIBUTES = ("request_id", "traceparent")  # by which a caller finds its request in the log
+_FRAME = re.compile(r"[1-9][0-9]{0,8}")
 _LOGGED_VALUE = re.compile(r"[A-Za-z0-9-]{1,64}")
 # Images being received, waiting or predicted, each of at most MAX_IMAGE_BYTES: bounds memory and waiting.
 MAX_IN_FLIGHT = 64
@@ -221,8 +225,7 @@ class Application:
             began = time.perf_counter()
             image = await _receive(request)
             request.phases["read_us"] = int((time.perf_counter() - began) * 1e6)
-            heatmap = request.attributes.get("heatmap", "").lower() == "true"
-            reply, waited_us = await self._pool.predict(image, heatmap=heatmap)
+            reply, waited_us = await self._pool.predict(image, _wanted(request.attributes))
         finally:
             self._in_flight -= 1
         request.phases |= {
@@ -234,8 +237,17 @@ class Application:
         return Response(reply.status, reply.body, media_type, {})
 
 
+def _wanted(attributes: Mapping[str, str]) -> Wanted:
+    frame = attributes.get("frame", "")
+    return Wanted(
+        heatmap=attributes.get("heatmap", "").lower() == "true",
+        preview=attributes.get("preview", "").lower() == "true",
+        frame=int(frame) if _FRAME.fullmatch(frame) else 0,
+    )
+
+
 def _check_media_types(request: Request) -> None:
-    if _media_type(request.headers.get("content-type", "")) not in MEDIA_TYPES:
+    if _media_type(request.headers.get("content-type", "")) not in (*MEDIA_TYPES, *OTHER_NAMES):
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"Send the image's bytes with one of these as Content-Type: {', '.join(MEDIA_TYPES)}.",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .predictor import Predictor
 
-REQUEST_HEAD = struct.Struct("!I?")  # bytes of the image, whether a heatmap is wanted
+REQUEST_HEAD = struct.Struct("!I??I")  # bytes of the image, and `Wanted`
 REPLY_HEAD = struct.Struct("!HIII")  # status, bytes of the body, the two phases of `Reply`
 
 OOM_SCORE = "500"  # of 1000: when memory runs out, the kernel kills a worker, never the server process
@@ -41,6 +41,14 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 _log = logging.getLogger(__name__)
+
+
+class Wanted(NamedTuple):
+    """What a caller wants of an image."""
+
+    heatmap: bool = False
+    preview: bool = False
+    frame: int = 0  # of a file with several, from 1; 0 for none
 
 
 class Reply(NamedTuple):
@@ -150,8 +158,8 @@ def _be_worker(predictor: Predictor, connection: socket.socket) -> None:
     connection.sendall(Reply(HTTPStatus.OK, json.dumps(hello).encode()).pack())
     with connection.makefile("rb") as requests:
         while len(head := requests.read(REQUEST_HEAD.size)) == REQUEST_HEAD.size:
-            length, heatmap = REQUEST_HEAD.unpack(head)
-            connection.sendall(answer(predictor, requests.read(length), heatmap=heatmap).pack())
+            length, *wanted = REQUEST_HEAD.unpack(head)
+            connection.sendall(answer(predictor, requests.read(length), Wanted(*wanted)).pack())
 
 
 def _exit_after(run: Callable[[], None]) -> NoReturn:
@@ -168,15 +176,17 @@ def _exit_after(run: Callable[[], None]) -> NoReturn:
         os._exit(code)
 
 
-def answer(predictor: Predictor, image: bytes, *, heatmap: bool) -> Reply:
+def answer(predictor: Predictor, image: bytes, wanted: Wanted) -> Reply:
     """Predict one image file; every failure becomes a reply."""
+    from .isolation import read  # noqa: PLC0415 - the server process has no use for it
+
     began = time.perf_counter_ns()
     decoded = None
     try:
-        preprocessed = predictor.preprocess(image)
+        preprocessed = predictor.preprocess(image, frame=wanted.frame or None, read=read)
         decoded = time.perf_counter_ns()
         # NaN is not JSON: a network that returns it has failed, which is a 500.
-        prediction = predictor.classify(preprocessed, heatmap=heatmap)
+        prediction = predictor.classify(preprocessed, heatmap=wanted.heatmap, preview=wanted.preview)
         status, body = HTTPStatus.OK, json.dumps(prediction, ensure_ascii=False, allow_nan=False).encode()
     except Problem as refusal:
         status, body = refusal.status, refusal.body()

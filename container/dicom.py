@@ -1,0 +1,208 @@
+"""From the bytes of a DICOM file to one frame as an 8-bit grey image.
+
+Of the header, only `TAGS` are read, and no text of it leaves this module: neither in an error nor in a log.
+Importing this module imports no decoder; `read` does.
+"""
+
+from __future__ import annotations
+
+import warnings
+from http import HTTPStatus
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from .imaging import check_frame, narrowed
+from .problem import MAX_IMAGE_PIXELS, Problem, too_many_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+T = TypeVar("T")
+
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+META_BYTES = 4096  # where the transfer syntax is looked for
+
+TAGS = (
+    *("Modality", "ModalityLUTSequence", "PresentationLUTShape", "BurnedInAnnotation"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
+    *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("PixelPaddingValue", "RescaleSlope", "RescaleIntercept"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData", "FloatPixelData"),
+    "DoubleFloatPixelData",
+)
+"""All that is read, apart from the transfer syntax; what our clients send holds no more."""
+MODALITIES = frozenset(
+    {"CR", "CT", "DOC", "DX", "ECG", "MG", "NM", "OT", "PR", "PT", "REG", "RF", "RTDOSE", "RTIMAGE", "RTPLAN"}
+    | {"RTSTRUCT", "SC", "SEG", "SR", "US", "XA"}
+)
+"""Modalities that an error names."""
+GREY = ("MONOCHROME1", "MONOCHROME2")
+
+BY_PYDICOM = {  # its own decoders, and those of Pillow and OpenJPEG behind it
+    "1.2.840.10008.1.2": "",
+    "1.2.840.10008.1.2.1": "",
+    "1.2.840.10008.1.2.2": "",
+    "1.2.840.10008.1.2.5": "pydicom",  # RLE
+    "1.2.840.10008.1.2.4.50": "pillow",  # JPEG baseline
+    "1.2.840.10008.1.2.4.90": "pylibjpeg",  # JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.91": "pylibjpeg",  # JPEG 2000
+    "1.2.840.10008.1.2.4.201": "pylibjpeg",  # HTJ2K lossless
+    "1.2.840.10008.1.2.4.202": "pylibjpeg",  # HTJ2K lossless RPCL
+    "1.2.840.10008.1.2.4.203": "pylibjpeg",  # HTJ2K
+}
+"""Transfer syntaxes, and the plugin of pydicom that decodes each."""
+BY_DICOMSDL = frozenset(
+    {
+        "1.2.840.10008.1.2.4.51",  # JPEG extended, 8 and 12 bits
+        "1.2.840.10008.1.2.4.57",  # JPEG lossless
+        "1.2.840.10008.1.2.4.70",  # JPEG lossless, first-order prediction
+        "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
+        "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
+    }
+)
+
+
+class Header(NamedTuple):
+    """What the decoder needs to know of a file whose header was accepted."""
+
+    dataset: Dataset
+    syntax: str
+    frame: int  # from 0
+    rows: int
+    columns: int
+
+
+def read(
+    data: bytes, *, frame: int | None = None, on_header: Callable[[int], None] = lambda _: None
+) -> Image.Image:
+    """Decode one frame of a DICOM file into an 8-bit grey image (mode L), black where there is least signal.
+
+    Stored values become 8 bits between their 0.1 and 99.9 percentiles, whatever window the file suggests.
+
+    Parameters
+    ----------
+    frame
+        Number of the frame, from 1; needed for a file of several.
+    on_header
+        Called with the number of pixels once the header was accepted, before a pixel is decoded.
+
+    Raises
+    ------
+    Problem
+        400 for a truncated or broken file, 413 beyond `MAX_IMAGE_PIXELS`, 415 for a transfer syntax without a
+        decoder, 422 for what is no grey MR image or whose frame is not named.
+    """
+    from pydicom import config  # noqa: PLC0415 - only a DICOM file pays for the import
+
+    config.settings.reading_validation_mode = config.IGNORE
+    with warnings.catch_warnings(action="ignore"):  # they quote the header
+        header = _header(data, frame)
+        on_header(header.rows * header.columns)
+        stored = _attempt(lambda: _decode(data, header), "pixel data")
+        if stored.shape != (header.rows, header.columns):
+            raise broken("pixel data")
+        return Image.fromarray(_attempt(lambda: _grey(stored, header.dataset), "pixel data"))
+
+
+def broken(part: str = "header") -> Problem:
+    """Return the refusal of a file of which a part cannot be read."""
+    return Problem(HTTPStatus.BAD_REQUEST, f"The DICOM file is truncated or broken: its {part} is unreadable.")
+
+
+def _attempt(read: Callable[[], T], part: str) -> T:
+    """Return what can be read; whatever a library raises about a broken file becomes a `Problem`."""
+    try:
+        return read()
+    except Problem:
+        raise
+    except Exception:  # noqa: BLE001 - pydicom raises almost any, with words of the header
+        raise broken(part) from None
+
+
+def _header(data: bytes, frame: int | None) -> Header:
+    from pydicom import dcmread  # noqa: PLC0415
+
+    if DEFLATED in data[:META_BYTES]:  # inflated, 600 KB can take 1.2 GB
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "The DICOM file is deflated as a whole, which is not supported: save it uncompressed.",
+        )
+    dataset = _attempt(lambda: dcmread(BytesIO(data), specific_tags=list(TAGS)), "header")
+    syntax = _attempt(lambda: str(dataset.file_meta.TransferSyntaxUID), "header")
+    if syntax not in BY_PYDICOM and syntax not in BY_DICOMSDL:
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "The DICOM file's transfer syntax is not supported: save it uncompressed or as JPEG 2000.",
+        )
+    return _attempt(lambda: _accepted(dataset, syntax, frame), "header")
+
+
+def _accepted(dataset: Dataset, syntax: str, frame: int | None) -> Header:
+    """Refuse by its header what cannot be one brain-MRI slice, or would cost too much to decode."""
+    modality = dataset.get("Modality") or "MR"
+    if modality != "MR":
+        named = f" but {modality}" if modality in MODALITIES else ""
+        raise _unprocessable(f"The DICOM file is no MR image: its modality is not MR{named}.")
+    if dataset.get("BurnedInAnnotation") == "YES":
+        raise _unprocessable("The image has burned-in annotations: send one without text in its pixels.")
+    if "PixelData" not in dataset:
+        floating = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
+        what = "floating-point pixels, which are not supported" if floating else "no image"
+        raise _unprocessable(f"The DICOM file holds {what}: send an MR image of at most 16 bits.")
+    bits, samples = _number(dataset, "BitsAllocated"), _number(dataset, "SamplesPerPixel", 1)
+    if samples != 1 or dataset.get("PhotometricInterpretation") not in GREY:
+        raise _unprocessable("The DICOM image has colours, which an MR slice has not: send a grey one.")
+    if bits not in (8, 16):
+        raise _unprocessable("The DICOM image has neither 8 nor 16 bits per pixel: send it as one of these.")
+    rows, columns = _number(dataset, "Rows"), _number(dataset, "Columns")
+    frames = _number(dataset, "NumberOfFrames", 1) or 1
+    if min(rows, columns, frames) < 1 or not 1 <= _number(dataset, "BitsStored", bits) <= bits:
+        raise broken()
+    if rows * columns * frames > MAX_IMAGE_PIXELS:
+        raise too_many_pixels(f"{columns} x {rows} x {frames}")
+    check_frame(frame, frames)
+    return Header(dataset, syntax, (frame or 1) - 1, rows, columns)
+
+
+def _decode(data: bytes, header: Header) -> NDArray[Any]:
+    """Return the stored values, (rows, columns)."""
+    if header.syntax in BY_DICOMSDL:
+        import dicomsdl  # noqa: PLC0415
+
+        return np.asarray(dicomsdl.open_memory(data).pixelData(header.frame, storedvalue=True))
+    from pydicom.pixels import pixel_array  # noqa: PLC0415
+
+    plugin = BY_PYDICOM[header.syntax]
+    return pixel_array(header.dataset, index=header.frame, raw=True, decoding_plugin=plugin)
+
+
+def _grey(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
+    padding = dataset.get("PixelPaddingValue")
+    shown = None if padding is None else stored != int(padding)
+    values = stored
+    if "ModalityLUTSequence" in dataset:
+        from pydicom.pixels import apply_modality_lut  # noqa: PLC0415
+
+        values = apply_modality_lut(stored, dataset)
+    grey = values if values.dtype == np.uint8 else narrowed(values, shown)
+    inverse = bool(dataset.get("PresentationLUTShape") == "INVERSE")
+    inverse |= dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    # Of a linear rescaling, only its sign changes what lies between two percentiles.
+    inverse ^= float(dataset.get("RescaleSlope") or 1) < 0
+    if inverse:
+        grey = 255 - grey
+    return grey if shown is None else np.where(shown, grey, np.uint8(0))
+
+
+def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    return int(dataset.get(keyword, default))
+
+
+def _unprocessable(detail: str) -> Problem:
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)

@@ -1,0 +1,88 @@
+"""Decodes a DICOM file in a process of its own, with bounded memory and time.
+
+Native decoders of files from outside may crash: that ends this process and costs one image, no worker.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import struct
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from PIL import Image
+
+from . import dicom, imaging
+from .problem import MAX_IMAGE_PIXELS, Problem
+
+if TYPE_CHECKING:
+    from io import FileIO
+
+HEADER_BYTES, HEADER_S = 128 * 1024**2, 1.0  # more memory than the worker's, and time, until the header is accepted
+BYTES_PER_PIXEL = 24  # more, that decoding may take; OpenJPEG takes most
+LARGEST_S = 8.0  # for decoding `MAX_IMAGE_PIXELS`, beyond `HEADER_S`
+_HEAD = struct.Struct("!HII")  # status of HTTP, and the image's width and height
+
+
+def read(data: bytes, *, frame: int | None = None) -> Image.Image:
+    """Do as `imaging.read`, for a DICOM file in a child process."""
+    if not imaging.is_dicom(data):
+        return imaging.read(data, frame=frame)
+    from pydicom import pixels  # noqa: F401, PLC0415 - once, for all children of this process
+
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _answer(theirs, data, frame)
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as answer:
+        head, body = answer.read(_HEAD.size), answer.read()
+    os.waitpid(child, 0)
+    if len(head) < _HEAD.size:  # it crashed, or exceeded its memory or time
+        raise dicom.broken("pixel data")
+    status, width, height = _HEAD.unpack(head)
+    if status != HTTPStatus.OK:
+        raise Problem(HTTPStatus(status), body.decode())
+    if len(body) != width * height:
+        raise dicom.broken("pixel data")
+    return Image.frombytes("L", (width, height), body)
+
+
+def _answer(descriptor: int, data: bytes, frame: int | None) -> NoReturn:
+    """Write the image, or the problem, and end."""
+    try:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        for output in (1, 2):  # decoders print what they find in a file
+            os.dup2(silence, output)
+        _allow(HEADER_BYTES, HEADER_S)
+        with os.fdopen(descriptor, "wb", buffering=0) as answer:
+            try:
+                image = dicom.read(data, frame=frame, on_header=_allow_pixels)
+            except Problem as problem:
+                _write(answer, _HEAD.pack(problem.status, 0, 0) + problem.detail.encode())
+            else:
+                _write(answer, _HEAD.pack(HTTPStatus.OK, *image.size))
+                _write(answer, image.tobytes())
+    finally:
+        os._exit(0)
+
+
+def _write(answer: FileIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[answer.write(view) :]
+
+
+def _allow(more_bytes: int, seconds: float) -> None:
+    """Limit this process to so much more memory, and end it after that time."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more_bytes, hard))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _allow_pixels(count: int) -> None:
+    _allow(HEADER_BYTES + BYTES_PER_PIXEL * count, HEADER_S + LARGEST_S * count / MAX_IMAGE_PIXELS)
