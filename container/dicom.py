@@ -117,6 +117,14 @@ def broken(part: str = "header") -> Problem:
     )
 
 
+def unsupported() -> Problem:
+    """Return the refusal of a transfer syntax without a decoder."""
+    return Problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "The DICOM file's transfer syntax is not supported: save it uncompressed or as JPEG 2000.",
+    )
+
+
 def _attempt(read: Callable[[], T], part: str) -> T:
     """Return what can be read; whatever a library raises about a broken file becomes a `Problem`."""
     try:
@@ -138,10 +146,7 @@ def _header(data: bytes, frame: int | None) -> Header:
     dataset = _attempt(lambda: dcmread(BytesIO(data), specific_tags=list(TAGS)), "header")
     syntax = _attempt(lambda: str(dataset.file_meta.TransferSyntaxUID), "header")
     if syntax not in BY_PYDICOM and syntax not in BY_DICOMSDL:
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "The DICOM file's transfer syntax is not supported: save it uncompressed or as JPEG 2000.",
-        )
+        raise unsupported()
     return _attempt(lambda: _accepted(dataset, syntax, frame), "header")
 
 
@@ -175,8 +180,10 @@ def _accepted(dataset: Dataset, syntax: str, frame: int | None) -> Header:
 def _decode(data: bytes, header: Header) -> NDArray[Any]:
     """Return the stored values, (rows, columns)."""
     if header.syntax in BY_DICOMSDL:
-        import dicomsdl  # noqa: PLC0415
-
+        try:
+            import dicomsdl  # noqa: PLC0415
+        except ImportError:  # there is no wheel for Linux on arm64
+            raise unsupported() from None
         stored = np.asarray(dicomsdl.open_memory(data).pixelData(header.frame, storedvalue=True))
         signed = header.dataset.get("PixelRepresentation") == 1
         return stored.view(np.int8) if signed and stored.dtype == np.uint8 else stored
