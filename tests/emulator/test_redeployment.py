@@ -113,6 +113,20 @@ def test_a_key_that_will_be_deleted_is_named_with_what_to_do(destroyed: Kept) ->
     assert destroyed.identities() == destroyed.before
 
 
+def test_a_bucket_without_the_repository_is_taken_over_as_the_error_says(destroyed: Kept) -> None:
+    # Given that the repository, which names the key, is gone
+    name = names.repository(NAME)
+    destroyed.cloud.ecr.delete_repository(repositoryName=name, force=True)
+    with pytest.raises(DeliveryError, match=rf"{BUCKET}, but no repository.*get-bucket-encryption"):
+        take_over(destroyed.settings, assembly=destroyed.folder)
+    # When it is created as the error says, Then all is under the former key
+    encryption: Any = {"encryptionType": "KMS", "kmsKey": destroyed.before["repository"]}
+    destroyed.cloud.ecr.create_repository(repositoryName=name, encryptionConfiguration=encryption)
+    destroyed.cloud.ecr.put_image(repositoryName=name, imageTag="one", imageManifest=json.dumps(MANIFEST))
+    destroyed.redeploy()
+    assert destroyed.identities() == destroyed.before
+
+
 @pytest.mark.parametrize(
     ("declared", "reason"),
     [

@@ -68,7 +68,7 @@ def test_another_instance_type_takes_two_steps(stack: ScaledStack, tmp_path: Pat
     assert (stack.instance_type, stack.answer) == ("ml.m5.large", "first")
     # When the scaling is removed first, as scripts/deploy does, and then the template is deployed
     (tmp_path / f"{stack.name}.template.json").write_text(json.dumps(template))
-    suspend_scaling(LOCAL, assembly=tmp_path)
+    assert suspend_scaling(LOCAL, assembly=tmp_path) is scaled
     assert (stack.instance_type, stack.answer, stack.scaled) == ("ml.m5.large", "first", False)
     stack.cloud.update_stack(stack.name, template)
     # Then the new type serves, and is scaled where the template says so; the stack's tags were kept
@@ -80,7 +80,7 @@ def test_another_instance_type_takes_two_steps(stack: ScaledStack, tmp_path: Pat
 def test_another_model_under_scaling_takes_one_step(stack: ScaledStack, tmp_path: Path) -> None:
     template = stack.template(answer="second")
     (tmp_path / f"{stack.name}.template.json").write_text(json.dumps(template))
-    suspend_scaling(LOCAL, assembly=tmp_path)
+    assert not suspend_scaling(LOCAL, assembly=tmp_path)
     assert stack.scaled
     stack.cloud.update_stack(stack.name, template)
     assert stack.answer == "second"
