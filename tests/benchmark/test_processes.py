@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import psutil
 
 from scripts.benchmark import processes
+from tests.emulator.cloud import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,10 +31,7 @@ def test_descendants_are_measured_and_ended_with_their_parent(
     monkeypatch.setattr(processes, "END_S", 1)
     command = [sys.executable, "-c", FAMILY]
     with processes.running(command, variables={}, folder=tmp_path, log=tmp_path / "log") as process:
-        deadline = time.monotonic() + 60
-        while processes.pss_mb(process) < 50 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert processes.pss_mb(process) >= 50
+        wait_for(lambda: processes.pss_mb(process) >= 50, timeout_s=60)
         assert processes.cpu_seconds(process) >= 0.5
         family = [process.pid, *(each.pid for each in process.children(recursive=True))]
         assert len(family) == 2

@@ -17,6 +17,7 @@ from scripts.pricing import price_list
 from scripts.pricing.estimate import CostEstimate, as_json, estimate_templates, read_prices, table
 from scripts.pricing.rules import PRICED, Traffic
 from tests.delivery.aws_answers import Answers, product
+from tests.delivery.conftest import set_account
 from tests.infra.synthesis import record_for, synthesize
 
 if TYPE_CHECKING:
@@ -155,8 +156,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answers:
         assert places == ([] if "Dashboards" in usage else ["eu-west-1"])
         return {"PriceList": listed.get(usage, [])}
 
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    set_account(monkeypatch)
     monkeypatch.setattr(price_list, "CACHE", tmp_path)
     answers = Answers({"GetProducts": answer})
     answers.install(monkeypatch)

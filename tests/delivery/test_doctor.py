@@ -26,6 +26,7 @@ from scripts.commands import common, deploy, doctor
 from scripts.diagnosis import account
 from scripts.diagnosis.finding import FAULTS
 from tests.delivery.aws_answers import Answers, product, refusal
+from tests.delivery.conftest import set_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,20 +99,16 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for name in os.environ:
-        if name.startswith(("AWS_", "DOCKER_")) or name.endswith(
-            ("CA_BUNDLE", "_CERTS", "_OPTIONS", "CERT_FILE")
-        ):
+        if name.startswith("DOCKER_") or name.endswith(("CA_BUNDLE", "_CERTS", "_OPTIONS", "CERT_FILE")):
             monkeypatch.delenv(name)
+    set_account(monkeypatch)  # of which `connect` sets the region again, and monkeypatch restores it
     monkeypatch.delenv("TUMOR_DATA", raising=False)
     (tmp_path / "temporary").mkdir()
     (tmp_path / "docker").write_text(f"#!/bin/sh{DOCKER}")
     (tmp_path / "docker").chmod(0o755)
     (tmp_path / "containers").touch()
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    for name, value in {"HOME": tmp_path, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")  # which `connect` sets again, and monkeypatch restores
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.setattr(_setup, "is_current", lambda _layer: True)
     monkeypatch.setattr(_setup, "_version", lambda *_: _setup.SUPPORTED[0])

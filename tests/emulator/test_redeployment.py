@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import WaiterError
 
 from infra import config, names, release
 from infra.local_aws import ACCOUNT
@@ -18,7 +17,7 @@ from scripts.delivery import stacks
 from scripts.delivery.cdk import cdk
 from scripts.delivery.retained import take_over
 from scripts.delivery.teardown import destroy
-from tests.emulator.deployment import MANIFEST, resource
+from tests.emulator.deployment import MANIFEST
 from tests.infra.synthesis import synthesize
 
 if TYPE_CHECKING:
@@ -125,20 +124,3 @@ def test_a_bucket_without_the_repository_is_taken_over_as_the_error_says(destroy
     destroyed.cloud.ecr.put_image(repositoryName=name, imageTag="one", imageManifest=json.dumps(MANIFEST))
     destroyed.redeploy()
     assert destroyed.identities() == destroyed.before
-
-
-@pytest.mark.parametrize(
-    ("declared", "reason"),
-    [
-        (resource("ECR::Repository", RepositoryName=names.repository(NAME)), "already exists"),
-        (resource("KMS::Alias", AliasName=names.key_alias(NAME), TargetKeyId="any"), "already exists"),
-        (resource("S3::Bucket", BucketName=BUCKET), "Validation failed"),
-    ],
-    ids=["repository", "alias", "bucket"],
-)
-def test_a_name_that_is_taken_is_refused(kept: Kept, declared: dict[str, object], reason: str) -> None:
-    with pytest.raises(WaiterError):
-        kept.cloud.create_stack("second", {"Resources": {"Taken": declared}})
-    assert reason in kept.cloud.reasons("second")
-    kept.cloud.delete_stack("second")
-    assert kept.identities() == kept.before
