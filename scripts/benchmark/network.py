@@ -29,18 +29,10 @@ _LOG = HOME / "logs" / "training.log"
 
 
 def ensure() -> None:
-    """Train the network and export it, unless that is done with these sources.
-
-    Raises
-    ------
-    DeliveryError
-        With where the training's log is.
-    """
+    """Train the network and export it, unless that is done with these sources."""
     files = sorted(path for pattern in _SOURCES for path in ROOT.glob(pattern))
-    stamp, sources = (
-        FOLDER / "sources.sha256",
-        hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest(),
-    )
+    stamp = FOLDER / "sources.sha256"
+    sources = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     if stamp.is_file() and stamp.read_text() == sources:
         return
     shutil.rmtree(FOLDER, ignore_errors=True)
