@@ -112,7 +112,9 @@ def read(
 
 def broken(part: str = "header") -> Problem:
     """Return the refusal of a file of which a part cannot be read."""
-    return Problem(HTTPStatus.BAD_REQUEST, f"The DICOM file is truncated or broken: its {part} is unreadable.")
+    return Problem(
+        HTTPStatus.BAD_REQUEST, f"The DICOM file is truncated or broken: its {part} is unreadable."
+    )
 
 
 def _attempt(read: Callable[[], T], part: str) -> T:
@@ -121,7 +123,7 @@ def _attempt(read: Callable[[], T], part: str) -> T:
         return read()
     except Problem:
         raise
-    except Exception:  # noqa: BLE001 - pydicom raises almost any, with words of the header
+    except Exception:
         raise broken(part) from None
 
 

@@ -43,20 +43,19 @@ _START_OF_SCAN = b"\xff\xda"
 _BASELINE, _LOSSLESS = (0xC0, 0xC1, 0xC2), (0xC3, 0xF7)
 
 _DICOM, _DICOM_AT = b"DICM", 128  # after the preamble (PS3.10, 7.1)
-# What comes first in a DICOM data set without a preamble: group 2's length, the character set, image type, class.
+# What comes first in a DICOM data set without a preamble: group 2's length, character set, image type or class.
 _BARE_DICOM = (b"\x02\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00")
 
 _SMALL = 96  # side in pixels of the small copy in which content is searched
 _THIN = 2  # pixels of that copy: half the width of the widest stroke that is not content
 _MIN_CONTENT = 0.1  # share of the image that content must fill
 _ENDS = (0.01, 0.995)  # shares of the pixels that become black, and that do not become white
-_WIDE_ENDS = (0.1, 99.9)  # percentiles of wide grey values that become black and white
-_SAMPLED = 1_000_000  # pixels from which these are found
+_RANGE = (0.001, 0.999)  # the same of the whole file, of which a few bright pixels may take most of the range
 _MIN_SPAN = 30  # grey levels; a smaller range is not stretched, because it is noise
 
 
 def decode(data: bytes) -> Image.Image:
-    """Decode a JPEG, PNG or DICOM file into an upright 8-bit grey image (mode L); errors as `read`, `grey`."""
+    """Decode an image file into an upright 8-bit grey image (mode L); errors as of `read` and `grey`."""
     return grey(read(data))
 
 
@@ -112,7 +111,7 @@ def read(data: bytes, *, frame: int | None = None) -> Image.Image:
 
 def check_frame(frame: int | None, frames: int) -> None:
     """Raise `Problem` with 422 for a frame that is not there, or is not named among several."""
-    if frame is None and frames == 1 or frame is not None and 1 <= frame <= frames:
+    if (frame is None and frames == 1) or (frame is not None and 1 <= frame <= frames):
         return
     raise Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -137,8 +136,8 @@ def preprocess(image: Image.Image, *, size: int) -> NDArray[np.float32]:
     Margins, the shape of the file and its brightness depend on the source, not on tumours: they are removed.
     """
     # Bicubic with Pillow's support scaled to the reduction: every source pixel counts, nothing aliases.
-    square = image.resize((size, size), Image.Resampling.BICUBIC, box=content_box(image))
-    return (np.asarray(_stretched(square), dtype=np.float32) / np.float32(255))[..., np.newaxis]
+    square = spread(image).resize((size, size), Image.Resampling.BICUBIC, box=content_box(image))
+    return (np.asarray(_stretched(square, _ENDS), dtype=np.float32) / np.float32(255))[..., np.newaxis]
 
 
 def content_box(image: Image.Image) -> tuple[float, float, float, float]:
@@ -146,7 +145,7 @@ def content_box(image: Image.Image) -> tuple[float, float, float, float]:
 
     Returns left, top, right and bottom in pixels: of the whole image if too little of it is bright.
     """
-    small = image.resize((_SMALL, _SMALL), Image.Resampling.BOX)
+    small = spread(image).resize((_SMALL, _SMALL), Image.Resampling.BOX)
     framed = np.ones((_SMALL + 2, _SMALL + 2), dtype=bool)
     bright = framed[1:-1, 1:-1]
     bright[:] = np.asarray(small) > otsu(small) / 2
@@ -184,12 +183,16 @@ def levels(image: Image.Image, shares: tuple[float, float]) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def _stretched(image: Image.Image) -> Image.Image:
-    low, high = levels(image, _ENDS)
+def spread(image: Image.Image) -> Image.Image:
+    """Stretch a mode L image's levels as those of a wider image are: both give the same prediction."""
+    return _stretched(image, _RANGE)
+
+
+def _stretched(image: Image.Image, shares: tuple[float, float]) -> Image.Image:
+    low, high = levels(image, shares)
     if high - low < _MIN_SPAN:
         return image
-    curve = (np.arange(256) - low) * 255 / (high - low)
-    return image.point(np.clip(curve, 0, 255).round().astype(int).tolist())
+    return image.point(_curve(np.arange(256), low, high).tolist())
 
 
 def _broken(error: Exception) -> Problem:
@@ -235,17 +238,21 @@ def _grey_of_16_bits(image: Image.Image) -> Image.Image:
 
 
 def narrowed(wide: NDArray[Any], shown: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
-    """Scale grey values of more than 8 bits to 8, between percentiles: few scanners use all values.
+    """Scale grey values of up to 16 bits, integers of shape (rows, columns), to 8 as `spread` does.
 
-    Pixels outside `shown`, of the same shape (rows, columns), do not count and become 0.
+    Pixels outside `shown`, of the same shape, do not count and become 0.
     """
-    step = math.ceil(math.sqrt(wide.size / _SAMPLED))
-    counted = wide[::step, ::step]
-    counted = counted.ravel() if shown is None else counted[shown[::step, ::step]]
-    low, high = np.percentile(counted, _WIDE_ENDS) if counted.size else (0, 0)
-    scale = np.float32(255 / (high - low) if high > low else 0)
-    narrow = np.rint((np.clip(wide, low, high) - np.float32(low)) * scale).astype(np.uint8)
+    counted = wide.ravel() if shown is None else wide[shown]
+    places = [max(0, math.ceil(share * counted.size) - 1) for share in _RANGE]
+    low, high = map(int, np.partition(counted, places)[places]) if counted.size else (0, 0)
+    curve = _curve(np.arange(low, high + 1), low, high)
+    narrow = curve[np.subtract(np.clip(wide, low, high), low, dtype=np.int32)]
     return narrow if shown is None else np.where(shown, narrow, np.uint8(0))
+
+
+def _curve(values: NDArray[np.int64], low: int, high: int) -> NDArray[np.uint8]:
+    """Map low to 0 and high to 255, or everything to 0 where they are equal."""
+    return np.clip((values - low) * 255 / max(1, high - low), 0, 255).round().astype(np.uint8)
 
 
 def _upright(image: Image.Image) -> Image.Image:

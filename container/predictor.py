@@ -130,9 +130,7 @@ class Predictor:
         """Classify one image file; parameters and errors as for `preprocess` and `classify`."""
         return self.classify(self.preprocess(data), heatmap=heatmap)
 
-    def preprocess(
-        self, data: bytes, *, frame: int | None = None, read: Read = imaging.read
-    ) -> Preprocessed:
+    def preprocess(self, data: bytes, *, frame: int | None = None, read: Read = imaging.read) -> Preprocessed:
         """Decode one image file, or a frame of it, by `read`, and prepare it for the network.
 
         Raises `Problem`: as `imaging.decode`, or with 422 and the reason for what cannot be a brain MRI.
