@@ -80,10 +80,10 @@ class Heatmap:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What the network saw: the upright grey image, and the box that was cut out of it."""
+    """What the network saw."""
 
-    png: str  # in base64
-    box: list[float]  # left, top, right and bottom in pixels of the image
+    png: str  # base64 of a square grey PNG
+    box: list[float]  # left, top, right and bottom of it in pixels of the upright image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -471,9 +471,7 @@ def without_header(image: bytes, *, frame: int | None = None) -> tuple[bytes, in
             "keep_header=True to send the header too."
         ) from None
     except Exception:  # pydicom raises almost any, with words of the header
-        raise ClientError(
-            "The DICOM file was not sent: it is truncated, broken or of an unknown kind."
-        ) from None
+        raise ClientError("The DICOM file was not sent: it is broken, or of an unknown kind.") from None
 
 
 @contextmanager
@@ -514,7 +512,7 @@ def _stripped(data: bytes, frame: int | None) -> tuple[bytes, int | None]:
 
 
 def _kept(source: Dataset, keywords: Sequence[str]) -> Dataset:
-    """Return the elements of the standard's type: one of another type could hold any text."""
+    """Return the elements of the standard's type and number of values: others could hold any text."""
     from pydicom import Dataset, datadict  # noqa: PLC0415
 
     kept = Dataset()
@@ -524,7 +522,8 @@ def _kept(source: Dataset, keywords: Sequence[str]) -> Dataset:
             value = [_kept(item, ("LUTDescriptor", "LUTData")) for item in value]
         elif element.VR == "CS" and str(value) not in DICOM_TERMS:
             value = "UNKNOWN"
-        if element.VR in (types, *types.split(" or ")):
+        count = datadict.dictionary_VM(element.tag)
+        if element.VR in (types, *types.split(" or ")) and count in (str(element.VM), "1-n or 1"):
             kept.add_new(element.tag, element.VR, value)
     return kept
 
