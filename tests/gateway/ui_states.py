@@ -181,7 +181,7 @@ def problem(visit: Visit, sagemaker: FakeSageMaker) -> None:
 def no_image(visit: Visit, _sagemaker: FakeSageMaker) -> None:
     visit.open()
     visit.choose(file(f"{'a-very-long-name' * 12}.txt", "text/plain", b"no image"))
-    visit.expect_problem("Not a JPEG or PNG", "text/plain")
+    visit.expect_problem("Unsupported file", "text/plain")
 
 
 @ui_state("several", ("light", 1280), ("dark", 3840))
