@@ -93,7 +93,9 @@ class TestCode:
         as_a_body = set(ACCEPTED) - {upload.FORM_TYPE}
         assert set(server.MEDIA_TYPES) == set(upload.IMAGE_TYPES) == set(in_a_form) == as_a_body
         assert server.OTHER_NAMES == upload.OTHER_NAMES
-        assert set(BINARY_MEDIA_TYPES) == {*ACCEPTED, *upload.OTHER_NAMES}, "API Gateway would decode the others as text"
+        assert set(BINARY_MEDIA_TYPES) == {*ACCEPTED, *upload.OTHER_NAMES}, (
+            "API Gateway would decode the others as text"
+        )
         assert ACCEPTED[upload.FORM_TYPE]["schema"]["required"] == [upload.FORM_FIELD]
 
     def test_an_image_has_the_same_limits_everywhere(self) -> None:

@@ -198,7 +198,7 @@ def test_a_negative_prediction_is_explained(visit: Visit, sagemaker: FakeSageMak
     [
         (file("scan.gif", "image/gif", b"GIF89a"), "Unsupported file", "image/gif"),
         (file("text.png", content=b"a text"), "Unsupported file", "of type image/png. Choose a JPEG, PNG or"),
-        (file("unknown", "", b"\x08\0\5\0CS"), "Unsupported file", "is no image"),
+        (file("IM0001", "", b"\x08\0\5\0CS"), "Unsupported file", "Choose a JPEG, PNG or DICOM image"),
         (file("empty.png", content=b""), "Empty file", "no content"),
         (
             file("large.png", content=bytes(4 * 2**20 + 1)),

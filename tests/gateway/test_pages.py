@@ -75,9 +75,7 @@ def test_policies_allow_only_the_pages_own_code(pages: dict[str, Answer], send: 
         inline = re.findall(r"<(script|style)[^>]*>(.*?)</\1>", answer.text, re.DOTALL)
         expected = {f"{kind}-src {digest(code)}" for kind, code in inline}
         if path == "/":
-            expected = {
-                f"{each} {digest(later)}" if each.startswith("script") else each for each in expected
-            }
+            expected = {f"{each} {digest(later)}" if each.startswith("script") else each for each in expected}
         assert expected == set(re.findall(r"(?:script|style)-src [^;]+", policy))
         sources = {source for directive in policy.split("; ") for source in directive.split()[1:]}
         hashes = {source for source in sources if "sha256-" in source}

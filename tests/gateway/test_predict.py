@@ -99,9 +99,7 @@ def test_an_invalid_trace_is_ignored(
 
 
 @pytest.mark.parametrize("header", ["content-type", "CONTENT-TYPE"])
-@pytest.mark.parametrize(
-    "content_type", [*IMAGE_TYPES, *OTHER_NAMES, "IMAGE/JPEG", "image/png; name=x"]
-)
+@pytest.mark.parametrize("content_type", [*IMAGE_TYPES, *OTHER_NAMES, "IMAGE/JPEG", "image/png; name=x"])
 def test_each_image_type_is_accepted(
     send: Send, sagemaker: FakeSageMaker, header: str, content_type: str
 ) -> None:

@@ -85,7 +85,7 @@ window.readDicom = (() => {
     const meta = { view, little: true, implicit: false };
     let at = META;
     let syntax = "";
-    while (view.getUint16(at, true) === TRANSFER_SYNTAX >>> 16) {
+    while (at < view.byteLength && view.getUint16(at, true) === TRANSFER_SYNTAX >>> 16) {
       const each = elementAt(meta, at);
       if (each.tag === TRANSFER_SYNTAX) syntax = textOf(meta, each);
       at = each.value + each.length;
