@@ -16,7 +16,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
-from container import predictor, problem, server
+from container import imaging, predictor, problem, server
 from container.rules import out_of_distribution
 from infra.constructs.gateway import gateway_responses
 from infra.constructs.gateway.api import BINARY_MEDIA_TYPES
@@ -86,13 +86,17 @@ class TestCode:
         site = Site(Path(), sign_in=None)
         table = routes.table(model=model, endpoint=unused, site=site)
         routed = {(method.lower(), path) for path, methods in table.items() for method in methods}
-        assert routed == {(method, path) for method, path, _ in OPERATIONS}
+        part_of_the_page = ("get", "/dicom.js")
+        assert routed == {part_of_the_page, *((method, path) for method, path, _ in OPERATIONS)}
 
     def test_an_image_has_the_same_media_types_everywhere(self) -> None:
         in_a_form = ACCEPTED[upload.FORM_TYPE]["encoding"][upload.FORM_FIELD]["contentType"].split(", ")
         as_a_body = set(ACCEPTED) - {upload.FORM_TYPE}
         assert set(server.MEDIA_TYPES) == set(upload.IMAGE_TYPES) == set(in_a_form) == as_a_body
-        assert set(BINARY_MEDIA_TYPES) == set(ACCEPTED), "API Gateway would decode the others as text"
+        assert server.OTHER_NAMES == upload.OTHER_NAMES
+        assert set(BINARY_MEDIA_TYPES) == {*ACCEPTED, *upload.OTHER_NAMES}, (
+            "API Gateway would decode the others as text"
+        )
         assert ACCEPTED[upload.FORM_TYPE]["schema"]["required"] == [upload.FORM_FIELD]
 
     def test_an_image_has_the_same_limits_everywhere(self) -> None:
@@ -111,6 +115,7 @@ class TestCode:
                 {*ANSWER.__annotations__, "request_id"},
                 {*ANSWER.__required_keys__, "request_id"},
             ),
+            ("Preview", {*predictor.Preview.__annotations__}, {*predictor.Preview.__required_keys__}),
             ("Heatmap", {*predictor.Heatmap.__annotations__}, {*predictor.Heatmap.__required_keys__}),
             ("Problem", {*PROBLEM_MEMBERS, *endpoint_errors.SCORES}, {*PROBLEM_MEMBERS}),
         ],
@@ -134,6 +139,16 @@ class TestCode:
         ]
         example = out_of_distribution(score=shown["score"], threshold=shown["score_threshold"])
         assert shown["detail"] == example.detail
+
+    def test_a_frame_has_the_same_limits_everywhere(self) -> None:
+        (schema,) = (each["schema"] for each in PREDICT["parameters"] if each["name"] == "frame")
+        for number in (schema["minimum"] - 1, schema["minimum"], schema["maximum"], schema["maximum"] + 1):
+            allowed = schema["minimum"] <= number <= schema["maximum"]
+            assert bool(routes.FRAME.fullmatch(str(number))) == allowed
+            assert server._wanted({"frame": str(number)}).frame == (number if allowed else 0)
+        example = PREDICT["responses"]["422"]["content"]["application/problem+json"]["examples"]["frames"]
+        with pytest.raises(problem.Problem, match=re.escape(example["value"]["detail"])):
+            imaging.check_frame(None, 3)
 
     def test_api_gateway_gives_documented_answers_only(self) -> None:
         documented = {int(status) for status in PREDICT["responses"]} | {404}

@@ -19,8 +19,7 @@ window.readDicom = (() => {
   const [ITEM, ITEM_END, SEQUENCE_END] = [0xfffee000, 0xfffee00d, 0xfffee0dd];
   const MAX_DEPTH = 16;
   const MAX_BYTES = 64 * 2 ** 20; // of a file that is read; what is sent of it is smaller
-  const WIDE_ENDS = [0.001, 0.999]; // as in container.imaging
-  const SAMPLED = 1_000_000;
+  const RANGE = [0.001, 0.999]; // as in container.imaging
 
   // The element at a place. Reading beyond the file throws a RangeError here as everywhere.
   function elementAt({ view, little, implicit }, start) {
@@ -86,7 +85,7 @@ window.readDicom = (() => {
     const meta = { view, little: true, implicit: false };
     let at = META;
     let syntax = "";
-    while (view.getUint16(at, true) === TRANSFER_SYNTAX >>> 16) {
+    while (at < view.byteLength && view.getUint16(at, true) === TRANSFER_SYNTAX >>> 16) {
       const each = elementAt(meta, at);
       if (each.tag === TRANSFER_SYNTAX) syntax = textOf(meta, each);
       at = each.value + each.length;
@@ -151,25 +150,13 @@ window.readDicom = (() => {
   }
 
   // Their grey levels, as container.dicom and container.imaging.narrowed make them.
-  function greyLevels(values, { columns, bits, signed, padding, inverse }) {
+  function greyLevels(values, { bits, signed, padding, inverse }) {
     const hidden = signed ? (padding << 16) >> 16 : padding;
     const isShown = (value) => padding === undefined || value !== hidden;
-    let [low, high] = [0, 255];
-    if (bits === 16 || signed) {
-      const step = Math.ceil(Math.sqrt(values.length / SAMPLED));
-      const counted = values.filter((value, at) => isShown(value) && (at % columns) % step === 0 && Math.floor(at / columns) % step === 0).sort();
-      [low, high] = WIDE_ENDS.map((share) => percentile(counted, share));
-    }
-    const scale = high > low ? 255 / (high - low) : 0;
-    const grey = Uint8ClampedArray.from(values, (value) => (Math.min(Math.max(value, low), high) - low) * scale);
+    const counted = bits === 8 && !signed ? [0, 255] : values.filter(isShown).sort();
+    const [low, high] = RANGE.map((share) => counted[Math.max(0, Math.ceil(share * counted.length) - 1)]);
+    const grey = Uint8ClampedArray.from(values, (value) => ((Math.min(value, high) - low) * 255) / Math.max(1, high - low));
     return grey.map((level, at) => (isShown(values[at]) ? (inverse ? 255 - level : level) : 0));
-  }
-
-  // With linear interpolation, as numpy's.
-  function percentile(sorted, share) {
-    const place = share * (sorted.length - 1);
-    const [below, above] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]];
-    return below + (above - below) * (place - Math.floor(place));
   }
 
   // The PNG of a canvas on which `paint` draws.
