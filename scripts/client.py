@@ -293,6 +293,8 @@ class Client:
         """
         if not keep_header:
             image, frame = without_header(image, frame=frame)
+        if is_dicom(image) and len(image) > MAX_IMAGE_BYTES:
+            raise ClientError(f"The DICOM image has {len(image):,} bytes; the limit is {MAX_IMAGE_BYTES:,}.")
         query = {"heatmap": "true" if heatmap else "false"}
         query |= {"preview": "true"} if preview else {}
         query |= {"frame": str(frame)} if frame is not None else {}
@@ -446,6 +448,11 @@ def _exchange(
     return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
 
 
+def is_dicom(data: bytes) -> bool:
+    """Whether a file begins as DICOM does."""
+    return data[128:132] == b"DICM"
+
+
 def without_header(image: bytes, *, frame: int | None = None) -> tuple[bytes, int | None]:
     """Return what is sent of an image, and of which frame: of a DICOM file, only `DICOM_TAGS`.
 
@@ -458,7 +465,7 @@ def without_header(image: bytes, *, frame: int | None = None) -> tuple[bytes, in
     """
     if image.startswith(_BARE_DICOM):
         raise ClientError("The bytes are a DICOM data set without the preamble of a file: save it as a file.")
-    if image[128:132] != b"DICM":
+    if not is_dicom(image):
         return image, frame
     if _DEFLATED in image:  # inflated, 600 KB can take 1.2 GB
         raise ClientError("The DICOM file is deflated, which is not supported: save it uncompressed.")

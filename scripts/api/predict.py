@@ -59,12 +59,7 @@ def classify_images(
     on_outcome: Callable[[Outcome], None],
     **options: bool,
 ) -> None:
-    """Classify images, up to `parallel` at a time, and report each outcome as it comes.
-
-    Parameters
-    ----------
-    **options
-        Those of `Client.predict`.
+    """Classify images, up to `parallel` at a time with these options, and report each outcome as it comes.
 
     Raises
     ------
@@ -91,13 +86,10 @@ def _images_below(folder: Path, wrong: list[str]) -> list[Path]:
     for parent, folders, names in os.walk(folder, onerror=errors.append):
         folders[:] = [name for name in folders if name[0] != "."]
         found += [Path(parent, name) for name in names if name[0] != "."]
+    found = [path for path in found if path.name != "DICOMDIR"]  # it lists the DICOM files beside it
     wrong += [f"{error.filename} cannot be read: {error.strerror}" for error in errors]
     files = (path for path in found if os.path.isfile(path))  # noqa: PTH113
-    return sorted(path for path in files if path.name.lower().endswith(SUFFIXES) or _is_scan(path))
-
-
-def _is_scan(path: Path) -> bool:
-    return path.name != "DICOMDIR" and is_dicom(path)  # a DICOMDIR lists other files
+    return sorted(path for path in files if path.name.lower().endswith(SUFFIXES) or is_dicom(path))
 
 
 def _classify(ask: Callable[..., Prediction], image: Image) -> Outcome:

@@ -10,8 +10,8 @@ from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from scripts import client
 from scripts.api import nifti
-from scripts.client import quiet_pydicom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,7 +69,7 @@ def is_dicom(path: Path) -> bool:
     """Whether a file can be read and begins as DICOM does."""
     try:
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return client.is_dicom(file.read(132))
     except OSError:
         return False
 
@@ -86,7 +86,7 @@ def _of_dicom(path: Path, frame: int | None) -> tuple[str, list[Placed]]:
     if not is_dicom(path):
         return "", [((), Image(path))]
     try:
-        with quiet_pydicom():
+        with client.quiet_pydicom():
             if read_file_meta_info(path).TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
                 raise ValueError("it would be inflated")
             tags = ["SeriesInstanceUID", "NumberOfFrames", *_ORDER]

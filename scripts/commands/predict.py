@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-header", action="store_true", help="send DICOM files as they are")
     frame = partial(_number, largest=MAX_FRAMES)
     parser.add_argument(
-        "--frame", type=frame, metavar="N", help="of DICOM (default: all), volume of NIfTI files"
+        "--frame", type=frame, metavar="N", help="of DICOM files (default: all), or volume of NIfTI files"
     )
     axes = "of NIfTI volumes: 0 sagittal, 1 coronal, 2 axial (the default)"
     parser.add_argument("--axis", type=int, choices=range(3), default=2, help=axes)

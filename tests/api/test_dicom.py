@@ -186,6 +186,16 @@ def test_of_a_file_that_is_too_large_only_the_frame_is_sent(
     assert imaging.read(call.body).tobytes() == imaging.read(data, frame=7).tobytes()
 
 
+def test_a_file_that_stays_too_large_is_not_sent(
+    client: Client, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_IMAGE_BYTES", 5_000)
+    for keep_header in (False, True):
+        with pytest.raises(ClientError, match=r"The DICOM image has 6,\d+ bytes; the limit is 5,000\."):
+            client.predict(dicom(GREY), keep_header=keep_header)
+    assert not gateway.images
+
+
 def test_a_file_of_several_frames_is_sent_whole_where_it_can_be(client: Client, gateway: FakeGateway) -> None:
     data = dicom(np.stack([GREY, GREY + 1]))
     client.predict(data, frame=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel
@@ -19,20 +20,32 @@ from scripts.api.output import Outcome, as_csv
 from scripts.api.predict import classify_images, find_images
 from scripts.api.series import images_of
 from scripts.client import Client, without_header
+from scripts.commands import predict
 from tests.api.fake_gateway import prediction, problem
-from tests.api.test_predict import NO, REFUSAL, rows, run
+from tests.api.test_predict import NO, REFUSAL, rows
 from tests.dicom_files import dicom
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from tests.api.fake_gateway import FakeGateway
+
+    Command = Callable[..., tuple[int, str, str]]
 
 MARKER = "PLANTED"
 AXIAL, SAGITTAL = [1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1]
 GREY = np.arange(48 * 64).reshape(48, 64) % 251
 SHAPE = (20, 24, 16)
 LESION = (15, 18, 12)  # in voxels to the right, to the front and upwards
+
+
+@pytest.fixture
+def run(gateway: FakeGateway, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`scripts/predict` in this process: its exit status, standard output and standard error."""
+    return lambda *arguments: (
+        predict.main(["--url", gateway.url, *map(str, arguments)]),
+        *capsys.readouterr(),
+    )
 
 
 def grey(shift: int) -> np.ndarray[Any, Any]:
@@ -66,15 +79,6 @@ def study(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_series_is_asked_by_position(study: Path) -> None:
-    assert asked([study]) == [
-        ("picture.png", None, None, None),
-        *((name, 1, at, None) for at, name in enumerate(("d.ima", "1.2.840.99", "c.dcm", "a"), start=1)),
-        ("s1", 2, 1, None),  # the normal of this orientation points to the right, where x falls
-        ("s2", 2, 2, None),
-    ]
-
-
 @pytest.mark.parametrize("lacks", ["location", "everything"])
 def test_without_a_position_the_location_or_the_number_orders(tmp_path: Path, lacks: str) -> None:
     series = uid.generate_uid()
@@ -98,7 +102,9 @@ def test_each_frame_is_a_slice_unless_one_is_named(tmp_path: Path) -> None:
     assert asked([path]) == [("frames.dcm", 1, 1, None)]
 
 
-def test_a_study_has_a_line_a_series_and_no_word_of_a_header(gateway: FakeGateway, study: Path) -> None:
+def test_a_study_has_a_line_a_series_and_no_word_of_a_header(
+    gateway: FakeGateway, run: Command, study: Path
+) -> None:
     # Given a study whose third slice is the likeliest, whose first is no brain and whose second fails
     files = [study / name for name in ("d.ima", "b/1.2.840.99", "b/c.dcm", "a")]
     replies = (REFUSAL, problem(500, "Out of order."), prediction(probability=0.99), prediction())
@@ -107,30 +113,32 @@ def test_a_study_has_a_line_a_series_and_no_word_of_a_header(gateway: FakeGatewa
     gateway.default = NO
 
     # When it is classified
-    table, sheet = run(gateway, study), run(gateway, study, "--format", "csv")
-    document = json.loads(run(gateway, study, "--format", "json", "--preview").stdout)
+    status, table, progress = run(study)
+    _, sheet, summary = run(study, "--format", "csv")
+    document = json.loads(run(study, "--format", "json", "--preview")[1])
 
     # Then the table has a line for each series and for the picture
-    assert table.returncode == 1
-    lines = [line.split() for line in table.stdout.splitlines()]
+    assert status == 1
+    lines = [line.split() for line in table.splitlines()]
     assert lines[0] == ["IMAGE", "ANSWER", "PROBABILITY", "THRESHOLD"]
     assert lines[1][0] == str(study / "picture.png")
     assert lines[2] == ["SERIES", "SLICES", "YES", "REFUSED", "FAILED", "HIGHEST", "WHERE"]
     assert lines[3][:8] == ["1", "4", "2", "1", "1", "0.9900", "slice", "3,"]
     assert lines[3][8] == str(files[2])
     assert lines[4] == ["2", "2", "0", "0", "0", "0.1200", "slice", "1,", str(study / "s1")]
-    assert table.stderr.count("The model judges single slices") == 1
+    assert progress.count("The model judges single slices") == 1
     # Then the other formats have each slice, and the lines are on standard error
-    found = rows(sheet.stdout)
+    found = rows(sheet)
+    assert [Path(row["file"]).name for row in found[5:]] == ["s1", "s2"]  # from the left, where x falls
     assert [(row["file"], row["series"], row["slice"]) for row in found[1:5]] == [
         (str(path), "1", str(at)) for at, path in enumerate(files, start=1)
     ]
     assert [row["answer"] for row in found[1:5]] == ["refused", "failed", "YES", "YES"]
-    assert " ".join(lines[3][:9]) in " ".join(sheet.stderr.split())
+    assert " ".join(lines[3][:9]) in " ".join(summary.split())
     assert [(each.get("series"), each.get("slice")) for each in document[:2]] == [(None, None), (1, 1)]
     assert any(call.target.endswith("heatmap=false&preview=true") for call in gateway.images)
     # Then neither they nor the requests hold anything of a header
-    for text in (table.stdout, table.stderr, sheet.stdout, sheet.stderr, str(document)):
+    for text in (table, progress, sheet, summary, str(document)):
         assert MARKER not in text
         assert "1.2.826" not in text, "a UID of pydicom"
     assert {call.body for call in gateway.images} == {
@@ -140,13 +148,13 @@ def test_a_study_has_a_line_a_series_and_no_word_of_a_header(gateway: FakeGatewa
     }
 
 
-def test_frames_and_broken_files_in_a_run(gateway: FakeGateway, tmp_path: Path) -> None:
+def test_frames_and_broken_files_in_a_run(gateway: FakeGateway, run: Command, tmp_path: Path) -> None:
     (tmp_path / "frames.dcm").write_bytes(dicom(np.stack([GREY] * 2), PatientName=MARKER))
     (tmp_path / "broken.dcm").write_bytes(dicom(GREY, syntax=uid.RLELossless, PatientName=MARKER)[:-900])
     (tmp_path / "broken.nii").write_bytes(MARKER.encode() * 100)
-    done = run(gateway, tmp_path, "--format", "csv")
-    volume, broken, *frames = rows(done.stdout)
-    assert done.returncode == 1
+    status, sheet, log = run(tmp_path, "--format", "csv")
+    volume, broken, *frames = rows(sheet)
+    assert status == 1
     assert "not sent" in broken["detail"]
     assert "its header is unreadable" in volume["detail"]
     assert [(row["frame"], row["slice"], row["answer"]) for row in frames] == [
@@ -154,9 +162,9 @@ def test_frames_and_broken_files_in_a_run(gateway: FakeGateway, tmp_path: Path) 
         ("2", "2", "YES"),
     ]
     assert sorted(call.target[-8:] for call in gateway.images) == ["&frame=1", "&frame=2"]
-    assert MARKER not in done.stdout + done.stderr
-    kept = run(gateway, tmp_path / "frames.dcm", "--keep-header", "--frame", 2)
-    assert kept.stdout.splitlines()[1].split()[1] == "YES"
+    assert MARKER not in sheet + log
+    _, kept, _ = run(tmp_path / "frames.dcm", "--keep-header", "--frame", 2)
+    assert kept.splitlines()[1].split()[1] == "YES"
     assert gateway.images[-1].body == (tmp_path / "frames.dcm").read_bytes()
 
 
@@ -243,10 +251,10 @@ def test_a_volume_that_cannot_be_sliced_says_why(
     assert not gateway.images
 
 
-def test_a_volume_is_asked_slice_by_slice(gateway: FakeGateway, tmp_path: Path) -> None:
+def test_a_volume_is_asked_slice_by_slice(gateway: FakeGateway, run: Command, tmp_path: Path) -> None:
     path = volume(tmp_path / "head.nii.gz", "LPS")
-    done = run(gateway, path, "--axis", 1)
-    assert done.returncode == 0
-    assert done.stdout.split()[7:13] == ["1", str(SHAPE[1]), str(SHAPE[1]), "0", "0", "0.9300"]
+    status, table, _ = run(path, "--axis", 1)
+    assert status == 0
+    assert table.split()[7:13] == ["1", str(SHAPE[1]), str(SHAPE[1]), "0", "0", "0.9300"]
     sizes = {Image.open(BytesIO(call.body)).size for call in gateway.images}
     assert (len(gateway.images), sizes) == (SHAPE[1], {(SHAPE[0], SHAPE[2])})
