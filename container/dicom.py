@@ -117,6 +117,14 @@ def broken(part: str = "header") -> Problem:
     )
 
 
+def unsupported() -> Problem:
+    """Return the refusal of a transfer syntax without a decoder."""
+    return Problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "The DICOM file's transfer syntax is not supported: save it uncompressed or as JPEG 2000.",
+    )
+
+
 def _attempt(read: Callable[[], T], part: str) -> T:
     """Return what can be read; whatever a library raises about a broken file becomes a `Problem`."""
     try:
@@ -138,10 +146,7 @@ def _header(data: bytes, frame: int | None) -> Header:
     dataset = _attempt(lambda: dcmread(BytesIO(data), specific_tags=list(TAGS)), "header")
     syntax = _attempt(lambda: str(dataset.file_meta.TransferSyntaxUID), "header")
     if syntax not in BY_PYDICOM and syntax not in BY_DICOMSDL:
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "The DICOM file's transfer syntax is not supported: save it uncompressed or as JPEG 2000.",
-        )
+        raise unsupported()
     return _attempt(lambda: _accepted(dataset, syntax, frame), "header")
 
 
@@ -175,9 +180,13 @@ def _accepted(dataset: Dataset, syntax: str, frame: int | None) -> Header:
 def _decode(data: bytes, header: Header) -> NDArray[Any]:
     """Return the stored values, (rows, columns)."""
     if header.syntax in BY_DICOMSDL:
-        import dicomsdl  # noqa: PLC0415
-
-        return np.asarray(dicomsdl.open_memory(data).pixelData(header.frame, storedvalue=True))
+        try:
+            import dicomsdl  # noqa: PLC0415
+        except ImportError:  # there is no wheel for Linux on arm64
+            raise unsupported() from None
+        stored = np.asarray(dicomsdl.open_memory(data).pixelData(header.frame, storedvalue=True))
+        signed = header.dataset.get("PixelRepresentation") == 1
+        return stored.view(np.int8) if signed and stored.dtype == np.uint8 else stored
     from pydicom.pixels import pixel_array  # noqa: PLC0415
 
     plugin = BY_PYDICOM[header.syntax]
@@ -186,20 +195,23 @@ def _decode(data: bytes, header: Header) -> NDArray[Any]:
 
 def _grey(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     padding = dataset.get("PixelPaddingValue")
-    shown = None if padding is None else stored != int(padding)
-    values = stored
+    shown = np.True_ if padding is None else stored != int(padding)
+    values = stored if padding is None else np.where(shown, stored, _darkest(stored[shown]))
     if "ModalityLUTSequence" in dataset:
         from pydicom.pixels import apply_modality_lut  # noqa: PLC0415
 
-        values = apply_modality_lut(stored, dataset)
-    grey = values if values.dtype == np.uint8 else narrowed(values, shown)
+        values = apply_modality_lut(values, dataset)
+    grey = values if values.dtype == np.uint8 else narrowed(values)
     inverse = bool(dataset.get("PresentationLUTShape") == "INVERSE")
     inverse |= dataset.get("PhotometricInterpretation") == "MONOCHROME1"
     # Of a linear rescaling, only its sign changes what lies between two percentiles.
     inverse ^= float(dataset.get("RescaleSlope") or 1) < 0
-    if inverse:
-        grey = 255 - grey
-    return grey if shown is None else np.where(shown, grey, np.uint8(0))
+    return np.where(shown, 255 - grey if inverse else grey, np.uint8(0))
+
+
+def _darkest(shown: NDArray[Any]) -> int:
+    """Return no signal, which is 0 but for values that are stored with an offset."""
+    return min(0, int(shown.min())) if shown.size else 0
 
 
 def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:

@@ -43,7 +43,7 @@ _START_OF_SCAN = b"\xff\xda"
 _BASELINE, _LOSSLESS = (0xC0, 0xC1, 0xC2), (0xC3, 0xF7)
 
 _DICOM, _DICOM_AT = b"DICM", 128  # after the preamble (PS3.10, 7.1)
-# What comes first in a DICOM data set without a preamble: group 2's length, character set, image type or class.
+# What comes first in a DICOM data set without a preamble: group 2, character set, image type or class.
 _BARE_DICOM = (b"\x02\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00")
 
 _SMALL = 96  # side in pixels of the small copy in which content is searched
@@ -231,23 +231,19 @@ def _grey(image: Image.Image) -> Image.Image:
 
 def _grey_of_16_bits(image: Image.Image) -> Image.Image:
     wide = np.asarray(image)
-    transparent = image.info.get("transparency")
-    scaled = Image.fromarray(narrowed(wide, None if transparent is None else wide != transparent))
+    narrow = narrowed(wide)
+    narrow[wide == image.info.get("transparency", -1)] = 0
+    scaled = Image.fromarray(narrow)
     scaled.info = image.info  # where the orientation is
     return scaled
 
 
-def narrowed(wide: NDArray[Any], shown: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
-    """Scale grey values of up to 16 bits, integers of shape (rows, columns), to 8 as `spread` does.
-
-    Pixels outside `shown`, of the same shape, do not count and become 0.
-    """
-    counted = wide.ravel() if shown is None else wide[shown]
-    places = [max(0, math.ceil(share * counted.size) - 1) for share in _RANGE]
-    low, high = map(int, np.partition(counted, places)[places]) if counted.size else (0, 0)
+def narrowed(wide: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale grey values of up to 16 bits, integers of shape (rows, columns), to 8 as `spread` does."""
+    places = [max(0, math.ceil(share * wide.size) - 1) for share in _RANGE]
+    low, high = map(int, np.partition(wide, places, axis=None)[places])
     curve = _curve(np.arange(low, high + 1), low, high)
-    narrow = curve[np.subtract(np.clip(wide, low, high), low, dtype=np.int32)]
-    return narrow if shown is None else np.where(shown, narrow, np.uint8(0))
+    return curve[np.subtract(np.clip(wide, low, high), low, dtype=np.int32)]
 
 
 def _curve(values: NDArray[np.int64], low: int, high: int) -> NDArray[np.uint8]:

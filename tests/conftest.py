@@ -57,6 +57,9 @@ REAL_FIXTURES = {"trained", "image", "base_image", "assemblies", "unreleased", "
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--dicom-files", type=int, default=2000, help="mutated DICOM files to send (default: %(default)s)"
+    )
+    parser.addoption(
         "--fuzz-seconds",
         type=float,
         default=15,

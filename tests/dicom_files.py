@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gdcm
 import numpy as np
 from pydicom import Dataset, dcmread, uid
+from pydicom.datadict import DicomDictionary
 from pydicom.dataset import FileMetaDataset
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ BY_GDCM = {
     uid.JPEGLSLossless: gdcm.TransferSyntax.JPEGLSLossless,
     uid.JPEGBaseline8Bit: gdcm.TransferSyntax.JPEGBaselineProcess1,
 }
+TEXT = ("LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR", "AE", "CS")
+"""Value representations that hold any text, or would if nobody checked."""
 SYNTAXES = (*NATIVE, uid.RLELossless, uid.JPEG2000Lossless, *BY_GDCM)
 
 
@@ -66,6 +69,33 @@ def dicom(
     if syntax in (uid.RLELossless, uid.JPEG2000Lossless):
         data.compress(syntax)
     return _written(data, syntax)
+
+
+def planted(image: Image.Image) -> tuple[bytes, bytes]:
+    """Write a file whose texts all hold a marker: every text element, private ones and overlays included.
+
+    Returns the file and the marker.
+    """
+    marker = "ZQXMARKER"
+    dataset = dcmread(BytesIO(dicom(image)))
+    kept = {element.tag for element in dataset}
+    for tag, (vr, *_) in DicomDictionary.items():
+        if vr in TEXT and tag >> 16 > 2 and tag not in kept:
+            dataset.add_new(tag, vr, marker)
+    block = dataset.private_block(0x0011, marker, create=True)
+    block.add_new(0x01, "LO", marker)
+    block.add_new(0x02, "SQ", [dataset_of(marker)])
+    dataset.add_new(0x60003000, "OW", marker.encode() + b" ")
+    dataset.add_new(0x60000022, "LO", marker)
+    dataset.ReferencedImageSequence = [dataset_of(marker)]
+    return _written(dataset, uid.ExplicitVRLittleEndian), marker.encode()
+
+
+def dataset_of(text: str) -> Dataset:
+    """Return an item of a sequence with a text."""
+    item = Dataset()
+    item.PatientName = item.StudyDescription = text
+    return item
 
 
 def without(data: bytes, *keywords: str, **changed: object) -> bytes:

@@ -128,7 +128,7 @@ def load(
     *,
     names: Mapping[Path, str] | None = None,
 ) -> Dataset:
-    """Read folders that are sources, or hold sources, of JPEG or PNG files of any size, mode and name.
+    """Read folders that are sources, or hold sources, of JPEG, PNG or DICOM files of any size, mode and name.
 
     Unreadable files and exact copies are excluded and listed.
 
@@ -208,8 +208,8 @@ def _check_classes(scans: Sequence[Scan], sources: Sequence[Source]) -> None:
         where = ", ".join(str(each.folder) for each in sources)
         unread = [f"{name} ({reason})" for each in sources for name, reason in each.skipped]
         raise DataError(
-            f"{where} cannot be trained on: {'/ and '.join(missing)}/ holds no readable JPEG or PNG file, "
-            + (f"unreadable: {listed(unread)}" if unread else "it is empty or missing")
+            f"{where} cannot be trained on: {'/ and '.join(missing)}/ holds no readable JPEG, PNG or DICOM "
+            + (f"file, unreadable: {listed(unread)}" if unread else "file, it is empty or missing")
             + ". Needed: yes/ with the tumour images and no/ with the others."
         )
 

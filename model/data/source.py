@@ -59,7 +59,7 @@ def find(folder: Path) -> list[Path]:
     if not found:
         raise DataError(
             f"{folder} has no folder no/ and no folder yes/, nor folders that have them. Needed: yes/ with "
-            "the tumour images and no/ with the others, JPEG or PNG files."
+            "the tumour images and no/ with the others, JPEG, PNG or DICOM files."
         )
     return found
 

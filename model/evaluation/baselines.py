@@ -15,6 +15,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from container import imaging
+from model.data.scan import read_file
+
 if TYPE_CHECKING:
     from model.data.cases import Cases
     from model.data.dataset import Scan
@@ -32,7 +35,7 @@ for all data: nothing about a baseline is chosen on the images that test it."""
 
 
 class Header(NamedTuple):
-    """What a file reveals without decoding a pixel; sizes in pixels, as stored."""
+    """What a file reveals apart from its pixels; sizes in pixels, as stored."""
 
     width: int
     height: int
@@ -43,9 +46,12 @@ class Header(NamedTuple):
 
 def header(scan: Scan) -> Header:
     """Read a scan's header."""
+    data = read_file(scan.path)
+    if imaging.is_dicom(data):
+        return Header(*scan.image().size, len(data), "L", "DICOM")
     with Image.open(scan.path) as image:  # lazy: decodes no pixel
         kind = "PNG" if image.format == "PNG" else "JPEG"  # a JPEG with several images has the format MPO
-        return Header(image.width, image.height, scan.path.stat().st_size, image.mode, kind)
+        return Header(image.width, image.height, len(data), image.mode, kind)
 
 
 def metadata_forest(scans: Sequence[Scan]) -> Baseline:
@@ -57,7 +63,7 @@ def metadata_forest(scans: Sequence[Scan]) -> Baseline:
             (
                 *(each.width, each.height, each.width / each.height, each.width * each.height),
                 *(each.bytes, each.bytes / (each.width * each.height)),  # the latter tells the compression
-                each.format == "PNG",
+                *(each.format == form for form in ("PNG", "DICOM")),
                 *(each.mode == mode for mode in modes),
             )
             for each in headers

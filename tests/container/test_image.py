@@ -18,6 +18,7 @@ from tests.container import containers, samples
 from tests.container.containers import HARDENED, MEMORY, Container, inspect, internal_network, served, started
 from tests.container.processes import wait_until
 from tests.container.serving import connect
+from tests.dicom_files import SYNTAXES, dicom
 from tests.docker_engine import docker, succeeds
 
 if TYPE_CHECKING:
@@ -76,17 +77,23 @@ def test_the_image_answers_as_the_process_does(container: Container, model_dir: 
 
 @pytest.mark.parametrize(
     ("form", "modes"),
-    [("JPEG", ["L", "RGB", "CMYK"]), ("PNG", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])],
-    ids=["JPEG", "PNG"],
+    [
+        ("JPEG", ["L", "RGB", "CMYK"]),
+        ("PNG", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]),
+        ("DICOM", [*SYNTAXES]),
+    ],
 )
 def test_the_files_left_out_of_the_packages_are_not_needed(
     container: Container, model_dir: Path, form: str, modes: list[str]
 ) -> None:
-    scans = [
-        samples.sixteen_bits(samples.scan()) if mode == "I;16" else samples.scan().convert(mode)
-        for mode in modes
-    ]
-    images = [samples.encoded(scan, form) for scan in scans]
+    if form == "DICOM":
+        images = [dicom(samples.scan(), syntax=syntax, bits=8) for syntax in modes]
+    else:
+        scans = [
+            samples.sixteen_bits(samples.scan()) if mode == "I;16" else samples.scan().convert(mode)
+            for mode in modes
+        ]
+        images = [samples.encoded(scan, form) for scan in scans]
     assert [container.predict(image).json() for image in images] == predictions(model_dir, images)
 
 

@@ -158,8 +158,8 @@ def test_a_heatmap_cell_is_the_evidence_between_low_and_high(
     predictor = load_with(heatmap=scale, calibration={"method": "platt", "slope": 0.25, "intercept": -0.75})
     # When an image of three bands is classified, none so dark beside its black that it would be a margin
     bands = Image.new("L", (96, 96), 80)
-    bands.paste(0, (0, 40, 4, 44))
     bands.paste(128, (0, 24, 96, 72))
+    bands.paste(0, (0, 40, 4, 44))
     bands.paste(200, (0, 72, 96, 96))
     grid = heatmap_of(predictor, bands)
     # Then a cell is the evidence's place between low and high, 0 below and 1 above

@@ -7,8 +7,10 @@ import json
 import math
 import socket
 import uuid
+from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import AsyncMock, Mock
 
@@ -17,12 +19,14 @@ import pytest
 import uvicorn
 from PIL import Image
 
+from container import imaging
 from container.pool import Pool
 from container.predictor import Predictor
 from container.problem import MAX_IMAGE_BYTES
 from container.server import MAX_IN_FLIGHT, Application, listen
 from tests.container import samples
 from tests.container.serving import answer_on, connect, head, serving
+from tests.dicom_files import dicom, planted, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +63,19 @@ def test_ping_names_the_model_and_counts_the_workers(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "media_type", ["image/jpeg", "Image/PNG", "image/png; charset=binary", "application/octet-stream"]
+    "media_type",
+    [
+        "image/jpeg",
+        "Image/PNG",
+        "image/png; charset=binary",
+        "application/octet-stream",
+        "application/dicom",
+        "image/jpg",
+        "image/pjpeg",
+        "image/x-png",
+    ],
 )
-@pytest.mark.parametrize("image", [IMAGE, samples.jpeg(SCAN)], ids=["PNG", "JPEG"])
+@pytest.mark.parametrize("image", [IMAGE, samples.jpeg(SCAN), dicom(SCAN)], ids=["PNG", "JPEG", "DICOM"])
 def test_any_image_type_is_accepted(server: Server, media_type: str, image: bytes) -> None:
     answer = server.predict(image, media_type)
     assert answer.status == 200
@@ -89,6 +103,32 @@ def test_an_attribute_requests_the_heatmap(server: Server, value: str, *, wanted
     if wanted:
         heatmap = cast("dict[str, Any]", answer["heatmap"])
         assert (heatmap["width"], heatmap["height"], np.shape(heatmap["values"])) == (8, 8, (8, 8))
+
+
+def test_an_attribute_requests_the_preview_and_the_frame(server: Server) -> None:
+    frames = np.stack([np.zeros((64, 64)), np.asarray(SCAN.resize((64, 64)))])
+    data = dicom(frames)
+    assert server.predict(data, "application/dicom").status == 422
+    answer = server.predict(data, "application/dicom", **{ATTRIBUTES: "preview=true;frame=2"}).json()
+    preview = cast("dict[str, Any]", answer["preview"])
+    shown = np.asarray(Image.open(BytesIO(b64decode(preview["png"]))))
+    seen = imaging.preprocess(imaging.read(data, frame=2), size=len(shown))
+    assert np.array_equal(shown, np.rint(255 * seen[..., 0]))
+    assert preview["box"] == pytest.approx(imaging.content_box(imaging.read(data, frame=2)))
+    for wrong in ("0", "-1", "x", "2.0", "9" * 30):
+        assert server.predict(data, **{ATTRIBUTES: f"frame={wrong}"}).status == 422
+
+
+def test_no_header_text_is_in_an_answer_or_a_log(model_dir: Path) -> None:
+    with serving(model_dir) as server:
+        good, marker = planted(SCAN)
+        for data in (good, without(good, Modality="CT"), good[:-1000], without(good, Rows=900)):
+            answer = server.predict(data, "application/dicom", **{ATTRIBUTES: "heatmap=true;preview=true"})
+            assert answer.status in (200, 400, 422)
+            assert marker not in answer.body
+        server.wait_for("request", lambda line: line["status"] == 400)
+        assert marker.decode() not in "".join(server.output)
+        assert "worker ended" not in "".join(server.output)
 
 
 @pytest.mark.parametrize("value", ["trace-id=1a2b", "a=1;heatmap=true", "", "x" * 1024])

@@ -10,8 +10,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
+from pydicom.uid import JPEGBaseline8Bit
 
 from infra.local_aws import HOST, endpoint_url
+from model.data import phantom
+from tests.dicom_files import SYNTAXES, dicom
 from tests.e2e.conftest import clean_environment, copy_tree, free_port
 from tests.unavailable import unavailable
 
@@ -90,6 +94,25 @@ def test_without_docker_the_same_deploy_serves_from_a_process(demo: Demo, second
     assert result["url"].startswith(endpoint_url(port) + "/")
     assert [prediction["truth"] for prediction in result["predictions"]] == [1, 0]
     assert is_free(port)
+
+
+@pytest.mark.slow
+def test_a_folder_of_dicom_files_is_trained_on_deployed_and_classified(
+    second_copy: Path, tmp_path: Path
+) -> None:
+    phantom.write_folder(tmp_path, count=60, seed=9_000)
+    for number, drawn in enumerate(sorted(tmp_path.glob("*/*.png"))):
+        syntax = SYNTAXES[number % len(SYNTAXES)]
+        bits = 8 if syntax == JPEGBaseline8Bit else 12
+        drawn.with_suffix(".dcm").write_bytes(dicom(Image.open(drawn), syntax=syntax, bits=bits))
+        drawn.unlink()
+    port = free_port()
+    arguments = ("--json", "--engine", "process", "--port", str(port), "--data", str(tmp_path))
+    done = run_demo(second_copy, *arguments)
+    assert done.returncode == 0, done.stderr
+    predictions = json.loads(done.stdout.splitlines()[-1])["predictions"]
+    assert [prediction["truth"] for prediction in predictions] == [1, 0]
+    assert all(prediction["image"].endswith(".dcm") for prediction in predictions)
 
 
 @pytest.mark.slow

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from container import imaging
 from model.data import dataset, phantom
 from model.data.dataset import DataError
+from model.evaluation.baselines import header
+from tests.dicom_files import dicom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +59,19 @@ def test_every_mode_format_and_name_loads(folder: Path, name: str, mode: str, ki
     assert {scan.image().mode for scan in loaded.scans} == {"L"}
 
 
+def test_a_dicom_file_is_the_scan_that_its_picture_is(folder: Path) -> None:
+    scan = phantom.draw(seed=9, lesion=True)
+    (folder / "yes" / "I0001").write_bytes(dicom(scan, PatientName="PLANTED"))
+    (folder / "no" / "all.dcm").write_bytes(dicom(np.stack([scan, scan])))
+    loaded = dataset.load(folder)
+    [found] = [each for each in loaded.scans if each.name == "yes/I0001"]
+    assert np.array_equal(found.image(), imaging.spread(scan))
+    assert header(found)[:2] == scan.size
+    assert header(found).format == "DICOM"
+    assert loaded.skipped[0][0] == "no/all.dcm"
+    assert "2 frames" in loaded.skipped[0][1]
+
+
 def test_labels_follow_the_folders_in_any_case(folder: Path) -> None:
     loaded = dataset.load(folder)
     assert [scan.name for scan in loaded.scans] == ["no/1 no.png", "no/2 no.png", "yes/Y1.png", "yes/Y2.png"]
@@ -74,7 +90,7 @@ def test_unreadable_files_are_named_and_hidden_ones_ignored(folder: Path) -> Non
     assert [name for name, _ in loaded.skipped] == ["no/half.png", "yes/gone.jpg", "yes/notes.txt"]
     assert loaded.skipped[1][1] == "No such file or directory"
     assert "3 unreadable files skipped" in loaded.summary()
-    assert "yes/notes.txt (The bytes are neither" in loaded.summary()
+    assert "yes/notes.txt (The bytes are no JPEG, PNG or DICOM image" in loaded.summary()
 
 
 def test_an_exact_copy_is_set_aside_and_named(folder: Path) -> None:
@@ -107,11 +123,11 @@ def no_class(folder: Path) -> None:
     ("change", "named"),
     [
         (same_file_in_both, r"no/wrong\.png and yes/Y1\.png are the same file"),
-        (empty_class, "no/ holds no readable JPEG or PNG file, it is empty"),
+        (empty_class, "no/ holds no readable JPEG, PNG or DICOM file, it is empty"),
         (unreadable_class, r"unreadable: no/1 no\.png \(.*no/2 no\.png"),
         (
             lambda folder: (folder / "yes").rename(folder / "other"),
-            "yes/ holds no readable JPEG or PNG file, it is empty or missing",
+            "yes/ holds no readable JPEG, PNG or DICOM file, it is empty or missing",
         ),
         (no_class, "no/ and no folder yes/"),
         (shutil.rmtree, "is not a folder"),
