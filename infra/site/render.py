@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
-from infra.lambdas.gateway.upload import IMAGE_TYPES, MAX_IMAGE_BYTES
+from infra.lambdas.gateway.upload import MAX_IMAGE_BYTES
 from infra.paths import OPENAPI
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def render_site(*, auth: Auth, region: str, card: str) -> Mapping[str, str]:
     scripts = [*(f"page/{name}.js" for name in SCRIPTS), f"auth/{auth}.js"]
     page = TEMPLATES.get_template("page/page.html.j2").render(
         style=theme + _text("page/page.css"),
-        image_types=",".join(IMAGE_TYPES),
         max_bytes=MAX_IMAGE_BYTES,
         sign_in=SIGN_IN if auth == "cognito" else None,
         auth=f"auth/{auth}.html.j2",
@@ -66,6 +65,7 @@ def render_site(*, auth: Auth, region: str, card: str) -> Mapping[str, str]:
     docs = TEMPLATES.get_template("docs.html.j2").render(document=document)
     return {
         "page.html": page,
+        "dicom.js": _text("page/dicom.js"),
         "openapi.json": json.dumps(document, ensure_ascii=False, indent=2),
         "docs.html": frame.render(title="API", style=style, body=docs),
         "model-card.html": frame.render(title="Model card", style=style, body=markdown(card)),

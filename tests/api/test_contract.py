@@ -16,7 +16,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
-from container import predictor, problem, server
+from container import imaging, predictor, problem, server
 from container.rules import out_of_distribution
 from infra.constructs.gateway import gateway_responses
 from infra.constructs.gateway.api import BINARY_MEDIA_TYPES
@@ -43,6 +43,7 @@ OPERATIONS = [
     for method, operation in methods.items()
 ]
 ANSWER = predictor.Answer
+VALUES = {"boolean": True, "integer": 3, "string": "the value"}  # of parameters
 PROBLEM_MEMBERS = Problem(400, "").document(request_id="")
 # A shell command that begins with curl and continues where a line ends with a backslash.
 CURL = re.compile(r"^ *(curl (?:.*\\\n)*.*)$", re.MULTILINE)
@@ -85,13 +86,17 @@ class TestCode:
         site = Site(Path(), sign_in=None)
         table = routes.table(model=model, endpoint=unused, site=site)
         routed = {(method.lower(), path) for path, methods in table.items() for method in methods}
-        assert routed == {(method, path) for method, path, _ in OPERATIONS}
+        part_of_the_page = ("get", "/dicom.js")
+        assert routed == {part_of_the_page, *((method, path) for method, path, _ in OPERATIONS)}
 
     def test_an_image_has_the_same_media_types_everywhere(self) -> None:
         in_a_form = ACCEPTED[upload.FORM_TYPE]["encoding"][upload.FORM_FIELD]["contentType"].split(", ")
         as_a_body = set(ACCEPTED) - {upload.FORM_TYPE}
         assert set(server.MEDIA_TYPES) == set(upload.IMAGE_TYPES) == set(in_a_form) == as_a_body
-        assert set(BINARY_MEDIA_TYPES) == set(ACCEPTED), "API Gateway would decode the others as text"
+        assert server.OTHER_NAMES == upload.OTHER_NAMES
+        assert set(BINARY_MEDIA_TYPES) == {*ACCEPTED, *upload.OTHER_NAMES}, (
+            "API Gateway would decode the others as text"
+        )
         assert ACCEPTED[upload.FORM_TYPE]["schema"]["required"] == [upload.FORM_FIELD]
 
     def test_an_image_has_the_same_limits_everywhere(self) -> None:
@@ -110,6 +115,7 @@ class TestCode:
                 {*ANSWER.__annotations__, "request_id"},
                 {*ANSWER.__required_keys__, "request_id"},
             ),
+            ("Preview", {*predictor.Preview.__annotations__}, {*predictor.Preview.__required_keys__}),
             ("Heatmap", {*predictor.Heatmap.__annotations__}, {*predictor.Heatmap.__required_keys__}),
             ("Problem", {*PROBLEM_MEMBERS, *endpoint_errors.SCORES}, {*PROBLEM_MEMBERS}),
         ],
@@ -133,6 +139,16 @@ class TestCode:
         ]
         example = out_of_distribution(score=shown["score"], threshold=shown["score_threshold"])
         assert shown["detail"] == example.detail
+
+    def test_a_frame_has_the_same_limits_everywhere(self) -> None:
+        (schema,) = (each["schema"] for each in PREDICT["parameters"] if each["name"] == "frame")
+        for number in (schema["minimum"] - 1, schema["minimum"], schema["maximum"], schema["maximum"] + 1):
+            allowed = schema["minimum"] <= number <= schema["maximum"]
+            assert bool(routes.FRAME.fullmatch(str(number))) == allowed
+            assert server._wanted({"frame": str(number)}).frame == (number if allowed else 0)
+        example = PREDICT["responses"]["422"]["content"]["application/problem+json"]["examples"]["frames"]
+        with pytest.raises(problem.Problem, match=re.escape(example["value"]["detail"])):
+            imaging.check_frame(None, 3)
 
     def test_api_gateway_gives_documented_answers_only(self) -> None:
         documented = {int(status) for status in PREDICT["responses"]} | {404}
@@ -165,8 +181,9 @@ class TestClient:
         call = getattr(recorder, snake_case(operation["operationId"]))
         parameters = {snake_case(each["name"]): each for each in operation.get("parameters", [])}
         body = {"image": b"the image"} if "requestBody" in operation else {}
-        assert inspect.signature(call).parameters.keys() == {*body, *parameters}
-        values = {name: True if is_boolean(each) else "the value" for name, each in parameters.items()}
+        on_this_side = {"keep_header"} if body else set()
+        assert inspect.signature(call).parameters.keys() == {*body, *parameters, *on_this_side}
+        values = {name: VALUES[each["schema"]["type"]] for name, each in parameters.items()}
         # When it is called
         with pytest.raises(client.MalformedAnswerError):
             call(**body, **values)
@@ -178,8 +195,8 @@ class TestClient:
         if body:
             assert headers["Content-Type"] in operation["requestBody"]["content"]
         sent = {"query": dict(parse_qsl(target.query)), "header": headers}
-        for each in parameters.values():
-            assert sent[each["in"]][each["name"]] == ("true" if is_boolean(each) else "the value")
+        for name, each in parameters.items():
+            assert sent[each["in"]][each["name"]] == json.dumps(values[name]).strip('"')
 
     @pytest.mark.parametrize("name", [name for name, each in SCHEMAS.items() if each["type"] == "object"])
     def test_each_schema_has_a_dataclass(self, name: str) -> None:
@@ -202,10 +219,6 @@ class TestClient:
 
 def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|\W", "_", name).lower()
-
-
-def is_boolean(parameter: dict[str, Any]) -> bool:
-    return bool(parameter["schema"]["type"] == "boolean")
 
 
 def annotation(schema: dict[str, Any], *, required: bool = True) -> object:

@@ -9,5 +9,5 @@ from tests.fuzz import images
 
 _WHOLE = st.sampled_from(sorted(images.whole().values()))
 
-for _media_type in ("image/png", "image/jpeg", "application/octet-stream"):
+for _media_type in ("image/png", "image/jpeg", "application/dicom", "application/octet-stream"):
     schemathesis.openapi.media_type(_media_type, _WHOLE)

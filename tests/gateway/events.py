@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.lambdas.gateway.upload import FORM_TYPE, IMAGE_TYPES, OTHER_NAMES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from infra.lambdas.gateway.proxy import Event
 
 FOLDER = Path(__file__).parent / "events"
-BINARY_TYPES = ("image/jpeg", "image/png", "application/octet-stream", "multipart/form-data")
 BOUNDARY = "----d74496d66958873e"
 
 
@@ -50,7 +51,7 @@ def event_of(
     """Return the event that API Gateway makes of an HTTP request, with its list of binary media types."""
     media_type = headers.get("content-type", "").partition(";")[0]
     made = event("get_page", method=method, path=path, query=query, headers=headers)
-    if media_type in BINARY_TYPES:
+    if media_type in (*IMAGE_TYPES, *OTHER_NAMES, FORM_TYPE):
         return event("get_page", method=method, path=path, query=query, headers=headers, body=body)
     made["body"] = body.decode("utf-8", "replace") or None
     return made

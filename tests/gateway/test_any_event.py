@@ -28,6 +28,7 @@ MEDIA_TYPES = (
     "multipart/form-data; boundary=b",
     "text/markdown",
     "application/octet-stream",
+    "application/dicom",
 )
 ODD_VALUES = ("a\r\nX-Evil: 1", "\0", "x" * 9_000, "*/*;q=nonsense", ";" * 5_000)
 VALUES = st.one_of(st.text(max_size=40), st.sampled_from([*MEDIA_TYPES, *ODD_VALUES]))
@@ -47,7 +48,7 @@ def events(draw: st.DrawFn) -> Event:
     made: Any = event("get_page", method=draw(st.sampled_from(METHODS)), path=path)
     headers = draw(st.dictionaries(st.sampled_from(HEADERS), VALUES, max_size=4))
     made["headers"] = draw(st.one_of(st.none(), st.just({**draw(MAPPINGS), **headers})))
-    query = {"heatmap": draw(VALUES)} if draw(st.booleans()) else {}
+    query = draw(st.dictionaries(st.sampled_from(("heatmap", "preview", "frame")), VALUES))
     made["queryStringParameters"] = {**draw(MAPPINGS), **query} or None
     made["body"], made["isBase64Encoded"] = draw(BODIES), draw(st.booleans())
     checked: Event = made

@@ -147,7 +147,7 @@ class TestApiKey:
         visit.page.get_by_role("option", name="scan.gif").click()
         self.enter(visit, KEY)
         expect(visit.page.locator("#summary")).to_have_text("3 of 3 done · 2 YES · 1 failed")
-        visit.expect_problem("Not a JPEG or PNG", "image/gif")
+        visit.expect_problem("Unsupported file", "image/gif")
         assert len(sagemaker.calls) == 2
 
 

@@ -196,7 +196,9 @@ def test_a_negative_prediction_is_explained(visit: Visit, sagemaker: FakeSageMak
 @pytest.mark.parametrize(
     ("given", "title", "detail"),
     [
-        (file("scan.gif", "image/gif", b"GIF89a"), "Not a JPEG or PNG", "image/gif"),
+        (file("scan.gif", "image/gif", b"GIF89a"), "Unsupported file", "image/gif"),
+        (file("text.png", content=b"a text"), "Unsupported file", "of type image/png. Choose a JPEG, PNG or"),
+        (file("IM0001", "", b"\x08\0\5\0CS"), "Unsupported file", "Choose a JPEG, PNG or DICOM image"),
         (file("empty.png", content=b""), "Empty file", "no content"),
         (
             file("large.png", content=bytes(4 * 2**20 + 1)),
@@ -217,11 +219,11 @@ def test_an_invalid_file_is_not_sent(
 
 
 def test_a_problem_shows_the_containers_detail(visit: Visit, sagemaker: FakeSageMaker) -> None:
-    detail = "The bytes are neither a JPEG nor a PNG image."
+    detail = "The JPEG is lossless."
     sagemaker.default = model_error(415, json.dumps({"detail": detail}))
     visit.open()
-    visit.choose(file(content=b"a text named .png"))
-    visit.expect_problem("Not a JPEG or PNG", detail)
+    visit.choose(file(content=b"\xff\xd8\xff\xf7"))
+    visit.expect_problem("Unsupported file", detail)
     expect(visit.page.locator("#reference")).to_contain_text("c6af9ac6-7b61-11e6-9a41-93e8deadbeef")
     expect(visit.page.locator("#frame")).to_be_hidden()  # there is nothing to preview
     expect(visit.page.locator("#undisplayable")).to_be_visible()
@@ -283,9 +285,9 @@ def test_an_answer_never_stands_beside_another_image(visit: Visit, sagemaker: Fa
     # When an invalid one takes its place
     visit.choose(file("second.gif", "image/gif", b"GIF89a"))
     # Then the answer of the first goes into its row, not into the view
-    visit.expect_problem("Not a JPEG or PNG", "image/gif")
+    visit.expect_problem("Unsupported file", "image/gif")
     expect(visit.page.locator("#rows tr").first).to_contain_text("93.0")
-    visit.expect_problem("Not a JPEG or PNG", "image/gif")
+    visit.expect_problem("Unsupported file", "image/gif")
     visit.page.get_by_role("option", name="first.png").click()
     visit.expect_answer("YES")
 

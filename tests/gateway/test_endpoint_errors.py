@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,14 @@ IMAGE = event("predict_image")
 FORCED = {**MODEL, "gates_failed": ["beats_metadata"], "forced": "the committee's vote"}
 ODD = "The image is <b>odd</b>."
 UNREADABLE = ("", '{"detail": "cut sho', "[]", "null", '{"title": "no detail"}')
+PNG, BOX = "iVBORw0KGgoAAAANSUhEUg==", [0, 0.5, 10, 20]
+INVALID_PREVIEWS = (
+    *(None, "iVBORw0KGgo", {}, {"png": PNG}, {"box": BOX}, {"png": PNG, "box": BOX, "more": 1}),
+    *({"png": each, "box": BOX} for each in (None, "", "R0lGODlhAQABAAAAACw=", f"{PNG}\n", f"{PNG}<b>")),
+    *({"png": PNG, "box": each} for each in (None, [], [0, 0, 1], [0, 0, 1, 1, 1], ["0", 0, 1, 1])),
+    *({"png": PNG, "box": each} for each in ([True, 0, 2, 2], [-1, 0, 1, 1], [1, 0, 1, 1], [0, 2, 1, 1])),
+    {"png": PNG, "box": [0, 0, 1, math.inf]},
+)
 TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
 
 
@@ -106,6 +115,8 @@ def test_invalid_scores_are_not_passed_on(
         (prediction(**{"class": 7}), 502),
         (prediction(model={"name": "tumor-detector"}), 502),
         (prediction(heatmap="bright"), 502),
+        *((prediction(preview=each), 502) for each in INVALID_PREVIEWS),
+        (prediction(heatmap={"width": 1, "height": 1, "values": [[0.5] * 400_000]}), 502),
         (prediction(reliability="low"), 502),
         (prediction(reliability=None), 502),
         (prediction(reliability="low", reasons=[]), 502),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.lambdas.gateway.upload import IMAGE_TYPES, OTHER_NAMES
 from tests.gateway.events import event, form, form_type
 from tests.gateway.sagemaker import LOW, PREDICTION, attributes, prediction
+from tests.gateway.visit import draw
 
 if TYPE_CHECKING:
     from infra.lambdas.gateway.proxy import Event
@@ -27,20 +30,24 @@ def in_a_form(name: str, content: bytes) -> Event:
 
 
 @pytest.mark.parametrize(
-    ("sent", "heatmap"),
+    ("sent", "wanted"),
     [
-        (event("predict_image"), "false"),
-        (event("predict_image", query={"heatmap": "true"}), "true"),
-        (in_a_form("image", JPEG), "false"),
+        (event("predict_image"), {"heatmap": "false"}),
+        (event("predict_image", query={"heatmap": "true"}), {"heatmap": "true"}),
+        (
+            event("predict_image", query={"preview": "true", "frame": "12", "other": "x"}),
+            {"heatmap": "false", "preview": "true", "frame": "12"},
+        ),
+        (in_a_form("image", JPEG), {"heatmap": "false"}),
     ],
 )
 def test_the_image_reaches_the_endpoint_and_its_answer_the_caller(
-    send: Send, sagemaker: FakeSageMaker, sent: Event, heatmap: str
+    send: Send, sagemaker: FakeSageMaker, sent: Event, wanted: dict[str, str]
 ) -> None:
     answer = send(sent)
     (call,) = sagemaker.calls
     assert call.body == JPEG
-    assert attributes(call)["heatmap"] == heatmap
+    assert attributes(call) == {**wanted, "request_id": REQUEST_ID}
     assert call.target == "/endpoints/tumor-detector-test-real-time/invocations"
     assert answer.json == {**PREDICTION, "request_id": REQUEST_ID}
     assert answer.headers["Cache-Control"] == "no-store"
@@ -49,6 +56,13 @@ def test_the_image_reaches_the_endpoint_and_its_answer_the_caller(
 def test_a_low_reliability_is_passed_on_with_its_reasons(send: Send, sagemaker: FakeSageMaker) -> None:
     sagemaker.default = prediction(**LOW)
     assert send(event("predict_image")).json == {**PREDICTION, **LOW, "request_id": REQUEST_ID}
+
+
+@pytest.mark.parametrize("box", [[0, 0, 1, 1], [0.5, 20, 180.25, 201]])
+def test_a_preview_is_passed_on(send: Send, sagemaker: FakeSageMaker, box: list[float]) -> None:
+    preview = {"png": base64.b64encode(draw()).decode(), "box": box}
+    sagemaker.default = prediction(preview=preview)
+    assert send(event("predict_image", query={"preview": "true"})).json["preview"] == preview
 
 
 def test_a_trace_is_passed_on_to_the_endpoint_and_the_log(
@@ -85,9 +99,7 @@ def test_an_invalid_trace_is_ignored(
 
 
 @pytest.mark.parametrize("header", ["content-type", "CONTENT-TYPE"])
-@pytest.mark.parametrize(
-    "content_type", ["image/jpeg", "image/png", "application/octet-stream", "IMAGE/JPEG", "image/png; name=x"]
-)
+@pytest.mark.parametrize("content_type", [*IMAGE_TYPES, *OTHER_NAMES, "IMAGE/JPEG", "image/png; name=x"])
 def test_each_image_type_is_accepted(
     send: Send, sagemaker: FakeSageMaker, header: str, content_type: str
 ) -> None:
@@ -104,6 +116,11 @@ def test_each_image_type_is_accepted(
         (in_a_form("image", b""), 400, "empty"),
         (in_a_form("file", JPEG), 400, '0 parts named "image"'),
         (event("predict_image", query={"heatmap": "yes\r\nx: y"}), 400, "heatmap"),
+        (event("predict_image", query={"preview": "1"}), 400, "preview must be true or false"),
+        *(
+            (event("predict_image", query={"frame": frame}), 400, "frame must be a number from 1")
+            for frame in ("", "0", "-1", "1.5", "+1", "1;heatmap=true", "\u0661", "1\n", "9" * 10)
+        ),
         *(
             (event("predict_image", headers={"content-type": content_type}), 415, "")
             for content_type in ("text/plain", "image/gif", "application/json", "image/jpegx", ";", "\x00<b>")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.gateway.conftest import Send
     from tests.gateway.sagemaker import FakeSageMaker
 
-GET_PATHS = ("/", "/openapi.json", "/docs", "/health", "/model-card")
+GET_PATHS = ("/", "/dicom.js", "/openapi.json", "/docs", "/health", "/model-card")
 
 
 @pytest.mark.parametrize("path", GET_PATHS)

@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from model.data import phantom
+from tests.dicom_files import dicom
 from tests.gateway.conftest import MODEL
 from tests.gateway.sagemaker import LOW, FakeSageMaker, error, prediction
 from tests.gateway.sagemaker import refusal as refusal_reply
@@ -98,7 +99,7 @@ def chart() -> FilePayload:
     return file("chart.png", content=content.getvalue())
 
 
-@ui_state("empty", ("light", 1280), ("light", 320))
+@ui_state("empty", ("light", 1280))
 @ui_state("phantom", ("light", 1280), MODEL=json.dumps(FORCED))
 @ui_state("api-key", ("dark", 1280), AUTH="api_key")
 @ui_state("iam", ("dark", 1280), AUTH="iam")
@@ -181,7 +182,7 @@ def problem(visit: Visit, sagemaker: FakeSageMaker) -> None:
 def no_image(visit: Visit, _sagemaker: FakeSageMaker) -> None:
     visit.open()
     visit.choose(file(f"{'a-very-long-name' * 12}.txt", "text/plain", b"no image"))
-    visit.expect_problem("Not a JPEG or PNG", "text/plain")
+    visit.expect_problem("Unsupported file", "text/plain")
 
 
 @ui_state("several", ("light", 1280), ("dark", 3840))
@@ -202,6 +203,26 @@ def in_progress(visit: Visit, sagemaker: FakeSageMaker) -> None:
     visit.choose(*scans, *(phantom_scan(seed, lesion=seed % 2 == 0) for seed in (6, 7, 8)))
     expect(visit.page.locator("#summary")).to_contain_text("3 of 6 done")
     visit.page.locator(".thumb").nth(3).click()
+
+
+@ui_state("dicom", ("light", 1280))
+def dicom_frames(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    slices = np.stack([np.asarray(phantom.draw(seed=3, lesion=lesion, size=300)) for lesion in (False, True)])
+    members = {"probability": 0.93, "threshold": THRESHOLD, "heatmap": heatmap(3, lesion=True)}
+    sagemaker.default = prediction(**members)
+    visit.open()
+    visit.choose(file("IM0001", "", dicom(slices)))
+    visit.expect_problem("Several frames", "2 frames")
+    visit.page.get_by_role("spinbutton").fill("2")
+    visit.page.get_by_role("button", name="Classify", exact=True).click()
+    visit.expect_answer("YES")
+
+
+@ui_state("frames")
+def frames(visit: Visit, _sagemaker: FakeSageMaker) -> None:
+    visit.open()
+    visit.choose(file("IM0001", "", dicom(np.zeros((120, 64, 64)))))
+    visit.expect_problem("Several frames", "120 frames")
 
 
 @ui_state("history", ("light", 1280))

@@ -13,6 +13,7 @@ from infra import names
 from infra.constructs.gateway.gateway_responses import add_gateway_responses
 from infra.constructs.logs import log_group
 from infra.constructs.policies import acknowledge
+from infra.lambdas.gateway.upload import FORM_TYPE, IMAGE_TYPES, OTHER_NAMES
 
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from infra.constructs.gateway.users import Users
 
 # Listed, never */*: that would turn every body, JSON too, into base64.
-BINARY_MEDIA_TYPES = ["application/octet-stream", "image/jpeg", "image/png", "multipart/form-data"]
+BINARY_MEDIA_TYPES = [*IMAGE_TYPES, *OTHER_NAMES, FORM_TYPE]
 COMPRESS_FROM = cdk.Size.kibibytes(1)
 # TLS 1.2 or 1.3; a regional API takes TLS 1.0 by default. **Unverified on AWS**:
 # docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-security-policies-list.html

@@ -42,7 +42,9 @@ RESPONSES = {
         "Sign in, and send the access token as Authorization: Bearer.",
         headers={"WWW-Authenticate": "Bearer"},  # which RFC 9110 requires with every 401
     ),
-    _Type.UNSUPPORTED_MEDIA_TYPE: Problem(415, "Send image/jpeg, image/png or multipart/form-data."),
+    _Type.UNSUPPORTED_MEDIA_TYPE: Problem(
+        415, "Send image/jpeg, image/png, application/dicom or multipart/form-data."
+    ),
     _Type.WAF_FILTERED: Problem(
         403,
         "The firewall blocked this request: too many came from your address, or it resembles an attack. "

@@ -14,6 +14,8 @@ from botocore.session import Session
 from . import endpoint_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
@@ -42,10 +44,10 @@ class Endpoint:
         # Created on first use: predictions never need it.
         return cast("SageMakerClient", _session().create_client(CONTROL, config=self._config))
 
-    def predict(
-        self, image: bytes, *, heatmap: bool, request_id: str = "", traceparent: str | None = None
-    ) -> bytes:
+    def predict(self, image: bytes, attributes: Mapping[str, str]) -> bytes:
         """Return the container's answer for an encoded image.
+
+        `attributes` are what the caller wants of it, and the ids by which the container's log names it.
 
         Raises
         ------
@@ -53,10 +55,9 @@ class Endpoint:
             The container's verdict on the image (400, 413, 415, 422), or 429, 502, 503, 504.
         """
         # The one free-form header that SageMaker passes on to the container.
-        named = {"heatmap": str(heatmap).lower(), "request_id": request_id, "traceparent": traceparent}
-        attributes = ";".join(f"{name}={value}" for name, value in named.items() if value)
+        header = ";".join(f"{name}={value}" for name, value in attributes.items())
         try:
-            return self._invoke(image, attributes)
+            return self._invoke(image, header)
         except (BotoCoreError, ClientError) as error:
             raise endpoint_errors.problem(error) from error
 

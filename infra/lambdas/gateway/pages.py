@@ -34,7 +34,16 @@ class Site:
     def page(self, _request: Request) -> Response:
         """Return the page that classifies images."""
         connect = ["'self'", *([self._sign_in.address] if self._sign_in else [])]
-        return self._html("page.html", "img-src blob: data:", f"connect-src {' '.join(connect)}")
+        return self._html(
+            "page.html",
+            "img-src blob: data:",
+            f"connect-src {' '.join(connect)}",
+            later=f" '{_hash(self._text('dicom.js'))}'",
+        )
+
+    def dicom(self, _request: Request) -> Response:
+        """Return the page's code for DICOM files, which it runs as an inline script of known hash."""
+        return _document("text/javascript; charset=utf-8", self._text("dicom.js"))
 
     def openapi(self, _request: Request) -> Response:
         """Return the OpenAPI document of this deployment."""
@@ -66,12 +75,18 @@ class Site:
             text = text.replace(f"{{{{sign_in_{key}}}}}", value)  # plain characters only, see `settings`
         return text
 
-    def _html(self, name: str, *directives: str, **headers: str) -> Response:
-        """Return a page whose policy allows only its own inline script and style, by their hashes."""
+    def _html(self, name: str, *directives: str, later: str = "", **headers: str) -> Response:
+        """Return a page whose policy allows only its own inline script and style, by their hashes.
+
+        `later` is the hash of a script that the page adds to itself.
+        """
         text = self._text(name)
         policy = [
             "default-src 'none'",
-            *(f"{kind}-src '{_hash(code)}'" for kind, code in INLINE.findall(text)),
+            *(
+                f"{kind}-src '{_hash(code)}'{later if kind == 'script' else ''}"
+                for kind, code in INLINE.findall(text)
+            ),
             *directives,
             "base-uri 'none'",
             "form-action 'none'",

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import NoReturn, TypeGuard
 
 from .problems import Problem
 
 Members = dict[str, object]
+
+# Lambda returns at most 6 MB, and an answer may grow fivefold when it is written as JSON within JSON.
+MAX_BYTES = 1024**2
+PNG = re.compile("iVBORw0KGgo[A-Za-z0-9+/]+={0,2}")  # in base64, the first bytes included
 
 
 def parse(answer: bytes) -> Members:
@@ -18,6 +24,8 @@ def parse(answer: bytes) -> Members:
     Problem
         502 for anything else.
     """
+    if len(answer) > MAX_BYTES:
+        raise Problem(502, "The endpoint's answer is too large.", cause=f"answer of {len(answer)} bytes")
     try:
         members = json.loads(answer, parse_constant=_reject_constant)
     except (ValueError, RecursionError):  # the latter for deeply nested lists
@@ -47,7 +55,7 @@ def _is_prediction(members: object) -> TypeGuard[Members]:
             return False
     match others.get("heatmap"):
         case None | {"width": int(), "height": int(), "values": [*_]}:
-            return numbers and _has_reasons(others)
+            return numbers and _has_reasons(others) and _has_preview(others)
         case _:
             return False
 
@@ -59,6 +67,18 @@ def _has_reasons(others: dict[object, object]) -> bool:
             return all(isinstance(reason, str) for reason in reasons)
         case _:
             return others.keys().isdisjoint({"reliability", "reasons"})
+
+
+def _has_preview(others: dict[object, object]) -> bool:
+    """Whether a preview, if there is one, is a PNG and a box of four numbers in its order."""
+    match others.get("preview", {}):
+        case {"png": str(png), "box": [_, _, _, _] as box, **more}:
+            if more or not PNG.fullmatch(png) or not all(type(side) in (int, float) for side in box):
+                return False
+            left, top, right, bottom = box
+            return 0 <= left < right < math.inf and 0 <= top < bottom < math.inf
+        case _:
+            return "preview" not in others
 
 
 def _reject_constant(constant: str) -> NoReturn:

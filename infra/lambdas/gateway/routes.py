@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Action = Callable[[Request], Response]
 Routes = Mapping[str, Mapping[str, Action]]
 
+FRAME = re.compile("[1-9][0-9]{0,8}")
 SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
 
 
@@ -28,6 +30,7 @@ def table(*, model: Model, endpoint: Endpoint, site: Site) -> Routes:
     """Return every path's methods; HEAD and OPTIONS follow from them."""
     return {
         "/": {"GET": site.page},
+        "/dicom.js": {"GET": site.dicom},
         "/openapi.json": {"GET": site.openapi},
         "/docs": {"GET": site.docs},
         "/model-card": {"GET": site.model_card},
@@ -68,19 +71,26 @@ def health(_request: Request, *, model: Model, endpoint: Endpoint) -> Response:
 
 def predict(request: Request, *, endpoint: Endpoint) -> Response:
     """Return the endpoint's prediction for the request's image."""
-    heatmap = request.query.get("heatmap", "false")
-    if heatmap not in ("true", "false"):
-        raise Problem(400, "The parameter heatmap must be true or false.")
-    members = prediction.parse(
-        endpoint.predict(
-            image_of(request),
-            heatmap=heatmap == "true",
-            request_id=request.id,
-            traceparent=request.traceparent,
-        )
-    )
+    attributes = {
+        **_options(request.query),
+        "request_id": request.id,
+        **({"traceparent": request.traceparent} if request.traceparent else {}),
+    }
+    members = prediction.parse(endpoint.predict(image_of(request), attributes))
     response = _json({**members, "request_id": request.id})
     return replace(response, outcome=metrics.OF_A_LABEL.get(members["label"]))
+
+
+def _options(query: Mapping[str, str]) -> dict[str, str]:
+    """Return what the caller wants of an image, as the container takes it."""
+    options = {name: query[name] for name in ("preview", "frame") if name in query}
+    options["heatmap"] = query.get("heatmap", "false")
+    for name, value in options.items():
+        if name != "frame" and value not in ("true", "false"):
+            raise Problem(400, f"The parameter {name} must be true or false.")
+    if "frame" in options and not FRAME.fullmatch(options["frame"]):
+        raise Problem(400, "The parameter frame must be a number from 1 to 999999999, in digits only.")
+    return options
 
 
 def _json(content: Mapping[str, object]) -> Response:

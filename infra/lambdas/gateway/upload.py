@@ -1,7 +1,7 @@
 """Extracts the image from a request, by the contract's rules on media types and sizes.
 
-The container, which decodes the image, decides whether it is a JPEG or PNG: a second check here would have
-to be kept equal and would only spare the rare invalid request.
+The container, which decodes the image, decides by its bytes what it is: a second check here would have to be
+kept equal and would only spare the rare invalid request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 # Every hop accepts this size: serverless inference takes 4 MB, Lambda's 6,291,456 bytes hold about 4.4 MiB in
 # base64.
 MAX_IMAGE_BYTES = 4 * 1024 * 1024
-IMAGE_TYPES = ("image/jpeg", "image/png", "application/octet-stream")
+IMAGE_TYPES = ("image/jpeg", "image/png", "application/dicom", "application/octet-stream")
+# What browsers call JPEG and PNG files too.
+OTHER_NAMES = ("image/jpg", "image/pjpeg", "image/x-png")
 FORM_TYPE = "multipart/form-data"
 FORM_FIELD = "image"
 
@@ -32,8 +34,8 @@ def image_of(request: Request) -> bytes:
         400 without an image, 413 if it is too large, 415 for another media type.
     """
     if not request.body:
-        raise Problem(400, "The request has no body: send a JPEG or PNG image as the body, or a form.")
-    if request.media_type not in (*IMAGE_TYPES, FORM_TYPE):
+        raise Problem(400, "The request has no body: send an image as the body, or a form.")
+    if request.media_type not in (*IMAGE_TYPES, *OTHER_NAMES, FORM_TYPE):
         raise Problem(415, _unsupported(request.media_type))
     if not request.body_is_base64:
         # API Gateway has already decoded such a body as text: the image's bytes are lost.

@@ -8,21 +8,31 @@ function addFiles(files) {
   throttledSince = null; // new images start with full patience
   const taken = files.map(addImage);
   select(taken[0]);
-  sendQueued();
+  taken.forEach(enqueue);
 }
 
 function addImage(file) {
-  const fault = rejection(file);
-  const item = { file, url: URL.createObjectURL(file), request: null, state: fault ? { kind: "problem", ...fault } : { kind: "queued" } };
+  const item = { file, name: file.name, request: null, state: { kind: "queued" } };
   item.badge = element("b", {});
   item.thumb = element("div", { className: "thumb", role: "option", tabIndex: -1, onclick: () => select(item) });
-  item.thumb.append(element("img", { src: item.url, alt: "", decoding: "async", onerror: ({ target }) => target.remove() }), item.badge);
+  item.thumb.append(item.badge);
   item.row = element("tr", { onclick: () => select(item) });
   images.push(item);
   $("gallery").append(item.thumb);
   $("rows").append(item.row);
   label(item);
+  setPicture(item, file);
   return item;
+}
+
+// The picture is the file, or one made of it.
+function setPicture(item, picture) {
+  if (!images.includes(item)) return; // removed meanwhile
+  URL.revokeObjectURL(item.url);
+  item.url = URL.createObjectURL(picture);
+  const image = element("img", { src: item.url, alt: "", decoding: "async", onerror: ({ target }) => target.remove() });
+  item.thumb.replaceChildren(image, item.badge);
+  if (item === current) showPreview(item);
 }
 
 // Every change of an image's state goes through here.
@@ -44,8 +54,8 @@ function label(item) {
   const { kind } = item.state;
   item.badge.textContent = kind === "answer" ? `${text.answer} ${Math.round(item.state.probability * 100)}\u00a0%` : text.answer;
   item.thumb.className = `thumb ${kind === "answer" ? text.answer : kind}`;
-  item.thumb.ariaLabel = `${printable(item.file.name)}: ${item.badge.textContent}`;
-  fillRow(item.row, item.file.name, item.state);
+  item.thumb.ariaLabel = `${printable(item.name)}: ${item.badge.textContent}`;
+  fillRow(item.row, item.name, item.state);
 }
 
 function select(item) {
@@ -61,6 +71,7 @@ function select(item) {
   $("file").setAttribute("aria-labelledby", item ? "add" : "drop"); // the visible label
   $("gallery").hidden = $("all").hidden = images.length < 2;
   $("view").classList.toggle("many", images.length > 1);
+  $("choice").replaceChildren(...(item?.choice ?? [])); // of a frame
   drawHeatmap(item?.state);
   showPreview(item);
   if (item) showState(item.state);
@@ -72,7 +83,7 @@ function showPreview(item) {
   $("frames").hidden = true;
   $("undisplayable").hidden = true;
   if (!item) return;
-  const name = printable(item.file.name);
+  const name = printable(item.name);
   $("image").alt = `Preview of ${name}`;
   $("original").alt = `${name} without the heatmap`;
   $("image").src = $("original").src = item.url;
@@ -127,7 +138,7 @@ $("image").addEventListener("load", ({ target: { naturalWidth: width, naturalHei
   if (!current) return; // removed before it was displayed
   $("frames").style.setProperty("--ratio", width / height);
   $("frames").hidden = false;
-  setCaption(printable(current.file.name), `${bytes(current.file.size)} · ${width} × ${height}`);
+  setCaption(printable(current.name), `${bytes(current.file.size)} · ${width} × ${height}`);
 });
 $("image").addEventListener("error", () => {
   $("undisplayable").hidden = !current;
@@ -137,4 +148,4 @@ $("remove").addEventListener("click", () => remove(current));
 $("remove-all").addEventListener("click", () => remove(...images));
 $("cancel-all").addEventListener("click", () => images.slice().reverse().forEach(cancel));
 $("retry-all").addEventListener("click", () => retry(...images.filter(({ state }) => state.again)));
-$("csv").addEventListener("click", () => download("tumor-detector.csv", images.filter(({ state }) => !isBusy(state)).map(({ file, state }) => csvFields(file.name, state))));
+$("csv").addEventListener("click", () => download("tumor-detector.csv", images.filter(({ state }) => !isBusy(state)).map(({ name, state }) => csvFields(name, state))));

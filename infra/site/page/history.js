@@ -22,11 +22,11 @@ function saveEntries(entries) {
   showHistory();
 }
 
-function addToHistory({ file, state }) {
+function addToHistory({ name, state }) {
   const entries = savedEntries();
   if (!entries || state.kind !== "answer") return;
   const { label, probability, threshold, reliability, reasons, model, request_id } = state;
-  saveEntries([{ file: file.name, at: Date.now(), kind: "answer", label, probability, threshold, reliability, reasons, model, request_id }, ...entries]);
+  saveEntries([{ file: name, at: Date.now(), kind: "answer", label, probability, threshold, reliability, reasons, model, request_id }, ...entries]);
 }
 
 function showHistory() {

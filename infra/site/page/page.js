@@ -30,7 +30,19 @@ async function checkHealth(again = CHECK_AGAIN_S) {
   }
 }
 
-$("limits").textContent = `JPEG or PNG, at most ${bytes(maxBytes)} each`;
+// The files in what was dropped, folders within folders included, in the order of their names.
+async function filesIn(entry) {
+  if (!entry || entry.name.startsWith(".")) return []; // text, or a file that the system hides
+  if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
+  const reader = entry.createReader();
+  const found = [];
+  const next = () => new Promise((done, failed) => reader.readEntries(done, failed)); // about 100
+  for (let some = await next(); some.length; some = await next()) found.push(...some);
+  found.sort((one, other) => one.name.localeCompare(other.name, [], { numeric: true }));
+  return (await Promise.all(found.map(filesIn))).flat();
+}
+
+$("limits").textContent = `JPEG, PNG or DICOM, at most ${bytes(maxBytes)} each`;
 for (const link of document.querySelectorAll("a[data-path]")) link.href = base + link.dataset.path;
 $("file").addEventListener("change", ({ target }) => {
   addFiles([...target.files]);
@@ -47,7 +59,9 @@ document.addEventListener("dragleave", ({ relatedTarget }) => {
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dragging");
-  addFiles([...event.dataTransfer.files]);
+  const entries = Array.from(event.dataTransfer.items, (item) => item.webkitGetAsEntry());
+  if (entries.some((entry) => entry?.isDirectory)) Promise.all(entries.map(filesIn)).then((files) => addFiles(files.flat()));
+  else addFiles([...event.dataTransfer.files]);
 });
 showHistory();
 checkHealth();

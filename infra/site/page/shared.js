@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 // The stage's URL works with and without a trailing slash, so nothing here may be relative to it.
 const base = location.pathname.replace(/\/*$/, "/");
 // Titles for people; the problem's detail says the rest.
-const TITLES = { 401: "Not signed in", 403: "Not authorised", 413: "Too large", 415: "Not a JPEG or PNG", 429: "Busy", 502: "The model failed", 503: "Not ready yet", 504: "Too slow" };
+const TITLES = { 401: "Not signed in", 403: "Not authorised", 413: "Too large", 415: "Unsupported file", 429: "Busy", 502: "The model failed", 503: "Not ready yet", 504: "Too slow" };
 // Invisible characters, and those that reorder text: no file name may be mistaken for another.
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 

@@ -1,5 +1,4 @@
 // Sends images, a few at a time, and retries when the gateway says so.
-const imageTypes = document.body.dataset.imageTypes.split(",");
 const maxBytes = Number(document.body.dataset.maxBytes);
 const MAX_IN_FLIGHT = 2;
 const STALLED_MS = 60_000; // without progress; the gateway itself answers within 29 s
@@ -11,17 +10,49 @@ const UNAUTHORISED = [401, 403];
 let pause = null; // while the gateway throttles: until when, the status, and the timer
 let throttledSince = null; // since when it has answered with nothing but 429 or 503
 
-// Rejects at once what the gateway would reject; the container decides about the rest.
-function rejection({ type, size }) {
-  if (type && !imageTypes.includes(type)) return { title: TITLES[415], detail: `This file is of type ${printable(type)}. Choose a JPEG or PNG image.` };
-  if (size === 0) return { title: "Empty file", detail: "This file has no content. Choose another." };
-  if (size > maxBytes) return { title: TITLES[413], detail: `This file has ${bytes(size)}; the limit is ${bytes(maxBytes)}. Choose a smaller image.` };
-  return null;
+let prepared = Promise.resolve(); // files are read one after another, and so sent in their order
+
+function enqueue(item) {
+  setState(item, { kind: "queued" });
+  if (!item.body) prepared = prepared.then(() => prepare(item));
+}
+
+// Reads what is to be sent of a file, and rejects at once what the gateway would reject.
+async function prepare(item) {
+  if (item.state.kind !== "queued" || !images.includes(item)) return; // cancelled or removed meanwhile
+  try {
+    item.body = await bodyOf(item);
+    if (item.choice) throw item.dicom.question;
+  } catch ({ title = "Unreadable file", detail = "This file cannot be read. Choose it again.", again = false }) {
+    setState(item, { kind: "problem", title, detail, again });
+  }
+  sendQueued();
+}
+
+// The bytes decide what a file is: browsers have several names for a type, or none.
+async function bodyOf(item) {
+  const { type, size } = item.file;
+  if (size === 0) throw { title: "Empty file", detail: "This file has no content. Choose another." };
+  const start = String.fromCharCode(...new Uint8Array(await item.file.slice(0, 132).arrayBuffer()));
+  const isDicom = start.slice(128) === "DICM";
+  if (isDicom) await loadDicom();
+  const body = isDicom ? await readDicom(item) : item.file;
+  if (body.size > maxBytes) throw { title: TITLES[413], detail: `This file has ${bytes(body.size)}; the limit is ${bytes(maxBytes)}. Choose a smaller image.` };
+  if (!isDicom && !/^(\xff\xd8\xff|\x89PNG)/.test(start)) throw { title: TITLES[415], detail: `This file is ${type ? `of type ${printable(type)}` : "no image"}. Choose a JPEG, PNG or DICOM image.` };
+  return body;
+}
+
+// The page's policy knows this script by its hash.
+async function loadDicom() {
+  if (window.readDicom) return;
+  const code = await fetch(`${base}dicom.js`).then((response) => response.text()).catch(() => "");
+  document.head.append(element("script", { textContent: code }));
+  if (!window.readDicom) throw { title: "No answer", detail: "The code for DICOM files could not be loaded: reload the page.", again: true };
 }
 
 // Sends queued images, as many as may be in flight.
 function sendQueued() {
-  const queued = images.filter(({ state }) => state.kind === "queued");
+  const queued = images.filter(({ state, body }) => state.kind === "queued" && body);
   if (pause || !queued.length) return;
   const missing = auth.missing(); // by the auth mode, see auth/
   if (missing) return queued.forEach((item) => setState(item, { kind: "problem", held: true, ...missing }));
@@ -48,8 +79,8 @@ function send(item) {
   };
   const noAnswer = (title, detail) => setState(item, { kind: "problem", title, detail, again: true });
   item.request = request;
-  request.open("POST", `${base}predict?heatmap=true`);
-  request.setRequestHeader("Content-Type", item.file.type || "application/octet-stream");
+  request.open("POST", `${base}predict?heatmap=true${item.dicom?.query ?? ""}`);
+  request.setRequestHeader("Content-Type", "application/octet-stream");
   for (const [name, value] of Object.entries(auth.headers())) request.setRequestHeader(name, value);
   request.upload.onprogress = ({ loaded, total }) => {
     restartTimer();
@@ -68,18 +99,19 @@ function send(item) {
     sendQueued();
   };
   restartTimer();
-  setState(item, { kind: "sending", loaded: 0, total: item.file.size });
-  request.send(item.file);
+  setState(item, { kind: "sending", loaded: 0, total: item.body.size });
+  request.send(item.body);
 }
 
 function handleResponse(item, request) {
-  const body = parsed(request.responseText);
+  const { preview, ...body } = parsed(request.responseText);
   const { status } = request;
   const problem = { kind: "problem", ...body, title: TITLES[status] || body.title || "No answer", detail: body.detail || "The answer cannot be read.", status, again: RETRYABLE.includes(status) || UNAUTHORISED.includes(status) };
   const seconds = Number(request.getResponseHeader("Retry-After"));
   const blocked = body.status !== status || request.getResponseHeader("X-Error-Type") === "WAF_FILTERED"; // by a proxy or the firewall
   if ([429, 503].includes(status) && seconds > 0) return pauseSending(item, problem, Math.min(seconds, LONGEST_WAIT_S));
   throttledSince = null;
+  if (preview) item.dicom.place(preview);
   if (status === 200 && body.label) setState(item, { kind: "answer", ...body });
   else if (status === 422) setState(item, { ...problem, kind: "refusal" });
   else if (UNAUTHORISED.includes(status) && !blocked) setState(item, { ...problem, again: false, held: true, ...auth.rejected() });
@@ -113,6 +145,6 @@ function cancel(item) {
 
 function retry(...items) {
   throttledSince = null;
-  for (const item of items) setState(item, { kind: "queued" });
+  items.forEach(enqueue);
   sendQueued();
 }
