@@ -42,6 +42,7 @@ class Point:
     p50_ms: float
     p99_ms: float
     errors: int = 0
+    decode_ms: float | None = None  # processor time of decoding and preprocessing, of the lower bound
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Grid:
-    """What each target is measured with; an image's name is its height in pixels."""
+    """What each target is measured with; an image's name is its form and size."""
 
     images: dict[str, Payload]
     connections: tuple[int, ...]
@@ -156,6 +157,6 @@ def number(value: float | None, digits: int) -> str:
 
 def _report(title: str, name: str, point: Point) -> None:
     echo(
-        f"  {title:30}{name:9}{point.per_second:8.1f} /s   p50 {point.p50_ms:6.1f}   p99 "
+        f"  {title:30}{name:30}{point.per_second:8.1f} /s   p50 {point.p50_ms:6.1f}   p99 "
         f"{point.p99_ms:6.1f} ms   {number(point.cpu_ms, 2):>6} ms CPU   {point.errors} errors"
     )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import mlflow
+from pydicom import uid
 
 from container.predictor import Predictor
 from infra.paths import ROOT
@@ -17,7 +18,9 @@ from model.data import phantom
 from scripts.benchmark import HOME
 from scripts.benchmark.load import Payload
 from scripts.console import DeliveryError, step
+from tests.dicom_files import dicom
 
+DICOM_SYNTAXES = (uid.ExplicitVRLittleEndian, uid.JPEGLosslessSV1, uid.JPEG2000Lossless)
 SIZES = (225, 512)  # pixels of an image's height; the width follows from the head
 FOLDER = HOME / "network"
 SERVING = FOLDER / "serving"
@@ -59,6 +62,23 @@ def draw(size: int) -> Payload:
     buffer = io.BytesIO()
     phantom.draw(seed=7, lesion=True, size=size).save(buffer, format="JPEG", quality=90)
     return Payload(buffer.getvalue(), "image/jpeg")
+
+
+def pictures() -> dict[str, Payload]:
+    """Draw the phantom as a JPEG of each size."""
+    return {f"JPEG, {size} px": draw(size) for size in SIZES}
+
+
+def forms() -> dict[str, Payload]:
+    """Encode the drawn phantom of the larger size as pictures and, with 12 bits, as DICOM files."""
+    scan, png = phantom.draw(seed=7, lesion=True, size=SIZES[-1]), io.BytesIO()
+    scan.save(png, format="PNG")
+    dicom_files = {f"DICOM, {syntax.name}": dicom(scan, syntax=syntax) for syntax in DICOM_SYNTAXES}
+    return {
+        f"JPEG, {SIZES[-1]} px": draw(SIZES[-1]),
+        f"PNG, {SIZES[-1]} px": Payload(png.getvalue(), "image/png"),
+        **{name: Payload(data, "application/dicom") for name, data in dicom_files.items()},
+    }
 
 
 def expected(payload: Payload) -> float:

@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
         "--quick", action="store_true",
         help=f"{QUICK_ROUNDS} round of {QUICK_SECONDS:.0f} s a point: to try it out, not to quote",
     )  # fmt: skip
+    made.add_argument(
+        "--forms", action="store_true", help="this server alone, by JPEG, PNG and forms of DICOM"
+    )
     made.add_argument("--baseline", metavar="COMMIT", help="measure the server as of another commit too")
     made.add_argument("--rounds", type=int, help=f"rounds over all targets (default: {ROUNDS})")
     made.add_argument("--seconds", type=float, help=f"of each point (default: {SECONDS:.0f})")
@@ -52,11 +55,11 @@ def run(options: argparse.Namespace) -> None:
     """Measure every target, and print the tables."""
     load.require_wrk()
     network.ensure()
-    chosen: list[Target | None] = [None, *TARGETS]
+    chosen: list[Target | None] = [None, *(TARGETS[:1] if options.forms else TARGETS)]
     if options.baseline:
         chosen.insert(2, targets.baseline(options.baseline))
     grid = Grid(
-        images={str(size): network.draw(size) for size in network.SIZES},
+        images=network.forms() if options.forms else network.pictures(),
         connections=CONNECTIONS,
         seconds=options.seconds or (QUICK_SECONDS if options.quick else SECONDS),
     )
