@@ -97,11 +97,11 @@ class Launcher:
         self, variant: Variant, role: ExecutionRole, *, model: Path, label: str
     ) -> tuple[ModelServer, str]:
         # Looked up even if nothing is pulled, so that both forms need the role's permission to pull.
-        image = role.pull_name(variant.image)
+        image = role.find_image(variant.image)
         endpoint, _, name = label.partition("/")
         write = logs.writer(endpoint, name, role=variant.role)
         if self.containers and image:
-            return self.containers.run(image, variant, model=model, label=label, write=write), image
+            return self.containers.run(image.name, variant, model=model, label=label, write=write), image.name
         if self.containers and self.strict:
             raise ServerError(f"the image {variant.image} is not in local AWS's ECR")
         environment = {

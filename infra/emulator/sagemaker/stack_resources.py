@@ -7,23 +7,19 @@ one that could not be updated still serves.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches.cloudformation import Created, ResourceError, add_type, physical_name
-from infra.emulator.sagemaker.resources import (
-    ENDPOINT,
-    Properties,
-    Resource,
-    ResourceType,
-    SageMakerError,
-    Store,
-)
+from infra.emulator.validation.requests import of_resource
+from infra.emulator.validation.shapes import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infra.emulator.sagemaker.endpoints import Endpoint
+    from infra.emulator.sagemaker.resources import Resource, Store, T
     from infra.emulator.sagemaker.service import SageMaker
+    from infra.emulator.validation.rules import Json
 
 _LONGEST_NAME = 63
 
@@ -41,93 +37,97 @@ _REPLACING_CONFIG = (
 
 
 def add(sagemaker: SageMaker) -> None:
-    """Add the three types to CloudFormation."""
-    _add_stored(sagemaker.models, sagemaker.create_model, replacing=_REPLACING_MODEL)
-    _add_stored(sagemaker.configs, sagemaker.create_endpoint_config, replacing=_REPLACING_CONFIG)
+    """Add the four types to CloudFormation."""
+    models, configs = sagemaker.models, sagemaker.configs
+    _add(models, sagemaker.create_model, delete=models.remove, replacing=_REPLACING_MODEL)
+    _add(configs, sagemaker.create_endpoint_config, delete=configs.remove, replacing=_REPLACING_CONFIG)
     _add_endpoint(sagemaker)
     _add_scalable_target(sagemaker)
 
 
-def _named(kind: ResourceType, logical_id: str, properties: Properties, stack: str) -> dict[str, object]:
-    """Return the properties with a generated name where the template gives none."""
-    name = properties.get(kind.name_member) or physical_name(stack, logical_id, longest=_LONGEST_NAME)
-    return {**properties, kind.name_member: name}
+def _add_endpoint(sagemaker: SageMaker) -> None:
+    def create(request: Json) -> Endpoint:
+        endpoint = sagemaker.create_endpoint(request)
+        if endpoint.wait() == "Failed":
+            delete(endpoint.name)
+            raise ResourceError(endpoint.failure_reason)
+        return endpoint
+
+    def update(endpoint: Endpoint, properties: Json) -> None:
+        request = _request("UpdateEndpoint", {**properties, "EndpointName": endpoint.name})
+        wanted = request["EndpointConfigName"]
+        if endpoint.config.name == wanted:
+            return
+        sagemaker.update_endpoint(request)
+        endpoint.wait()
+        if endpoint.config.name != wanted and not sagemaker.hide_rollbacks:
+            raise ResourceError(endpoint.failure_reason)
+
+    def delete(name: str) -> None:
+        sagemaker.delete_endpoint(name).join()
+
+    _add(sagemaker.endpoints, create, update=update, delete=delete, replacing=("EndpointName",))
 
 
-def _add_stored(
-    store: Store[Resource], create_resource: Callable[[Properties], Resource], *, replacing: tuple[str, ...]
+def _add(
+    store: Store[T],
+    create: Callable[[Json], T],
+    *,
+    update: Callable[[T, Json], None] = lambda _item, _properties: None,  # of tags: all else replaces
+    delete: Callable[[str], None],
+    replacing: tuple[str, ...],
 ) -> None:
     kind = store.type
 
-    def find(arn: str) -> Resource | None:
-        return next((each for each in store.all() if each.arn == arn), None)
+    def described(item: Resource) -> Created:
+        return item.arn, {kind.name_member: item.name}
 
-    def described(resource: Resource) -> Created:
-        return resource.arn, {kind.name_member: resource.name}
+    def create_item(logical_id: str, properties: Json, stack: str) -> Created:
+        name = properties.get(kind.name_member) or physical_name(stack, logical_id, longest=_LONGEST_NAME)
+        return described(create(_request(f"Create{kind.member}", {**properties, kind.name_member: name})))
 
-    def create(logical_id: str, properties: Properties, stack: str) -> Created:
-        return described(create_resource(_named(kind, logical_id, properties, stack)))
+    def update_item(arn: str, properties: Json) -> Created:
+        item = store.find(arn)
+        if item is None:
+            raise ResourceError(f"Could not find {kind.label} {arn}.")
+        update(item, properties)
+        return described(item)
 
-    def update(arn: str, _new: Properties) -> Created:
-        """Accept a change of tags; every other change is a replacement."""
-        return described(cast("Resource", find(arn)))
+    def delete_item(arn: str, _properties: Json) -> None:
+        if item := store.find(arn):
+            delete(item.name)
 
-    def delete(arn: str, _properties: Properties) -> None:
-        if resource := find(arn):
-            store.remove(resource.name)
+    add_type(
+        f"AWS::SageMaker::{kind.member}",
+        create=create_item,
+        update=update_item,
+        delete=delete_item,
+        replacing=replacing,
+        waits=True,
+        tagged=True,
+    )
 
-    name = f"AWS::SageMaker::{kind.member}"
-    add_type(name, create=create, update=update, delete=delete, replacing=replacing, waits=True, tagged=True)
 
-
-def _add_endpoint(sagemaker: SageMaker) -> None:
-    def find(arn: str) -> Endpoint | None:
-        return next((each for each in sagemaker.endpoints.all() if each.record.arn == arn), None)
-
-    def described(endpoint: Endpoint) -> Created:
-        return endpoint.record.arn, {"EndpointName": endpoint.record.name}
-
-    def create(logical_id: str, properties: Properties, stack: str) -> Created:
-        endpoint = sagemaker.create_endpoint(_named(ENDPOINT, logical_id, properties, stack))
-        if endpoint.wait() == "Failed":
-            sagemaker.delete_endpoint(endpoint.record.name).join()
-            raise ResourceError(endpoint.failure_reason)
-        return described(endpoint)
-
-    def update(arn: str, new: Properties) -> Created:
-        endpoint = find(arn)
-        if endpoint is None:
-            raise ResourceError(f"Could not find endpoint {arn}.")
-        wanted = str(new["EndpointConfigName"])
-        if endpoint.config.name != wanted:
-            sagemaker.update_endpoint({**new, "EndpointName": endpoint.record.name})
-            endpoint.wait()
-            if endpoint.config.name != wanted and not sagemaker.hide_rollbacks:
-                raise ResourceError(endpoint.failure_reason)
-        return described(endpoint)
-
-    def delete(arn: str, _properties: Properties) -> None:
-        if endpoint := find(arn):
-            sagemaker.delete_endpoint(endpoint.record.name).join()
-
-    name = "AWS::SageMaker::Endpoint"
-    add_type(name, create=create, update=update, delete=delete, replacing=("EndpointName",), waits=True)
+def _request(operation: str, properties: Json) -> Json:
+    """Return a resource's properties as the members of an operation's request, with their types."""
+    kind = f"AWS::SageMaker::{operation.removeprefix('Create').removeprefix('Update')}"
+    return next(request for _, name, request in of_resource(kind, properties) if name == operation)
 
 
 def _add_scalable_target(sagemaker: SageMaker) -> None:
     identity = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 
-    def register(properties: Properties, *, scalable: bool) -> str:
-        endpoint = str(properties["ResourceId"]).split("/")[1]  # endpoint/NAME/variant/NAME
+    def register(properties: Json, *, scalable: bool) -> str:
+        endpoint = properties["ResourceId"].split("/")[1]  # endpoint/NAME/variant/NAME
         sagemaker.endpoints.get(endpoint).scalable = scalable
-        return "|".join(str(properties.get(member)) for member in identity)
+        return "|".join(properties[member] for member in identity)
 
-    def create(_logical_id: str, properties: Properties, _stack: str) -> Created:
+    def create(_logical_id: str, properties: Json, _stack: str) -> Created:
         id_ = register(properties, scalable=True)
         return id_, {"Id": id_}
 
-    def delete(_id: str, properties: Properties) -> None:
-        with suppress(SageMakerError):  # deleting an endpoint deregisters it
+    def delete(_id: str, properties: Json) -> None:
+        with suppress(InvalidRequest):  # deleting an endpoint deregisters it
             register(properties, scalable=False)
 
     name = "AWS::ApplicationAutoScaling::ScalableTarget"
