@@ -17,8 +17,9 @@ from infra.constructs.policies import acknowledge
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
 
-    from infra.config import Settings, Throttle
+    from infra.config import Settings
     from infra.config.auth import Auth
+    from infra.config.environment import Throttle
     from infra.constructs.gateway.users import Users
 
 # Listed, never */*: that would turn every body, JSON too, into base64.
@@ -97,7 +98,7 @@ class Api(Construct):
         self.predict_arn = api.arn_for_execute_api("POST", "/predict", names.STAGE_NAME)
 
     def _build_api(self, settings: Settings) -> apigateway.RestApi:
-        name, log_role = names.api(settings.environment), _log_role(settings)
+        name, log_role = names.deployment(settings.environment), _log_role(settings)
         access_logs = log_group(self, "AccessLogs", retention_days=settings.log_retention_days)
         api = apigateway.RestApi(
             self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from ministack.services import iam, waf
@@ -76,7 +76,7 @@ def _add_oidc_provider() -> None:
         members = {
             f"{member}.member.{number}": value
             for member, name in (("ClientIDList", "ClientIdList"), ("ThumbprintList", "ThumbprintList"))
-            for number, value in enumerate(cast("Sequence[str]", properties.get(name, ())), start=1)
+            for number, value in enumerate(properties.get(name, ()), start=1)
         }
         status, _, body = iam._create_oidc_provider({"Url": properties["Url"], **members})
         answer = ElementTree.fromstring(body)  # noqa: S314 - of this very process

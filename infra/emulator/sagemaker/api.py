@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
 from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.app import Answer, account_id, region
@@ -44,7 +42,6 @@ _Action = Callable[[SageMaker, Json], dict[str, object]]
 _CONTENT_TYPE = "application/x-amz-json-1.1"
 TARGET_PREFIX = "SageMaker."
 MODEL_TIMEOUT_S = 60  # for one answer of the container
-_PATH = re.compile(r"/endpoints/([^/]+)/invocations")
 _RUNTIME = "sagemaker-runtime"
 _RUNTIME_TYPE = "application/json"
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
@@ -154,20 +151,16 @@ _ACTIONS: dict[str, _Action] = {
 }
 
 
-def endpoint_of(path: str) -> str | None:
-    """Name of the endpoint that a path invokes, or None if it invokes none."""
-    matched = _PATH.fullmatch(path)
-    return unquote(matched[1]) if matched else None
-
-
-def invoke(endpoints: Store[Endpoint], name: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Have the endpoint's variant answer one request; header names are in lower case."""
+def invoke(endpoints: Store[Endpoint], path: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Have an endpoint's variant answer one request; header names are in lower case."""
+    operation, request = of_http(_RUNTIME, method="POST", path=path, headers=headers, body=body, query={})
     try:
+        if operation != "InvokeEndpoint":
+            raise InvalidRequest("UnknownOperationException", f"The emulated SageMaker has no {path}.")
+        name = request["EndpointName"]
         if reason := iam.denial("sagemaker:InvokeEndpoint", ENDPOINT.arn(name), headers):
             raise InvalidRequest("AccessDeniedException", reason, status=HTTPStatus.FORBIDDEN)
-        path = f"/endpoints/{quote(name, safe='')}/invocations"
-        request = of_http(_RUNTIME, method="POST", path=path, headers=headers, body=body, query={})
-        validate(_RUNTIME, *request)
+        validate(_RUNTIME, operation, request)
         with endpoints.get(name).answering() as running:
             _check_size(running, body)
             return _counted(running, name, headers=headers, body=body)

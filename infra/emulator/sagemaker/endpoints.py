@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal
 
 from infra.config.rollout import MINIMUM_TO_SPLIT
 from infra.emulator.ministack_patches import cloudwatch
-from infra.emulator.sagemaker.resources import ENDPOINT, AccessDenied, Resource, ServerError, invalid
+from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker.resources import ENDPOINT, Resource, ServerError, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,8 @@ import boto3
 from botocore.exceptions import ClientError
 
 from infra.emulator.ministack_patches import iam
-from infra.emulator.sagemaker.resources import AccessDenied, ServerError, invalid
+from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker.resources import ServerError, invalid
 from infra.local_aws import HOST
 
 if TYPE_CHECKING:
@@ -55,10 +56,7 @@ class ExecutionRole:
     def __init__(self, arn: str, *, port: int) -> None:
         self._arn = arn
         self._registry = f"{HOST}:{port}"
-        try:
-            self._session = iam.assume_role(arn, service=_SERVICE) if iam.enforced() else _own_session()
-        except iam.RoleError as error:
-            raise AccessDenied(str(error)) from error
+        self._session = iam.assume_role(arn, service=_SERVICE) if iam.enforced() else _own_session()
 
     def check_volume_key(self, key: str) -> None:
         """Check the permissions that an encrypted volume takes (constructs/endpoint/execution_role.py)."""

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches import logs
+from infra.emulator.ministack_patches.iam import AccessDenied
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.model_server import Containers, ModelServer
-from infra.emulator.sagemaker.resources import AccessDenied, ServerError
+from infra.emulator.sagemaker.resources import ServerError
 from infra.local_aws import HOST
 from infra.paths import ROOT
 

@@ -30,10 +30,6 @@ def invalid(message: str) -> InvalidRequest:
     return InvalidRequest("ValidationException", message)
 
 
-class AccessDenied(Exception):  # noqa: N818 - AWS's own name for it
-    """An execution role may not fetch what its model needs; the message says what and why."""
-
-
 class ServerError(Exception):
     """A model server did not come up; the message says why."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches.cloudformation import Created, ResourceError, add_type, physical_name
 from infra.emulator.validation.requests import of_resource
-from infra.emulator.validation.shapes import InvalidRequest
+from infra.emulator.validation.shapes import InvalidRequest, Shape, model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,24 +23,11 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 63
 
-# Properties whose change replaces the resource:
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_SageMaker.html
-_REPLACING_MODEL = (
-    "Containers", "EnableNetworkIsolation", "ExecutionRoleArn", "InferenceExecutionConfig", "ModelName",
-    "PrimaryContainer", "VpcConfig",
-)  # fmt: skip
-_REPLACING_CONFIG = (
-    "AsyncInferenceConfig", "DataCaptureConfig", "EnableNetworkIsolation", "EndpointConfigName",
-    "ExecutionRoleArn", "ExplainerConfig", "KmsKeyId", "MetricsConfig", "ProductionVariants",
-    "ShadowProductionVariants", "VpcConfig",
-)  # fmt: skip
-
 
 def add(sagemaker: SageMaker) -> None:
     """Add the four types to CloudFormation."""
-    models, configs = sagemaker.models, sagemaker.configs
-    _add(models, sagemaker.create_model, delete=models.remove, replacing=_REPLACING_MODEL)
-    _add(configs, sagemaker.create_endpoint_config, delete=configs.remove, replacing=_REPLACING_CONFIG)
+    _add(sagemaker.models, sagemaker.create_model, delete=sagemaker.models.remove)
+    _add(sagemaker.configs, sagemaker.create_endpoint_config, delete=sagemaker.configs.remove)
     _add_endpoint(sagemaker)
     _add_scalable_target(sagemaker)
 
@@ -66,18 +53,20 @@ def _add_endpoint(sagemaker: SageMaker) -> None:
     def delete(name: str) -> None:
         sagemaker.delete_endpoint(name).join()
 
-    _add(sagemaker.endpoints, create, update=update, delete=delete, replacing=("EndpointName",))
+    _add(sagemaker.endpoints, create, update=update, delete=delete)
 
 
 def _add(
     store: Store[T],
     create: Callable[[Json], T],
     *,
-    update: Callable[[T, Json], None] = lambda _item, _properties: None,  # of tags: all else replaces
+    update: Callable[[T, Json], None] | None = None,
     delete: Callable[[str], None],
-    replacing: tuple[str, ...],
 ) -> None:
+    """Add a type; without `update` a change of anything but its tags replaces the resource."""
     kind = store.type
+    shape: Shape = model("sagemaker").operation_model(f"Create{kind.member}").input_shape
+    replacing = {kind.name_member} if update else shape.members.keys() - {"Tags"}
 
     def described(item: Resource) -> Created:
         return item.arn, {kind.name_member: item.name}
@@ -90,7 +79,8 @@ def _add(
         item = store.find(arn)
         if item is None:
             raise ResourceError(f"Could not find {kind.label} {arn}.")
-        update(item, properties)
+        if update:
+            update(item, properties)
         return described(item)
 
     def delete_item(arn: str, _properties: Json) -> None:
@@ -102,7 +92,7 @@ def _add(
         create=create_item,
         update=update_item,
         delete=delete_item,
-        replacing=replacing,
+        replacing=tuple(replacing),
         waits=True,
         tagged=True,
     )
