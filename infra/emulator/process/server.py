@@ -68,7 +68,7 @@ def run(
     launcher = Launcher(
         port=port, containers=containers, strict=engine == "docker", program=program, scratch=scratch
     )
-    sagemaker = SageMaker(launcher=launcher, port=port, hide_rollbacks=hide_rollbacks)
+    sagemaker = SageMaker(launcher=launcher, hide_rollbacks=hide_rollbacks)
     _patch(sagemaker, port=port, builds_images=containers is not None)
     if enforce_policies:
         iam.enforce()

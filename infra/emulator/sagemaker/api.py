@@ -42,6 +42,9 @@ _Action = Callable[[SageMaker, Json], dict[str, object]]
 _CONTENT_TYPE = "application/x-amz-json-1.1"
 TARGET_PREFIX = "SageMaker."
 MODEL_TIMEOUT_S = 60  # for one answer of the container
+# docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html and hosting-faqs.html
+_SERVERLESS_MAX_BODY = 4 * 1024 * 1024
+_REAL_TIME_MAX_BODY = 25 * 1024 * 1024
 _RUNTIME = "sagemaker-runtime"
 _RUNTIME_TYPE = "application/json"
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
@@ -173,11 +176,10 @@ def invoke(endpoints: Store[Endpoint], path: str, *, headers: Mapping[str, str],
 
 
 def _check_size(running: Running, body: bytes) -> None:
-    limit = running.variant.max_body
-    if len(body) > limit and running.variant.serverless:
+    if len(body) > _SERVERLESS_MAX_BODY and running.variant.serverless:
         raise InvalidRequest("ValidationError", f"Request {uuid.uuid4()} has oversize body.")
-    if len(body) > limit:
-        message = f"HTTP content length exceeded {limit} bytes."
+    if len(body) > _REAL_TIME_MAX_BODY:
+        message = f"HTTP content length exceeded {_REAL_TIME_MAX_BODY} bytes."
         raise InvalidRequest("413", message, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 

@@ -136,18 +136,14 @@ class Endpoint(Resource):
                 raise invalid(f'Cannot update in-progress endpoint "{self.arn}".')
             former = self.running
             if former and variant.serverless and not former.variant.serverless:
-                arn = self.arn
-                raise invalid(f'Cannot update endpoint "{arn}" from real-time to serverless variants.')
+                raise invalid(f'Cannot update endpoint "{self.arn}" from real-time to serverless variants.')
             if len(rollout.stages) > 1 and variant.instances < MINIMUM_TO_SPLIT:
                 raise invalid("Canary and linear traffic shifting need at least 2 instances.")
             if former and deployment and former.variant.name != variant.name:
                 raise invalid("With a deployment configuration the names of the variants must stay.")
             self.deployment_config = deployment
             self._set_status("Updating" if former else "Creating")
-        # In the request's context, which decides whose alarms the rollout watches.
-        run = contextvars.copy_context().run
-        arguments = (self._take_over, config, variant, rollout)
-        threading.Thread(target=run, args=arguments, daemon=True).start()
+        _in_background(self._take_over, config, variant, rollout)
 
     def wait(self) -> Status:
         """Return the status once no change is under way."""
@@ -187,10 +183,7 @@ class Endpoint(Resource):
             self._drain(former)
             then()
 
-        # In the request's context, whose region the endpoint is in.
-        thread = threading.Thread(target=contextvars.copy_context().run, args=(stop,), daemon=True)
-        thread.start()
-        return thread
+        return _in_background(stop)
 
     def _take_over(self, config: Resource, variant: Variant, rollout: Rollout) -> None:
         try:
@@ -242,6 +235,14 @@ class Endpoint(Resource):
         self.status = status
         self.modified = time.time()
         self._changed.notify_all()
+
+
+def _in_background(target: Callable[..., None], *arguments: object) -> threading.Thread:
+    """Run a function on a thread in the request's context, which has the region of endpoint and alarms."""
+    run = contextvars.copy_context().run
+    thread = threading.Thread(target=run, args=(target, *arguments), daemon=True)
+    thread.start()
+    return thread
 
 
 def _stages(policy: Json) -> list[Stage]:

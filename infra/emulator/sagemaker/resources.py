@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 _REAL_TIME_STARTUP_S = 480
 _SERVERLESS_STARTUP_S = 180
 
-# docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html and hosting-faqs.html
-_SERVERLESS_MAX_BODY = 4 * 1024 * 1024
-_REAL_TIME_MAX_BODY = 25 * 1024 * 1024
-
 
 def invalid(message: str) -> InvalidRequest:
     """Return the control plane's answer to a request that it refuses."""
@@ -138,11 +134,6 @@ class Variant:
     def serverless(self) -> bool:
         """Whether the variant is serverless rather than real-time."""
         return self.memory_mb is not None
-
-    @property
-    def max_body(self) -> int:
-        """Largest request body in bytes."""
-        return _SERVERLESS_MAX_BODY if self.serverless else _REAL_TIME_MAX_BODY
 
 
 def production_variant(config: Json) -> Json:

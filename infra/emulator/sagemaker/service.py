@@ -41,13 +41,12 @@ class SageMaker:
     Requests were checked against botocore's model of the API before they get here.
     """
 
-    def __init__(self, *, launcher: Launcher, port: int, hide_rollbacks: bool = False) -> None:
+    def __init__(self, *, launcher: Launcher, hide_rollbacks: bool) -> None:
         self.models: Store[Resource] = Store(MODEL)
         self.configs: Store[Resource] = Store(ENDPOINT_CONFIG)
         self.endpoints: Store[Endpoint] = Store(ENDPOINT)
         self.hide_rollbacks = hide_rollbacks
         self._launcher = launcher
-        self._port = port
 
     def tags(self) -> Iterator[tuple[str, object]]:
         """Yield the ARN and the tags of each model and endpoint configuration."""
@@ -64,7 +63,7 @@ class SageMaker:
             )
         image, url = container["Image"], container["ModelDataUrl"]
         try:
-            execution = ExecutionRole(request["ExecutionRoleArn"], port=self._port)
+            execution = ExecutionRole(request["ExecutionRoleArn"], port=self._launcher.port)
             found = execution.object_exists(url)
         except AccessDenied as error:
             raise invalid(f"Could not access model data at {url}. {error}") from error
