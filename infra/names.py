@@ -20,6 +20,11 @@ Mode = Literal["real-time", "serverless"]
 Part = Literal["registry", "endpoint", "gateway", "monitoring", "delivery"]
 
 
+def deployment(environment: str) -> str:
+    """Name of the image repository and of the REST API; value of the tag that splits the bill."""
+    return f"{PROJECT}-{environment}"
+
+
 def stack(environment: str, part: Part) -> str:
     """Name of one of an environment's stacks."""
     return f"{PROJECT}-{environment}-{part}"
@@ -33,11 +38,6 @@ def watch(environment: str) -> str:
 def stack_prefix(environment: str) -> str:
     """Prefix of the names of an environment's stacks, and of no other's."""
     return f"{PROJECT}-{environment}-"
-
-
-def repository(environment: str) -> str:
-    """Name of the ECR repository of the serving image."""
-    return f"{PROJECT}-{environment}"
 
 
 def image_publishing_role(environment: str, *, region: str) -> str:
@@ -82,19 +82,9 @@ def endpoint_log_group(endpoint: str) -> str:
     return f"/aws/sagemaker/Endpoints/{endpoint}"
 
 
-def deployment(environment: str) -> str:
-    """Value of the tag `deployment`, by which the bill is split."""
-    return f"{PROJECT}-{environment}"
-
-
 def dashboard(environment: str, *, region: str) -> str:
     """Name of the dashboard; an account's regions share one list of them."""
     return f"{PROJECT}-{environment}-{region}"
-
-
-def api(environment: str) -> str:
-    """Name of the REST API, for its metrics."""
-    return f"{PROJECT}-{environment}"
 
 
 def function(environment: str) -> str:

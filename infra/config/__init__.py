@@ -2,24 +2,7 @@
 
 from __future__ import annotations
 
-from infra.config.environment import (
-    GitHub,
-    RetentionDays,
-    Settings,
-    SettingsError,
-    Throttle,
-    known_environments,
-    load,
-)
+from infra.config.environment import Settings, SettingsError, known_environments, load
 from infra.paths import ENVIRONMENTS
 
-__all__ = [
-    "ENVIRONMENTS",
-    "GitHub",
-    "RetentionDays",
-    "Settings",
-    "SettingsError",
-    "Throttle",
-    "known_environments",
-    "load",
-]
+__all__ = ["ENVIRONMENTS", "Settings", "SettingsError", "known_environments", "load"]

@@ -10,7 +10,7 @@ from aws_cdk import aws_logs as logs
 if TYPE_CHECKING:
     from constructs import Construct
 
-    from infra.config import RetentionDays
+    from infra.config.environment import RetentionDays
 
 _RETENTION: dict[RetentionDays, logs.RetentionDays] = {
     1: logs.RetentionDays.ONE_DAY,

@@ -18,15 +18,10 @@ def allow(
     *actions: str,
     on: str | list[str],
     wildcard: str | None = None,
-    tags: Mapping[str, str] | None = None,
+    conditions: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
-    """Allow a role actions on resources; `wildcard` is the reason where the one resource has a wildcard.
-
-    With `tags` only on resources that have them.
-    """
+    """Allow a role actions on resources; `wildcard` is the reason where the one resource has a wildcard."""
     resources = [on] if isinstance(on, str) else on
-    equal = {f"aws:ResourceTag/{tag}": value for tag, value in (tags or {}).items()}
-    conditions = {"StringEquals": equal} if tags else None
     role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=resources, conditions=conditions))
     if wildcard:
         acknowledge_wildcard(role, resources[0], reason=wildcard)

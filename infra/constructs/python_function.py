@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import aws_cdk as cdk
 
-    from infra.config import RetentionDays
+    from infra.config.environment import RetentionDays
 
 _SOURCE_SUFFIXES = (".py", ".png")
 

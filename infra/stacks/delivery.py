@@ -11,16 +11,15 @@ from infra import names
 from infra.constructs.delivery.drift_role import allow_drift_detection
 from infra.constructs.delivery.github_access import LONGEST_DELIVERY, GitHubAccess
 from infra.constructs.delivery.smoke_role import SmokeRole
-from infra.constructs.policies import allow
+from infra.constructs.policies import allow, arn
 from infra.constructs.storage.environment_key import environment_key
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from constructs import Construct
 
-    from infra.config import GitHub, Settings
+    from infra.config import Settings
+    from infra.config.environment import GitHub
 
 
 class DeliveryStack(EnvironmentStack):
@@ -33,7 +32,6 @@ class DeliveryStack(EnvironmentStack):
         super().__init__(
             scope, id_, settings=settings, description="tumor-detector: what GitHub's workflows may do here"
         )
-        self._qualifier = settings.bootstrap_qualifier
         environment = settings.environment
         access = GitHubAccess(
             self, "GitHub", repository=github.repository, provider_exists=github.provider == "existing"
@@ -41,12 +39,6 @@ class DeliveryStack(EnvironmentStack):
         delivery = access.add_role(
             "DeliveryRole",
             github_environment=environment,
-            may_assume=[
-                *self._bootstrap_roles("deploy", "file-publishing", "lookup"),
-                # In place of the bootstrap's own: our images go into our repository.
-                self._role_arn(names.image_publishing_role(environment, region=settings.region)),
-                self._role_arn(names.pruning_role(environment, region=settings.region)),
-            ],
             description=f"deploys {environment}, through the CDK's roles",
             longest=LONGEST_DELIVERY,
         )
@@ -59,16 +51,17 @@ class DeliveryStack(EnvironmentStack):
         smoke = SmokeRole(
             self, "Smoke", settings=settings, key=environment_key(self, settings), trusts=delivery
         )
-        allow(delivery, "sts:AssumeRole", on=smoke.role.role_arn)
+        prefix, suffix = f"cdk-{settings.bootstrap_qualifier}", f"role-{self.account}-{self.region}"
+        assumed = [
+            *(f"{prefix}-{kind}-{suffix}" for kind in ("deploy", "file-publishing", "lookup")),
+            # In place of the bootstrap's own: our images go into our repository.
+            names.image_publishing_role(environment, region=settings.region),
+            names.pruning_role(environment, region=settings.region),
+        ]
+        roles = [arn(self, "iam", "role", name, region="") for name in assumed]
+        allow(delivery, "sts:AssumeRole", on=[*roles, smoke.role.role_arn])
         self.add_output("DeliveryRoleArn", delivery.role_arn, "AWS_ROLE_ARN of the GitHub environment")
         self.add_output("SmokeRoleArn", smoke.role.role_arn, "AWS_SMOKE_ROLE_ARN of the same")
         self.add_output(
             "WatchRoleArn", watch.role_arn, f"AWS_ROLE_ARN of the environment {names.watch(environment)}"
         )
-
-    def _bootstrap_roles(self, *kinds: str) -> Sequence[str]:
-        suffix = f"{self.account}-{self.region}"
-        return [self._role_arn(f"cdk-{self._qualifier}-{kind}-role-{suffix}") for kind in kinds]
-
-    def _role_arn(self, name: str) -> str:
-        return self.format_arn(service="iam", region="", resource="role", resource_name=name)

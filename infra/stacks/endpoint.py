@@ -61,7 +61,7 @@ class EndpointStack(EnvironmentStack):
         execution = ExecutionRole(
             self,
             "ExecutionRole",
-            repository_name=names.repository(settings.environment),
+            repository_name=names.deployment(settings.environment),
             bucket_name=bucket_name,
             log_group_name=log_group,
         )
@@ -109,6 +109,6 @@ def _pushing_to_our_repository(settings: Settings) -> cdk.DefaultStackSynthesize
     role = names.image_publishing_role(settings.environment, region=settings.region)
     return cdk.DefaultStackSynthesizer(
         qualifier=settings.bootstrap_qualifier,
-        image_assets_repository_name=names.repository(settings.environment),
+        image_assets_repository_name=names.deployment(settings.environment),
         image_asset_publishing_role_arn=f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{role}",
     )

@@ -46,7 +46,7 @@ class RegistryStack(EnvironmentStack):
         images = ImageRepository(
             self,
             "Images",
-            name=names.repository(environment),
+            name=names.deployment(environment),
             publishing_role_name=names.image_publishing_role(environment, region=settings.region),
             key=key,
             retain=retain,

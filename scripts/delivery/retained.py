@@ -47,7 +47,7 @@ def take_over(settings: Settings, *, assembly: Path) -> None:
         if key is None:
             raise DeliveryError(
                 f"{settings.environment} was destroyed and has left {left}, but no repository that names "
-                f"their key. Delete what is left. Or create {names.repository(settings.environment)} under "
+                f"their key. Delete what is left. Or create {names.deployment(settings.environment)} under "
                 "the key that `aws s3api get-bucket-encryption --bucket BUCKET` shows, by `aws ecr "
                 "create-repository --encryption-configuration encryptionType=KMS,kmsKey=KEY "
                 "--repository-name NAME`. Then deploy again."

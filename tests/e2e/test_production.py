@@ -153,8 +153,8 @@ def check_that_destroying_keeps_the_data(prod: Production) -> None:
     key = artifact_key(release.load(prod.record).model.sha256)
     assert prod.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"]
     repositories = prod.client("ecr").describe_repositories()["repositories"]
-    assert names.repository("prod") in {each["repositoryName"] for each in repositories}
+    assert names.deployment("prod") in {each["repositoryName"] for each in repositories}
     assert len(prod.client("cognito-idp").list_users(UserPoolId=pool)["Users"]) == 1
     kept = errors.partition("prod is deleted. Kept")[2]
-    for name in (bucket, pool, names.repository("prod")):
+    for name in (bucket, pool, names.deployment("prod")):
         assert name in kept

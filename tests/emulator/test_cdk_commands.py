@@ -152,7 +152,7 @@ def test_drift_is_a_resource_that_was_removed_by_hand(registry: Cloud, tmp_path:
     # What is as it was deployed is no drift
     drift(LOCAL, record=unreleased)
     # When the repository is removed, Then it is named, and the command fails
-    registry.ecr.delete_repository(repositoryName=names.repository("local"), force=True)
-    repository = rf"{REGISTRY}: AWS::ECR::Repository \w+ \({names.repository('local')}\) was deleted"
+    registry.ecr.delete_repository(repositoryName=names.deployment("local"), force=True)
+    repository = rf"{REGISTRY}: AWS::ECR::Repository \w+ \({names.deployment('local')}\) was deleted"
     with pytest.raises(DeliveryError, match=repository):
         drift(LOCAL, record=unreleased)

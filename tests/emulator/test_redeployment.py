@@ -42,7 +42,7 @@ class Kept:
         self.deploy()
         self.before = self.identities()
         cloud.s3.put_object(**OBJECT, Body=b"an artifact")
-        image = {"repositoryName": names.repository(NAME), "imageTag": "one"}
+        image = {"repositoryName": names.deployment(NAME), "imageTag": "one"}
         cloud.ecr.put_image(**image, imageManifest=json.dumps(MANIFEST))
 
     def deploy(self) -> None:
@@ -60,7 +60,7 @@ class Kept:
         kms, ssm = self.cloud.client("kms"), self.cloud.client("ssm")
         alias = kms.describe_key(KeyId=names.key_alias(NAME))["KeyMetadata"]["Arn"]
         parameter = ssm.get_parameter(Name=names.key_parameter(NAME))["Parameter"]["Value"]
-        (repository,) = self.cloud.ecr.describe_repositories(repositoryNames=[names.repository(NAME)])[
+        (repository,) = self.cloud.ecr.describe_repositories(repositoryNames=[names.deployment(NAME)])[
             "repositories"
         ]
         return {
@@ -97,7 +97,7 @@ def test_a_redeploy_takes_over_the_key_the_bucket_and_the_repository(destroyed: 
     assert destroyed.identities() == destroyed.before
     assert len(set(destroyed.before.values())) == 1
     assert destroyed.cloud.s3.get_object(**OBJECT)["Body"].read() == b"an artifact"
-    found = destroyed.cloud.ecr.list_images(repositoryName=names.repository(NAME))["imageIds"]
+    found = destroyed.cloud.ecr.list_images(repositoryName=names.deployment(NAME))["imageIds"]
     assert [each["imageTag"] for each in found] == ["one"]
 
 
@@ -114,7 +114,7 @@ def test_a_key_that_will_be_deleted_is_named_with_what_to_do(destroyed: Kept) ->
 
 def test_a_bucket_without_the_repository_is_taken_over_as_the_error_says(destroyed: Kept) -> None:
     # Given that the repository, which names the key, is gone
-    name = names.repository(NAME)
+    name = names.deployment(NAME)
     destroyed.cloud.ecr.delete_repository(repositoryName=name, force=True)
     with pytest.raises(DeliveryError, match=rf"{BUCKET}, but no repository.*get-bucket-encryption"):
         take_over(destroyed.settings, assembly=destroyed.folder)

@@ -46,7 +46,7 @@ class Environment:
         self.settings: Settings = replace(config.load(kind), environment=name, region="us-east-1")
         self.cloud = cloud
         self.bucket = names.bucket(name, account=ACCOUNT, region="eu-west-1")
-        self.repository = names.repository(name)
+        self.repository = names.deployment(name)
         self.stack = names.stack(name, "registry")
         mark_bootstrapped(cloud)
         cloud.create_stack(

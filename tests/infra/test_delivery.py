@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra import config, names
-from infra.config import GitHub, Settings
+from infra.config.environment import GitHub
 from infra.stacks.delivery import DeliveryStack
 from tests.infra.synthesis import Assembly, as_list, synthesize_stack, text
 from tests.infra.test_checks import acknowledgements, lint, reported
@@ -16,6 +16,7 @@ from tests.infra.test_checks import acknowledgements, lint, reported
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from infra.config import Settings
     from tests.infra.synthesis import Json, Template
 
 REPOSITORY = "acme/tumor-detector"

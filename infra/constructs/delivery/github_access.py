@@ -6,16 +6,11 @@ signature of a token, which takes GitHub and AWS.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra.constructs.policies import allow, arn
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from infra.constructs.policies import arn
 
 # docs.github.com/en/actions/how-tos/secure-your-work/security-harden-deployments/oidc-in-aws
 ISSUER = "token.actions.githubusercontent.com"
@@ -56,11 +51,10 @@ class GitHubAccess(Construct):
         id_: str,
         *,
         github_environment: str,
-        may_assume: Sequence[str] = (),
         description: str,
         longest: cdk.Duration | None = None,
     ) -> iam.Role:
-        """Add a role that can only assume the roles with the ARNs `may_assume`, until it is allowed more.
+        """Add a role that may do nothing until it is allowed to.
 
         Only jobs of `github_environment` get it, which GitHub starts by that environment's rules. A session
         lasts an hour, or up to `longest`.
@@ -70,13 +64,10 @@ class GitHubAccess(Construct):
             f"{ISSUER}:aud": AUDIENCE,
             f"{ISSUER}:sub": f"repo:{self._repository}:environment:{github_environment}",
         }
-        role = iam.Role(
+        return iam.Role(
             self,
             id_,
             assumed_by=iam.WebIdentityPrincipal(self._provider_arn, {"StringEquals": trusted}),
             description=description,
             max_session_duration=longest,
         )
-        if may_assume:
-            allow(role, "sts:AssumeRole", on=list(may_assume))
-        return role

@@ -76,13 +76,8 @@ class ExecutionRole(Construct):
         **unverified on AWS**: docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html.
         """
         allow(self.role, *VOLUME_KEY_ACTIONS, on=key.key_arn)
-        self.role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["kms:CreateGrant"],
-                resources=[key.key_arn],
-                conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
-            )
-        )
+        by_aws = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        allow(self.role, "kms:CreateGrant", on=key.key_arn, conditions=by_aws)
 
     def allow_capture(self, bucket_name: str, key: kms.IKey | None) -> None:
         """Allow writing captured data, but not reading it."""

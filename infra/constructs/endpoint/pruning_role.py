@@ -21,6 +21,7 @@ class PruningRole(Construct):
             description="scripts/deploy assumes it to delete what earlier releases left",
         )
         reason = "CloudFormation gives each release new names; the tag is this environment's."
+        ours = {"StringEquals": {"aws:ResourceTag/deployment": deployment}}
         for action, kind in (("DeleteModel", "model"), ("DeleteEndpointConfig", "endpoint-config")):
-            everything, tags = arn(self, "sagemaker", kind, "*"), {"deployment": deployment}
-            allow(role, f"sagemaker:{action}", on=everything, wildcard=reason, tags=tags)
+            everything = arn(self, "sagemaker", kind, "*")
+            allow(role, f"sagemaker:{action}", on=everything, wildcard=reason, conditions=ours)

@@ -72,12 +72,10 @@ def _traffic_routing(rollout: AllAtOnce | Canary | Linear) -> _Endpoint.TrafficR
         case AllAtOnce():
             # Required by SageMaker for each type: botocore's TrafficRoutingConfig.
             return routing(type="ALL_AT_ONCE", wait_interval_in_seconds=0)
-        case Canary(percent=percent, bake_seconds=bake_seconds):
-            share = _share(percent)
-            return routing(type="CANARY", canary_size=share, wait_interval_in_seconds=bake_seconds)
-        case Linear(step_percent=percent, bake_seconds=bake_seconds):
-            share = _share(percent)
-            return routing(type="LINEAR", linear_step_size=share, wait_interval_in_seconds=bake_seconds)
+        case Canary(percent=percent, bake_seconds=bake_s):
+            return routing(type="CANARY", canary_size=_share(percent), wait_interval_in_seconds=bake_s)
+        case Linear(step_percent=percent, bake_seconds=bake_s):
+            return routing(type="LINEAR", linear_step_size=_share(percent), wait_interval_in_seconds=bake_s)
         case _:
             assert_never(rollout)
 

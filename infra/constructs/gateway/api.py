@@ -18,8 +18,9 @@ from infra.lambdas.gateway.upload import FORM_TYPE, IMAGE_TYPES, OTHER_NAMES
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
 
-    from infra.config import Settings, Throttle
+    from infra.config import Settings
     from infra.config.auth import Auth
+    from infra.config.environment import Throttle
     from infra.constructs.gateway.users import Users
 
 # Listed, never */*: that would turn every body, JSON too, into base64.
@@ -98,8 +99,9 @@ class Api(Construct):
         self.predict_arn = api.arn_for_execute_api("POST", "/predict", names.STAGE_NAME)
 
     def _build_api(self, settings: Settings) -> apigateway.RestApi:
-        name, log_role = names.api(settings.environment), _log_role(settings)
+        name, log_role = names.deployment(settings.environment), _log_role(settings)
         access_logs = log_group(self, "AccessLogs", retention_days=settings.log_retention_days)
+        caller = {"caller": _CALLER[settings.auth]} if settings.auth in _CALLER else {}
         api = apigateway.RestApi(
             self,
             "RestApi",
@@ -114,7 +116,7 @@ class Api(Construct):
                 throttling_rate_limit=settings.throttle.requests_per_second,
                 throttling_burst_limit=settings.throttle.burst,
                 access_log_destination=apigateway.LogGroupLogDestination(access_logs),
-                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_access_log(settings.auth))),
+                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(ACCESS_LOG | caller)),
                 logging_level=apigateway.MethodLoggingLevel.ERROR,
                 data_trace_enabled=False,  # it would write bodies, that is images, into the log
                 tracing_enabled=True,
@@ -149,23 +151,11 @@ class Api(Construct):
             for rule in ("APIG4", "COG4"):
                 reason = "Page, documents and health are for everyone; nothing here calls the model."
                 acknowledge(method, f"AwsSolutions-{rule}", reason=reason)
-        protected = self._add_protected(below_root, to_handler, auth, users)
-        rules, reason = _GUARDS.get(auth, ((), ""))
-        for rule in rules:
-            acknowledge(protected, f"AwsSolutions-{rule}", reason=reason)
-
-    def _add_protected(
-        self,
-        resource: apigateway.Resource,
-        integration: apigateway.Integration,
-        auth: Auth,
-        users: Users | None,
-    ) -> apigateway.Method:
         if (auth == "cognito") != (users is not None):
             raise ValueError("users are needed for cognito, and only for it")
-        return resource.add_method(
+        protected = below_root.add_method(
             "POST",
-            integration,
+            to_handler,
             api_key_required=auth == "api_key",
             authorization_type=apigateway.AuthorizationType.IAM if auth == "iam" else None,
             authorizer=(
@@ -176,6 +166,9 @@ class Api(Construct):
             # With a scope API Gateway takes access tokens that carry it, and no identity token.
             authorization_scopes=[users.scope] if users else None,
         )
+        rules, reason = _GUARDS.get(auth, ((), ""))
+        for rule in rules:
+            acknowledge(protected, f"AwsSolutions-{rule}", reason=reason)
 
     def _add_key(self, api: apigateway.RestApi, throttle: Throttle) -> str:
         """Add a key, whose value AWS generates, and the plan that limits it; return its id."""
@@ -199,10 +192,6 @@ def _log_role(settings: Settings) -> cdk.RemovalPolicy | None:
     if settings.api_log_role == "existing":
         return None
     return cdk.RemovalPolicy.RETAIN if settings.retain_data else cdk.RemovalPolicy.DESTROY
-
-
-def _access_log(auth: Auth) -> dict[str, str]:
-    return ACCESS_LOG | ({"caller": _CALLER[auth]} if auth in _CALLER else {})
 
 
 def _acknowledge_findings(api: apigateway.RestApi, *, firewalled: bool) -> None:

@@ -14,11 +14,12 @@ from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
 from infra.constructs.logs import log_group
+from infra.constructs.policies import arn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from infra.config import RetentionDays
+    from infra.config.environment import RetentionDays
 
 WINDOW_S = 300
 
@@ -81,20 +82,14 @@ class Firewall(Construct):
 
     def _log_blocked(self, acl: wafv2.CfnWebACL, retention_days: RetentionDays) -> None:
         """Log what was blocked, and why; what passes is in API Gateway's own log."""
-        stack = cdk.Stack.of(self)
-        name = f"aws-waf-logs-{stack.stack_name}"  # WAF takes no name that begins otherwise
+        name = f"aws-waf-logs-{cdk.Stack.of(self).stack_name}"  # WAF takes no name that begins otherwise
         logs = log_group(self, "Logs", retention_days=retention_days, name=name)
-        arn = stack.format_arn(
-            service="logs",
-            resource="log-group",
-            resource_name=name,
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,  # WAF wants it without the :* at the end
-        )
         logging = wafv2.CfnLoggingConfiguration(
             self,
             "Logging",
             resource_arn=acl.attr_arn,
-            log_destination_configs=[arn],
+            # WAF wants it without the :* at the end of the group's own ARN.
+            log_destination_configs=[arn(self, "logs", "log-group", name, colon=True)],
             redacted_fields=[
                 wafv2.CfnLoggingConfiguration.FieldToMatchProperty(single_header={"Name": header})
                 for header in SECRET_HEADERS

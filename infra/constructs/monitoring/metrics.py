@@ -110,7 +110,7 @@ class Metrics(EndpointMetrics):
 
     def api(self, name: str, statistic: str, *, label: str | None = None) -> cloudwatch.Metric:
         """Return a metric of the API's stage."""
-        dimensions = {"ApiName": names.api(self._environment), "Stage": names.STAGE_NAME}
+        dimensions = {"ApiName": names.deployment(self._environment), "Stage": names.STAGE_NAME}
         return self._metric("AWS/ApiGateway", name, statistic, dimensions, label)
 
     def function(self, name: str, statistic: str, *, label: str | None = None) -> cloudwatch.Metric:

@@ -97,8 +97,7 @@ def patch() -> None:
 
 def _check_log_role(properties: Properties) -> None:
     """Refuse a stage's logs where the region has no role for them."""
-    settings = cast("list[Properties]", properties.get("MethodSettings", []))
-    levels = {str(each.get("LoggingLevel", "OFF")) for each in settings}
+    levels = {each.get("LoggingLevel", "OFF") for each in properties.get("MethodSettings", [])}
     logs = properties.get("AccessLogSetting") or levels - {"OFF"}
     if logs and not gateway._account_settings.get("settings", {}).get("cloudwatchRoleArn"):
         raise ResourceError(

@@ -39,7 +39,7 @@ _TAKEN: Mapping[str, tuple[str, Callable[[str], bool]]] = {
     "AWS::Logs::LogGroup": ("LogGroupName", lambda name: name in cloudwatch_logs._log_groups),
 }
 
-Properties = Mapping[str, object]
+Properties = Mapping[str, Any]
 Created = tuple[str, dict[str, str]]  # the physical id, and the attributes for Fn::GetAtt
 
 

@@ -1,7 +1,7 @@
 """What ministack's CloudWatch alarms lack: metric math, dimensions, missing data; and SageMaker's metrics.
 
 ministack refuses alarms on metric queries. One that queries a single metric is turned into the plain form.
-Those on SageMaker's metrics, their sums and differences included, are evaluated here. Of any other expression
+Those on SageMaker's metrics and on their differences are evaluated here. Of any other expression
 only the name is kept: `SetAlarmState` works on such an alarm, but nothing computes it.
 """
 
@@ -49,12 +49,6 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "LessThanThreshold": operator.lt,
     "LessThanOrEqualToThreshold": operator.le,
 }
-_ARITHMETIC: Mapping[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-}
-
 
 # Metric math, and by their ids the `MetricStat`s that it names.
 _Expression = tuple[ast.expr, Mapping[str, Mapping[str, Any]]]
@@ -185,10 +179,9 @@ def _compute(tree: ast.expr, values: Mapping[str, float | None]) -> float | None
         case ast.Call(func=ast.Name(id="FILL"), args=[filled, default]):
             value = _compute(filled, values)
             return _compute(default, values) if value is None else value
-        case ast.BinOp(left=left, op=sign, right=right):
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
             first, second = _compute(left, values), _compute(right, values)
-            operation = _ARITHMETIC[type(sign)]
-            return None if first is None or second is None else operation(first, second)
+            return None if first is None or second is None else first - second
         case _:
             raise LookupError(ast.dump(tree))
 

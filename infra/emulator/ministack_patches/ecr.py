@@ -7,7 +7,7 @@ import json
 import re
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import ecr
@@ -16,8 +16,6 @@ from infra.local_aws import HOST, endpoint_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from infra.emulator.ministack_patches.app import Answer
 
 CONTRACT = """
 core.responses.error_response_json(code, message, status, extra, message_key, content_type)
@@ -42,41 +40,34 @@ def patch(*, port: int, builds_images: bool) -> None:
     Docker accepts a registry at ``127.0.0.1:<port>`` without TLS. Where no engine builds images, the CDK's
     image asset counts as published, so that the CDK does not call `docker`; its tag gets a placeholder.
     """
-    describe = ecr._describe_images
+    describe, put = ecr._describe_images, ecr._put_image
 
-    def describe_images(request: Mapping[str, object]) -> Answer:
+    def describe_images(request: Mapping[str, Any]) -> object:
         """Answer ImageNotFoundException for a missing image, as AWS does; ministack answers an empty list."""
-        identifiers = request.get("imageIds") or []
-        repository = str(request.get("repositoryName"))
-        for identifier in identifiers:  # type: ignore[attr-defined]
+        repository = request["repositoryName"]
+        for identifier in request.get("imageIds") or []:
             if repository not in ecr._repositories or ecr._find_image(repository, identifier):
                 continue
             if not builds_images and _ASSET_TAG.fullmatch(identifier.get("imageTag", "")):
                 _put_placeholder(repository, identifier["imageTag"])
                 continue
             message = f"The image with imageId {json.dumps(identifier)} does not exist within the repository."
-            answer: Answer = error_response_json("ImageNotFoundException", message, HTTPStatus.BAD_REQUEST)
-            return answer
-        described: Answer = describe(request)
-        return described
+            return error_response_json("ImageNotFoundException", message, HTTPStatus.BAD_REQUEST)
+        return describe(request)
 
-    def get_authorization_token(_request: Mapping[str, object]) -> Answer:
+    def get_authorization_token(_request: object) -> object:
         token = {
             "authorizationToken": _TOKEN,
             "expiresAt": int(time.time()) + _TOKEN_LIFE_S,
             "proxyEndpoint": endpoint_url(port),
         }
-        answer: Answer = json_response({"authorizationData": [token]})
-        return answer
+        return json_response({"authorizationData": [token]})
 
-    put = ecr._put_image
-
-    def put_image(request: Mapping[str, object]) -> Answer:
+    def put_image(request: Mapping[str, Any]) -> object:
         """Take the media type from the manifest where the request has none, as AWS does."""
-        manifest = json.loads(str(request.get("imageManifest") or "{}"))
+        manifest = json.loads(request.get("imageManifest") or "{}")
         declared = {"imageManifestMediaType": manifest["mediaType"]} if "mediaType" in manifest else {}
-        answer: Answer = put(declared | {**request})
-        return answer
+        return put(declared | {**request})
 
     ecr._put_image = put_image
     ecr._describe_images = describe_images

@@ -42,8 +42,8 @@ services.tagging._RESOURCE_TAG_COLLECTORS: dict
 _SESSION_S = 3600
 
 
-class RoleError(Exception):
-    """A service may not assume a role; the message says why."""
+class AccessDenied(Exception):  # noqa: N818 - AWS's own name for it
+    """A service may not assume a role or, as the role, do what it needs; the message says what and why."""
 
 
 def enforce() -> None:
@@ -93,11 +93,13 @@ def denial(action: str, resource: str, headers: Mapping[str, str]) -> str | None
 
 
 def assume_role(arn: str, *, service: str) -> boto3.Session:
-    """Return a session of a role that an AWS service assumes; raise RoleError if it may not."""
+    """Return a session of a role that an AWS service assumes; raise AccessDenied if it may not."""
     account, name = arn.split(":")[4], arn.rpartition("/")[2]
     role = iam._roles.get_scoped(account, None, name)
     if role is None or not _trusts(role["AssumeRolePolicyDocument"], service):
-        raise RoleError(f"{service} may not assume the role {arn}: it does not exist or does not trust it.")
+        raise AccessDenied(
+            f"{service} may not assume the role {arn}: it does not exist or does not trust it."
+        )
     session = service.partition(".")[0]
     key, secret, token = f"ASIA{secrets.token_hex(8).upper()}", secrets.token_hex(20), secrets.token_hex(32)
     sts.register_session(

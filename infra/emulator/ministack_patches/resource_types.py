@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
 from xml.etree import ElementTree
 
 from ministack.services import iam, waf
 
-from infra.emulator.ministack_patches.app import account_id, region
 from infra.emulator.ministack_patches.cloudformation import (
     Created,
     Properties,
@@ -22,9 +20,6 @@ from infra.emulator.ministack_patches.cloudformation import (
     add_type,
     physical_name,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 CONTRACT = """
 services.iam._create_oidc_provider(p)
@@ -34,20 +29,19 @@ services.waf._associations: AccountRegionScopedDict
 services.waf._disassociate_web_acl(data)
 """
 
-# Type -> its attributes for `Fn::GetAtt`.
-STUBS: Mapping[str, Sequence[str]] = {
-    "AWS::ApplicationAutoScaling::ScalingPolicy": ("Arn",),
-    "AWS::Budgets::Budget": (),
-    "AWS::WAFv2::LoggingConfiguration": (),
-}
+STUBS = (
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::Budgets::Budget",
+    "AWS::WAFv2::LoggingConfiguration",
+)
 
 
 def add() -> None:
     """Add the types to CloudFormation."""
     _add_web_acl_association()
     _add_oidc_provider()
-    for name, attributes in STUBS.items():
-        _add_stub(name, attributes)
+    for kind in STUBS:
+        _add_stub(kind)
 
 
 def _add_web_acl_association() -> None:
@@ -76,7 +70,7 @@ def _add_oidc_provider() -> None:
         members = {
             f"{member}.member.{number}": value
             for member, name in (("ClientIDList", "ClientIdList"), ("ThumbprintList", "ThumbprintList"))
-            for number, value in enumerate(cast("Sequence[str]", properties.get(name, ())), start=1)
+            for number, value in enumerate(properties.get(name, ()), start=1)
         }
         status, _, body = iam._create_oidc_provider({"Url": properties["Url"], **members})
         answer = ElementTree.fromstring(body)  # noqa: S314 - of this very process
@@ -95,14 +89,9 @@ def _add_oidc_provider() -> None:
     add_type("AWS::IAM::OIDCProvider", create=create, update=update, delete=delete, replacing=("Url",))
 
 
-def _add_stub(kind: str, attributes: Sequence[str]) -> None:
-    service, resource = kind.removeprefix("AWS::").lower().split("::")
-
-    def describe(name: str, _properties: Properties) -> Created:
-        arn = f"arn:aws:{service}:{region()}:{account_id()}:{resource}/{name}"
-        return name, {each: arn if each.endswith("Arn") else name for each in attributes}
-
-    def create(logical_id: str, properties: Properties, stack: str) -> Created:
-        return describe(physical_name(stack, logical_id), properties)
-
-    add_type(kind, create=create, update=describe)
+def _add_stub(kind: str) -> None:
+    add_type(
+        kind,
+        create=lambda logical_id, _properties, stack: (physical_name(stack, logical_id), {}),
+        update=lambda name, _new: (name, {}),
+    )

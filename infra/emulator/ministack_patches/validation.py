@@ -20,7 +20,6 @@ from infra.emulator.validation.shapes import InvalidRequest, validate
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from infra.emulator.ministack_patches.app import Answer
     from infra.emulator.ministack_patches.cloudformation import Properties
 
 CONTRACT = """
@@ -39,10 +38,10 @@ def patch() -> None:
             check_type(kind, partial(_check, kind), on_update="update" in handlers)
 
 
-def _checked(service: str, handler: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
+def _checked(service: str, handler: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
     async def checked(
         method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
-    ) -> Answer:
+    ) -> object:
         try:
             if target := headers.get("x-amz-target"):
                 validate(service, target.rpartition(".")[2], content(body))
@@ -50,8 +49,7 @@ def _checked(service: str, handler: Callable[..., Awaitable[Answer]]) -> Callabl
                 request = of_http(service, method=method, path=path, headers=headers, body=body, query=query)
                 validate(service, *request)
         except InvalidRequest as error:
-            answer: Answer = error_response_json(error.code, error.message, HTTPStatus.BAD_REQUEST)
-            return answer
+            return error_response_json(error.code, error.message, HTTPStatus.BAD_REQUEST)
         return await handler(method, path, headers, body, query)
 
     return checked

@@ -23,7 +23,6 @@ from infra.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
 # The serving image's own program, run by this Python without the container around it.
 PROGRAM = ("container.__main__:main", "serve")
@@ -94,9 +93,7 @@ class LocalAws:
                 raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         """Stop it."""
         self.stop()
 

@@ -68,7 +68,7 @@ def run(
     launcher = Launcher(
         port=port, containers=containers, strict=engine == "docker", program=program, scratch=scratch
     )
-    sagemaker = SageMaker(launcher=launcher, port=port, hide_rollbacks=hide_rollbacks)
+    sagemaker = SageMaker(launcher=launcher, hide_rollbacks=hide_rollbacks)
     _patch(sagemaker, port=port, builds_images=containers is not None)
     if enforce_policies:
         iam.enforce()
@@ -97,8 +97,8 @@ def _patch(sagemaker: SageMaker, *, port: int, builds_images: bool) -> None:
         _method: str, path: str, headers: Mapping[str, str], body: bytes, _query: Mapping[str, object]
     ) -> app.Answer:
         # On threads: both wait, for a model server or for this very process.
-        if name := api.endpoint_of(path):
-            return await asyncio.to_thread(api.invoke, sagemaker.endpoints, name, headers=headers, body=body)
+        if path.startswith("/endpoints/"):
+            return await asyncio.to_thread(api.invoke, sagemaker.endpoints, path, headers=headers, body=body)
         return await asyncio.to_thread(api.answer, sagemaker, headers, body)
 
     app.add_service("sagemaker", answer, target_prefix=api.TARGET_PREFIX)

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
 from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.app import Answer, account_id, region
@@ -25,16 +23,14 @@ from infra.emulator.sagemaker.resources import (
     ENDPOINT,
     ENDPOINT_CONFIG,
     MODEL,
-    Properties,
     Resource,
-    ResourceType,
-    SageMakerError,
     Store,
+    T,
     production_variant,
-    text,
 )
 from infra.emulator.sagemaker.service import SageMaker
 from infra.emulator.validation.requests import content, of_http
+from infra.emulator.validation.rules import Json
 from infra.emulator.validation.shapes import InvalidRequest, validate
 from infra.local_aws import HOST
 
@@ -42,11 +38,13 @@ if TYPE_CHECKING:
     from infra.emulator.sagemaker.endpoints import Endpoint
     from infra.emulator.sagemaker.launcher import Running
 
-_Action = Callable[[SageMaker, Properties], dict[str, object]]
+_Action = Callable[[SageMaker, Json], dict[str, object]]
 _CONTENT_TYPE = "application/x-amz-json-1.1"
 TARGET_PREFIX = "SageMaker."
 MODEL_TIMEOUT_S = 60  # for one answer of the container
-_PATH = re.compile(r"/endpoints/([^/]+)/invocations")
+# docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html and hosting-faqs.html
+_SERVERLESS_MAX_BODY = 4 * 1024 * 1024
+_REAL_TIME_MAX_BODY = 25 * 1024 * 1024
 _RUNTIME = "sagemaker-runtime"
 _RUNTIME_TYPE = "application/json"
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
@@ -60,10 +58,10 @@ def answer(sagemaker: SageMaker, headers: Mapping[str, str], body: bytes) -> Ans
     try:
         action = _ACTIONS.get(name)
         if action is None:
-            raise SageMakerError("UnknownOperationException", f"The emulated SageMaker has no {target}.")
+            raise InvalidRequest("UnknownOperationException", f"The emulated SageMaker has no {target}.")
         parameters = content(body)
         if reason := iam.denial(f"sagemaker:{name}", _resource(name, parameters), headers):
-            raise SageMakerError("AccessDeniedException", reason)
+            raise InvalidRequest("AccessDeniedException", reason)
         validate("sagemaker", name, parameters)
         return 200, {"Content-Type": _CONTENT_TYPE}, json.dumps(action(sagemaker, parameters)).encode()
     except InvalidRequest as error:
@@ -77,7 +75,7 @@ def error_answer(error: InvalidRequest, *, content_type: str) -> Answer:
     return error.status, headers, json.dumps(body).encode()
 
 
-def _resource(action: str, parameters: Properties) -> str:
+def _resource(action: str, parameters: Json) -> str:
     """Return the ARN that an action's permission is checked for; lists take no resource."""
     for kind in (MODEL, ENDPOINT_CONFIG, ENDPOINT):
         if action.endswith(kind.member):
@@ -85,37 +83,36 @@ def _resource(action: str, parameters: Properties) -> str:
     return "*"
 
 
-def _arn(kind: ResourceType, resource: Resource) -> dict[str, object]:
-    return {f"{kind.member}Arn": resource.arn}
+def _arn(resource: Resource) -> dict[str, object]:
+    return {f"{resource.type.member}Arn": resource.arn}
 
 
-def _describe(store: Store[Resource], parameters: Properties) -> dict[str, object]:
-    resource = store.get(text(parameters, store.type.name_member))
+def _describe(store: Store[Resource], request: Json) -> dict[str, object]:
+    resource = store.get(request[store.type.name_member])
     described = {key: value for key, value in resource.properties.items() if key != "Tags"}
-    return described | _arn(store.type, resource) | {"CreationTime": resource.created}
+    return described | resource.summary()
 
 
-def _delete(store: Store[Resource], parameters: Properties) -> dict[str, object]:
-    store.remove(text(parameters, store.type.name_member))
+def _delete(store: Store[Resource], request: Json) -> dict[str, object]:
+    store.remove(request[store.type.name_member])
     return {}
 
 
-def _describe_endpoint(sagemaker: SageMaker, parameters: Properties) -> dict[str, object]:
-    endpoint = sagemaker.endpoints.get(text(parameters, "EndpointName"))
-    described: dict[str, object] = {
-        "EndpointName": endpoint.record.name,
-        "EndpointArn": endpoint.record.arn,
-        "EndpointConfigName": endpoint.config.name,
-        "EndpointStatus": endpoint.status,
-        "CreationTime": endpoint.record.created,
-        "LastModifiedTime": endpoint.modified,
-    }
+def _list(store: Store[T], request: Json) -> dict[str, object]:
+    """List on one page, which an SDK's paginator takes for the last."""
+    wanted = request.get("NameContains", "").lower()
+    return {f"{store.type.member}s": [each.summary() for each in store.all() if wanted in each.name.lower()]}
+
+
+def _describe_endpoint(sagemaker: SageMaker, request: Json) -> dict[str, object]:
+    endpoint = sagemaker.endpoints.get(request["EndpointName"])
     optional = {
         "LastDeploymentConfig": endpoint.deployment_config,
         "FailureReason": endpoint.failure_reason,
         "ProductionVariants": _describe_variants(endpoint),
     }
-    return described | {name: value for name, value in optional.items() if value}
+    present = {name: value for name, value in optional.items() if value}
+    return endpoint.summary() | {"EndpointConfigName": endpoint.config.name} | present
 
 
 def _describe_variants(endpoint: Endpoint) -> list[dict[str, object]]:
@@ -128,74 +125,45 @@ def _describe_variants(endpoint: Endpoint) -> list[dict[str, object]]:
     variant: dict[str, object] = {"VariantName": running.variant.name, "DeployedImages": [image]}
     if running.variant.serverless:
         return [variant | {"CurrentServerlessConfig": declared["ServerlessConfig"]}]
-    count = endpoint.instance_count or int(str(declared.get("InitialInstanceCount", 1)))
-    weight = float(str(declared.get("InitialVariantWeight", 1)))
+    count = endpoint.instance_count or declared.get("InitialInstanceCount", 1)
+    weight = declared.get("InitialVariantWeight", 1)
     sizes = {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
     return [variant | sizes | {"CurrentWeight": weight, "DesiredWeight": weight}]
 
 
-def _delete_endpoint(sagemaker: SageMaker, parameters: Properties) -> dict[str, object]:
-    sagemaker.delete_endpoint(text(parameters, "EndpointName"))
+def _delete_endpoint(sagemaker: SageMaker, request: Json) -> dict[str, object]:
+    sagemaker.delete_endpoint(request["EndpointName"])
     return {}
 
 
-def _list(kind: ResourceType, resources: Iterable[Resource], parameters: Properties) -> dict[str, object]:
-    """List on one page, which an SDK's paginator takes for the last."""
-    wanted = str(parameters.get("NameContains", "")).lower()
-    return {
-        f"{kind.member}s": [
-            {kind.name_member: resource.name, "CreationTime": resource.created, **_arn(kind, resource)}
-            for resource in resources
-            if wanted in resource.name.lower()
-        ]
-    }
-
-
-def _list_endpoints(sagemaker: SageMaker, parameters: Properties) -> dict[str, object]:
-    states = {each.record.name: each for each in sagemaker.endpoints.all()}
-    listed = _list(ENDPOINT, [each.record for each in states.values()], parameters)
-    for summary in listed["Endpoints"]:  # type: ignore[attr-defined]
-        state = states[summary["EndpointName"]]
-        summary |= {"EndpointStatus": state.status, "LastModifiedTime": state.modified}
-    return listed
-
-
 _ACTIONS: dict[str, _Action] = {
-    "CreateModel": lambda sagemaker, given: _arn(MODEL, sagemaker.create_model(given)),
+    "CreateModel": lambda sagemaker, given: _arn(sagemaker.create_model(given)),
     "DescribeModel": lambda sagemaker, given: _describe(sagemaker.models, given),
-    "ListModels": lambda sagemaker, given: _list(MODEL, sagemaker.models.all(), given),
+    "ListModels": lambda sagemaker, given: _list(sagemaker.models, given),
     "DeleteModel": lambda sagemaker, given: _delete(sagemaker.models, given),
-    "CreateEndpointConfig": lambda sagemaker, given: _arn(
-        ENDPOINT_CONFIG, sagemaker.create_endpoint_config(given)
-    ),
+    "CreateEndpointConfig": lambda sagemaker, given: _arn(sagemaker.create_endpoint_config(given)),
     "DescribeEndpointConfig": lambda sagemaker, given: _describe(sagemaker.configs, given),
-    "ListEndpointConfigs": lambda sagemaker, given: _list(ENDPOINT_CONFIG, sagemaker.configs.all(), given),
+    "ListEndpointConfigs": lambda sagemaker, given: _list(sagemaker.configs, given),
     "DeleteEndpointConfig": lambda sagemaker, given: _delete(sagemaker.configs, given),
-    "CreateEndpoint": lambda sagemaker, given: _arn(ENDPOINT, sagemaker.create_endpoint(given).record),
-    "UpdateEndpoint": lambda sagemaker, given: _arn(ENDPOINT, sagemaker.update_endpoint(given).record),
-    "UpdateEndpointWeightsAndCapacities": lambda sagemaker, given: _arn(
-        ENDPOINT, sagemaker.update_capacity(given).record
-    ),
+    "CreateEndpoint": lambda sagemaker, given: _arn(sagemaker.create_endpoint(given)),
+    "UpdateEndpoint": lambda sagemaker, given: _arn(sagemaker.update_endpoint(given)),
+    "UpdateEndpointWeightsAndCapacities": lambda sagemaker, given: _arn(sagemaker.update_capacity(given)),
     "DescribeEndpoint": _describe_endpoint,
-    "ListEndpoints": _list_endpoints,
+    "ListEndpoints": lambda sagemaker, given: _list(sagemaker.endpoints, given),
     "DeleteEndpoint": _delete_endpoint,
 }
 
 
-def endpoint_of(path: str) -> str | None:
-    """Name of the endpoint that a path invokes, or None if it invokes none."""
-    matched = _PATH.fullmatch(path)
-    return unquote(matched[1]) if matched else None
-
-
-def invoke(endpoints: Store[Endpoint], name: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Have the endpoint's variant answer one request; header names are in lower case."""
+def invoke(endpoints: Store[Endpoint], path: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Have an endpoint's variant answer one request; header names are in lower case."""
+    operation, request = of_http(_RUNTIME, method="POST", path=path, headers=headers, body=body, query={})
     try:
+        if operation != "InvokeEndpoint":
+            raise InvalidRequest("UnknownOperationException", f"The emulated SageMaker has no {path}.")
+        name = request["EndpointName"]
         if reason := iam.denial("sagemaker:InvokeEndpoint", ENDPOINT.arn(name), headers):
-            raise SageMakerError("AccessDeniedException", reason, status=HTTPStatus.FORBIDDEN)
-        path = f"/endpoints/{quote(name, safe='')}/invocations"
-        request = of_http(_RUNTIME, method="POST", path=path, headers=headers, body=body, query={})
-        validate(_RUNTIME, *request)
+            raise InvalidRequest("AccessDeniedException", reason, status=HTTPStatus.FORBIDDEN)
+        validate(_RUNTIME, operation, request)
         with endpoints.get(name).answering() as running:
             _check_size(running, body)
             return _counted(running, name, headers=headers, body=body)
@@ -203,17 +171,16 @@ def invoke(endpoints: Store[Endpoint], name: str, *, headers: Mapping[str, str],
         if isinstance(error, InvalidRequest) and error.code != "ValidationException":
             return error_answer(error, content_type=_RUNTIME_TYPE)
         # The runtime's own name for it, whether the endpoint is missing or not ready.
-        missing = SageMakerError("ValidationError", f"Endpoint {name} of account {account_id()} not found.")
+        missing = InvalidRequest("ValidationError", f"Endpoint {name} of account {account_id()} not found.")
         return error_answer(missing, content_type=_RUNTIME_TYPE)
 
 
 def _check_size(running: Running, body: bytes) -> None:
-    limit = running.variant.max_body
-    if len(body) > limit and running.variant.serverless:
-        raise SageMakerError("ValidationError", f"Request {uuid.uuid4()} has oversize body.")
-    if len(body) > limit:
-        message = f"HTTP content length exceeded {limit} bytes."
-        raise SageMakerError("413", message, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    if len(body) > _SERVERLESS_MAX_BODY and running.variant.serverless:
+        raise InvalidRequest("ValidationError", f"Request {uuid.uuid4()} has oversize body.")
+    if len(body) > _REAL_TIME_MAX_BODY:
+        message = f"HTTP content length exceeded {_REAL_TIME_MAX_BODY} bytes."
+        raise InvalidRequest("413", message, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
 def _counted(running: Running, name: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -222,8 +189,8 @@ def _counted(running: Running, name: str, *, headers: Mapping[str, str], body: b
     try:
         answer = _forward(running, name, headers=headers, body=body)
         status = answer[0]
-    except SageMakerError as error:
-        status = int(str(error.members.get("OriginalStatusCode", 0)))
+    except InvalidRequest as error:
+        status = error.members.get("OriginalStatusCode", 0)
         raise
     finally:
         record_invocation(name, running.variant.name, status=status, seconds=time.monotonic() - began)
@@ -242,7 +209,7 @@ def _forward(running: Running, name: str, *, headers: Mapping[str, str], body: b
         raise _model_error(name, status=0, message=message) from error
     except (OSError, http.client.HTTPException) as error:
         message = f"The container of endpoint {name} does not answer: {error}"
-        raise SageMakerError("ServiceUnavailable", message, status=HTTPStatus.SERVICE_UNAVAILABLE) from error
+        raise InvalidRequest("ServiceUnavailable", message, status=HTTPStatus.SERVICE_UNAVAILABLE) from error
     finally:
         connection.close()
     if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
@@ -254,7 +221,7 @@ def _forward(running: Running, name: str, *, headers: Mapping[str, str], body: b
     return response.status, answered, content
 
 
-def _model_error(name: str, *, status: int, message: str) -> SageMakerError:
+def _model_error(name: str, *, status: int, message: str) -> InvalidRequest:
     """Return the error that carries a container's own answer when it is not a success."""
     side = "client" if 400 <= status < 500 else "server"  # noqa: PLR2004 - HTTP's own classes
     group = f"/aws/sagemaker/Endpoints/{name}"
@@ -268,4 +235,4 @@ def _model_error(name: str, *, status: int, message: str) -> SageMakerError:
         f'Received {side} error ({status}) from primary with message "{message}". '
         f"See {console}#logEventViewer:group={group} in account {account_id()} for more information."
     )
-    return SageMakerError("ModelError", text, status=HTTPStatus.FAILED_DEPENDENCY, members=members)
+    return InvalidRequest("ModelError", text, status=HTTPStatus.FAILED_DEPENDENCY, members=members)

@@ -15,23 +15,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from infra.config.rollout import MINIMUM_TO_SPLIT
 from infra.emulator.ministack_patches import cloudwatch
-from infra.emulator.sagemaker.resources import AccessDenied, ServerError, invalid, mapping
+from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker.resources import ENDPOINT, Resource, ServerError, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from infra.emulator.sagemaker.launcher import Launcher, Running
-    from infra.emulator.sagemaker.resources import Properties, Resource, Variant
+    from infra.emulator.sagemaker.resources import Variant
+    from infra.emulator.validation.rules import Json
 
 log = logging.getLogger("sagemaker")
 
 Status = Literal["Creating", "InService", "Updating", "RollingBack", "Failed", "Deleting"]
 _SETTLED: tuple[Status, ...] = ("InService", "Failed")
 _ALARM_POLL_S = 0.1
-_LEAST_TO_SPLIT = (
-    2  # instances: docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
-)
 _DRAIN_TIMEOUT_S = 65  # longer than any invocation: `api.MODEL_TIMEOUT_S`
 
 
@@ -51,13 +51,12 @@ class Rollout:
     alarms: tuple[str, ...]
 
     @classmethod
-    def read(cls, config: Properties) -> Rollout:
+    def read(cls, config: Json) -> Rollout:
         """Read a `DeploymentConfig`; an empty one shifts all requests at once and watches no alarm."""
-        rollback = mapping(config, "AutoRollbackConfiguration").get("Alarms")
-        declared = rollback if isinstance(rollback, list) else []
+        alarms = config.get("AutoRollbackConfiguration", {}).get("Alarms", [])
         return cls(
-            stages=tuple(_stages(mapping(config, "BlueGreenUpdatePolicy"))),
-            alarms=tuple(str(each["AlarmName"]) for each in declared),
+            stages=tuple(_stages(config.get("BlueGreenUpdatePolicy", {}))),
+            alarms=tuple(each["AlarmName"] for each in alarms),
         )
 
     def begin(self) -> None:
@@ -95,19 +94,19 @@ class _Fleet:
         return True
 
 
-class Endpoint:
+class Endpoint(Resource):
     """One endpoint and its state.
 
     Every change of state happens under one lock; starting and stopping a server do not.
     """
 
-    def __init__(self, record: Resource, config: Resource, *, launcher: Launcher) -> None:
-        self.record = record
+    def __init__(self, request: Json, config: Resource, *, launcher: Launcher) -> None:
+        super().__init__(ENDPOINT, request)
         self.config = config
         self.status: Status = "InService"
         self.failure_reason: str | None = None
-        self.modified = record.created
-        self.deployment_config: Properties = {}
+        self.modified = self.created
+        self.deployment_config: Json = {}
         self.scalable = False  # a target of Application Auto Scaling
         self.instance_count: int | None = None  # as auto scaling has set it
         self._current: _Fleet | None = None
@@ -121,7 +120,11 @@ class Endpoint:
         current = self._current
         return current.running if current else None
 
-    def deploy(self, config: Resource, variant: Variant, deployment: Properties) -> None:
+    def summary(self) -> dict[str, object]:
+        """Return the members that both a list and a description show."""
+        return super().summary() | {"EndpointStatus": self.status, "LastModifiedTime": self.modified}
+
+    def deploy(self, config: Resource, variant: Variant, deployment: Json) -> None:
         """Begin to serve a configuration; the present one keeps serving until the new one is ready.
 
         The new one then takes over as the `DeploymentConfig` specifies; one of its alarms brings the old one
@@ -130,21 +133,17 @@ class Endpoint:
         rollout = Rollout.read(deployment)
         with self._changed:
             if self.status not in _SETTLED:
-                raise invalid(f'Cannot update in-progress endpoint "{self.record.arn}".')
+                raise invalid(f'Cannot update in-progress endpoint "{self.arn}".')
             former = self.running
             if former and variant.serverless and not former.variant.serverless:
-                arn = self.record.arn
-                raise invalid(f'Cannot update endpoint "{arn}" from real-time to serverless variants.')
-            if len(rollout.stages) > 1 and variant.instances < _LEAST_TO_SPLIT:
+                raise invalid(f'Cannot update endpoint "{self.arn}" from real-time to serverless variants.')
+            if len(rollout.stages) > 1 and variant.instances < MINIMUM_TO_SPLIT:
                 raise invalid("Canary and linear traffic shifting need at least 2 instances.")
             if former and deployment and former.variant.name != variant.name:
                 raise invalid("With a deployment configuration the names of the variants must stay.")
             self.deployment_config = deployment
             self._set_status("Updating" if former else "Creating")
-        # In the request's context, which decides whose alarms the rollout watches.
-        run = contextvars.copy_context().run
-        arguments = (self._take_over, config, variant, rollout)
-        threading.Thread(target=run, args=arguments, daemon=True).start()
+        _in_background(self._take_over, config, variant, rollout)
 
     def wait(self) -> Status:
         """Return the status once no change is under way."""
@@ -158,7 +157,7 @@ class Endpoint:
         with self._changed:
             fleet = self._current
             if fleet is None:
-                raise LookupError(self.record.name)
+                raise LookupError(self.name)
             if self._next and self._next.takes_next():
                 fleet = self._next
             fleet.in_flight += 1
@@ -176,7 +175,7 @@ class Endpoint:
         """
         with self._changed:
             if self.status not in _SETTLED:
-                raise invalid(f'Cannot delete in-progress endpoint "{self.record.arn}".')
+                raise invalid(f'Cannot delete in-progress endpoint "{self.arn}".')
             self._set_status("Deleting")
             former, self._current = self._current, None
 
@@ -184,19 +183,16 @@ class Endpoint:
             self._drain(former)
             then()
 
-        # In the request's context, whose region the endpoint is in.
-        thread = threading.Thread(target=contextvars.copy_context().run, args=(stop,), daemon=True)
-        thread.start()
-        return thread
+        return _in_background(stop)
 
     def _take_over(self, config: Resource, variant: Variant, rollout: Rollout) -> None:
         try:
-            started = self._launcher.launch(variant, label=f"{self.record.name}/{variant.name}")
+            started = self._launcher.launch(variant, label=f"{self.name}/{variant.name}")
         except (ServerError, AccessDenied) as error:
             reason = str(error)
             if isinstance(error, ServerError):
                 reason = f"Production variant {variant.name} did not pass the ping health check: {reason}"
-            log.error("%s: %s", self.record.name, reason)
+            log.error("%s: %s", self.name, reason)
             with self._changed:
                 self.failure_reason = reason
                 self._set_status("InService" if self._current else "Failed")
@@ -204,7 +200,7 @@ class Endpoint:
         fleet = _Fleet(started)
         if self._current and (alarm := self._move_traffic(fleet, rollout)):
             reason = f"Rolled back from {config.name} to {self.config.name}: {alarm}"
-            log.error("%s: %s", self.record.name, reason)
+            log.error("%s: %s", self.name, reason)
             with self._changed:
                 self.failure_reason, self._next = reason, None
                 self._set_status("RollingBack")
@@ -241,31 +237,34 @@ class Endpoint:
         self._changed.notify_all()
 
 
-def _stages(policy: Properties) -> Iterator[Stage]:
-    routing = mapping(policy, "TrafficRoutingConfiguration")
-    bake_s = _real_seconds(routing.get("WaitIntervalInSeconds"))
-    termination_wait_s = _real_seconds(policy.get("TerminationWaitInSeconds"))
-    kind = routing.get("Type", "ALL_AT_ONCE")
-    if kind == "ALL_AT_ONCE":
-        yield Stage(1.0, termination_wait_s)
-    elif kind == "CANARY":
-        yield Stage(_share(routing, "CanarySize"), bake_s)
-        yield Stage(1.0, termination_wait_s)
-    elif kind == "LINEAR":
-        step = _share(routing, "LinearStepSize")
-        for number in range(1, math.ceil(1 / step)):
-            yield Stage(number * step, bake_s)
-        yield Stage(1.0, bake_s + termination_wait_s)
-    else:
-        raise invalid(f"The emulated SageMaker does not shift traffic by {kind}.")
+def _in_background(target: Callable[..., None], *arguments: object) -> threading.Thread:
+    """Run a function on a thread in the request's context, which has the region of endpoint and alarms."""
+    run = contextvars.copy_context().run
+    thread = threading.Thread(target=run, args=(target, *arguments), daemon=True)
+    thread.start()
+    return thread
 
 
-def _share(routing: Properties, member: str) -> float:
-    size = mapping(routing, member)
-    if size.get("Type") != "CAPACITY_PERCENT":
+def _stages(policy: Json) -> list[Stage]:
+    routing = policy.get("TrafficRoutingConfiguration", {})
+    bake_s = _real_seconds(routing.get("WaitIntervalInSeconds", 0))
+    termination_wait_s = _real_seconds(policy.get("TerminationWaitInSeconds", 0))
+    match routing.get("Type"):
+        case "CANARY":
+            return [Stage(_share(routing, "CanarySize"), bake_s), Stage(1.0, termination_wait_s)]
+        case "LINEAR":
+            step = _share(routing, "LinearStepSize")
+            shares = [number * step for number in range(1, math.ceil(1 / step))]
+            return [*(Stage(share, bake_s) for share in shares), Stage(1.0, bake_s + termination_wait_s)]
+    return [Stage(1.0, termination_wait_s)]
+
+
+def _share(routing: Json, member: str) -> float:
+    if routing[member]["Type"] != "CAPACITY_PERCENT":
         raise invalid(f"The emulated SageMaker takes a {member} in CAPACITY_PERCENT only.")
-    return float(str(size["Value"])) / 100
+    percent: int = routing[member]["Value"]
+    return percent / 100
 
 
-def _real_seconds(seconds: object) -> float:
-    return float(str(seconds or 0)) * cloudwatch.MINUTE_S / 60
+def _real_seconds(seconds: int) -> float:
+    return seconds * cloudwatch.MINUTE_S / 60

@@ -7,6 +7,7 @@ import re
 import shutil
 import tarfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from pathlib import PurePosixPath
@@ -17,7 +18,8 @@ import boto3
 from botocore.exceptions import ClientError
 
 from infra.emulator.ministack_patches import iam
-from infra.emulator.sagemaker.resources import AccessDenied, ServerError, invalid
+from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker.resources import ServerError, invalid
 from infra.local_aws import HOST
 
 if TYPE_CHECKING:
@@ -37,6 +39,14 @@ VOLUME_KEY_ACTIONS = (
 _own_session = cache(boto3.Session)
 
 
+@dataclass(frozen=True)
+class Image:
+    """An image that ECR holds: the name, by digest, under which Docker pulls it, and its manifest's type."""
+
+    name: str
+    media_type: str
+
+
 class ExecutionRole:
     """A model's execution role; without enforced policies its requests use the account's own keys.
 
@@ -46,10 +56,7 @@ class ExecutionRole:
     def __init__(self, arn: str, *, port: int) -> None:
         self._arn = arn
         self._registry = f"{HOST}:{port}"
-        try:
-            self._session = iam.assume_role(arn, service=_SERVICE) if iam.enforced() else _own_session()
-        except iam.RoleError as error:
-            raise AccessDenied(str(error)) from error
+        self._session = iam.assume_role(arn, service=_SERVICE) if iam.enforced() else _own_session()
 
     def check_volume_key(self, key: str) -> None:
         """Check the permissions that an encrypted volume takes (constructs/endpoint/execution_role.py)."""
@@ -90,39 +97,8 @@ class ExecutionRole:
                 path.chmod(0o444)
         return files
 
-    def manifest_type(self, image: str) -> str | None:
-        """Return the media type of an image's manifest; None where ECR does not hold it, or refuses the role.
-
-        An endpoint that the role cannot start says so itself.
-        """
-        located = self._locate(image)
-        if located is None:
-            return None
-        ecr, repository, identifier = located
-        try:
-            found = ecr.batch_get_image(repositoryName=repository, imageIds=[identifier])["images"]
-        except ClientError:
-            return None
-        return found[0]["imageManifestMediaType"] if found else None
-
-    def pull_name(self, image: str) -> str | None:
-        """Return the name, by digest, under which Docker can pull an image; None if ECR does not hold it.
-
-        The requests are those of Docker's pull from ECR on AWS; the pull from here needs no token.
-        """
-        located = self._locate(image)
-        if located is None:
-            return None
-        ecr, repository, identifier = located
-        try:
-            with self._acting(f"pull {image}"):
-                found = _look_up(ecr, repository, identifier)
-        except ClientError:
-            return None
-        return f"{self._registry}/{repository}@{found}" if found else None
-
-    def _locate(self, image: str) -> tuple[ECRClient, str, ImageIdentifierTypeDef] | None:
-        """Return a client of the image's ECR, its repository and identifier; None for another registry.
+    def find_image(self, image: str) -> Image | None:
+        """Look an image up as Docker's pull from ECR on AWS does; None if ECR does not hold it.
 
         `image` has the registry's local address or the one on AWS, and a tag or a digest.
         """
@@ -135,7 +111,18 @@ class ExecutionRole:
         identifier: ImageIdentifierTypeDef
         identifier = {"imageDigest": digest} if by_digest else {"imageTag": tag or "latest"}
         ecr: ECRClient = self._session.client("ecr", region_name=on_aws["region"] if on_aws else None)
-        return ecr, repository, identifier
+        try:
+            with self._acting(f"pull {image}"):
+                ecr.get_authorization_token()
+                images = ecr.batch_get_image(repositoryName=repository, imageIds=[identifier])["images"]
+                if not images:
+                    return None
+                for layer in json.loads(images[0]["imageManifest"]).get("layers", []):
+                    ecr.get_download_url_for_layer(repositoryName=repository, layerDigest=layer["digest"])
+        except ClientError:
+            return None
+        name = f"{self._registry}/{repository}@{images[0]['imageId']['imageDigest']}"
+        return Image(name, images[0]["imageManifestMediaType"])
 
     @contextmanager
     def _acting(self, action: str) -> Iterator[None]:
@@ -172,14 +159,3 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, files: Path) -> 
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
         shutil.copyfileobj(content, file)
-
-
-def _look_up(ecr: ECRClient, repository: str, identifier: ImageIdentifierTypeDef) -> str | None:
-    """Read what a pull of the image reads; return its digest, or None if there is no such image."""
-    ecr.get_authorization_token()
-    images = ecr.batch_get_image(repositoryName=repository, imageIds=[identifier])["images"]
-    if not images:
-        return None
-    for layer in json.loads(images[0]["imageManifest"]).get("layers", []):
-        ecr.get_download_url_for_layer(repositoryName=repository, layerDigest=layer["digest"])
-    return images[0]["imageId"]["imageDigest"]

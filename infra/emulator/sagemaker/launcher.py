@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches import logs
+from infra.emulator.ministack_patches.iam import AccessDenied
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.model_server import Containers, ModelServer
-from infra.emulator.sagemaker.resources import AccessDenied, ServerError
+from infra.emulator.sagemaker.resources import ServerError
 from infra.local_aws import HOST
 from infra.paths import ROOT
 
@@ -97,11 +98,11 @@ class Launcher:
         self, variant: Variant, role: ExecutionRole, *, model: Path, label: str
     ) -> tuple[ModelServer, str]:
         # Looked up even if nothing is pulled, so that both forms need the role's permission to pull.
-        image = role.pull_name(variant.image)
+        image = role.find_image(variant.image)
         endpoint, _, name = label.partition("/")
         write = logs.writer(endpoint, name, role=variant.role)
         if self.containers and image:
-            return self.containers.run(image, variant, model=model, label=label, write=write), image
+            return self.containers.run(image.name, variant, model=model, label=label, write=write), image.name
         if self.containers and self.strict:
             raise ServerError(f"the image {variant.image} is not in local AWS's ECR")
         environment = {

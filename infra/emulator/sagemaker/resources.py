@@ -1,51 +1,29 @@
-"""SageMaker's resources as they were requested, its errors, and the variant of a configuration."""
+"""SageMaker's resources as they were requested, errors, and the variant of a configuration."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from infra.emulator.ministack_patches.app import account_id, region
 from infra.emulator.validation.shapes import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.emulator.validation.rules import Json
 
 # SageMaker's limits for /ping at start where the configuration names none:
 # docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html and serverless-endpoints.html
 _REAL_TIME_STARTUP_S = 480
 _SERVERLESS_STARTUP_S = 180
 
-# docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html and hosting-faqs.html
-_SERVERLESS_MAX_BODY = 4 * 1024 * 1024
-_REAL_TIME_MAX_BODY = 25 * 1024 * 1024
 
-Properties = Mapping[str, object]
-T = TypeVar("T")
-
-
-class SageMakerError(InvalidRequest):
-    """An error answer of SageMaker, raised throughout this package for a request that SageMaker refuses.
-
-    `code` is the error's name in SDKs; `members` are further members of the answer, such as
-    OriginalStatusCode.
-    """
-
-    def __init__(
-        self, code: str, message: str, *, status: int = 400, members: Mapping[str, object] | None = None
-    ) -> None:
-        super().__init__(code, message)
-        self.status = status
-        self.members = dict(members or {})
-
-
-def invalid(message: str) -> SageMakerError:
+def invalid(message: str) -> InvalidRequest:
     """Return the control plane's answer to a request that it refuses."""
-    return SageMakerError("ValidationException", message)
-
-
-class AccessDenied(Exception):  # noqa: N818 - AWS's own name for it
-    """An execution role may not fetch what its model needs; the message says what and why."""
+    return InvalidRequest("ValidationException", message)
 
 
 class ServerError(Exception):
@@ -75,36 +53,43 @@ ENDPOINT_CONFIG = ResourceType("endpoint-config", "EndpointConfig", label="endpo
 ENDPOINT = ResourceType("endpoint", "Endpoint", label="endpoint")
 
 
-@dataclass(frozen=True)
 class Resource:
     """What was created under a name; `properties` are those of the request."""
 
-    name: str
-    arn: str
-    properties: Properties
-    created: float = field(default_factory=time.time)
+    def __init__(self, type_: ResourceType, properties: Json) -> None:
+        self.type = type_
+        self.name: str = properties[type_.name_member]
+        self.arn = type_.arn(self.name)
+        self.properties = properties
+        self.created = time.time()
 
-    @classmethod
-    def requested(cls, type_: ResourceType, properties: Properties) -> Resource:
-        """Return what a request creates, or raise AWS's error if it has no name."""
-        name = text(properties, type_.name_member)
-        return cls(name=name, arn=type_.arn(name), properties=dict(properties))
+    def summary(self) -> dict[str, object]:
+        """Return the members that both a list and a description show."""
+        return {
+            self.type.name_member: self.name,
+            f"{self.type.member}Arn": self.arn,
+            "CreationTime": self.created,
+        }
+
+
+T = TypeVar("T", bound=Resource)
 
 
 class Store(Generic[T]):
-    """What exists of one type of resource in the request's region, by name; safe to use from threads."""
+    """What exists of one type of resource in the request's region; safe to use from threads."""
 
     def __init__(self, type_: ResourceType) -> None:
         self.type = type_
         self._items: dict[tuple[str, str], T] = {}
         self._lock = threading.Lock()
 
-    def add(self, name: str, item: T) -> None:
-        """Add an item, or raise AWS's error if the name is taken."""
+    def add(self, item: T) -> T:
+        """Add an item and return it, or raise AWS's error if its name is taken."""
         with self._lock:
-            if (region(), name) in self._items:
-                raise invalid(f'Cannot create already existing {self.type.label} "{self.type.arn(name)}".')
-            self._items[region(), name] = item
+            if (region(), item.name) in self._items:
+                raise invalid(f'Cannot create already existing {self.type.label} "{item.arn}".')
+            self._items[region(), item.name] = item
+        return item
 
     def get(self, name: str) -> T:
         """Return the item of that name, or raise AWS's error."""
@@ -113,6 +98,10 @@ class Store(Generic[T]):
         if item is None:
             raise invalid(f'Could not find {self.type.label} "{self.type.arn(name)}".')
         return item
+
+    def find(self, arn: str) -> T | None:
+        """Return the item of that ARN, if there is one."""
+        return next((each for each in self.all() if each.arn == arn), None)
 
     def remove(self, name: str) -> None:
         """Remove the item of that name, or raise AWS's error."""
@@ -124,22 +113,6 @@ class Store(Generic[T]):
         """Every item, newest first as AWS lists them."""
         with self._lock:
             return [item for (place, _), item in reversed(self._items.items()) if place == region()]
-
-
-def text(properties: Properties, member: str) -> str:
-    """Return a required member that is a string, or raise AWS's error where it is missing."""
-    value = properties.get(member)
-    if not isinstance(value, str) or not value:
-        raise invalid(
-            f"1 validation error detected: Value at '{member}' failed to satisfy constraint: required"
-        )
-    return value
-
-
-def mapping(properties: Properties, member: str) -> Properties:
-    """Return a member that is an object, empty where it is absent."""
-    value = properties.get(member)
-    return value if isinstance(value, Mapping) else {}
 
 
 @dataclass(frozen=True)
@@ -162,42 +135,33 @@ class Variant:
         """Whether the variant is serverless rather than real-time."""
         return self.memory_mb is not None
 
-    @property
-    def max_body(self) -> int:
-        """Largest request body in bytes."""
-        return _SERVERLESS_MAX_BODY if self.serverless else _REAL_TIME_MAX_BODY
 
-
-def production_variant(config: Properties) -> Properties:
+def production_variant(config: Json) -> Json:
     """Return the one production variant of an endpoint configuration."""
-    variants: list[Properties] = config["ProductionVariants"]  # type: ignore[assignment]  # checked on arrival
-    if len(variants) > 1:
-        raise invalid("The emulated SageMaker runs one production variant per endpoint, not more.")
+    variants: list[Json] = config["ProductionVariants"]
+    if len(variants) > 1 or "ModelName" not in variants[0]:
+        raise invalid("The emulated SageMaker runs one production variant per endpoint, of one model.")
     return variants[0]
 
 
 def resolve(config: Resource, models: Store[Resource]) -> Variant:
     """Return an endpoint configuration's variant with what its server needs of the model."""
     declared = production_variant(config.properties)
-    model = models.get(text(declared, "ModelName")).properties
-    container = mapping(model, "PrimaryContainer")
-    serverless = mapping(declared, "ServerlessConfig")
-    default_startup_s = _SERVERLESS_STARTUP_S if serverless else _REAL_TIME_STARTUP_S
-    startup_s = _integer(declared.get("ContainerStartupHealthCheckTimeoutInSeconds"))
+    model = models.get(declared["ModelName"]).properties
+    container = model["PrimaryContainer"]
+    serverless = declared.get("ServerlessConfig", {})
     return Variant(
-        name=text(declared, "VariantName"),
-        image=text(container, "Image"),
-        artifact=text(container, "ModelDataUrl"),
-        role=text(model, "ExecutionRoleArn"),
-        environment={key: str(value) for key, value in mapping(container, "Environment").items()},
-        # CloudFormation passes booleans on as the template has them, sometimes as text.
-        network_isolation=str(model.get("EnableNetworkIsolation")).lower() == "true",
-        volume_key=str(config.properties["KmsKeyId"]) if config.properties.get("KmsKeyId") else None,
-        memory_mb=_integer(serverless.get("MemorySizeInMB")),
-        instances=_integer(declared.get("InitialInstanceCount")) or 0,
-        startup_timeout_s=startup_s or default_startup_s,
+        name=declared["VariantName"],
+        image=container["Image"],
+        artifact=container["ModelDataUrl"],
+        role=model["ExecutionRoleArn"],
+        environment=container.get("Environment", {}),
+        network_isolation=model.get("EnableNetworkIsolation", False),
+        volume_key=config.properties.get("KmsKeyId"),
+        memory_mb=serverless.get("MemorySizeInMB"),
+        instances=declared.get("InitialInstanceCount", 0),
+        startup_timeout_s=declared.get(
+            "ContainerStartupHealthCheckTimeoutInSeconds",
+            _SERVERLESS_STARTUP_S if serverless else _REAL_TIME_STARTUP_S,
+        ),
     )
-
-
-def _integer(value: object) -> int | None:
-    return int(str(value)) if value is not None else None

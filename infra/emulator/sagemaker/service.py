@@ -2,131 +2,130 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from infra.emulator.ministack_patches.iam import AccessDenied
 from infra.emulator.sagemaker.endpoints import Endpoint
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import (
     ENDPOINT,
     ENDPOINT_CONFIG,
     MODEL,
-    AccessDenied,
-    Properties,
     Resource,
-    SageMakerError,
     Store,
     invalid,
-    mapping,
     production_variant,
     resolve,
-    text,
 )
+from infra.emulator.validation.shapes import InvalidRequest
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
 
     from infra.emulator.sagemaker.launcher import Launcher
+    from infra.emulator.validation.rules import Json
 
 # What SageMaker does not allow in the model of a serverless variant:
 # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-exclusions
 _NOT_SERVERLESS_MODEL = ("VpcConfig", "EnableNetworkIsolation")
-_OFF = (None, False, "false")
 _OCI = "application/vnd.oci."  # media types of OCI's manifests and indexes
 # The defaults of new configurations, in botocore's MetricsConfig.
 _METRICS = {"EnableDetailedObservability": True, "EnableEnhancedMetrics": False}
 
 
 class SageMaker:
-    """Models, endpoint configurations and endpoints of the emulator's one account."""
+    """Models, endpoint configurations and endpoints of the emulator's one account.
 
-    def __init__(self, *, launcher: Launcher, port: int, hide_rollbacks: bool = False) -> None:
+    Requests were checked against botocore's model of the API before they get here.
+    """
+
+    def __init__(self, *, launcher: Launcher, hide_rollbacks: bool) -> None:
         self.models: Store[Resource] = Store(MODEL)
         self.configs: Store[Resource] = Store(ENDPOINT_CONFIG)
         self.endpoints: Store[Endpoint] = Store(ENDPOINT)
         self.hide_rollbacks = hide_rollbacks
         self._launcher = launcher
-        self._port = port
 
     def tags(self) -> Iterator[tuple[str, object]]:
         """Yield the ARN and the tags of each model and endpoint configuration."""
         for each in (*self.models.all(), *self.configs.all()):
             yield each.arn, each.properties.get("Tags", [])
 
-    def create_model(self, properties: Properties) -> Resource:
+    def create_model(self, request: Json) -> Resource:
         """Store a model whose artifact exists and whose image is no OCI image."""
-        if properties.get("Containers"):
-            raise invalid("The emulated SageMaker runs models of one container (PrimaryContainer).")
-        container = mapping(properties, "PrimaryContainer")
-        role = text(properties, "ExecutionRoleArn")
-        image = text(container, "Image")
-        url = text(container, "ModelDataUrl")
+        container = request.get("PrimaryContainer", {})
+        if "ExecutionRoleArn" not in request or not {"Image", "ModelDataUrl"} <= container.keys():
+            raise invalid(
+                "The emulated SageMaker runs models with an ExecutionRoleArn and one container "
+                "(PrimaryContainer), which has an Image and a ModelDataUrl."
+            )
+        image, url = container["Image"], container["ModelDataUrl"]
         try:
-            execution = ExecutionRole(role, port=self._port)
+            execution = ExecutionRole(request["ExecutionRoleArn"], port=self._launcher.port)
             found = execution.object_exists(url)
         except AccessDenied as error:
             raise invalid(f"Could not access model data at {url}. {error}") from error
         if not found:
             raise invalid(f"Could not find model data at {url}.")
-        manifest = execution.manifest_type(image) or ""
-        if manifest.startswith(_OCI):  # the words: github.com/aws/amazon-sagemaker-feedback/issues/180
+        held = None
+        with suppress(AccessDenied):  # an endpoint that the role cannot start says so itself
+            held = execution.find_image(image)
+        if held and held.media_type.startswith(_OCI):
+            # The words: github.com/aws/amazon-sagemaker-feedback/issues/180
             raise invalid(
-                f"Unsupported manifest media type {manifest} for image {image}. "
+                f"Unsupported manifest media type {held.media_type} for image {image}. "
                 "Ensure that valid manifest media type is used for specified image."
             )
-        return _add(self.models, properties)
+        return self.models.add(Resource(MODEL, request))
 
-    def create_endpoint_config(self, properties: Properties) -> Resource:
+    def create_endpoint_config(self, request: Json) -> Resource:
         """Store an endpoint configuration whose model exists."""
-        properties = {**properties, "MetricsConfig": {**_METRICS, **mapping(properties, "MetricsConfig")}}
-        variant = production_variant(properties)
-        model = self.models.get(text(variant, "ModelName")).properties
+        variant = production_variant(request)
+        model = self.models.get(variant["ModelName"]).properties
         if variant.get("ServerlessConfig"):
-            refused = [name for name in _NOT_SERVERLESS_MODEL if model.get(name) not in _OFF]
+            refused = [name for name in _NOT_SERVERLESS_MODEL if model.get(name)]
             if refused:
                 raise invalid(f"A serverless variant does not support {', '.join(refused)}.")
-        return _add(self.configs, properties)
+        metrics = {**_METRICS, **request.get("MetricsConfig", {})}
+        return self.configs.add(Resource(ENDPOINT_CONFIG, {**request, "MetricsConfig": metrics}))
 
-    def create_endpoint(self, properties: Properties) -> Endpoint:
+    def create_endpoint(self, request: Json) -> Endpoint:
         """Begin to bring an endpoint up."""
-        record = Resource.requested(ENDPOINT, properties)
-        config = self.configs.get(text(properties, "EndpointConfigName"))
+        config = self.configs.get(request["EndpointConfigName"])
         variant = resolve(config, self.models)
-        endpoint = Endpoint(record, config, launcher=self._launcher)
-        deployment = mapping(properties, "DeploymentConfig")
-        self.endpoints.add(record.name, endpoint)
+        endpoint = self.endpoints.add(Endpoint(request, config, launcher=self._launcher))
         try:
-            endpoint.deploy(config, variant, deployment)
-        except SageMakerError:
-            self.endpoints.remove(record.name)
+            endpoint.deploy(config, variant, request.get("DeploymentConfig", {}))
+        except InvalidRequest:
+            self.endpoints.remove(endpoint.name)
             raise
         return endpoint
 
-    def update_endpoint(self, properties: Properties) -> Endpoint:
+    def update_endpoint(self, request: Json) -> Endpoint:
         """Begin to move an endpoint to another configuration."""
-        endpoint = self._changeable(properties)
-        config = self.configs.get(text(properties, "EndpointConfigName"))
+        endpoint = self._changeable(request)
+        config = self.configs.get(request["EndpointConfigName"])
         if endpoint.scalable:
             _refuse_another_instance_type(endpoint.config, config)
-        deployment = mapping(properties, "DeploymentConfig")
-        if not deployment and properties.get("RetainDeploymentConfig") in (True, "true"):
-            deployment = endpoint.deployment_config
-        endpoint.deploy(config, resolve(config, self.models), deployment)
-        if properties.get("RetainAllVariantProperties") not in (True, "true"):
+        retained = endpoint.deployment_config if request.get("RetainDeploymentConfig") else {}
+        endpoint.deploy(config, resolve(config, self.models), request.get("DeploymentConfig", retained))
+        if not request.get("RetainAllVariantProperties"):
             endpoint.instance_count = None
         return endpoint
 
-    def update_capacity(self, properties: Properties) -> Endpoint:
+    def update_capacity(self, request: Json) -> Endpoint:
         """Record the number of instances, as auto scaling sets it."""
-        endpoint = self._changeable(properties)
+        endpoint = self._changeable(request)
         resolve(endpoint.config, self.models)  # a new instance needs the model
-        (desired,) = cast("list[Properties]", properties["DesiredWeightsAndCapacities"])
-        endpoint.instance_count = cast("int | None", desired.get("DesiredInstanceCount"))
+        (desired,) = request["DesiredWeightsAndCapacities"]
+        endpoint.instance_count = desired.get("DesiredInstanceCount")
         return endpoint
 
-    def _changeable(self, properties: Properties) -> Endpoint:
+    def _changeable(self, request: Json) -> Endpoint:
         """Return an endpoint, or raise AWS's error if the configuration that it serves was deleted."""
-        endpoint = self.endpoints.get(text(properties, "EndpointName"))
+        endpoint = self.endpoints.get(request["EndpointName"])
         self.configs.get(endpoint.config.name)
         return endpoint
 
@@ -146,9 +145,3 @@ def _refuse_another_instance_type(now: Resource, new: Resource) -> None:
             f'The variant(s) "[{before["VariantName"]}]" must be deregistered as a scalable target with AWS '
             "Auto Scaling before they can be removed or have their instance type updated."
         )
-
-
-def _add(store: Store[Resource], properties: Properties) -> Resource:
-    resource = Resource.requested(store.type, properties)
-    store.add(resource.name, resource)
-    return resource

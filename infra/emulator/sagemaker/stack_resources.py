@@ -7,127 +7,117 @@ one that could not be updated still serves.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches.cloudformation import Created, ResourceError, add_type, physical_name
-from infra.emulator.sagemaker.resources import (
-    ENDPOINT,
-    Properties,
-    Resource,
-    ResourceType,
-    SageMakerError,
-    Store,
-)
+from infra.emulator.validation.requests import of_resource
+from infra.emulator.validation.shapes import InvalidRequest, Shape, model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infra.emulator.sagemaker.endpoints import Endpoint
+    from infra.emulator.sagemaker.resources import Resource, Store, T
     from infra.emulator.sagemaker.service import SageMaker
+    from infra.emulator.validation.rules import Json
 
 _LONGEST_NAME = 63
 
-# Properties whose change replaces the resource:
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_SageMaker.html
-_REPLACING_MODEL = (
-    "Containers", "EnableNetworkIsolation", "ExecutionRoleArn", "InferenceExecutionConfig", "ModelName",
-    "PrimaryContainer", "VpcConfig",
-)  # fmt: skip
-_REPLACING_CONFIG = (
-    "AsyncInferenceConfig", "DataCaptureConfig", "EnableNetworkIsolation", "EndpointConfigName",
-    "ExecutionRoleArn", "ExplainerConfig", "KmsKeyId", "MetricsConfig", "ProductionVariants",
-    "ShadowProductionVariants", "VpcConfig",
-)  # fmt: skip
-
 
 def add(sagemaker: SageMaker) -> None:
-    """Add the three types to CloudFormation."""
-    _add_stored(sagemaker.models, sagemaker.create_model, replacing=_REPLACING_MODEL)
-    _add_stored(sagemaker.configs, sagemaker.create_endpoint_config, replacing=_REPLACING_CONFIG)
+    """Add the four types to CloudFormation."""
+    _add(sagemaker.models, sagemaker.create_model, delete=sagemaker.models.remove)
+    _add(sagemaker.configs, sagemaker.create_endpoint_config, delete=sagemaker.configs.remove)
     _add_endpoint(sagemaker)
     _add_scalable_target(sagemaker)
 
 
-def _named(kind: ResourceType, logical_id: str, properties: Properties, stack: str) -> dict[str, object]:
-    """Return the properties with a generated name where the template gives none."""
-    name = properties.get(kind.name_member) or physical_name(stack, logical_id, longest=_LONGEST_NAME)
-    return {**properties, kind.name_member: name}
-
-
-def _add_stored(
-    store: Store[Resource], create_resource: Callable[[Properties], Resource], *, replacing: tuple[str, ...]
-) -> None:
-    kind = store.type
-
-    def find(arn: str) -> Resource | None:
-        return next((each for each in store.all() if each.arn == arn), None)
-
-    def described(resource: Resource) -> Created:
-        return resource.arn, {kind.name_member: resource.name}
-
-    def create(logical_id: str, properties: Properties, stack: str) -> Created:
-        return described(create_resource(_named(kind, logical_id, properties, stack)))
-
-    def update(arn: str, _new: Properties) -> Created:
-        """Accept a change of tags; every other change is a replacement."""
-        return described(cast("Resource", find(arn)))
-
-    def delete(arn: str, _properties: Properties) -> None:
-        if resource := find(arn):
-            store.remove(resource.name)
-
-    name = f"AWS::SageMaker::{kind.member}"
-    add_type(name, create=create, update=update, delete=delete, replacing=replacing, waits=True, tagged=True)
-
-
 def _add_endpoint(sagemaker: SageMaker) -> None:
-    def find(arn: str) -> Endpoint | None:
-        return next((each for each in sagemaker.endpoints.all() if each.record.arn == arn), None)
-
-    def described(endpoint: Endpoint) -> Created:
-        return endpoint.record.arn, {"EndpointName": endpoint.record.name}
-
-    def create(logical_id: str, properties: Properties, stack: str) -> Created:
-        endpoint = sagemaker.create_endpoint(_named(ENDPOINT, logical_id, properties, stack))
+    def create(request: Json) -> Endpoint:
+        endpoint = sagemaker.create_endpoint(request)
         if endpoint.wait() == "Failed":
-            sagemaker.delete_endpoint(endpoint.record.name).join()
+            delete(endpoint.name)
             raise ResourceError(endpoint.failure_reason)
-        return described(endpoint)
+        return endpoint
 
-    def update(arn: str, new: Properties) -> Created:
-        endpoint = find(arn)
-        if endpoint is None:
-            raise ResourceError(f"Could not find endpoint {arn}.")
-        wanted = str(new["EndpointConfigName"])
-        if endpoint.config.name != wanted:
-            sagemaker.update_endpoint({**new, "EndpointName": endpoint.record.name})
-            endpoint.wait()
-            if endpoint.config.name != wanted and not sagemaker.hide_rollbacks:
-                raise ResourceError(endpoint.failure_reason)
-        return described(endpoint)
+    def update(endpoint: Endpoint, properties: Json) -> None:
+        request = _request("UpdateEndpoint", {**properties, "EndpointName": endpoint.name})
+        wanted = request["EndpointConfigName"]
+        if endpoint.config.name == wanted:
+            return
+        sagemaker.update_endpoint(request)
+        endpoint.wait()
+        if endpoint.config.name != wanted and not sagemaker.hide_rollbacks:
+            raise ResourceError(endpoint.failure_reason)
 
-    def delete(arn: str, _properties: Properties) -> None:
-        if endpoint := find(arn):
-            sagemaker.delete_endpoint(endpoint.record.name).join()
+    def delete(name: str) -> None:
+        sagemaker.delete_endpoint(name).join()
 
-    name = "AWS::SageMaker::Endpoint"
-    add_type(name, create=create, update=update, delete=delete, replacing=("EndpointName",), waits=True)
+    _add(sagemaker.endpoints, create, update=update, delete=delete)
+
+
+def _add(
+    store: Store[T],
+    create: Callable[[Json], T],
+    *,
+    update: Callable[[T, Json], None] | None = None,
+    delete: Callable[[str], None],
+) -> None:
+    """Add a type; without `update` a change of anything but its tags replaces the resource."""
+    kind = store.type
+    shape: Shape = model("sagemaker").operation_model(f"Create{kind.member}").input_shape
+    replacing = {kind.name_member} if update else shape.members.keys() - {"Tags"}
+
+    def described(item: Resource) -> Created:
+        return item.arn, {kind.name_member: item.name}
+
+    def create_item(logical_id: str, properties: Json, stack: str) -> Created:
+        name = properties.get(kind.name_member) or physical_name(stack, logical_id, longest=_LONGEST_NAME)
+        return described(create(_request(f"Create{kind.member}", {**properties, kind.name_member: name})))
+
+    def update_item(arn: str, properties: Json) -> Created:
+        item = store.find(arn)
+        if item is None:
+            raise ResourceError(f"Could not find {kind.label} {arn}.")
+        if update:
+            update(item, properties)
+        return described(item)
+
+    def delete_item(arn: str, _properties: Json) -> None:
+        if item := store.find(arn):
+            delete(item.name)
+
+    add_type(
+        f"AWS::SageMaker::{kind.member}",
+        create=create_item,
+        update=update_item,
+        delete=delete_item,
+        replacing=tuple(replacing),
+        waits=True,
+        tagged=True,
+    )
+
+
+def _request(operation: str, properties: Json) -> Json:
+    """Return a resource's properties as the members of an operation's request, with their types."""
+    kind = f"AWS::SageMaker::{operation.removeprefix('Create').removeprefix('Update')}"
+    return next(request for _, name, request in of_resource(kind, properties) if name == operation)
 
 
 def _add_scalable_target(sagemaker: SageMaker) -> None:
     identity = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 
-    def register(properties: Properties, *, scalable: bool) -> str:
-        endpoint = str(properties["ResourceId"]).split("/")[1]  # endpoint/NAME/variant/NAME
+    def register(properties: Json, *, scalable: bool) -> str:
+        endpoint = properties["ResourceId"].split("/")[1]  # endpoint/NAME/variant/NAME
         sagemaker.endpoints.get(endpoint).scalable = scalable
-        return "|".join(str(properties.get(member)) for member in identity)
+        return "|".join(properties[member] for member in identity)
 
-    def create(_logical_id: str, properties: Properties, _stack: str) -> Created:
+    def create(_logical_id: str, properties: Json, _stack: str) -> Created:
         id_ = register(properties, scalable=True)
         return id_, {"Id": id_}
 
-    def delete(_id: str, properties: Properties) -> None:
-        with suppress(SageMakerError):  # deleting an endpoint deregisters it
+    def delete(_id: str, properties: Json) -> None:
+        with suppress(InvalidRequest):  # deleting an endpoint deregisters it
             register(properties, scalable=False)
 
     name = "AWS::ApplicationAutoScaling::ScalableTarget"

@@ -33,14 +33,19 @@ _TYPES: Mapping[str, Any] = {
 
 
 class InvalidRequest(Exception):  # noqa: N818 - the request is invalid, not the program
-    """AWS refuses a request; `code` is the error's name in SDKs."""
+    """AWS refuses a request.
 
-    def __init__(self, code: str, message: str) -> None:
+    `code` is the error's name in SDKs; `members` are further members of the answer.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, status: int = 400, members: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.status = 400
-        self.members: dict[str, object] = {}
+        self.status = status
+        self.members = members or {}
 
 
 @cache
