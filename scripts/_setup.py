@@ -16,11 +16,12 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping
+    from collections.abc import Iterator, MutableMapping
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -120,14 +121,9 @@ def adapt(environment: MutableMapping[str, str]) -> None:
 
 def is_current(layer: str) -> bool:
     """Whether the environment was completed in this place, from these lock files, with this layer."""
-    installed = _installed_layer()
-    return (
-        installed is not None
-        and LAYERS.index(installed) >= LAYERS.index(layer)
-        and STAMP.read_text() == _stamp(installed)
-        and os.access(str(PYTHON), os.X_OK)
-        and CDK.is_file()
-    )
+    stamps = map(_stamp, LAYERS[LAYERS.index(layer) :])
+    current = STAMP.is_file() and STAMP.read_text() in stamps
+    return current and os.access(str(PYTHON), os.X_OK) and CDK.is_file()
 
 
 def _installed_layer() -> str | None:
@@ -178,12 +174,12 @@ def _install(layer: str) -> None:
     if usable:
         _add_pip_configuration(environment)
     else:
-        with _Step("creating .venv"):
+        with _step("creating .venv"):
             _create(environment)
-    with _Step(f"installing Python packages ({layer})") as step:
+    with _step(f"installing Python packages ({layer})"):
         sync = [UV, "pip", "sync", "--python", PYTHON, "--require-hashes", "--only-binary", ":all:"]
-        _run(*sync, *_locks(layer), environment=environment, progress=step.progress)
-    with _Step("installing the CDK CLI"):
+        _run(*sync, *_locks(layer), environment=environment)
+    with _step("installing the CDK CLI"):
         install = [VENV / "bin" / "npm", "ci", "--no-audit", "--no-fund", "--no-global", "--prefix", ROOT]
         _run(*install, "--include=dev", "--ignore-scripts", environment=environment)
     STAMP.write_text(_stamp(layer))
@@ -265,66 +261,27 @@ def _version(python: str, environment: dict[str, str]) -> str:
     return found.stdout.strip()
 
 
-def _run(
-    *command: object,
-    environment: dict[str, str],
-    stdin: str = "",
-    progress: Callable[[str], None] | None = None,
-) -> str:
-    """Run a command and return its output.
-
-    Raises
-    ------
-    SetupError
-        With the end of its output, if it fails.
-    """
-    with subprocess.Popen(
-        [str(part) for part in command],
-        cwd=str(ROOT),
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdin  # noqa: S101 - both are pipes
-        assert process.stdout  # noqa: S101
-        process.stdin.write(stdin)
-        process.stdin.close()
-        output = []
-        for line in process.stdout:
-            output.append(line)
-            if progress:
-                progress(line.strip())
-    if process.returncode:
+def _run(*command: object, environment: dict[str, str], stdin: str = "") -> str:
+    """Run a command and return its output; a `SetupError` has the end of it."""
+    words = [str(part) for part in command]
+    done = subprocess.run(
+        words, cwd=str(ROOT), env=environment,
+        input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        last = "\n".join(done.stdout.splitlines()[-TAIL:])
         raise SetupError(
-            f"`{' '.join(str(part) for part in command)}` failed:\n{''.join(output[-TAIL:]).rstrip()}\n"
+            f"`{' '.join(words)}` failed:\n{last}\n"
             "Check the network and the disk's free space, then run the same command again. Package index, "
             "proxy and certificates come from environment variables and from pip's and npm's configuration."
         )
-    return "".join(output)
+    return done.stdout
 
 
-class _Step:
-    """A step of the set-up with its title and time on standard error."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self.began = self.reported = time.monotonic()
-
-    def __enter__(self) -> _Step:
-        self._print("...")
-        return self
-
-    def progress(self, text: str, *, every_s: float = 15) -> None:
-        """Show that a long step is still running."""
-        if time.monotonic() - self.reported >= every_s:
-            self.reported = time.monotonic()
-            self._print(f"... {text}")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._print(f"done in {time.monotonic() - self.began:.0f} s")
-
-    def _print(self, text: str) -> None:
-        print(f"set-up: {self.title}: {text}", file=sys.stderr, flush=True)
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    """Show a step of the set-up, and its time, on standard error."""
+    began = time.monotonic()
+    print(f"set-up: {title}: ...", file=sys.stderr, flush=True)
+    yield
+    print(f"set-up: {title}: done in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """A client of the tumor-detector API 1.0.0: one file that needs Python 3.11 or later and no package.
 
-Copy it into your project. Not a medical device.
+Copy it into your project. Not a medical device. Only DICOM files need one, pydicom 3: without it, their
+headers cannot be removed before they are sent.
 
     client = Client("https://example.org/v1", api_key=os.environ["TUMOR_API_KEY"])
     prediction = client.predict(Path("scan.jpg").read_bytes())
@@ -16,13 +17,18 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from io import BytesIO
 from types import UnionType
-from typing import Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 T = TypeVar("T")
 Sign = Callable[[str, str, Mapping[str, str], bytes], Mapping[str, str]]
@@ -33,6 +39,25 @@ OnRetry = Callable[[str, float], None]
 MAX_IMAGE_BYTES = 4_194_304
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 8.0
 OK, TOO_MANY_REQUESTS, SERVER_ERROR = 200, 429, 500
+
+DICOM_TAGS = (
+    *("Modality", "ModalityLUTSequence", "PresentationLUTShape", "BurnedInAnnotation"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
+    *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("PixelPaddingValue", "RescaleSlope", "RescaleIntercept"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData", "FloatPixelData"),
+    "DoubleFloatPixelData",
+)
+"""All that is sent of a DICOM file, apart from its transfer syntax."""
+DICOM_TERMS = frozenset(
+    {"MR", "CR", "CT", "DOC", "DX", "ECG", "MG", "NM", "OT", "PR", "PT", "REG", "RF", "RTDOSE", "RTIMAGE"}
+    | {"RTPLAN", "RTSTRUCT", "SC", "SEG", "SR", "US", "XA", "MONOCHROME1", "MONOCHROME2", "RGB", "YES", "NO"}
+    | {"PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "IDENTITY", "INVERSE"}
+)
+"""Texts that these elements may hold; any other could name a person and is sent as UNKNOWN."""
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_BARE_DICOM = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")  # the first group of a data set
+_pydicom_settings = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +79,14 @@ class Heatmap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What the network saw."""
+
+    png: str  # base64 of a square grey PNG
+    box: list[float]  # left, top, right and bottom of it in pixels of the upright image
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """The model's prediction for one image."""
 
@@ -65,6 +98,7 @@ class Prediction:
     reasons: list[str] | None = None  # for the low reliability
     model: Model
     heatmap: Heatmap | None = None  # on request, where the model offers one
+    preview: Preview | None = None  # on request
     request_id: str  # identifies the request in the logs
 
 
@@ -145,11 +179,11 @@ class ContentTooLargeError(ProblemError, status=413):
 
 
 class UnsupportedMediaTypeError(ProblemError, status=415):
-    """Neither JPEG nor PNG."""
+    """Neither JPEG, PNG nor DICOM, or a DICOM file whose transfer syntax is not supported."""
 
 
 class UnprocessableContentError(ProblemError, status=422):
-    """The image is not a brain MRI that can be classified."""
+    """The image is not a brain MRI that can be classified, or has no such frame."""
 
 
 class TooManyRequestsError(ProblemError, status=429):
@@ -232,20 +266,42 @@ class Client:
         self._not_before = 0.0  # on the monotonic clock
         self._closed = threading.Event()
 
-    def predict(self, image: bytes, *, heatmap: bool = False, traceparent: str | None = None) -> Prediction:
-        """Classify one JPEG or PNG image of at most `MAX_IMAGE_BYTES`.
+    def predict(
+        self,
+        image: bytes,
+        *,
+        heatmap: bool = False,
+        preview: bool = False,
+        frame: int | None = None,
+        keep_header: bool = False,
+        traceparent: str | None = None,
+    ) -> Prediction:
+        """Classify one JPEG, PNG or DICOM image of at most `MAX_IMAGE_BYTES`.
 
         Parameters
         ----------
         heatmap
             Whether to add the heatmap.
+        preview
+            Whether to add what the network saw.
+        frame
+            The number of the frame, from 1, of a DICOM file that has several.
+        keep_header
+            Whether a DICOM file is sent as it is; by default only what `without_header` leaves is sent.
         traceparent
             W3C trace context, which the logs of every hop then carry.
         """
-        path = f"/predict?{urlencode({'heatmap': 'true' if heatmap else 'false'})}"
+        if not keep_header:
+            image, frame = without_header(image, frame=frame)
+        if is_dicom(image) and len(image) > MAX_IMAGE_BYTES:
+            raise ClientError(f"The DICOM image has {len(image):,} bytes; the limit is {MAX_IMAGE_BYTES:,}.")
+        query = {"heatmap": "true" if heatmap else "false"}
+        query |= {"preview": "true"} if preview else {}
+        query |= {"frame": str(frame)} if frame is not None else {}
         headers = {"Content-Type": "application/octet-stream"}  # the bytes decide what they are
         if traceparent:
             headers["traceparent"] = traceparent
+        path = f"/predict?{urlencode(query)}"
         return parsed(Prediction, self._call("POST", path, headers=headers, body=image))
 
     def health(self) -> Health:
@@ -390,6 +446,93 @@ def _exchange(
     answer = connection.getresponse()
     content = answer.read()
     return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether a file begins as DICOM does."""
+    return data[128:132] == b"DICM"
+
+
+def without_header(image: bytes, *, frame: int | None = None) -> tuple[bytes, int | None]:
+    """Return what is sent of an image, and of which frame: of a DICOM file, only `DICOM_TAGS`.
+
+    The pixel data stay byte for byte. Of a file that has more than `MAX_IMAGE_BYTES`, only the frame is left.
+
+    Raises
+    ------
+    ClientError
+        If pydicom is missing, or the file cannot be read; it quotes nothing of the file.
+    """
+    if image.startswith(_BARE_DICOM):
+        raise ClientError("The bytes are a DICOM data set without the preamble of a file: save it as a file.")
+    if not is_dicom(image):
+        return image, frame
+    if _DEFLATED in image:  # inflated, 600 KB can take 1.2 GB
+        raise ClientError("The DICOM file is deflated, which is not supported: save it uncompressed.")
+    try:
+        with quiet_pydicom():
+            return _stripped(image, frame)
+    except ImportError:
+        raise ClientError(
+            "pydicom, which removes the header of a DICOM file, is missing: pip install pydicom, or pass "
+            "keep_header=True to send the header too."
+        ) from None
+    except Exception:  # pydicom raises almost any, with words of the header
+        raise ClientError("The DICOM file was not sent: it is broken, or of an unknown kind.") from None
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Let pydicom read what is not quite standard, and log and warn of nothing; one thread at a time."""
+    from pydicom import config  # noqa: PLC0415 - only a DICOM file needs it
+
+    with _pydicom_settings, config.disable_value_validation(), warnings.catch_warnings(action="ignore"):
+        warnings.filterwarnings("error", ".* in file ")  # the file ends within an element
+        config.logger.disabled = True
+        try:
+            yield
+        finally:
+            config.logger.disabled = False
+
+
+def _stripped(data: bytes, frame: int | None) -> tuple[bytes, int | None]:
+    from pydicom import dataset, dcmread, dcmwrite, encaps, uid  # noqa: PLC0415
+
+    source = dcmread(BytesIO(data), specific_tags=list(DICOM_TAGS))
+    syntax = uid.AllTransferSyntaxes[uid.AllTransferSyntaxes.index(source.file_meta.TransferSyntaxUID)]
+    kept = _kept(source, DICOM_TAGS)
+    kept.preamble, kept.file_meta = bytes(128), dataset.FileMetaDataset()
+    kept.file_meta.FileMetaInformationGroupLength = 0  # pydicom counts
+    kept.file_meta.TransferSyntaxUID = syntax
+    frames = int(kept.get("NumberOfFrames") or 1)
+    if frame and 1 <= frame <= frames and len(kept.get("PixelData", b"")) > MAX_IMAGE_BYTES:
+        size = len(kept.PixelData) // frames
+        one = kept.PixelData[size * (frame - 1) : size * frame]
+        if syntax.is_encapsulated:
+            one = encaps.encapsulate([encaps.get_frame(kept.PixelData, frame - 1, number_of_frames=frames)])
+        kept.PixelData, kept.NumberOfFrames, frame = one, 1, None
+        for name in {"ExtendedOffsetTable", "ExtendedOffsetTableLengths"} & set(kept.dir()):
+            del kept[name]
+    written = BytesIO()
+    dcmwrite(written, kept)
+    return written.getvalue(), frame
+
+
+def _kept(source: Dataset, keywords: Sequence[str]) -> Dataset:
+    """Return the elements of the standard's type and number of values: others could hold any text."""
+    from pydicom import Dataset, datadict  # noqa: PLC0415
+
+    kept = Dataset()
+    for element in (source[keyword] for keyword in keywords if keyword in source):
+        value, types = element.value, datadict.dictionary_VR(element.tag)
+        if element.VR == "SQ":
+            value = [_kept(item, ("LUTDescriptor", "LUTData")) for item in value]
+        elif element.VR == "CS" and str(value) not in DICOM_TERMS:
+            value = "UNKNOWN"
+        count = datadict.dictionary_VM(element.tag)
+        if element.VR in (types, *types.split(" or ")) and count in (str(element.VM), "1-n or 1"):
+            kept.add_new(element.tag, element.VR, value)
+    return kept
 
 
 def parsed(kind: type[T], body: bytes) -> T:

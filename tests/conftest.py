@@ -21,7 +21,15 @@ MARKERS = (
 SHARED_FOLDERS = ("e2e", "fuzz", "model", "container", "infra")
 # Under `scripts/test --fast` these are not even imported: TensorFlow, SageMaker's SDK and the CDK are slow.
 NOT_FAST = {
-    *("e2e", "fuzz", "emulator", "benchmark", "api/test_contract.py", "api/test_predict.py"),
+    *(
+        "e2e",
+        "fuzz",
+        "emulator",
+        "benchmark",
+        "api/test_contract.py",
+        "api/test_predict.py",
+        "api/test_series.py",
+    ),
     *(f"container/test_{name}.py" for name in ("predictor", "process", "workers")),
     *(f"delivery/test_{name}.py" for name in ("artifacts", "cost", "demo", "difference", "promotion")),
     *(f"delivery/test_training_{name}.py" for name in ("code", "entry", "job")),

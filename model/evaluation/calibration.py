@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_curve
 
 from model.evaluation.predictions import Predictions
 
@@ -113,9 +114,7 @@ def _between(levels: Floats, index: int) -> float:
 
 def _rates(probabilities: Floats, cases: Cases) -> tuple[Floats, Floats, Floats]:
     """Return each distinct probability, ascending, with its sensitivity and specificity as a threshold."""
-    levels, level = np.unique(probabilities, return_inverse=True)
-    positive = cases.labels == 1
-    yes = np.bincount(level, cases.weights * positive)
-    no = np.bincount(level, cases.weights * ~positive)
-    false_negative, true_negative = np.cumsum(yes) - yes, np.cumsum(no) - no
-    return levels, 1 - false_negative / yes.sum(), true_negative / no.sum()
+    false_positive, sensitivity, levels = roc_curve(
+        cases.labels, probabilities, sample_weight=cases.weights, drop_intermediate=False
+    )
+    return levels[:0:-1], sensitivity[:0:-1], 1 - false_positive[:0:-1]  # the first level is infinite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,15 +60,10 @@ def locate(evidence: Floats, greys: NDArray[np.uint8], outlines: NDArray[np.bool
 
 def summarise(measures: dict[str, Floats], cases: Cases) -> Localisation:
     """Summarise over the cases; intervals by a bootstrap over groups."""
+    median = partial(np.quantile, q=0.5, method="inverted_cdf")
     return Localisation(
         len(cases),
         weighted_estimate(measures["strongest_point_inside"], cases, np.average),
-        weighted_estimate(measures["concentration"], cases, _median),
+        weighted_estimate(measures["concentration"], cases, median),
         float(np.median(measures["share_of_maximum"])),
     )
-
-
-def _median(values: Floats, *, weights: Floats) -> float:
-    order = np.argsort(values)
-    mass = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(mass, mass[-1] / 2)])

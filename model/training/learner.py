@@ -169,7 +169,7 @@ class Learner:
 
     def _batches(
         self, cases: Cases, chances: Floats, rng: np.random.Generator
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    ) -> Iterator[tuple[NDArray[np.float16], NDArray[np.float32]]]:
         """Yield random training images, each in a random view, without end."""
         views, shares, outlined = self._views, self._images.views.shares, self._images.outlined
         # Without an outlined tumour, the cells of the tumour-free images would teach that no cell is tumour.

@@ -6,13 +6,14 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
+    from scripts.api.series import Image
     from scripts.client import Prediction, Problem
 
 REFUSED = 422
@@ -21,6 +22,7 @@ REFUSED = 422
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 COLUMNS = ("file", "answer", "probability", "threshold", "score", "score_threshold", "status", "detail",
            "model", "version", "sha256", "request_id")  # fmt: skip
+PLACE = ("series", "slice", "frame")  # further columns, which the page's table does not have
 
 Answer = Literal["YES", "NO", "refused", "failed"]
 
@@ -29,7 +31,7 @@ Answer = Literal["YES", "NO", "refused", "failed"]
 class Outcome:
     """What became of one image: a prediction, a problem, or an error on this side."""
 
-    path: Path
+    image: Image
     prediction: Prediction | None = None
     problem: Problem | None = None
     error: str = ""
@@ -44,7 +46,13 @@ class Outcome:
     @property
     def name(self) -> str:
         """The file's name as text, even where its bytes are not UTF-8."""
-        return os.fsencode(self.path).decode("utf-8", "backslashreplace")
+        return os.fsencode(self.image.path).decode("utf-8", "backslashreplace")
+
+    @property
+    def place(self) -> dict[str, int]:
+        """Where in which series the image is, as far as that applies."""
+        numbers = {name: getattr(self.image, name) for name in PLACE}
+        return {name: number for name, number in numbers.items() if number is not None}
 
     @property
     def detail(self) -> str:
@@ -55,21 +63,37 @@ class Outcome:
 
 
 def as_table(outcomes: Sequence[Outcome]) -> str:
-    """Return aligned columns, with unprintable characters escaped."""
+    """Return a line for each image, and for each series of several; unprintable characters are escaped."""
+    series = _several(outcomes)
     rows = [("IMAGE", "ANSWER", "PROBABILITY", "THRESHOLD", "")]
     for outcome in outcomes:
+        if outcome.image.series in series:
+            continue
         found = outcome.prediction
         numbers = (f"{found.probability:.4f}", f"{found.threshold:.4f}") if found else ("", "")
         rows.append((_printable(outcome.name), outcome.answer, *numbers, _printable(outcome.detail)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "".join(f"{line.rstrip()}\n" for line in lines)
+    return (_aligned(rows) if len(rows) > 1 or not series else "") + as_series(outcomes)
+
+
+def as_series(outcomes: Iterable[Outcome]) -> str:
+    """Return a line for each series of several slices: its answers, and the slice of highest probability."""
+    rows: list[tuple[str, ...]] = [("SERIES", "SLICES", "YES", "REFUSED", "FAILED", "HIGHEST", "WHERE", "")]
+    for number, slices in _several(outcomes).items():
+        answers = Counter(outcome.answer for outcome in slices)
+        counts = (len(slices), answers["YES"], answers["refused"], answers["failed"])
+        found = {each.prediction.probability: each for each in reversed(slices) if each.prediction}
+        top = found.get(max(found, default=0))
+        where = (f"{max(found):.4f}", f"slice {top.image.slice}, {top.name}") if top else ("", "")
+        reasons = Counter(outcome.detail for outcome in slices if not outcome.prediction)
+        cells = (number, *counts, *where, *(reason for reason, _ in reasons.most_common(1)), "")
+        rows.append(tuple(_printable(str(cell)) for cell in cells[: len(rows[0])]))
+    return _aligned(rows) if len(rows) > 1 else ""
 
 
 def as_csv(outcomes: Iterable[Outcome]) -> str:
     """Return CSV (RFC 4180) with one row per image and no cell that a spreadsheet would evaluate."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS)
+    writer = csv.DictWriter(text, (*COLUMNS, *PLACE))
     writer.writeheader()
     for outcome in outcomes:
         writer.writerow({name: _cell(value) for name, value in _row(outcome).items()})
@@ -77,7 +101,7 @@ def as_csv(outcomes: Iterable[Outcome]) -> str:
 
 
 def as_json(outcomes: Iterable[Outcome]) -> str:
-    """Return a list of objects: file, answer, and the prediction, problem or (as `fault`) error in full."""
+    """Return a list of objects: file, answer, place, and the prediction, problem or (as `fault`) error."""
     return json.dumps([_object(outcome) for outcome in outcomes], indent=2) + "\n"
 
 
@@ -95,7 +119,7 @@ FORMATS: Mapping[str, Callable[[Sequence[Outcome]], str]] = {
 
 def _row(outcome: Outcome) -> dict[str, object]:
     found, problem = outcome.prediction, outcome.problem
-    row: dict[str, object] = {"file": outcome.name, "answer": outcome.answer, "detail": outcome.detail}
+    row = {"file": outcome.name, "answer": outcome.answer, "detail": outcome.detail, **outcome.place}
     if found:
         row |= {"probability": found.probability, "threshold": found.threshold, "status": 200}
         row |= {"model": found.model.name, "version": found.model.version, "sha256": found.model.sha256}
@@ -111,7 +135,7 @@ def _cell(value: object) -> object:
 
 
 def _object(outcome: Outcome) -> dict[str, object]:
-    made: dict[str, object] = {"file": outcome.name, "answer": outcome.answer}
+    made: dict[str, object] = {"file": outcome.name, "answer": outcome.answer, **outcome.place}
     if outcome.prediction:
         made["prediction"] = as_members(outcome.prediction)
     elif outcome.problem:
@@ -119,6 +143,21 @@ def _object(outcome: Outcome) -> dict[str, object]:
     else:
         made["fault"] = outcome.error
     return made
+
+
+def _several(outcomes: Iterable[Outcome]) -> dict[int, list[Outcome]]:
+    """Return the slices of each series that has several."""
+    series: dict[int, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.image.series:
+            series.setdefault(outcome.image.series, []).append(outcome)
+    return {number: slices for number, slices in series.items() if len(slices) > 1}
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def _printable(text: str) -> str:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.api.nifti import VolumeError
 from scripts.api.output import Outcome
+from scripts.api.series import VOLUMES, is_dicom
 from scripts.client import MAX_IMAGE_BYTES, ClientError, ForbiddenError, ProblemError, UnauthorizedError
 from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from scripts.client import Client
+    from scripts.api.series import Image
+    from scripts.client import Client, Prediction
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm", *VOLUMES)
+MAX_DICOM_BYTES = 128 * 1024**2  # of a file, of which less is sent
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Return the named files and, for folders, all JPEG and PNG files below them; each once.
+    """Return the named files and, for folders, all images below them; each once.
+
+    Scanners give DICOM files any name: in folders they are known by their bytes.
 
     Raises
     ------
@@ -46,22 +53,24 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 def classify_images(
     client: Client,
-    paths: Sequence[Path],
+    images: Sequence[Image],
     *,
     parallel: int,
-    heatmap: bool,
     on_outcome: Callable[[Outcome], None],
+    **options: bool,
 ) -> None:
-    """Classify images, up to `parallel` at a time, and report each outcome as it comes.
+    """Classify images, up to `parallel` at a time with these options, and report each outcome as it comes.
 
     Raises
     ------
     DeliveryError
         If the gateway rejects the caller, as it would for every image.
     """
+    predict: Callable[..., Prediction] = client.predict
+    ask = partial(predict, **options)
     pool = ThreadPoolExecutor(parallel)
     try:
-        futures = [pool.submit(_classify, client, path, heatmap=heatmap) for path in paths]
+        futures = [pool.submit(_classify, ask, image) for image in images]
         for future in as_completed(futures):
             on_outcome(future.result())
     except BaseException:
@@ -77,22 +86,27 @@ def _images_below(folder: Path, wrong: list[str]) -> list[Path]:
     for parent, folders, names in os.walk(folder, onerror=errors.append):
         folders[:] = [name for name in folders if name[0] != "."]
         found += [Path(parent, name) for name in names if name[0] != "."]
+    found = [path for path in found if path.name != "DICOMDIR"]  # it lists the DICOM files beside it
     wrong += [f"{error.filename} cannot be read: {error.strerror}" for error in errors]
-    images = (path for path in found if path.suffix.lower() in SUFFIXES)
-    return sorted(path for path in images if os.path.isfile(path))  # noqa: PTH113
+    files = (path for path in found if os.path.isfile(path))  # noqa: PTH113
+    return sorted(path for path in files if path.name.lower().endswith(SUFFIXES) or is_dicom(path))
 
 
-def _classify(client: Client, path: Path, *, heatmap: bool) -> Outcome:
+def _classify(ask: Callable[..., Prediction], image: Image) -> Outcome:
     try:
-        size = path.stat().st_size
-        if size > MAX_IMAGE_BYTES:
-            return Outcome(path, error=f"The file has {size:,} bytes; the limit is {MAX_IMAGE_BYTES:,}.")
-        return Outcome(path, client.predict(path.read_bytes(), heatmap=heatmap))
+        if image.error:
+            raise VolumeError(image.error)
+        if image.draw:
+            return Outcome(image, ask(image.draw()))
+        size, limit = image.path.stat().st_size, MAX_DICOM_BYTES if image.series else MAX_IMAGE_BYTES
+        if size > limit:
+            return Outcome(image, error=f"The file has {size:,} bytes; the limit is {limit:,}.")
+        return Outcome(image, ask(image.path.read_bytes(), frame=image.frame))
     except (UnauthorizedError, ForbiddenError) as error:
         raise DeliveryError(f"The gateway rejected the credentials: {error.problem.detail}") from error
     except ProblemError as error:
-        return Outcome(path, problem=error.problem)
-    except ClientError as error:
-        return Outcome(path, error=str(error))
+        return Outcome(image, problem=error.problem)
+    except (ClientError, VolumeError) as error:
+        return Outcome(image, error=str(error))
     except OSError as error:
-        return Outcome(path, error=f"The file cannot be read: {error.strerror}.")
+        return Outcome(image, error=f"The file cannot be read: {error.strerror}.")

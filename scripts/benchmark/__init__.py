@@ -7,5 +7,5 @@ import os
 from infra.paths import ROOT
 
 HOME = ROOT / ".local" / "bench"
-"""What the benchmark makes and reuses: environments, the model, images, logs, results."""
+"""What the benchmark makes and reuses: environments, the model, images, logs."""
 CORES = os.cpu_count() or 1

@@ -20,13 +20,7 @@ OURS = CONTAINER / "requirements.lock"
 
 
 def ensure(name: str, locks: Sequence[Path]) -> Path:
-    """Make an environment unless it is up to date; return its `bin` folder.
-
-    Raises
-    ------
-    DeliveryError
-        With the last output of uv.
-    """
+    """Make an environment unless it is up to date; return its `bin` folder."""
     folder = HOME / "environments" / name
     stamp = folder / ".installed"
     wanted = hashlib.sha256(b"".join([sys.version.encode(), *(lock.read_bytes() for lock in locks)]))

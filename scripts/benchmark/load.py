@@ -42,25 +42,13 @@ class Outcome:
 
 
 def require_wrk() -> None:
-    """Check that wrk is installed.
-
-    Raises
-    ------
-    DeliveryError
-        With how to install it.
-    """
+    """Check that wrk is installed; a `DeliveryError` says how to install it."""
     if shutil.which("wrk") is None:
         raise DeliveryError("wrk, the load generator, is not on PATH: apt-get install wrk")
 
 
 def run(url: str, payload: Payload, *, connections: int, seconds: float) -> Outcome:
-    """Post a payload over a number of connections for some seconds.
-
-    Raises
-    ------
-    DeliveryError
-        If wrk fails, with its output.
-    """
+    """Post a payload over a number of connections for some seconds."""
     with tempfile.NamedTemporaryFile(prefix="bench-body-") as body:
         body.write(payload.body)
         body.flush()
@@ -76,13 +64,7 @@ def run(url: str, payload: Payload, *, connections: int, seconds: float) -> Outc
 
 
 def read(printed: str) -> Outcome:
-    """Read the line of JSON that wrk's script prints at its end.
-
-    Raises
-    ------
-    DeliveryError
-        If there is none.
-    """
+    """Read the line of JSON that wrk's script prints at its end."""
     found = re.search(r"^result (\{.*\})$", printed, re.MULTILINE)
     if found is None:
         raise DeliveryError(f"wrk printed no result: {printed.strip()[-500:]}")

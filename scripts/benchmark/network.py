@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import mlflow
+from pydicom import uid
 
 from container.predictor import Predictor
 from infra.paths import ROOT
@@ -17,7 +18,9 @@ from model.data import phantom
 from scripts.benchmark import HOME
 from scripts.benchmark.load import Payload
 from scripts.console import DeliveryError, step
+from tests.dicom_files import dicom
 
+DICOM_SYNTAXES = (uid.ExplicitVRLittleEndian, uid.JPEGLosslessSV1, uid.JPEG2000Lossless)
 SIZES = (225, 512)  # pixels of an image's height; the width follows from the head
 FOLDER = HOME / "network"
 SERVING = FOLDER / "serving"
@@ -29,18 +32,10 @@ _LOG = HOME / "logs" / "training.log"
 
 
 def ensure() -> None:
-    """Train the network and export it, unless that is done with these sources.
-
-    Raises
-    ------
-    DeliveryError
-        With where the training's log is.
-    """
+    """Train the network and export it, unless that is done with these sources."""
     files = sorted(path for pattern in _SOURCES for path in ROOT.glob(pattern))
-    stamp, sources = (
-        FOLDER / "sources.sha256",
-        hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest(),
-    )
+    stamp = FOLDER / "sources.sha256"
+    sources = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     if stamp.is_file() and stamp.read_text() == sources:
         return
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -67,6 +62,23 @@ def draw(size: int) -> Payload:
     buffer = io.BytesIO()
     phantom.draw(seed=7, lesion=True, size=size).save(buffer, format="JPEG", quality=90)
     return Payload(buffer.getvalue(), "image/jpeg")
+
+
+def pictures() -> dict[str, Payload]:
+    """Draw the phantom as a JPEG of each size."""
+    return {f"JPEG, {size} px": draw(size) for size in SIZES}
+
+
+def forms() -> dict[str, Payload]:
+    """Encode the drawn phantom of the larger size as pictures and, with 12 bits, as DICOM files."""
+    scan, png = phantom.draw(seed=7, lesion=True, size=SIZES[-1]), io.BytesIO()
+    scan.save(png, format="PNG")
+    dicom_files = {f"DICOM, {syntax.name}": dicom(scan, syntax=syntax) for syntax in DICOM_SYNTAXES}
+    return {
+        f"JPEG, {SIZES[-1]} px": draw(SIZES[-1]),
+        f"PNG, {SIZES[-1]} px": Payload(png.getvalue(), "image/png"),
+        **{name: Payload(data, "application/dicom") for name, data in dicom_files.items()},
+    }
 
 
 def expected(payload: Payload) -> float:

@@ -32,7 +32,7 @@ def _table(rounds: Rounds, titles: Mapping[str, str], grid: Grid, image: str) ->
     header = [each.format(connections=connections) for each in HEADER]
     rows = [_row(name, rounds, titles[name], grid, image) for name in rounds if rounds[name]]
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    title = f"### A JPEG of {image} px; latency, processor time and ratios at {MIDDLE} connections"
+    title = f"### {image}; latency, processor time and ratios at {MIDDLE} connections"
     return title + "\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -49,6 +49,7 @@ def _row(name: str, rounds: Rounds, title: str, grid: Grid, image: str) -> list[
 
     points = [image] if name == LOWER_BOUND else [f"{image}@{count}" for count in grid.connections]
     per_second, cpu_ms = at(middle(name), "per_second"), at(middle(name), "cpu_ms")
+    decode_ms = at(middle(name), "decode_ms")
     errors = sum(
         each.points[point].errors for each in rounds[name] for point in points if point in each.points
     )
@@ -57,7 +58,7 @@ def _row(name: str, rounds: Rounds, title: str, grid: Grid, image: str) -> list[
         " / ".join(number(at(point, "per_second"), 0) for point in points),
         ratio(per_second, at(middle(OURS), "per_second", OURS)),
         f"{number(at(middle(name), 'p50_ms'), 1)}, {number(at(middle(name), 'p99_ms'), 1)}",
-        number(cpu_ms, 2),
+        number(cpu_ms, 2) + (f" ({number(decode_ms, 2)} decoding)" if decode_ms is not None else ""),
         ratio(cpu_ms, at(image, "cpu_ms", LOWER_BOUND)),
         number(median(lambda each: each.ping_s), 2),
         number(median(lambda each: each.prediction_s), 2),

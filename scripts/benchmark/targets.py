@@ -72,13 +72,7 @@ class Target:
         }
 
     def ready(self) -> Path:
-        """Install its environment and prepare it; return the environment's folder of programs.
-
-        Raises
-        ------
-        DeliveryError
-            If either fails.
-        """
+        """Install its environment and prepare it; return the environment's folder of programs."""
         programs = environments.ensure(self.name, self.locks)
         if self.prepare:
             command = [part.format(bin=programs) for part in self.prepare]
@@ -134,17 +128,10 @@ TARGETS = (
         path="/predict",
     ),
 )  # fmt: skip
-NAMES = (LOWER_BOUND, *(target.name for target in TARGETS))
 
 
 def baseline(commit: str) -> Target:
-    """Make a target of the project's server as of another commit.
-
-    Raises
-    ------
-    DeliveryError
-        If there is no such commit, or it has no server.
-    """
+    """Make a target of the project's server as of another commit."""
     done = subprocess.run(["git", "archive", commit, "container"], cwd=ROOT, capture_output=True, check=False)
     if done.returncode:
         raise DeliveryError(f"--baseline {commit} is not a commit with a container/")

@@ -1,22 +1,19 @@
 """Measure the server beside its peers and its lower bound: one model, the same images, the same client.
 
 Everything is made under .local/bench/ and reused: the model (trained on phantoms), an environment for each
-peer, logs, and results.json. Rounds alternate between the targets, so that drift of the machine affects all
+peer, and logs. Rounds alternate between the targets, so that drift of the machine affects all
 alike. Needs wrk.
 """
 
 from __future__ import annotations
 
-import json
 import platform
 import signal
-from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from scripts.benchmark import CORES, HOME, load, measure, network, table, targets
+from scripts.benchmark import CORES, load, measure, network, table, targets
 from scripts.benchmark.measure import Grid, Round
-from scripts.benchmark.targets import LOWER_BOUND, NAMES, TARGETS, Target
+from scripts.benchmark.targets import LOWER_BOUND, TARGETS, Target
 from scripts.cli import cli_errors, command_parser
 from scripts.console import DeliveryError, echo
 
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-RESULTS = HOME / "results.json"
 CONNECTIONS = (1, 8, 32)
 SECONDS, ROUNDS = 5.0, 3
 QUICK_SECONDS, QUICK_ROUNDS = 2.0, 1
@@ -47,34 +43,23 @@ def parser() -> argparse.ArgumentParser:
         help=f"{QUICK_ROUNDS} round of {QUICK_SECONDS:.0f} s a point: to try it out, not to quote",
     )  # fmt: skip
     made.add_argument(
-        "--baseline", metavar="COMMIT", help="measure the server as of another commit too"
-    )  # fmt: skip
-    made.add_argument(
-        "--targets", nargs="+", choices=NAMES, default=NAMES, metavar="NAME",
-        help=f"measure these only, of: {', '.join(NAMES)}",
-    )  # fmt: skip
+        "--forms", action="store_true", help="this server alone, by JPEG, PNG and forms of DICOM"
+    )
+    made.add_argument("--baseline", metavar="COMMIT", help="measure the server as of another commit too")
     made.add_argument("--rounds", type=int, help=f"rounds over all targets (default: {ROUNDS})")
     made.add_argument("--seconds", type=float, help=f"of each point (default: {SECONDS:.0f})")
     return made
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure what the options select, and print it.
-
-    Raises
-    ------
-    DeliveryError
-        If wrk is missing, the model cannot be trained, or no target can be measured.
-    """
+    """Measure every target, and print the tables."""
     load.require_wrk()
     network.ensure()
-    chosen: list[Target | None] = [target for target in TARGETS if target.name in options.targets]
+    chosen: list[Target | None] = [None, *(TARGETS[:1] if options.forms else TARGETS)]
     if options.baseline:
-        chosen.insert(1, targets.baseline(options.baseline))
-    if LOWER_BOUND in options.targets:
-        chosen.insert(0, None)
+        chosen.insert(2, targets.baseline(options.baseline))
     grid = Grid(
-        images={str(size): network.draw(size) for size in network.SIZES},
+        images=network.forms() if options.forms else network.pictures(),
         connections=CONNECTIONS,
         seconds=options.seconds or (QUICK_SECONDS if options.quick else SECONDS),
     )
@@ -84,13 +69,7 @@ def run(options: argparse.Namespace) -> None:
     titles = {target.name: target.title for target in chosen if target} | {
         LOWER_BOUND: "decode and inference alone, no server: the lower bound"
     }
-    document = {
-        "machine": f"{CORES} cores, {platform.platform()}, Python {platform.python_version()}",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "titles": titles,
-        "rounds": {name: [asdict(each) for each in measured] for name, measured in rounds.items()},
-    }
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    print(f"{CORES} cores, {platform.platform()}, Python {platform.python_version()}\n")
     print(table.markdown(rounds, titles, grid))
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,9 @@ from tqdm import tqdm
 
 from infra import config
 from scripts.api.gateway import ACCESS_TOKEN, API_KEY, caller_client, deployed_gateway
-from scripts.api.output import FORMATS, Outcome
+from scripts.api.output import FORMATS, Outcome, as_series
 from scripts.api.predict import classify_images, find_images
+from scripts.api.series import MAX_FRAMES, Image, images_of
 from scripts.cli import command_parser
 from scripts.client import Client, ClientError
 from scripts.commands import common
@@ -32,6 +34,9 @@ A refusal (422: no brain MRI) is an answer, not a failure. Exit status: 0 if eve
 any failed, 2 for invalid arguments, 130 after Ctrl-C, which prints the answers so far. When the gateway
 throttles, nothing is sent before its Retry-After has passed.
 
+DICOM files are sent without their headers and, as are NIfTI volumes and multi-frame files, slice by slice in
+the order of their series. The model judges single slices.
+
 Credentials come from the environment variables {API_KEY} or {ACCESS_TOKEN}, or are the shell's AWS
 credentials, as the deployment requires; with --env the API key is read from AWS.
 
@@ -42,8 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Classify the images and print the answers in their order."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.heatmap and options.format != "json":
-        parser.error("--heatmap needs --format json: no other format can hold it")
+    for name in ("heatmap", "preview"):
+        if getattr(options, name) and options.format != "json":
+            parser.error(f"--{name} needs --format json: no other format can hold it")
     with common.cli_errors(ClientError):
         return _predict(options)
 
@@ -57,42 +63,53 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", choices=FORMATS, default="table", help="(default: %(default)s)")
     parser.add_argument(
         "--parallel",
-        type=_parallel,
+        type=partial(_number, largest=MAX_PARALLEL),
         default=4,
         metavar="N",
         help="images at a time (default: %(default)s)",
     )
     parser.add_argument("--heatmap", action="store_true", help="add the heatmaps")
+    parser.add_argument("--preview", action="store_true", help="add what the network saw")
+    parser.add_argument("--keep-header", action="store_true", help="send DICOM files as they are")
+    frame = partial(_number, largest=MAX_FRAMES)
+    parser.add_argument(
+        "--frame", type=frame, metavar="N", help="of DICOM files (default: all), or volume of NIfTI files"
+    )
+    axes = "of NIfTI volumes: 0 sagittal, 1 coronal, 2 axial (the default)"
+    parser.add_argument("--axis", type=int, choices=range(3), default=2, help=axes)
     return parser
 
 
-def _parallel(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_PARALLEL:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {MAX_PARALLEL}")
+def _number(text: str, *, largest: int) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= largest:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {largest}")
     return int(text)
 
 
 def _predict(options: argparse.Namespace) -> int:
-    images = find_images(options.images)
-    outcomes: dict[Path, Outcome] = {}
+    images = images_of(find_images(options.images), frame=options.frame, axis=options.axis)
+    outcomes: dict[Image, Outcome] = {}
+    flags = {name: getattr(options, name) for name in ("heatmap", "preview", "keep_header")}
     status = os.EX_OK
     with closing(_client(options)) as client, tqdm(total=len(images), unit=" images", disable=None) as bar:
         _announce(client)
+        if any((image.slice or 0) > 1 for image in images):
+            echo("The model judges single slices: a series as a whole has no answer.")
         began = time.monotonic()
 
         def keep(outcome: Outcome) -> None:
-            outcomes[outcome.path] = outcome
+            outcomes[outcome.image] = outcome
             bar.update()
 
         try:
-            classify_images(
-                client, images, parallel=options.parallel, heatmap=options.heatmap, on_outcome=keep
-            )
+            classify_images(client, images, parallel=options.parallel, on_outcome=keep, **flags)
         except KeyboardInterrupt:
             status = 130
         seconds = time.monotonic() - began
     found = [outcomes[image] for image in images if image in outcomes]
     sys.stdout.write(FORMATS[options.format](found))
+    if options.format != "table" and (series := as_series(found)):
+        echo(series.rstrip())
     _summarise(found, of=len(images), seconds=seconds)
     return status or int(any(outcome.answer == "failed" for outcome in found))
 

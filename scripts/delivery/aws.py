@@ -15,7 +15,8 @@ from infra.names import PROJECT
 from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
-    from mypy_boto3_cloudformation.type_defs import WaiterConfigTypeDef
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef, WaiterConfigTypeDef
 
     from infra.config import Settings
 
@@ -98,10 +99,19 @@ def assume(role: str) -> boto3.Session:
     )
 
 
-def stack_outputs(stack: str) -> dict[str, str]:
-    """Return a deployed stack's outputs by name."""
+def find_stack(client: CloudFormationClient, name: str) -> StackTypeDef | None:
+    """Return a deployed stack; None where there is none."""
     try:
-        (description,) = session().client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        return client.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
-        raise DeliveryError(f"Stack {stack} cannot be read: {error}. Was it deployed?") from error
-    return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
+        if error.response["Error"]["Code"] != "ValidationError":  # which says that it does not exist
+            raise
+    return None
+
+
+def stack_outputs(name: str) -> dict[str, str]:
+    """Return a deployed stack's outputs by name."""
+    stack = find_stack(session().client("cloudformation"), name)
+    if stack is None:
+        raise DeliveryError(f"Stack {name} does not exist. Was it deployed?")
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}

@@ -66,9 +66,17 @@ def deploy(settings: Settings, *, record: Path) -> None:
             artifacts.ensure_uploaded(stack_outputs(registry)["BucketName"], sha256=released.model.sha256)
         with step("pushing the serving image, unless ECR holds it"):
             image.push(settings, assembly=assembly)
-        suspend_scaling(settings, assembly=Path(assembly))
-        with step(f"cdk deploy of {released.model.name} version {released.model.version}"):
-            deploy_stacks(settings, "--all", assembly=assembly)
+        suspended = suspend_scaling(settings, assembly=Path(assembly))
+        try:
+            with step(f"cdk deploy of {released.model.name} version {released.model.version}"):
+                deploy_stacks(settings, "--all", assembly=assembly)
+        except BaseException:
+            if suspended:
+                echo(
+                    f"WARNING: {settings.endpoint_name} has no auto scaling until its stack is updated: the "
+                    f"update needs that. The next `scripts/deploy --env {settings.environment}` restores it."
+                )
+            raise
     with step("smoke test"):
         smoke(settings, record=record)
     with step("deleting the models and endpoint configurations that no endpoint needs"):
@@ -83,8 +91,8 @@ def _prune(settings: Settings) -> None:
         reader = bootstrap_session(settings, "lookup")
         held = set(stacks.resources(reader, stack, *TYPES))
         prune(settings.environment, reader=reader, deleter=assume(role_arn(role)), held=held)
-    except AWS_ERRORS as error:
-        echo(f"  They were not deleted, which costs nothing; the next deploy tries again: {error}")
+    except (DeliveryError, *AWS_ERRORS) as error:
+        echo(f"  Some were not deleted, which costs nothing; the next deploy tries again: {error}")
 
 
 def warn_without_recipients(settings: Settings) -> None:

@@ -98,11 +98,7 @@ def _cdk_diff(stack: str, *, old: Path, assembly: Path) -> str:
         "--no-notices",
         "--no-color",
     ]
-    variables = environment(user_configuration=False)
-    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DeliveryError(f"`cdk diff {stack}` failed:\n{done.stderr or done.stdout}")
-    output = done.stdout + done.stderr
+    output = _run(*command, variables=environment(user_configuration=False))
     if "There were no differences" in output:
         return ""
     kept = [line for line in output.splitlines() if not line.startswith((f"Stack {stack}", "✨"))]
@@ -117,13 +113,15 @@ def _extracted(commit: str, *, to: Path) -> Path:
     tree, archive = to / "tree", to / "tree.tar"
     tree.mkdir()
     _run("git", "archive", f"--output={archive}", commit)
-    _run("tar", "-xf", str(archive), "-C", str(tree))
+    _run("tar", "-xf", archive, "-C", tree)
     for installed in (".venv", "node_modules"):
         (tree / installed).symlink_to(ROOT / installed)
     return tree
 
 
-def _run(*command: str) -> None:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def _run(*command: str | Path, variables: dict[str, str] | None = None) -> str:
+    """Return all that a command prints."""
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise DeliveryError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+        raise DeliveryError(f"`{' '.join(map(str, command))}` failed:\n{done.stderr or done.stdout}")
+    return done.stdout + done.stderr

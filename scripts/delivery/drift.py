@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from infra import names
 from scripts.console import DeliveryError, detail, step
+from scripts.delivery.aws import find_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,15 +119,10 @@ def _scheduled(resource: StackResourceDriftTypeDef, path: str) -> set[str]:
 def _endpoint_difference(settings: Settings) -> str | None:
     """Return how the endpoint differs from what its stack deployed, if it does."""
     stack = names.stack(settings.environment, "endpoint")
-    try:
-        (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":  # which says that there is no such stack
-            raise
+    described = find_stack(boto3.client("cloudformation"), stack)
+    if described is None or not described.get("Outputs"):  # it was never complete
         return None
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
-    if not outputs:  # the stack was never created
-        return None
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
     name, declared = outputs["EndpointName"], outputs["EndpointConfigName"]
     named = f"--endpoint-name {name} --endpoint-config-name {declared}"
     try:

@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from infra import names
 from scripts.console import DeliveryError
-from scripts.delivery.aws import AWS_ERRORS, bootstrap_session
+from scripts.delivery.aws import bootstrap_session
 from scripts.delivery.cdk import cdk
 
 if TYPE_CHECKING:
@@ -49,11 +47,7 @@ def _media_type(settings: Settings, repository: str, tag: str) -> str | None:
     """Return the media type of an image's manifest in ECR, or None if there is no such image."""
     ecr = bootstrap_session(settings, "lookup").client("ecr")
     try:
-        (found,) = ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])[
-            "imageDetails"
-        ]
-    except AWS_ERRORS as error:
-        if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ImageNotFoundException":
-            return None
-        raise DeliveryError(f"The image {repository}:{tag} cannot be read in ECR: {error}") from error
-    return found["imageManifestMediaType"]
+        found = ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])["imageDetails"]
+    except ecr.exceptions.ImageNotFoundException:
+        return None
+    return found[0]["imageManifestMediaType"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from infra import names
+from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -22,6 +23,8 @@ def prune(
 ) -> None:
     """Delete what has the environment's tag, and neither its stack nor any endpoint of the region names.
 
+    A failure does not keep the rest from being deleted; a `DeliveryError` names all of them at the end.
+
     Parameters
     ----------
     reader, deleter
@@ -36,6 +39,8 @@ def prune(
     tagged = reader.client("resourcegroupstaggingapi").get_paginator("get_resources").paginate(**filters)
     ours = {each["ResourceARN"] for page in tagged for each in page["ResourceTagMappingList"]}
     sagemaker: Any = reader.client("sagemaker")
+    deleting: Any = deleter.client("sagemaker")
+    failures = []
     needed = set(_named_by_endpoints(sagemaker))
     for kind, method in _KINDS:
         pages = sagemaker.get_paginator(f"list_{method}s").paginate()
@@ -45,7 +50,12 @@ def prune(
             arn, name = each[f"{kind}Arn"], each[f"{kind}Name"]
             newer = limit is not None and each["CreationTime"] > limit
             if arn in ours and arn not in held and name not in needed and not newer:
-                getattr(deleter.client("sagemaker"), f"delete_{method}")(**{f"{kind}Name": name})
+                try:
+                    getattr(deleting, f"delete_{method}")(**{f"{kind}Name": name})
+                except ClientError as error:
+                    failures.append(f"{name} cannot be deleted: {error}")
+    if failures:
+        raise DeliveryError("\n".join(failures))
 
 
 def _named_by_endpoints(sagemaker: Any) -> Iterator[str]:

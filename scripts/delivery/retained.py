@@ -42,16 +42,24 @@ def take_over(settings: Settings, *, assembly: Path) -> None:
             key = answer["repositories"][0]["encryptionConfiguration"].get("kmsKey")
     if not found:
         return
+    left = ", ".join(value for identifier in found.values() for value in identifier.values())
     for id_, _ in _declared(resources, "AWS::KMS::Key"):
-        metadata = kms.describe_key(KeyId=key)["KeyMetadata"] if key else {"KeyState": "not known"}
+        if key is None:
+            raise DeliveryError(
+                f"{settings.environment} was destroyed and has left {left}, but no repository that names "
+                f"their key. Delete what is left. Or create {names.repository(settings.environment)} under "
+                "the key that `aws s3api get-bucket-encryption --bucket BUCKET` shows, by `aws ecr "
+                "create-repository --encryption-configuration encryptionType=KMS,kmsKey=KEY "
+                "--repository-name NAME`. Then deploy again."
+            )
+        metadata = kms.describe_key(KeyId=key)["KeyMetadata"]
         if metadata["KeyState"] != "Enabled":
             raise DeliveryError(
-                f"{settings.environment} was destroyed and has left {list(found.values())}, but the key of "
-                f"its repository ({key}) is {metadata['KeyState']}. Enable it, after `aws kms "
-                "cancel-key-deletion` where it is about to be deleted, or delete what is left."
+                f"{settings.environment} was destroyed and has left {left}, but the key of its repository "
+                f"({key}) is {metadata['KeyState']}. Enable it, after `aws kms cancel-key-deletion` where it "
+                "is about to be deleted, or delete what is left."
             )
         found[id_] = {"KeyId": metadata["KeyId"]}
-    left = ", ".join(value for identifier in found.values() for value in identifier.values())
     arguments = ("--app", str(assembly), "--resource-mapping-inline", json.dumps(found))
     with step(f"importing what {settings.environment} has left: {left}"):
         cdk("import", stack, *arguments, local=settings.local)

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 _SCALING = "AWS::ApplicationAutoScaling::"
 
 
-def suspend_scaling(settings: Settings, *, assembly: Path) -> None:
+def suspend_scaling(settings: Settings, *, assembly: Path) -> bool:
     """Remove the deployed scaling if the next deploy removes it, or changes the instance type.
+
+    Return whether it is removed although the next deploy declares it: until that succeeds, nothing scales.
 
     SageMaker refuses another instance type under a scalable target, and CloudFormation removes that last: so
     it takes an update of its own. The next one registers it again. Unverified on AWS.
@@ -33,13 +35,13 @@ def suspend_scaling(settings: Settings, *, assembly: Path) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":  # which says that it was never created
             raise
-        return
+        return False
     new = json.loads((assembly / f"{stack}.template.json").read_text(encoding="utf-8"))
     kept = {id_: each for id_, each in deployed["Resources"].items() if not each["Type"].startswith(_SCALING)}
     still_scaled = any(each["Type"].startswith(_SCALING) for each in new["Resources"].values())
     same_type = _instance_types(new) == _instance_types(deployed)
     if len(kept) == len(deployed["Resources"]) or (still_scaled and same_type):
-        return
+        return False
     parameters: Any = [
         {"ParameterKey": each, "UsePreviousValue": True} for each in deployed.get("Parameters", ())
     ]
@@ -57,6 +59,7 @@ def suspend_scaling(settings: Settings, *, assembly: Path) -> None:
                 f"The auto scaling of {stack} cannot be removed: {error}\nNothing else was changed. Fix what "
                 "the stack's events name, and run the same command again."
             ) from error
+    return still_scaled
 
 
 def _instance_types(template: Any) -> list[object]:

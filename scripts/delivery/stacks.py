@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import boto3
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
     from infra.config import Settings
@@ -108,21 +109,22 @@ def _roll_back(name: str, status: str, *, assembly: str, settings: Settings) -> 
         cdk("rollback", name, "--app", assembly, local=settings.local)
     (now,) = (stack for stack in environment_stacks(settings) if stack["StackName"] == name)
     if now["StackStatus"] in _STUCK:
+        client = bootstrap_session(settings, "lookup").client("cloudformation")
         raise DeliveryError(
-            f"{name} is stuck in {now['StackStatus']}: {_failures(settings, name)}\n"
+            f"{name} is stuck in {now['StackStatus']}: "
+            f"{failures(client, name, since='UPDATE_ROLLBACK_IN_PROGRESS')}\n"
             "Fix that (recreate what was deleted by hand) and run the same command again, or leave the "
             f"resource as it is: `scripts/cdk rollback {name} --orphan LOGICAL_ID "
             f"-c env={settings.environment}`."
         )
 
 
-def _failures(settings: Settings, name: str) -> str:
-    """Return why the stack's latest rollback failed, by logical id."""
-    client = bootstrap_session(settings, "lookup").client("cloudformation")
+def failures(client: CloudFormationClient, name: str, *, since: str) -> str:
+    """Return why resources failed, by logical id, since a stack last came into a state."""
     failed: dict[str, str] = {}
     for event in client.describe_stack_events(StackName=name)["StackEvents"]:  # the newest first
         logical_id, status = event["LogicalResourceId"], event["ResourceStatus"]
-        if logical_id == name and status == "UPDATE_ROLLBACK_IN_PROGRESS":
+        if logical_id == name and status == since:
             break
         if logical_id != name and status.endswith("_FAILED"):
             failed.setdefault(logical_id, event.get("ResourceStatusReason", status))

@@ -18,6 +18,7 @@ from infra.release import record_path
 from scripts.console import DeliveryError, echo, step
 from scripts.delivery.aws import waiting
 from scripts.delivery.pruning import prune
+from scripts.delivery.stacks import failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +157,8 @@ def _delete(stack: Stack, *, wait: WaiterConfigTypeDef) -> None:
         client.get_waiter("stack_delete_complete").wait(StackName=stack.name, WaiterConfig=wait)
     except WaiterError as error:
         raise DeliveryError(
-            f"{stack.name} was not deleted: {_reasons(client, stack.name) or error}\n"
+            f"{stack.name} was not deleted: "
+            f"{failures(client, stack.name, since='DELETE_IN_PROGRESS') or error}\n"
             "Fix that, then run the same command again: it deletes the rest."
         ) from error
 
@@ -174,17 +176,6 @@ def _empty(bucket: str) -> None:
         raise
     if failed:
         raise DeliveryError(f"s3://{bucket} cannot be emptied: {failed[0].get('Message', failed[0])}")
-
-
-def _reasons(client: CloudFormationClient, stack: str) -> str:
-    try:
-        events = client.describe_stack_events(StackName=stack)["StackEvents"]
-    except ClientError:
-        return ""
-    reasons = (
-        event.get("ResourceStatusReason") for event in events if event["ResourceStatus"] == "DELETE_FAILED"
-    )
-    return "; ".join(dict.fromkeys(filter(None, reasons)))
 
 
 def _report(settings: Settings, kept: list[Resource]) -> None:

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.paths import ROOT
-from scripts.benchmark.environments import PEERS
+from infra.paths import CONTAINER, ROOT
+from scripts.benchmark.environments import OURS, PEERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +19,8 @@ FOLDER = ROOT / "requirements"
 GROUPS = ("train", "local", "test")
 # Each is complete: for the small environment, and for a training job. The others hold only what these lack.
 COMPLETE = ("deploy", "train")
-CONTAINER = (ROOT / "container" / "requirements.in", ROOT / "container" / "requirements.lock")
-SBOM_TOOL = (
-    ROOT / "container" / "build" / "requirements.in",
-    ROOT / "container" / "build" / "requirements.lock",
-)
+SERVING = CONTAINER / "requirements.in"
+SBOM_TOOL = CONTAINER / "build" / "requirements.in"
 PYTHONS = ("3.11", "3.12", "3.13")
 PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-darwin")
 FORM = ("--python-version", PYTHONS[0], "--generate-hashes", "--no-header", "--no-annotate",
@@ -59,10 +56,10 @@ def resolve(scratch: Path, *, keep: Sequence[Path]) -> None:
         target = FOLDER / f"{name}.txt"
         _compile(source, limits, "--universal", *left_out, to=target)
         written |= set(packages(target))
-    _compile(CONTAINER[0], limits, to=CONTAINER[1])
-    _compile(SBOM_TOOL[0], "--no-deps", to=SBOM_TOOL[1])
+    _compile(SERVING, limits, to=OURS)
+    _compile(SBOM_TOOL, "--no-deps", to=SBOM_TOOL.with_suffix(".lock"))
     # With the serving image's versions of what they share, so that all of the benchmark compute alike.
-    alike = (f"--constraints={CONTAINER[1]}", *(() if keep else ("--upgrade",)))
+    alike = (f"--constraints={OURS}", *(() if keep else ("--upgrade",)))
     for source in sorted(PEERS.glob("*.in")):
         _compile(source, *alike, to=source.with_suffix(".lock"))
 

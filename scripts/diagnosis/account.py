@@ -14,29 +14,20 @@ from botocore.exceptions import ClientError
 from infra import names
 from infra.config.hosting import Serverless
 from scripts.console import DeliveryError
-from scripts.delivery.aws import AWS_ERRORS, CALLS, bootstrap_session, connect
+from scripts.delivery.aws import AWS_ERRORS, CALLS, bootstrap_session, connect, find_stack
 from scripts.diagnosis.finding import examine
 from scripts.pricing.price_list import price_list_client, products
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mypy_boto3_cloudformation.type_defs import StackTypeDef
+    from collections.abc import Callable, Iterator
 
     from infra.config import Settings
     from scripts.diagnosis.finding import Finding, Found
 
-_ONE_QUOTA = ("servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota")
-_ALL_QUOTAS = ("servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas")
-PERMISSIONS = {
-    "region": ("account:GetRegionOptStatus",),
-    "bootstrap": ("ssm:GetParameter", "cloudformation:DescribeStacks"),
-    "instance-type": ("pricing:GetProducts",),
-    "endpoint-quota": (*_ALL_QUOTAS, *_ONE_QUOTA),
-    "lambda-quota": _ONE_QUOTA,
-    "retained": ("cloudformation:DescribeStacks", "tag:GetResources"),
-}
+    Check = Callable[[Settings, boto3.Session], Iterator[Found]]
+
 LOOKUP_VERSION = 8  # of the bootstrap: aws-cdk-lib's MIN_LOOKUP_ROLE_BOOTSTRAP_STACK_VERSION
+_QUOTAS = ("servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas")
 _SERVERLESS_QUOTA = "L-96300102"  # total concurrency across all serverless endpoints
 _LAMBDA_QUOTA = "L-B99A9384"  # concurrent executions
 
@@ -53,22 +44,14 @@ def preflight(settings: Settings) -> list[Finding]:
         session = bootstrap_session(settings, "lookup")
     except AWS_ERRORS:
         session = boto3.Session()
-    checks = {
-        "region": _region,
-        "bootstrap": _bootstrap,
-        "instance-type": _instance_type,
-        "endpoint-quota": _endpoint_quota,
-        "lambda-quota": _lambda_quota,
-        "retained": _retained,
-    }
 
-    def readable(name: str) -> Iterator[Found]:
+    def readable(check: Check, permissions: tuple[str, ...]) -> Iterator[Found]:
         try:
-            yield from checks[name](settings, session)
+            yield from check(settings, session)
         except (DeliveryError, *AWS_ERRORS) as error:
-            yield "not-readable", {"words": error, "permissions": ", ".join(PERMISSIONS[name])}
+            yield "not-readable", {"words": error, "permissions": ", ".join(permissions)}
 
-    return examine({name: partial(readable, name) for name in checks})
+    return examine({name: partial(readable, *check) for name, check in CHECKS.items()})
 
 
 def _identity(settings: Settings) -> Iterator[Found]:
@@ -97,7 +80,7 @@ def _bootstrap(settings: Settings, session: boto3.Session) -> Iterator[Found]:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ParameterNotFound":
             raise
-        stack = _stack(session, "CDKToolkit")
+        stack = find_stack(session.client("cloudformation", config=CALLS), "CDKToolkit")
         for parameter in stack.get("Parameters", []) if stack else []:
             if parameter.get("ParameterKey") == "Qualifier":
                 yield "bootstrap-other", texts | {"other": parameter["ParameterValue"]}
@@ -124,7 +107,8 @@ def _endpoint_quota(settings: Settings, session: boto3.Session) -> Iterator[Foun
         if quota["Value"] < most:
             yield "quota-low", quota | {"needed": most, "use": "max_concurrency", "region": region}
         return
-    quota = _quota_named(session, "sagemaker", f"{hosting.instance_type} for endpoint usage")
+    # SageMaker has a quota for each instance type, whose codes tell nothing.
+    quota = _quota(session, "sagemaker", f"{hosting.instance_type} for endpoint usage")
     most = hosting.scaling.max_instances if hosting.scaling else hosting.instance_count
     for name, count in (("quota-low", hosting.instance_count), ("quota-tight", most)):
         if quota["Value"] < 2 * count:
@@ -140,31 +124,22 @@ def _lambda_quota(settings: Settings, session: boto3.Session) -> Iterator[Found]
         yield "quota-tight", quota | {"needed": burst, "use": use, "region": settings.region}
 
 
-def _quota(session: boto3.Session, service: str, code: str) -> dict[str, Any]:
-    client = session.client("service-quotas", config=CALLS)
-    try:
-        found = client.get_service_quota(ServiceCode=service, QuotaCode=code)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchResourceException":  # the quota was never changed
-            raise
-        found = client.get_aws_default_service_quota(ServiceCode=service, QuotaCode=code)
-    return dict(found["Quota"])
-
-
-def _quota_named(session: boto3.Session, service: str, name: str) -> dict[str, Any]:
-    """Return a quota by its name: SageMaker has one for each instance type, whose codes tell nothing."""
+def _quota(session: boto3.Session, service: str, code_or_name: str) -> dict[str, Any]:
+    """Return a quota: the account's own value if it was ever changed, else AWS's default."""
     client = session.client("service-quotas", config=CALLS)
     for operation in ("list_service_quotas", "list_aws_default_service_quotas"):
         for page in client.get_paginator(operation).paginate(ServiceCode=service):
-            if found := [quota for quota in page["Quotas"] if quota["QuotaName"] == name]:
-                return dict(found[0])
-    raise DeliveryError(f"{service} lists no quota named {name!r}")
+            for quota in page["Quotas"]:
+                if code_or_name in (quota["QuotaCode"], quota["QuotaName"]):
+                    return dict(quota)
+    raise DeliveryError(f"{service} lists no quota {code_or_name!r}")
 
 
 def _retained(settings: Settings, session: boto3.Session) -> Iterator[Found]:
     """Yield what has the environment's tags although it has no registry stack."""
     environment = settings.environment
-    if _stack(session, names.stack(environment, "registry")):
+    stacks = session.client("cloudformation", config=CALLS)
+    if find_stack(stacks, names.stack(environment, "registry")):
         return
     tags = (("project", names.PROJECT), ("environment", environment))
     client = session.client("resourcegroupstaggingapi", config=CALLS)
@@ -176,11 +151,12 @@ def _retained(settings: Settings, session: boto3.Session) -> Iterator[Found]:
         yield "retained", {"environment": environment, "arns": ", ".join(arns)}
 
 
-def _stack(session: boto3.Session, name: str) -> StackTypeDef | None:
-    try:
-        client = session.client("cloudformation", config=CALLS)
-        return client.describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":  # which says that it does not exist
-            raise
-    return None
+CHECKS: dict[str, tuple[Check, tuple[str, ...]]] = {
+    "region": (_region, ("account:GetRegionOptStatus",)),
+    "bootstrap": (_bootstrap, ("ssm:GetParameter", "cloudformation:DescribeStacks")),
+    "instance-type": (_instance_type, ("pricing:GetProducts",)),
+    "endpoint-quota": (_endpoint_quota, _QUOTAS),
+    "lambda-quota": (_lambda_quota, _QUOTAS),
+    "retained": (_retained, ("cloudformation:DescribeStacks", "tag:GetResources")),
+}
+"""By name what is checked, and the permissions that it takes."""

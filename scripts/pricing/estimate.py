@@ -30,13 +30,13 @@ _API = "https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_
 
 @dataclass(frozen=True)
 class Price:
-    """A price, the page that states it, and when it was last checked there, if ever."""
+    """A price of a region, the page that states it, and when it was last checked there, if ever."""
 
     usd: float
     unit: str
     source: str
-    verified_on: str | None
-    listed_for: str | None = None  # the region that the Price List API gave it for
+    checked: str | None
+    region: str
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,14 @@ class CostEstimate:
         return sum(item.usd for item in self.items)
 
     @property
+    def prices(self) -> dict[str, Price]:
+        """The prices in it by name."""
+        return {item.price: self.table.prices[item.price] for item in self.items}
+
+    @property
     def unverified(self) -> tuple[str, ...]:
         """The prices in it that were never checked at their source."""
-        used = dict.fromkeys(item.price for item in self.items)
-        return tuple(name for name in used if self.table.prices[name].verified_on is None)
+        return tuple(name for name, price in self.prices.items() if price.checked is None)
 
 
 def read_prices(path: Path = PRICES) -> PriceTable:
@@ -106,8 +110,9 @@ def read_prices(path: Path = PRICES) -> PriceTable:
     content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     prices = {}
     for name, price in content["prices"].items():
-        verified_on = str(price["verified_on"]) if "verified_on" in price else None
-        prices[name] = Price(price["usd"], price["unit"], content["sources"][price["source"]], verified_on)
+        checked = str(price["verified_on"]) if "verified_on" in price else None
+        source = content["sources"][price["source"]]
+        prices[name] = Price(price["usd"], price["unit"], source, checked, content["region"])
     return PriceTable(
         written=str(content["written"]),
         region=content["region"],
@@ -192,23 +197,13 @@ def _released(settings: Settings, record: Path) -> Iterator[Path]:
 
 def as_json(found: CostEstimate) -> dict[str, Any]:
     """Return an estimate as JSON, each item with its price and the source of that."""
-    prices = {item.price: found.table.prices[item.price] for item in found.items}
     return {
         "environment": found.environment,
         "region": found.region,
         "usd_per_month": round(found.usd, 2),
         "traffic": asdict(found.traffic),
         "items": [asdict(item) for item in found.items],
-        "prices": {
-            name: {
-                "usd": price.usd,
-                "unit": price.unit,
-                "source": price.source,
-                "checked": price.verified_on,
-                "region": price.listed_for or found.table.region,
-            }
-            for name, price in prices.items()
-        },
+        "prices": {name: asdict(price) for name, price in found.prices.items()},
         "prices_written": found.table.written,
         "prices_region": found.table.region,
         "unverified_prices": list(found.unverified),
@@ -227,12 +222,11 @@ def table(found: CostEstimate) -> Iterator[str]:
         yield f"  {item.usd:>9.2f} USD  {item.what:<{width}}  {item.quantity:,.4g} x {item.unit}"
     yield f"  {found.usd:>9.2f} USD  total"
     yield ""
-    used = {item.price: found.table.prices[item.price] for item in found.items}
-    listed = [price for price in used.values() if price.listed_for]
+    listed = [price for price in found.prices.values() if price.source == _API]
     if listed:
-        day = listed[0].verified_on
+        day = listed[0].checked
         yield f"Prices: {len(listed)} of AWS's Price List API for {found.region}, read on {day}."
-    if len(listed) < len(used):
+    if len(listed) < len(found.prices):
         these = f"{'The others' if listed else 'Prices'}: {PRICES.name}, written down on"
         yield f"{these} {found.table.written}, of {found.table.region}."
         if found.region != found.table.region:

@@ -189,24 +189,17 @@ def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterat
     yield Line("captured answers, kept a month", "s3-gb-month", requests * traffic.answer_kb / KB_PER_GB)
 
 
-def _alarm(_id: str, properties: Properties, _declared: EstimateInput) -> Iterator[Line]:
-    metrics = sum("MetricStat" in metric for metric in properties.get("Metrics", [])) or 1
-    yield Line("metrics under alarms", "alarm-metric-month", metrics)
-
-
-def _metric_filter(_id: str, properties: Properties, _declared: EstimateInput) -> Iterator[Line]:
-    yield Line("metrics from logs", "custom-metric-month", len(properties["MetricTransformations"]))
-
-
 def _vpc_endpoint(_id: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
     if properties.get("VpcEndpointType") == "Interface":
         zones = len(properties["SubnetIds"])
         yield Line(f"interface endpoint in {zones} zones", "vpc-endpoint-hour", zones * declared.hours)
 
 
-def _one(what: str, price: str, quantity: Callable[[EstimateInput], float] = lambda _declared: 1) -> Rule:
+def _one(
+    what: str, price: str, quantity: Callable[[Properties, EstimateInput], float] = lambda *_: 1
+) -> Rule:
     """Return the rule of a resource with a single price."""
-    return lambda _id, _properties, declared: iter([Line(what, price, quantity(declared))])
+    return lambda _id, properties, declared: iter([Line(what, price, quantity(properties, declared))])
 
 
 _ENDPOINT_CONFIG = "AWS::SageMaker::EndpointConfig"
@@ -214,19 +207,25 @@ _ENDPOINT_CONFIG = "AWS::SageMaker::EndpointConfig"
 PRICED: Mapping[str, Rule] = {
     "AWS::ApiGateway::RestApi": _rest_api,
     "AWS::ApplicationAutoScaling::ScalingPolicy": _scaling_policy,
-    "AWS::CloudWatch::Alarm": _alarm,
+    "AWS::CloudWatch::Alarm": _one(
+        "metrics under alarms",
+        "alarm-metric-month",
+        lambda alarm, _: sum("MetricStat" in metric for metric in alarm.get("Metrics", [])) or 1,
+    ),
     "AWS::CloudWatch::Dashboard": _one("dashboard", "dashboard-month"),
     "AWS::Cognito::UserPool": _one(
-        "people who sign in", "cognito-user-month", lambda declared: declared.traffic.users_per_month
+        "people who sign in", "cognito-user-month", lambda _, declared: declared.traffic.users_per_month
     ),
-    "AWS::EC2::NatGateway": _one("NAT gateway", "nat-gateway-hour", lambda declared: declared.hours),
+    "AWS::EC2::NatGateway": _one("NAT gateway", "nat-gateway-hour", lambda _, declared: declared.hours),
     "AWS::EC2::VPCEndpoint": _vpc_endpoint,
     "AWS::ECR::Repository": _one(
-        "serving images", "ecr-gb-month", lambda declared: declared.traffic.serving_images_gb
+        "serving images", "ecr-gb-month", lambda _, declared: declared.traffic.serving_images_gb
     ),
     "AWS::KMS::Key": _one("customer key", "kms-key-month"),
     "AWS::Lambda::Function": _function,
-    "AWS::Logs::MetricFilter": _metric_filter,
+    "AWS::Logs::MetricFilter": _one(
+        "metrics from logs", "custom-metric-month", lambda logs, _: len(logs["MetricTransformations"])
+    ),
     "AWS::S3::Bucket": _bucket,
     "AWS::SageMaker::Endpoint": _endpoint,
     _ENDPOINT_CONFIG: _endpoint_config,

@@ -43,6 +43,7 @@ OPERATIONS = [
     for method, operation in methods.items()
 ]
 ANSWER = predictor.Answer
+VALUES = {"boolean": True, "integer": 3, "string": "the value"}  # of parameters
 PROBLEM_MEMBERS = Problem(400, "").document(request_id="")
 # A shell command that begins with curl and continues where a line ends with a backslash.
 CURL = re.compile(r"^ *(curl (?:.*\\\n)*.*)$", re.MULTILINE)
@@ -180,8 +181,9 @@ class TestClient:
         call = getattr(recorder, snake_case(operation["operationId"]))
         parameters = {snake_case(each["name"]): each for each in operation.get("parameters", [])}
         body = {"image": b"the image"} if "requestBody" in operation else {}
-        assert inspect.signature(call).parameters.keys() == {*body, *parameters}
-        values = {name: True if is_boolean(each) else "the value" for name, each in parameters.items()}
+        on_this_side = {"keep_header"} if body else set()
+        assert inspect.signature(call).parameters.keys() == {*body, *parameters, *on_this_side}
+        values = {name: VALUES[each["schema"]["type"]] for name, each in parameters.items()}
         # When it is called
         with pytest.raises(client.MalformedAnswerError):
             call(**body, **values)
@@ -193,8 +195,8 @@ class TestClient:
         if body:
             assert headers["Content-Type"] in operation["requestBody"]["content"]
         sent = {"query": dict(parse_qsl(target.query)), "header": headers}
-        for each in parameters.values():
-            assert sent[each["in"]][each["name"]] == ("true" if is_boolean(each) else "the value")
+        for name, each in parameters.items():
+            assert sent[each["in"]][each["name"]] == json.dumps(values[name]).strip('"')
 
     @pytest.mark.parametrize("name", [name for name, each in SCHEMAS.items() if each["type"] == "object"])
     def test_each_schema_has_a_dataclass(self, name: str) -> None:
@@ -217,10 +219,6 @@ class TestClient:
 
 def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|\W", "_", name).lower()
-
-
-def is_boolean(parameter: dict[str, Any]) -> bool:
-    return bool(parameter["schema"]["type"] == "boolean")
 
 
 def annotation(schema: dict[str, Any], *, required: bool = True) -> object:

@@ -19,8 +19,9 @@ import pytest
 
 from infra.paths import ROOT
 from scripts.api.gateway import caller_client
-from scripts.api.output import COLUMNS, Outcome, as_csv, as_table
+from scripts.api.output import COLUMNS, PLACE, Outcome, as_csv, as_table
 from scripts.api.predict import classify_images, find_images
+from scripts.api.series import Image
 from scripts.client import Client
 from scripts.console import DeliveryError
 from tests.api.fake_gateway import HEALTH, REQUEST_ID, prediction, problem
@@ -145,19 +146,21 @@ def test_up_to_the_given_number_of_images_are_in_flight(gateway: FakeGateway, fo
 
     # When four may be in flight, then all are answered; with fewer the barrier would break
     found: list[Outcome] = []
-    classify_images(Waiting(gateway.url), paths, parallel=4, heatmap=False, on_outcome=found.append)
+    classify_images(Waiting(gateway.url), [*map(Image, paths)], parallel=4, on_outcome=found.append)
     assert [outcome.answer for outcome in found] == ["YES"] * 16
 
 
 def test_names_cannot_become_formulas_columns_or_terminal_commands() -> None:
     formulas = ("=1+1.png", "+1.png", "-1.png", "@SUM(A1).png", "\tx.png")
     names = (*formulas, '"a",b;c.png', "two\nlines.png", "plain.png")
-    outcomes = [Outcome(Path(name), error="=cmd|' /C calc'!A0") for name in names]
+    outcomes = [Outcome(Image(Path(name)), error="=cmd|' /C calc'!A0") for name in names]
     written = rows(as_csv(outcomes))
     assert [row["file"] for row in written] == [*(f"'{name}" for name in formulas), *names[5:]]
     assert {row["detail"] for row in written} == {"'=cmd|' /C calc'!A0"}
-    assert set(written[0]) == set(COLUMNS)
-    shown = as_table([Outcome(Path("a\x1b[31m\u202egnp.png")), Outcome(Path(os.fsdecode(b"\xff.png")))])
+    assert tuple(written[0]) == (*COLUMNS, *PLACE)
+    shown = as_table(
+        [Outcome(Image(Path(name))) for name in ("a\x1b[31m\u202egnp.png", os.fsdecode(b"\xff.png"))]
+    )
     assert r"a\x1b[31m\u202egnp.png" in shown
     assert r"\xff.png" in shown
     shown.encode()
@@ -239,7 +242,7 @@ def test_a_file_that_is_too_large_or_unreadable_is_not_sent(gateway: FakeGateway
     os.truncate(large, 4 * 1024**2 + 1)
     found: list[Outcome] = []
     client = Client(gateway.url)
-    classify_images(client, [large, folder / "gone.png"], parallel=1, heatmap=False, on_outcome=found.append)
+    classify_images(client, [Image(large), Image(folder / "gone.png")], parallel=1, on_outcome=found.append)
     assert [outcome.answer for outcome in found] == ["failed", "failed"]
     assert [outcome.error for outcome in found] == [
         "The file has 4,194,305 bytes; the limit is 4,194,304.",
@@ -270,7 +273,13 @@ def test_a_folder_that_cannot_be_read_is_named(folder: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"), [(["--parallel", "0"], "from 1 to 64"), (["--heatmap"], "--format json")]
+    ("arguments", "says"),
+    [
+        (["--parallel", "0"], "from 1 to 64"),
+        (["--heatmap"], "--format json"),
+        (["--preview"], "--format json"),
+        (["--frame", "0"], "from 1"),
+    ],
 )
 def test_invalid_arguments_exit_with_status_2(gateway: FakeGateway, arguments: list[Any], says: str) -> None:
     done = run(gateway, "a.png", *arguments)

@@ -10,14 +10,14 @@ from scripts.benchmark.measure import Grid, Point, Round
 from scripts.benchmark.targets import LOWER_BOUND
 from scripts.console import DeliveryError
 
-GRID = Grid({"512": Payload(b"", "image/jpeg")}, connections=(1, 8), seconds=1)
+GRID = Grid({"JPEG": Payload(b"", "image/jpeg")}, connections=(1, 8), seconds=1)
 TITLES = {LOWER_BOUND: "lower bound", "ours": "this server", "peer": "a peer"}
 
 
 def a_round(*, one: float, eight: float, cpu_ms: float, errors: int = 0) -> Round:
     points = {
-        "512@1": Point(one, cpu_ms, p50_ms=9, p99_ms=11),
-        "512@8": Point(eight, cpu_ms, p50_ms=30, p99_ms=40, errors=errors),
+        "JPEG@1": Point(one, cpu_ms, p50_ms=9, p99_ms=11),
+        "JPEG@8": Point(eight, cpu_ms, p50_ms=30, p99_ms=40, errors=errors),
     }
     return Round(ping_s=0.2, prediction_s=0.25, pss_mb=80, points=points)
 
@@ -29,7 +29,7 @@ def rows(rounds: table.Rounds) -> dict[str, list[str]]:
 
 def test_medians_and_ratios_are_shown() -> None:
     rounds = {
-        LOWER_BOUND: [Round(points={"512": Point(300, 6, p50_ms=6, p99_ms=8)})],
+        LOWER_BOUND: [Round(points={"JPEG": Point(300, 6, p50_ms=6, p99_ms=8)})],
         "ours": [a_round(one=each, eight=2 * each, cpu_ms=9) for each in (90, 100, 140)],
         "peer": [a_round(one=25, eight=50, cpu_ms=18, errors=2)],
     }

@@ -70,5 +70,7 @@ def test_mutated_files_are_answered_by_the_contract(model_dir: Path, request: py
         assert len(statuses) >= 4, statuses
         assert server.workers() == workers
         after = server.memory()
-        print(f"{count} files: {dict(statuses)}; {before >> 20} MB after a quarter, {after >> 20} MB at the end")
+        print(
+            f"{count} files: {dict(statuses)}; {before >> 20} MB after a quarter, {after >> 20} MB at the end"
+        )
         assert after - before < GROWTH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,6 @@ REGION: Final = "eu-central-1"
 BUCKET = "training"
 ROLE = "arn:aws:iam::123456789012:role/trainer"
 TRACKING = "https://mlflow.example.org"
-TRUSTED = "sagemaker.amazonaws.com"
 
 
 @dataclass
@@ -74,12 +74,8 @@ def validate_once(instance: object, schema: dict[str, object]) -> None:
 
 @pytest.fixture
 def training_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "TUMOR_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_REGION", REGION)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    set_account(monkeypatch, region=REGION)
+    monkeypatch.delenv("TUMOR_DATA", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", TRACKING)
     monkeypatch.setattr(inputs, "FOLDERS", ())  # for speed; test_training_code packs everything
     monkeypatch.setattr(jsonschema, "validate", validate_once)
@@ -100,12 +96,22 @@ def training_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         boto3.client("s3").create_bucket(
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
         )
-        make_role(ROLE.rpartition("/")[2], trusted=TRUSTED)
+        make_role(ROLE.rpartition("/")[2], trusted={"Service": "sagemaker.amazonaws.com"})
         yield made
 
 
-def make_role(name: str, *, trusted: str) -> None:
-    statement = {"Effect": "Allow", "Principal": {"Service": trusted}, "Action": "sts:AssumeRole"}
+def set_account(monkeypatch: pytest.MonkeyPatch, *, region: str = "eu-west-1") -> None:
+    """Set keys and a region, and nothing else of what a shell may configure for AWS."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, region)
+
+
+def make_role(name: str, *, trusted: dict[str, str]) -> None:
+    statement = {"Effect": "Allow", "Principal": trusted, "Action": "sts:AssumeRole"}
     policy = {"Version": "2012-10-17", "Statement": [statement]}
     boto3.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(policy))
 

@@ -12,6 +12,7 @@ from moto import mock_aws
 from infra.release import artifact_key
 from scripts.console import DeliveryError
 from scripts.delivery import artifacts
+from tests.delivery.conftest import set_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +26,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """An empty bucket of a mocked AWS, and an empty store on this machine."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.setenv(name, "us-east-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    set_account(monkeypatch, region="us-east-1")
     monkeypatch.setattr(artifacts, "STORE", tmp_path / "store")
     with mock_aws():
         boto3.client("s3").create_bucket(Bucket=BUCKET)

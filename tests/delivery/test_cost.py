@@ -17,6 +17,7 @@ from scripts.pricing import price_list
 from scripts.pricing.estimate import CostEstimate, as_json, estimate_templates, read_prices, table
 from scripts.pricing.rules import PRICED, Traffic
 from tests.delivery.aws_answers import Answers, product
+from tests.delivery.conftest import set_account
 from tests.infra.synthesis import record_for, synthesize
 
 if TYPE_CHECKING:
@@ -155,8 +156,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answers:
         assert places == ([] if "Dashboards" in usage else ["eu-west-1"])
         return {"PriceList": listed.get(usage, [])}
 
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    set_account(monkeypatch)
     monkeypatch.setattr(price_list, "CACHE", tmp_path)
     answers = Answers({"GetProducts": answer})
     answers.install(monkeypatch)
@@ -167,15 +167,14 @@ def test_prices_of_aws_replace_the_tables_where_it_lists_exactly_one(
     aws: Answers, templates: dict[str, list[Json]]
 ) -> None:
     found = estimate(templates["prod"], "prod", from_aws=True)
-    prices = {name: found.table.prices[name] for name in {item.price for item in found.items}}
-    listed = {name: price.usd for name, price in prices.items() if price.listed_for == "eu-west-1"}
+    listed = {name: price.usd for name, price in found.prices.items() if price.region == "eu-west-1"}
     assert listed == {
         "instance-ml.c7i.large": 0.1176,
         "alarm-metric-month": 0.11,  # the first tier that is not free
         "lambda-requests-million": pytest.approx(0.2),
         "dashboard-month": 3.5,
     }
-    assert prices["ecr-gb-month"].usd == read_prices().prices["ecr-gb-month"].usd
+    assert found.prices["ecr-gb-month"].usd == read_prices().prices["ecr-gb-month"].usd
     text = "\n".join(table(found))
     assert (
         f"4 of AWS's Price List API for eu-west-1, read on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
@@ -201,7 +200,7 @@ def test_prices_of_aws_are_kept_with_their_day_and_serve_when_aws_does_not(
     (tmp_path / "eu-west-1.json").write_text(json.dumps(kept | {"read": "2026-01-02"}))
     aws.by_operation["GetProducts"] = NoCredentialsError()
     found = estimate(dashboard, from_aws=True)
-    assert found.table.prices["dashboard-month"].verified_on == "2026-01-02"
+    assert found.table.prices["dashboard-month"].checked == "2026-01-02"
     assert "pricing:GetProducts" in capsys.readouterr().err
     (tmp_path / "eu-west-1.json").unlink()
     assert costs(estimate(dashboard, from_aws=True)) == {"dashboard-month": 3.0}

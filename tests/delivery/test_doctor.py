@@ -26,6 +26,7 @@ from scripts.commands import common, deploy, doctor
 from scripts.diagnosis import account
 from scripts.diagnosis.finding import FAULTS
 from tests.delivery.aws_answers import Answers, product, refusal
+from tests.delivery.conftest import set_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 SCHEMA = json.loads((ROOT / "scripts" / "diagnosis" / "report.schema.json").read_text())
 CALLER = {"UserId": "AIDAEXAMPLE", "Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/someone"}
 LOOKUP = {"AccessKeyId": "A" * 20, "SecretAccessKey": "s", "SessionToken": "t", "Expiration": "2026-12-01"}
+SERVERLESS, CONCURRENT = "L-96300102", "L-B99A9384"
 KEPT = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 DOCKER = """
 case "$1" in
@@ -46,8 +48,8 @@ esac
 Usage = namedtuple("Usage", "total used free")
 
 
-def quota(service: str, name: str, value: float) -> dict[str, Any]:
-    return {"ServiceCode": service, "QuotaName": name, "QuotaCode": "L-12345678", "Value": value}
+def quota(service: str, name: str, value: float, *, code: str = "L-12345678") -> dict[str, Any]:
+    return {"ServiceCode": service, "QuotaName": name, "QuotaCode": code, "Value": value}
 
 
 def registry(status: str = "CREATE_COMPLETE", **more: object) -> dict[str, Any]:
@@ -78,44 +80,35 @@ class World:
 
     def quotas(self, *, instances: float = 12, serverless: float = 10, functions: float = 1000) -> None:
         """Answer with one quota a page; Lambda's was never changed, so that only its default is known."""
-        names = {"instances": "ml.c7i.large for endpoint usage", "total": "Total serverless concurrency"}
         pages = [
-            quota("sagemaker", "another", 0),
-            quota("sagemaker", names["instances"], instances),
+            quota("sagemaker", "Total serverless concurrency", serverless, code=SERVERLESS),
+            quota("sagemaker", "ml.c7i.large for endpoint usage", instances),
         ]
 
         def page(sent: dict[str, Any]) -> dict[str, Any]:
+            if sent["ServiceCode"] == "lambda":
+                return {"Quotas": []}
             number = int(sent.get("NextToken", 0))
             return {"Quotas": [pages[number]]} | ({} if number else {"NextToken": "1"})
 
-        def one(sent: dict[str, Any]) -> dict[str, Any]:
-            if sent["ServiceCode"] == "lambda":
-                raise refusal("NoSuchResourceException")
-            return {"Quota": quota("sagemaker", names["total"], serverless)}
-
         self.answer("ListServiceQuotas", page)
-        self.answer("GetServiceQuota", one)
-        default = {"Quota": quota("lambda", "Concurrent executions", functions)}
-        self.answer("GetAWSDefaultServiceQuota", default)
+        defaults = [quota("lambda", "Concurrent executions", functions, code=CONCURRENT)]
+        self.answer("ListAWSDefaultServiceQuotas", {"Quotas": defaults})
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for name in os.environ:
-        if name.startswith(("AWS_", "DOCKER_")) or name.endswith(
-            ("CA_BUNDLE", "_CERTS", "_OPTIONS", "CERT_FILE")
-        ):
+        if name.startswith("DOCKER_") or name.endswith(("CA_BUNDLE", "_CERTS", "_OPTIONS", "CERT_FILE")):
             monkeypatch.delenv(name)
+    set_account(monkeypatch)  # of which `connect` sets the region again, and monkeypatch restores it
     monkeypatch.delenv("TUMOR_DATA", raising=False)
     (tmp_path / "temporary").mkdir()
     (tmp_path / "docker").write_text(f"#!/bin/sh{DOCKER}")
     (tmp_path / "docker").chmod(0o755)
     (tmp_path / "containers").touch()
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    for name, value in {"HOME": tmp_path, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")  # which `connect` sets again, and monkeypatch restores
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.setattr(_setup, "is_current", lambda _layer: True)
     monkeypatch.setattr(_setup, "_version", lambda *_: _setup.SUPPORTED[0])
@@ -236,10 +229,10 @@ def test_nothing_is_found_where_nothing_is_wrong(
     (world.home / "temporary" / f"{SCRATCH_PREFIX}{os.getpid()}-x").mkdir()  # of an emulator that runs
     assert report(world, environment, capsys) == []
     made = {operation for operation, _ in world.answers.requests} - {"GetCallerIdentity", "AssumeRole"}
-    allowed = {each.partition(":")[2] for some in account.PERMISSIONS.values() for each in some}
-    assert made <= allowed
+    permissions = {each for _, some in account.CHECKS.values() for each in some}
+    assert made <= {each.partition(":")[2] for each in permissions}
     documented = (ROOT / "docs" / "operations.md").read_text()
-    assert all(f"`{each}`" in documented for some in account.PERMISSIONS.values() for each in some)
+    assert all(f"`{each}`" in documented for each in permissions)
 
 
 @pytest.mark.parametrize("planted", PLANTED)

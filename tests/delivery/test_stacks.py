@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from infra import config
 from scripts.console import DeliveryError
-from scripts.delivery import deployment, engine, stacks
+from scripts.delivery import artifacts, deployment, engine, image, stacks
 from scripts.delivery.cdk import cdk, environment
+from scripts.delivery.pruning import prune
+from tests.delivery.aws_answers import Answers, refusal
 from tests.infra.synthesis import record_for
 
 if TYPE_CHECKING:
@@ -59,6 +63,50 @@ def test_a_failed_deploy_is_reported_even_if_the_stacks_cannot_be_read(
     monkeypatch.setattr(stacks, "bootstrap_session", lambda *_: (_ for _ in ()).throw(REFUSED))
     with pytest.raises(DeliveryError, match=r"^the CDK's own reason$"):
         deployment.deploy_stacks(DEV, "--all", assembly="nowhere")
+
+
+@pytest.mark.parametrize("suspended", [True, False])
+def test_a_deploy_that_fails_after_scaling_was_suspended_says_what_restores_it(
+    suspended: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def deploy_stacks(_settings: object, what: str, *, assembly: str) -> None:
+        if what == "--all":
+            raise DeliveryError("the endpoint failed")
+
+    for name in ("refuse_if_busy", "refuse_to_replace_log_role", "recover_stacks", "needs_creation"):
+        monkeypatch.setattr(stacks, name, lambda *_, **__: False)
+    monkeypatch.setattr(deployment, "synthesize", lambda *_, **__: None)
+    monkeypatch.setattr(deployment, "deploy_stacks", deploy_stacks)
+    monkeypatch.setattr(deployment, "stack_outputs", lambda _: {"BucketName": "models"})
+    monkeypatch.setattr(artifacts, "ensure_uploaded", lambda *_, **__: None)
+    monkeypatch.setattr(image, "push", lambda *_, **__: None)
+    monkeypatch.setattr(deployment, "suspend_scaling", lambda *_, **__: suspended)
+    with pytest.raises(DeliveryError, match="the endpoint failed"):
+        deployment.deploy(config.load("local"), record=record_for("local", tmp_path))
+    warned = "has no auto scaling until" in (shown := capsys.readouterr().err)
+    assert warned == ("The next `scripts/deploy --env local` restores it" in shown) == suspended
+
+
+def test_pruning_goes_on_after_a_failure_and_names_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    arn = f"arn:aws:sagemaker:{DEV.region}:123456789012"
+    created = {"CreationTime": datetime(2026, 11, 1, tzinfo=UTC)}
+    one = {"EndpointConfigName": "one", "EndpointConfigArn": f"{arn}:endpoint-config/one", **created}
+    two = {"ModelName": "two", "ModelArn": f"{arn}:model/two", **created}
+    tagged = [{"ResourceARN": each} for each in (one["EndpointConfigArn"], two["ModelArn"])]
+    answers = Answers(
+        {
+            "GetResources": {"ResourceTagMappingList": tagged},
+            "ListEndpoints": {"Endpoints": []},
+            "ListEndpointConfigs": {"EndpointConfigs": [one]},
+            "ListModels": {"Models": [two]},
+            "DeleteEndpointConfig": refusal("ThrottlingException"),
+            "DeleteModel": refusal("ThrottlingException"),
+        }
+    )
+    answers.install(monkeypatch)
+    session = boto3.Session(region_name=DEV.region)
+    with pytest.raises(DeliveryError, match=r"^one cannot be deleted: .*\ntwo cannot be deleted: "):
+        prune("dev", reader=session, deleter=session)
 
 
 def test_a_protected_environment_whose_alarms_reach_nobody_is_warned_about(

@@ -74,12 +74,6 @@ def test_every_package_that_is_imported_is_required(packed: Path, held: set[str]
         assert normalised(distributions.get(name, [])) & required(packed), name
 
 
-def test_only_packages_of_training_are_required(packed: Path) -> None:
-    names = required(packed)
-    assert {"tensorflow", "mlflow", "sagemaker-mlflow", "boto3", "sqlalchemy", "alembic"} <= names
-    assert not {"aws-cdk-lib", "mypy", "pytest", "playwright", "sagemaker", "moto", "ministack"} & names
-
-
 def test_other_files_of_the_checkout_are_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, job = tmp_path / "checkout", tmp_path / "code"
     for name in (inputs.LOCK, *inputs.FILES):

@@ -144,19 +144,6 @@ def test_the_exit_status_is_passed_on_and_a_kill_explained(
     assert machine.failure.endswith(reason)
 
 
-def test_sigterm_stops_training_cleanly(machine: Machine) -> None:
-    machine.train(WAIT)
-    with machine.start() as process:
-        assert process.stdout
-        while process.stdout.readline() != "training\n":
-            assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert out == "stopped cleanly\n"
-    assert machine.failure is None  # it did not fail
-
-
 @pytest.mark.parametrize(
     ("environment", "hyperparameters", "reason"),
     [
@@ -216,7 +203,9 @@ def test_the_sdks_script_starts_training_and_passes_on_sigterm(
     command = lay_out(training_aws, machine)
     machine.train(WAIT)
     make_python(tmp_path / "bin")
-    inherited = {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.defpath}", "SEEN": str(machine.seen_file)}
+    kept = ("SEEN", "SM_OUTPUT_FAILURE")
+    inherited = {name: machine.environment[name] for name in kept}
+    inherited["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{os.defpath}"
     named = {"TRAINING_JOB_NAME": training_aws.made()["TrainingJobName"]}
     # When it runs, and SageMaker stops it
     with subprocess.Popen(
@@ -233,5 +222,6 @@ def test_the_sdks_script_starts_training_and_passes_on_sigterm(
     files = sorted(path.relative_to(images).as_posix() for path in images.rglob("*") if path.is_file())
     assert machine.received == ["--quick", "--folds", "3", "--data", ["my_scans", *files]]
     assert (process.returncode, rest) == (130, "stopped cleanly\n")
+    assert machine.failure is None  # it did not fail
     installed = Path(f"{machine.seen_file}.installed").read_text()
     assert installed == (ROOT / inputs.LOCK).read_text()

@@ -65,7 +65,9 @@ def test_the_request_describes_the_training(training_aws: Aws, images: Path) -> 
     assert set(training_aws.channels()) == {"data", "code", "sm_drivers"}
 
 
-def test_each_source_has_a_channel(training_aws: Aws, images: Path, tmp_path: Path) -> None:
+def test_each_source_has_a_channel(
+    training_aws: Aws, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     # Given two sources, one of them of one class, and outlines kept elsewhere
     (tmp_path / "healthy").mkdir()
     (images / "no").rename(tmp_path / "healthy" / "no")
@@ -79,6 +81,7 @@ def test_each_source_has_a_channel(training_aws: Aws, images: Path, tmp_path: Pa
     where = ("--on", "sagemaker", "--role", ROLE, "--bucket", BUCKET, "--image", IMAGE, "--no-wait")
     data = ("--data", str(images), "--data", str(tmp_path / "healthy"), "--masks", str(tmp_path / "shapes"))
     run(*parse(*where, *data))
+    assert "aws logs tail /aws/sagemaker/TrainingJobs" in capsys.readouterr().err
     assert set(training_aws.channels()) == {"data", "data_2", "masks", "code", "sm_drivers"}
     assert set(training_aws.uploaded("masks")) == {f"{outlined.name}.png"}
     assert {name.split("/")[0] for name in training_aws.uploaded("data_2")} == {"no"}
@@ -174,7 +177,7 @@ def test_a_tracking_server_that_a_job_can_reach_is_accepted(uri: str) -> None:
 
 
 def test_a_role_that_sagemaker_cannot_assume_is_named(training_aws: Aws) -> None:
-    make_role("of-lambda", trusted="lambda.amazonaws.com")
+    make_role("of-lambda", trusted={"Service": "lambda.amazonaws.com"})
     with pytest.raises(DeliveryError, match=r"of-lambda(.|\n)*trust policy"):
         training_submit.submit(replace(JOB, role="of-lambda"))
 
@@ -266,15 +269,6 @@ def test_ctrl_c_names_the_commands_that_follow_and_stop_the_job(
     printed = capsys.readouterr().err
     assert "job evening-1 continues" in printed
     assert "aws sagemaker stop-training-job --training-job-name evening-1" in printed
-
-
-def test_without_waiting_the_job_is_created_and_left(
-    training_aws: Aws, capsys: pytest.CaptureFixture[str]
-) -> None:
-    where = ("--on", "sagemaker", "--role", ROLE, "--bucket", BUCKET, "--image", IMAGE)
-    run(*parse(*where, "--no-wait", "--kaggle"))
-    assert training_aws.made()["HyperParameters"] == {"arguments": '["--kaggle"]'}
-    assert "aws logs tail /aws/sagemaker/TrainingJobs" in capsys.readouterr().err
 
 
 def described(status: str, **more: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -20,7 +20,7 @@ from infra.local_aws import local_environment
 from infra.paths import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 STAMP = ".installed"  # scripts/_setup.py writes it into a complete environment
@@ -29,14 +29,15 @@ START_LIMIT_S = 840  # below the limit of a test
 
 @dataclass(frozen=True)
 class Clone:
-    """A copy of the tree, whose commands reach the emulator at a port."""
+    """A copy of the tree, whose commands reach the emulator at a port; with a role's keys where given."""
 
     root: Path
     port: int
+    credentials: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def environment(self) -> dict[str, str]:
-        return local_environment(clean_environment(), port=self.port)
+        return {**local_environment(clean_environment(), port=self.port), **self.credentials}
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of this emulator."""

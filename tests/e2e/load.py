@@ -17,9 +17,22 @@ if TYPE_CHECKING:
 IMAGE = phantom.png(seed=7, lesion=True)
 
 
+def predict(url: str, **headers: str) -> requests.Response:
+    headers = {"Content-Type": "image/png", **headers}
+    return requests.post(f"{url}/predict", data=IMAGE, headers=headers, timeout=60)
+
+
+def assert_problem(response: requests.Response, status: int) -> None:
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"].startswith("application/problem+json")
+    assert {"type", "title", "status", "detail", "request_id"} <= response.json().keys()
+    assert response.json()["status"] == status
+    assert "Traceback" not in response.text
+
+
 def serving_model(url: str) -> str:
     """Predict one image, and return the hash of the model that did."""
-    response = requests.post(f"{url}/predict", data=IMAGE, headers={"Content-Type": "image/png"}, timeout=60)
+    response = predict(url)
     assert response.status_code == 200, response.text
     sha256: str = response.json()["model"]["sha256"]
     return sha256

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from infra import config, names
@@ -31,12 +31,9 @@ class Production(Clone):
     ----------
     store
         MLflow's database, with the model to promote.
-    credentials
-        Variables that the commands get besides: a role's keys, where a job runs them.
     """
 
     store: Path
-    credentials: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:

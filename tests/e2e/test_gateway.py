@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 import requests
 from botocore.exceptions import ClientError
@@ -13,6 +13,8 @@ from PIL import Image
 from infra import names
 from model.data import phantom
 from tests.container.samples import encoded, jpeg, png
+from tests.e2e.load import assert_problem
+from tests.e2e.production import keys_of
 from tests.fuzz import pngs
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Demo
 
 MIB = 1024 * 1024
-PROBLEM = {"type", "title", "status", "detail", "request_id"}
 BRAIN = phantom.draw(seed=7, lesion=True)
 
 
@@ -39,14 +40,6 @@ def assert_prediction(response: requests.Response) -> dict[str, object]:
     assert set(prediction["model"]) == {"name", "version", "sha256"}  # type: ignore[call-overload]
     assert prediction["request_id"]
     return prediction
-
-
-def assert_problem(response: requests.Response, status: int) -> None:
-    assert response.status_code == status, response.text
-    assert response.headers["Content-Type"].startswith("application/problem+json")
-    assert set(response.json()) >= PROBLEM
-    assert response.json()["status"] == status
-    assert "Traceback" not in response.text
 
 
 def test_the_demo_classified_one_held_out_image_of_each_class(demo: Demo) -> None:
@@ -145,14 +138,7 @@ def test_roles_may_do_what_their_policies_allow_and_no_more(demo: Demo) -> None:
     credentials = demo.client("sts").assume_role(
         RoleArn=function["Configuration"]["Role"], RoleSessionName="test"
     )["Credentials"]
-    sagemaker = boto3.client(
-        "sagemaker",
-        endpoint_url=demo.environment["AWS_ENDPOINT_URL"],
-        region_name=demo.environment["AWS_REGION"],
-        aws_access_key_id=credentials["AccessKeyId"],
-        aws_secret_access_key=credentials["SecretAccessKey"],
-        aws_session_token=credentials["SessionToken"],
-    )
+    sagemaker = replace(demo, credentials=keys_of(credentials)).client("sagemaker")
     # When it describes its endpoint, and then tries to delete it, Then only the former is allowed
     endpoint = names.endpoint("local", mode="real-time")
     assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "InService"

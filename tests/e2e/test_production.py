@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-import requests
 from botocore.exceptions import ClientError
 
 from infra import names, release
@@ -16,7 +15,7 @@ from infra.release import artifact_key
 from scripts.delivery import engine
 from scripts.delivery.aws import SMOKE_ROLE
 from tests.e2e.conftest import copy_tree
-from tests.e2e.load import IMAGE, ConstantLoad
+from tests.e2e.load import ConstantLoad, assert_problem, predict
 from tests.e2e.production import (
     REPOSITORY,
     SETTINGS,
@@ -28,6 +27,8 @@ from tests.e2e.releases import repackage, with_invalid_labels, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import requests
 
     from tests.e2e.conftest import Demo
 
@@ -52,25 +53,15 @@ def test_prod_from_its_first_deploy_to_its_end(prod: Production) -> None:
     prod.command("promote", "--model", "tumor-detector-phantom")
     url = prod.deploy()
 
-    check_that_a_key_is_required(prod, url)
+    assert_problem(predict(url), 403)
+    assert_predicted(prod, predict(url, **{"x-api-key": prod.api_key()}))
     check_that_guardrails_roll_a_failing_release_back(prod, url)
     check_what_github_jobs_may_do(prod)
 
     prod.move("cognito")
     assert prod.deploy() == url
-    assert_rejected(predict(url), 401)
+    assert_problem(predict(url), 401)
     check_that_destroying_keeps_the_data(prod)
-
-
-def predict(url: str, **headers: str) -> requests.Response:
-    headers = {"Content-Type": "image/png", **headers}
-    return requests.post(f"{url}/predict", data=IMAGE, headers=headers, timeout=60)
-
-
-def assert_rejected(response: requests.Response, status: int) -> None:
-    assert response.status_code == status, response.text
-    assert response.headers["Content-Type"] == "application/problem+json"
-    assert response.json()["status"] == status
 
 
 def assert_predicted(prod: Production, response: requests.Response) -> None:
@@ -78,13 +69,6 @@ def assert_predicted(prod: Production, response: requests.Response) -> None:
     assert response.status_code == 200, response.text
     assert response.json()["model"]["sha256"] == release.load(prod.record).model.sha256
     assert response.json()["label"] in {"YES", "NO"}
-
-
-def check_that_a_key_is_required(prod: Production, url: str) -> None:
-    key = prod.api_key()
-    assert_rejected(predict(url), 403)
-    assert_rejected(predict(url, **{"x-api-key": f"{key}x"}), 403)
-    assert_predicted(prod, predict(url, **{"x-api-key": key}))
 
 
 def check_that_guardrails_roll_a_failing_release_back(prod: Production, url: str) -> None:

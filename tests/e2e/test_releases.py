@@ -75,7 +75,9 @@ def test_releases_follow_each_other_without_a_failed_request(demo: Demo) -> None
 
     # A rollback serves the release before
     environment.record.write_bytes(record)
-    environment.release(with_another_card_twice, version="4")
+    environment.release(
+        lambda name, content: with_another_card(name, with_another_card(name, content)), version="4"
+    )
     environment.run("deploy")
     environment.run("rollback")
     assert serving_model(url) == second
@@ -84,10 +86,6 @@ def test_releases_follow_each_other_without_a_failed_request(demo: Demo) -> None
     destroyed = environment.run("destroy", "--yes")
     assert destroyed.stderr.splitlines()[-1] == "Nothing of usual is left."
     assert leftovers(environment) == []
-
-
-def with_another_card_twice(name: str, content: bytes) -> bytes:
-    return with_another_card(name, with_another_card(name, content))
 
 
 def leftovers(environment: Environment) -> list[str]:

@@ -61,20 +61,20 @@ class Cloud:
         with suppress(self.s3.exceptions.BucketAlreadyOwnedByYou):
             self.s3.create_bucket(Bucket=name, **place)  # type: ignore[arg-type]
 
-    def client(self, service: str, role: str | None = None) -> Any:
+    def client(self, service: str, role: str | None = None, **options: Any) -> Any:
         """Return a client of a service, which acts as a role if one is given by its ARN."""
         keys = {"AccessKeyId": ACCOUNT, "SecretAccessKey": "local"}
         if role:
             sts = self.client("sts")
             keys = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=self.aws.endpoint_url,
-            region_name=self.region or self.aws.region,
-            aws_access_key_id=keys["AccessKeyId"],
-            aws_secret_access_key=keys["SecretAccessKey"],
-            aws_session_token=keys.get("SessionToken"),
-        )
+        known: dict[str, Any] = {
+            "endpoint_url": self.aws.endpoint_url,
+            "region_name": self.region or self.aws.region,
+            "aws_access_key_id": keys["AccessKeyId"],
+            "aws_secret_access_key": keys["SecretAccessKey"],
+            "aws_session_token": keys.get("SessionToken"),
+        }
+        return boto3.client(service, **known | options)  # type: ignore[call-overload]
 
     def gateway_url(self, api_id: str, stage: str) -> str:
         """URL of a REST API's stage."""
@@ -105,24 +105,30 @@ class Cloud:
         image: str = IMAGE,
         isolated: bool = False,
         serverless: bool = False,
+        role: str = ROLE,
+        tags: Any = (),
+        name: str | None = None,
         **behaviour: object,
     ) -> str:
         """Create a model and an endpoint configuration of one name, and return it."""
-        name = f"config-{uuid.uuid4().hex[:8]}"
+        name = name or f"config-{uuid.uuid4().hex[:8]}"
         url = artifact or self.artifact(**behaviour)
         environment = {"MODEL_NAME": name, "MODEL_VERSION": "1", "MODEL_SHA256": "ab" * 32}
         self.sagemaker.create_model(
             ModelName=name,
-            ExecutionRoleArn=ROLE,
+            ExecutionRoleArn=role,
             EnableNetworkIsolation=isolated,
             PrimaryContainer={"Image": image, "ModelDataUrl": url, "Environment": environment},
+            Tags=tags,
         )
         variant: Any = {"VariantName": "champion", "ModelName": name}
         if serverless:
             variant["ServerlessConfig"] = {"MemorySizeInMB": 1024, "MaxConcurrency": 5}
         else:
             variant |= {"InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
-        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        self.sagemaker.create_endpoint_config(
+            EndpointConfigName=name, ProductionVariants=[variant], Tags=tags
+        )
         return name
 
     def create_stack(self, name: str, template: Mapping[str, Any], **options: Any) -> dict[str, str]:
@@ -133,6 +139,13 @@ class Cloud:
         )
         self.stacks.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=AT_ONCE)
         return self.outputs(name)
+
+    def refusal(self, **resources: object) -> str:
+        """Return why a stack of these resources fails."""
+        name = f"refused-{uuid.uuid4().hex[:8]}"
+        with pytest.raises(WaiterError):
+            self.create_stack(name, {"Resources": resources})
+        return self.reasons(name)
 
     def update_stack(self, name: str, template: Mapping[str, Any]) -> None:
         self.stacks.update_stack(StackName=name, TemplateBody=json.dumps(template))

@@ -10,14 +10,18 @@ import aws_cdk as cdk
 import pytest
 from botocore.exceptions import WaiterError
 
+from infra import names
 from infra import release as releases
+from infra.local_aws import ACCOUNT
 from infra.stacks.gateway import GatewayStack
 from tests.emulator.cloud import IMAGE, ROLE, Cloud, archive, zipped
-from tests.infra.synthesis import RELEASE, cli_context
+from tests.infra.synthesis import FULL, RELEASE, cli_context, record_for, synthesize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from mypy_boto3_ecr import ECRClient
 
     from infra.config import Settings
     from tests.infra.synthesis import Assembly
@@ -68,13 +72,7 @@ class Deployment:
     def deploy_all(self, registry: str, *others: str, **behaviour: object) -> None:
         """Deploy stacks in order, after the first one with an image and a model of the fake server."""
         self.deploy(registry)
-        (image,) = self.assembly.assets("endpoint")["dockerImages"].values()
-        (destination,) = image["destinations"].values()
-        self.cloud.ecr.put_image(
-            repositoryName=destination["repositoryName"],
-            imageTag=destination["imageTag"],
-            imageManifest=json.dumps(MANIFEST),
-        )
+        publish_image(self.cloud.ecr, self.assembly)
         body = archive("behaviour.json", json.dumps(behaviour).encode())
         self.cloud.s3.put_object(**self.artifact, Body=body)  # type: ignore[arg-type]
         for stack in others:
@@ -95,11 +93,27 @@ class Deployment:
         return {each["ResourceType"]: each["PhysicalResourceId"] for each in found}
 
 
+def full_deployment(cloud: Cloud, folder: Path) -> Deployment:
+    """Synthesize the environment that has every optional part for the emulator's account and a region."""
+    written = FULL.replace('"123456789012"', f'"{ACCOUNT}"')
+    (folder / "full.toml").write_text(written.replace("eu-west-1", cloud.region or cloud.aws.region))
+    record = record_for("full", folder)
+    return Deployment(cloud, synthesize("full", folder / "out", release=record, environments=folder))
+
+
 def mark_bootstrapped(cloud: Cloud) -> None:
     """Set the parameter that every template of the CDK reads."""
     cloud.client("ssm").put_parameter(
         Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String", Overwrite=True
     )
+
+
+def publish_image(ecr: ECRClient, assembly: Assembly) -> None:
+    """Put a manifest where the CDK would push the image, which it then does not build."""
+    (image,) = assembly.assets("endpoint")["dockerImages"].values()
+    (destination,) = image["destinations"].values()
+    where = {"repositoryName": destination["repositoryName"], "imageTag": destination["imageTag"]}
+    ecr.put_image(**where, imageManifest=json.dumps(MANIFEST))
 
 
 def publish(cloud: Cloud, assets: dict[str, Any], folder: Path) -> None:
@@ -130,9 +144,10 @@ def create_gateway(cloud: Cloud, name: str, settings: Settings, folder: Path) ->
 class EndpointStack:
     """A stack of one model, one endpoint configuration and one endpoint."""
 
-    def __init__(self, cloud: Cloud, name: str | None = None) -> None:
+    def __init__(self, cloud: Cloud, environment: str | None = None) -> None:
         self.cloud = cloud
-        self.name = name or f"stack-{uuid.uuid4().hex[:8]}"
+        self.name = names.stack(environment, "endpoint") if environment else f"stack-{uuid.uuid4().hex[:8]}"
+        self.tags = deployment_tags(environment) if environment else []
         self.endpoint = f"{self.name}-endpoint"
 
     def template(self, *, variant: Mapping[str, object] | None = None, **model: Any) -> dict[str, Any]:
@@ -163,7 +178,7 @@ class EndpointStack:
         return {"Resources": resources, "Outputs": {key: {"Value": each} for key, each in outputs.items()}}
 
     def create(self, **model: Any) -> None:
-        self.cloud.create_stack(self.name, self.template(**model))
+        self.cloud.create_stack(self.name, self.template(**model), Tags=self.tags)
 
     def update(self, **model: Any) -> None:
         self.cloud.update_stack(self.name, self.template(**model))
@@ -192,6 +207,11 @@ class EndpointStack:
         models = sagemaker.list_models(NameContains=self.name)["Models"]
         configs = sagemaker.list_endpoint_configs(NameContains=self.name)["EndpointConfigs"]
         return {each["ModelName"] for each in models} | {each["EndpointConfigName"] for each in configs}
+
+
+def deployment_tags(environment: str) -> list[dict[str, str]]:
+    """Return the tags of what an environment deploys."""
+    return [{"Key": "deployment", "Value": names.deployment(environment)}]
 
 
 def resource(kind: str, **properties: object) -> dict[str, Any]:

@@ -6,12 +6,10 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from infra import names
 from infra.local_aws import ACCOUNT
 from tests.e2e.production import REPOSITORY, assume_with_github_token
-from tests.emulator.deployment import REGION, Deployment
+from tests.emulator.deployment import Deployment
 from tests.infra.synthesis import as_list
 
 if TYPE_CHECKING:
@@ -77,13 +75,7 @@ class Prod(Deployment):
         """Return a client of a service with a role's rights."""
         if role != "watch":
             return self.cloud.client(service, self.arn(role))
-        keys = {name.lower(): value for name, value in self.job_keys().items()}
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=self.cloud.aws.endpoint_url,
-            region_name=REGION,
-            **keys,
-        )
+        return self.cloud.client(service, **{name.lower(): key for name, key in self.job_keys().items()})
 
     @contextmanager
     def without(self, role: str, action: str) -> Iterator[None]:

@@ -25,6 +25,7 @@ from infra.config.auth import Auth, Firewall, SignIn
 from infra.local_aws import HOST
 from scripts.api import gateway as delivery
 from tests.browser import find_chromium
+from tests.e2e.load import assert_problem
 from tests.emulator.deployment import create_gateway
 from tests.gateway.sagemaker import PREDICTION
 from tests.gateway.visit import draw, file
@@ -102,12 +103,6 @@ def settings(auth: Auth, *, port: int) -> config.Settings:
     )
 
 
-def assert_rejected(answer: requests.Response, status: int) -> None:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["status"] == status
-
-
 def assert_predicted(answer: requests.Response) -> None:
     assert (answer.status_code, answer.json().get("label")) == (200, "YES"), answer.text
 
@@ -115,7 +110,7 @@ def assert_predicted(answer: requests.Response) -> None:
 @pytest.mark.parametrize(("auth", "status"), [("api_key", 403), ("iam", 403), ("cognito", 401)])
 def test_only_predictions_need_credentials(deploy: Deploy, auth: Auth, status: int) -> None:
     gateway = deploy(auth)
-    assert_rejected(gateway.predict(), status)
+    assert_problem(gateway.predict(), status)
     for path in ("", "/", "/docs", "/openapi.json", "/model-card", "/health"):
         assert requests.get(gateway.url + path, timeout=30).status_code == 200
 
@@ -124,13 +119,13 @@ def test_only_the_right_key_is_accepted(deploy: Deploy) -> None:
     gateway = deploy("api_key")
     key_id = gateway.outputs["ApiKeyId"]
     key = gateway.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
-    assert_rejected(gateway.predict(**{"x-api-key": f"{key}x"}), 403)
+    assert_problem(gateway.predict(**{"x-api-key": f"{key}x"}), 403)
     assert_predicted(gateway.predict(**{"x-api-key": key}))
 
 
 @pytest.mark.parametrize("path", ["/predict/", "/predict?x=1", "/%70redict", "/health", "/predict//"])
 def test_no_other_spelling_of_the_path_needs_no_key(deploy: Deploy, path: str) -> None:
-    assert_rejected(deploy("api_key").predict(path), 403)
+    assert_problem(deploy("api_key").predict(path), 403)
 
 
 def test_a_signed_request_is_accepted(deploy: Deploy) -> None:
@@ -167,7 +162,7 @@ def test_a_person_signs_in_at_the_page_and_gets_a_prediction(cognito: Deployed) 
         token = json.loads(kept)["access"]
         assert_predicted(cognito.predict(Authorization=f"Bearer {token}"))
         for forged in (changed(token, exp=4102444800), f"{token[:-8]}AAAAAAAA", "x.y.z", ""):
-            assert_rejected(cognito.predict(Authorization=f"Bearer {forged}"), 401)
+            assert_problem(cognito.predict(Authorization=f"Bearer {forged}"), 401)
 
         # And they sign out again
         page.get_by_role("button", name="Sign out").click()
@@ -204,7 +199,7 @@ def test_a_token_without_the_scope_is_rejected(cognito: Deployed) -> None:
 
     # When one is sent, Then it is rejected, and so is the identity token
     for kind in ("AccessToken", "IdToken"):
-        assert_rejected(cognito.predict(Authorization=f"Bearer {tokens[kind]}"), 401)
+        assert_problem(cognito.predict(Authorization=f"Bearer {tokens[kind]}"), 401)
 
 
 def changed(token: str, **claims: object) -> str:

@@ -87,9 +87,6 @@ def test_a_stack_that_is_half_deleted_is_left_to_destroy(
 class Stuck(EndpointStack):
     """An endpoint's stack whose endpoint is deleted by hand while a later part of an update fails."""
 
-    def __init__(self, cloud: Cloud) -> None:
-        super().__init__(cloud, names.stack("local", "endpoint"))
-
     def fail_without_rollback(self) -> str:
         """Return the name of the configuration that the rollback needs."""
         before = self.outputs()["ConfigName"]
@@ -112,7 +109,7 @@ class Stuck(EndpointStack):
 
 @pytest.fixture
 def stuck(bootstrapped: Cloud) -> Iterator[Stuck]:
-    made = Stuck(bootstrapped)
+    made = Stuck(bootstrapped, "local")
     made.create(answer="first")
     yield made
     made.delete()

@@ -91,12 +91,6 @@ def post(url: str, body: bytes) -> requests.Response:
     return requests.post(url, data=body, headers={"Content-Type": "image/png"}, timeout=30)
 
 
-@pytest.mark.parametrize("path", ["", "/"])
-def test_stage_answers_with_and_without_a_slash(url: str, path: str) -> None:
-    answer = requests.get(url + path, timeout=30)
-    assert (answer.status_code, answer.text.split()[0]) == (200, "/")
-
-
 def test_the_largest_body_of_an_event_reaches_the_lambda_unchanged(url: str) -> None:
     rest_of_the_event = 8192
     largest = (EVENT_LIMIT - rest_of_the_event) * 3 // 4  # base64 makes 4 bytes of 3

@@ -91,33 +91,22 @@ def bundle(version: str) -> bytes:
     return zipped({"handler.py": WAITING.format(version=version).encode()})
 
 
-def create_alarm(cloud: Cloud, *queries: dict[str, Any]) -> dict[str, Any]:
-    """Create an alarm on metric queries through CloudFormation, and return its description."""
-    name = f"alarm-{uuid.uuid4().hex[:8]}"
-    alarm = resource("CloudWatch::Alarm", AlarmName=name, Metrics=queries, Threshold=5, **CONDITION)
-    cloud.create_stack(name, {"Resources": {"Alarm": alarm}})
-    return described(cloud, name)
-
-
-def described(cloud: Cloud, name: str) -> dict[str, Any]:
-    [alarm] = cloud.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
-    found: dict[str, Any] = alarm
-    return found
-
-
-def query(statistic: str) -> dict[str, Any]:
-    dimensions = [{"Name": "EndpointName", "Value": "champion"}]
-    metric = {"Namespace": "Ours", "MetricName": "Errors", "Dimensions": dimensions}
-    return {"Id": "m1", "MetricStat": {"Metric": metric, "Period": 60, "Stat": statistic}}
-
-
 @pytest.mark.parametrize(("statistic", "key"), [("Sum", "Statistic"), ("p99", "ExtendedStatistic")])
 def test_an_alarm_on_a_query_of_one_metric_watches_that_metric(
     cloud: Cloud, statistic: str, key: str
 ) -> None:
-    alarm = create_alarm(cloud, query(statistic))
+    # Given an alarm on a metric query, created through CloudFormation
+    cloudwatch, name = cloud.client("cloudwatch"), f"alarm-{uuid.uuid4().hex[:8]}"
+    dimensions = [{"Name": "EndpointName", "Value": "champion"}]
+    metric = {"Namespace": "Ours", "MetricName": "Errors", "Dimensions": dimensions}
+    query = {"Id": "m1", "MetricStat": {"Metric": metric, "Period": 60, "Stat": statistic}}
+    declared = resource("CloudWatch::Alarm", AlarmName=name, Metrics=[query], Threshold=5, **CONDITION)
+    cloud.create_stack(name, {"Resources": {"Alarm": declared}})
+    # Then it is described as one on the metric itself, whose data it watches
+    [alarm] = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
     assert (alarm["Namespace"], alarm["MetricName"], alarm["Period"]) == ("Ours", "Errors", 60)
-    assert (alarm[key], alarm["Dimensions"][0]["Value"]) == (statistic, "champion")
-    data = {"MetricName": "Errors", "Value": 6.0, "Dimensions": alarm["Dimensions"]}
-    cloud.client("cloudwatch").put_metric_data(Namespace="Ours", MetricData=[data])
-    assert described(cloud, alarm["AlarmName"])["StateValue"] == "ALARM"
+    assert (alarm[key], alarm["Dimensions"]) == (statistic, dimensions)
+    data = {"MetricName": "Errors", "Value": 6.0, "Dimensions": dimensions}
+    cloudwatch.put_metric_data(Namespace="Ours", MetricData=[data])
+    [alarm] = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    assert alarm["StateValue"] == "ALARM"

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import boto3
@@ -30,7 +29,7 @@ from infra.local_aws import ACCOUNT, local_environment
 from scripts.console import DeliveryError
 from scripts.delivery.drift import drift
 from tests.emulator.cloud import FAKE_SERVER, Cloud
-from tests.emulator.deployment import REGION
+from tests.emulator.deployment import REGION, deployment_tags
 from tests.emulator.production import ADDED, ROLES, Prod
 from tests.gateway.sagemaker import PREDICTION
 from tests.infra.synthesis import (
@@ -98,20 +97,8 @@ def prune(prod: Prod) -> str | None:
 
 def tagged(prod: Prod, environment: str) -> str:
     """Create a model and a configuration of one name, with an environment's tag."""
-    name = f"{environment}-{uuid.uuid4().hex[:8]}"
-    tags: Any = [{"Key": "deployment", "Value": names.deployment(environment)}]
-    prod.cloud.sagemaker.create_model(
-        ModelName=name,
-        ExecutionRoleArn=prod.arn("model"),
-        PrimaryContainer={"Image": "any", "ModelDataUrl": "s3://{Bucket}/{Key}".format(**prod.artifact)},
-        Tags=tags,
-    )
-    sizes = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-    variant: Any = {"VariantName": "champion", "ModelName": name, **sizes}
-    prod.cloud.sagemaker.create_endpoint_config(
-        EndpointConfigName=name, ProductionVariants=[variant], Tags=tags
-    )
-    return name
+    artifact = "s3://{Bucket}/{Key}".format(**prod.artifact)
+    return prod.cloud.config(artifact=artifact, role=prod.arn("model"), tags=deployment_tags(environment))
 
 
 def drifted(prod: Prod) -> str | None:

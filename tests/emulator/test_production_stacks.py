@@ -6,16 +6,15 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from botocore.exceptions import WaiterError
 
 from tests.emulator.cloud import archive
-from tests.emulator.deployment import REGION, Deployment, resource
-from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, record_for, synthesize
+from tests.emulator.deployment import full_deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.emulator.cloud import Cloud
+    from tests.emulator.deployment import Deployment
 
 STACKS = ("registry", "endpoint", "gateway", "monitoring")
 
@@ -23,12 +22,7 @@ STACKS = ("registry", "endpoint", "gateway", "monitoring")
 @pytest.fixture(scope="module")
 def deployed(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Every optional part at once, in the emulator's account; its first deployment failed."""
-    folder = tmp_path_factory.mktemp("full")
-    written = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()
-    written = written.replace('"123456789012"', '"000000000000"').replace("eu-west-1", REGION)
-    (folder / "full.toml").write_text(written)
-    assembly = synthesize("full", folder / "out", release=record_for("full", folder), environments=folder)
-    made = Deployment(cloud, assembly)
+    made = full_deployment(cloud, tmp_path_factory.mktemp("full"))
     made.deploy_all("registry", start="crash")
     with pytest.raises(pytest.fail.Exception, match="did not pass the ping health check"):
         made.deploy("endpoint")
@@ -49,16 +43,6 @@ def test_a_failed_first_deployment_leaves_its_log_which_the_next_continues(deplo
     (crash,) = (number for number, line in enumerate(lines) if "this model is broken on purpose" in line)
     (ready,) = (number for number, line in enumerate(lines) if '"ready"' in line)
     assert crash < ready
-
-
-def test_a_log_group_that_exists_is_refused(cloud: Cloud) -> None:
-    cloud.client("logs").create_log_group(logGroupName="taken")
-    template = {"Resources": {"Group": resource("Logs::LogGroup", LogGroupName="taken")}}
-    with pytest.raises(WaiterError):
-        cloud.create_stack("second", template)
-    assert "AWS::Logs::LogGroup' with identifier 'taken' already exists" in cloud.reasons("second")
-    cloud.delete_stack("second")
-    assert cloud.client("logs").describe_log_groups(logGroupNamePrefix="taken")["logGroups"]
 
 
 def test_the_declared_configuration_and_the_shared_key_reach_sagemaker(deployed: Deployment) -> None:

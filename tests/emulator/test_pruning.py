@@ -9,7 +9,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from infra import names
 from infra.emulator import LocalAws
 from scripts.delivery.pruning import TYPES, prune
 from scripts.delivery.stacks import resources
@@ -56,10 +55,9 @@ def hiding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 def make(cloud: Cloud, environment: str, patch: pytest.MonkeyPatch, *, retain: bool = True) -> RetainingStack:
     cloud.connect(patch)
-    stack = RetainingStack(cloud, names.stack(environment, "endpoint"))
+    stack = RetainingStack(cloud, environment)
     stack.retain = retain
-    tags = [{"Key": "deployment", "Value": names.deployment(environment)}]
-    cloud.create_stack(stack.name, stack.template(answer="first"), Tags=tags)
+    stack.create(answer="first")
     return stack
 
 
@@ -112,21 +110,12 @@ def test_pruning_leaves_what_any_endpoint_names_what_is_newer_and_other_environm
     other.update(answer="second")
     # And a configuration that the next deploy has made already
     time.sleep(0.01)
-    tags: Any = [{"Key": "deployment", "Value": names.deployment("mine")}]
-    variant: Any = {
-        "VariantName": "champion",
-        "ModelName": stack.outputs()["ModelName"],
-        "InstanceType": "ml.m5.large",
-        "InitialInstanceCount": 1,
-    }
-    cloud.sagemaker.create_endpoint_config(
-        EndpointConfigName=f"{stack.name}-newer", ProductionVariants=[variant], Tags=tags
-    )
+    newer = cloud.config(tags=stack.tags, name=f"{stack.name}-newer", answer="newer")
     # When this environment is pruned, Then only the second release goes
     stack.prune("mine")
     third = stack.outputs()
     kept = {each[key] for each in (first, third) for key in ("ModelName", "ConfigName")}
-    assert stack.records() == kept | {f"{stack.name}-newer"}
+    assert stack.records() == kept | {newer}
     assert others < other.records()
     # And with its stack and the endpoint gone, everything of it goes
     cloud.delete("by-hand")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import WaiterError
 
 from infra import config, names, release
 from infra.local_aws import ACCOUNT
@@ -18,7 +17,7 @@ from scripts.delivery import stacks
 from scripts.delivery.cdk import cdk
 from scripts.delivery.retained import take_over
 from scripts.delivery.teardown import destroy
-from tests.emulator.deployment import MANIFEST, resource
+from tests.emulator.deployment import MANIFEST
 from tests.infra.synthesis import synthesize
 
 if TYPE_CHECKING:
@@ -113,18 +112,15 @@ def test_a_key_that_will_be_deleted_is_named_with_what_to_do(destroyed: Kept) ->
     assert destroyed.identities() == destroyed.before
 
 
-@pytest.mark.parametrize(
-    ("declared", "reason"),
-    [
-        (resource("ECR::Repository", RepositoryName=names.repository(NAME)), "already exists"),
-        (resource("KMS::Alias", AliasName=names.key_alias(NAME), TargetKeyId="any"), "already exists"),
-        (resource("S3::Bucket", BucketName=BUCKET), "Validation failed"),
-    ],
-    ids=["repository", "alias", "bucket"],
-)
-def test_a_name_that_is_taken_is_refused(kept: Kept, declared: dict[str, object], reason: str) -> None:
-    with pytest.raises(WaiterError):
-        kept.cloud.create_stack("second", {"Resources": {"Taken": declared}})
-    assert reason in kept.cloud.reasons("second")
-    kept.cloud.delete_stack("second")
-    assert kept.identities() == kept.before
+def test_a_bucket_without_the_repository_is_taken_over_as_the_error_says(destroyed: Kept) -> None:
+    # Given that the repository, which names the key, is gone
+    name = names.repository(NAME)
+    destroyed.cloud.ecr.delete_repository(repositoryName=name, force=True)
+    with pytest.raises(DeliveryError, match=rf"{BUCKET}, but no repository.*get-bucket-encryption"):
+        take_over(destroyed.settings, assembly=destroyed.folder)
+    # When it is created as the error says, Then all is under the former key
+    encryption: Any = {"encryptionType": "KMS", "kmsKey": destroyed.before["repository"]}
+    destroyed.cloud.ecr.create_repository(repositoryName=name, encryptionConfiguration=encryption)
+    destroyed.cloud.ecr.put_image(repositoryName=name, imageTag="one", imageManifest=json.dumps(MANIFEST))
+    destroyed.redeploy()
+    assert destroyed.identities() == destroyed.before

@@ -20,7 +20,7 @@ from infra.release import card_path, load, save
 from infra.stacks.gateway import GatewayStack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from infra.config import Settings
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 RELEASE = ROOT / "tests" / "fixtures" / "releases" / "prod.json"
 ENVIRONMENTS = known_environments()
 FIXTURE_ENVIRONMENTS = ROOT / "tests" / "fixtures" / "environments"
+FULL = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()  # has every optional part
 
 # Names of assets, and the release's own artifact: 64 hexadecimal digits.
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -178,6 +179,25 @@ def normalised(assembly: Assembly) -> str:
 
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def resolve(value: Any, known: Mapping[str, str], *, unknown: str) -> Any:
+    """Replace intrinsic functions by what is known of the names and attributes in them."""
+    match value:
+        case {"Ref": name} | {"Fn::GetAtt": [_, name]}:
+            value = known.get(name, unknown)
+        case {"Fn::Join": [separator, parts]}:
+            value = separator.join(resolve(part, known, unknown=unknown) for part in parts)
+        case {"Fn::Sub": str(written)}:
+            value = re.sub(r"\$\{(.*?)\}", lambda found: known.get(found[1], unknown), written)
+        case dict():
+            assert not [key for key in value if key.startswith("Fn::")]
+            value = {key: resolve(item, known, unknown=unknown) for key, item in value.items()}
+        case list():
+            value = [resolve(item, known, unknown=unknown) for item in value]
+        case str():
+            value = re.sub(r"\{\{resolve:.*?\}\}", unknown, value)
+    return value
 
 
 def text(value: object) -> str:

@@ -86,7 +86,6 @@ def test_the_lambda_and_the_log_know_the_mode(by_mode: Mapping[str, Template], m
     assert ("SIGN_IN" in variables) == (mode == "cognito")
     log = json.loads(by_mode[mode].properties("ApiGateway::Stage")["AccessLogSetting"]["Format"])
     assert log["caller"] == CALLERS[mode]
-    assert not [name for name in log.values() if "body" in name or "header" in name.lower()]
 
 
 @pytest.mark.parametrize("mode", GUARDED)

@@ -29,14 +29,17 @@ def every(
     return [*assemblies.values(), *unreleased.values(), full]
 
 
-def acknowledgements(assembly: Assembly) -> Iterator[tuple[str, str, str]]:
-    """Yield where each acknowledgement is declared, its id and its reason."""
+def metadata(assembly: Assembly, *types: str) -> Iterator[tuple[str, Json]]:
+    """Yield the entries of these types, each with the construct that declares it."""
     for path in assembly.folder.glob("*.metadata.json"):
         for construct, entries in assembly.json(path.name).items():
-            for entry in entries:
-                if entry["type"] == "aws:cdk:acknowledged-rules":
-                    for id_, reason in entry["data"].items():
-                        yield construct.removeprefix("/"), id_, reason
+            yield from ((construct.removeprefix("/"), each) for each in entries if each["type"] in types)
+
+
+def acknowledgements(assembly: Assembly) -> Iterator[tuple[str, str, str]]:
+    """Yield where each acknowledgement is declared, its id and its reason."""
+    for construct, entry in metadata(assembly, "aws:cdk:acknowledged-rules"):
+        yield from ((construct, id_, reason) for id_, reason in entry["data"].items())
 
 
 def reported(assembly: Assembly, kind: str) -> list[Json]:
@@ -52,14 +55,7 @@ def test_there_is_no_finding_without_a_reason(every: list[Assembly]) -> None:
 
 def test_a_strict_synth_has_no_warning(every: list[Assembly]) -> None:
     for assembly in every:
-        found = [
-            (construct, entry["data"])
-            for path in assembly.folder.glob("*.metadata.json")
-            for construct, entries in assembly.json(path.name).items()
-            for entry in entries
-            if entry["type"] in {"aws:cdk:warning", "aws:cdk:error"}
-        ]
-        assert found == []
+        assert [*metadata(assembly, "aws:cdk:warning", "aws:cdk:error")] == []
 
 
 def test_every_acknowledgement_is_used(every: list[Assembly]) -> None:

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, synthesize_written, text
+from tests.infra.synthesis import FULL, synthesize_written, text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.infra.synthesis import Assembly, Json
 
-FULL = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()
 LINEAR = FULL[FULL.index("[hosting.rollout]") : FULL.index("[hosting.scaling]")]
 
 

@@ -15,7 +15,7 @@ import pytest
 from infra.paths import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 # What each package may import of the repository beside itself; the longest prefix of a module counts.
@@ -75,43 +75,40 @@ def imports() -> dict[str, set[str]]:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         found = set(parse(path.read_text(), package=package))
         # `from package import member` is an import of the module, or of the package that has the member.
-        graph[name] = {target if target in known else _parent(target, known) for target in found} - {name}
+        places = [(target, target.rpartition(".")[0]) for target in found]
+        graph[name] = {next((each for each in place if each in known), place[0]) for place in places} - {name}
     return graph
 
 
-def _parent(target: str, known: Mapping[str, Path]) -> str:
-    parent = target.rpartition(".")[0]
-    return parent if parent in known else target
+def within(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
-def within(module: str, package: str) -> bool:
-    return module == package or module.startswith(f"{package}.")
+def violations(allowed: Callable[[str, str], bool]) -> list[str]:
+    """Name the imports for which `allowed` is false, given a module and what it imports."""
+    return [
+        f"{module} imports {target}"
+        for module, targets in imports().items()
+        for target in targets
+        if not allowed(module, target)
+    ]
 
 
 def test_imports_go_one_way_between_the_packages() -> None:
-    against = []
-    for module, targets in imports().items():
+    def allowed(module: str, target: str) -> bool:
         package = max((each for each in MAY_IMPORT if within(module, each)), key=len, default="tests")
-        allowed = (package, *MAY_IMPORT.get(package, PARTS))
-        against += [
-            f"{module} imports {target}"
-            for target in targets
-            if target.split(".")[0] in PARTS and not any(within(target, each) for each in allowed)
-        ]
-    assert against == []
+        packages = (package, *MAY_IMPORT.get(package, PARTS))
+        return within(target, *packages) or not within(target, *PARTS)
+
+    assert violations(allowed) == []
 
 
 @pytest.mark.parametrize("layers", LAYERS, ids=["infra", "model"])
 def test_imports_go_down_the_layers(layers: tuple[str, ...]) -> None:
-    against = [
-        f"{module} imports {target}"
-        for module, targets in imports().items()
-        for level, layer in enumerate(layers)
-        if within(module, layer)
-        for target in targets
-        if any(within(target, above) for above in layers[level + 1 :])
-    ]
-    assert against == []
+    def layer(module: str) -> int:
+        return next((level for level, each in enumerate(layers) if within(module, each)), -1)
+
+    assert violations(lambda module, target: layer(module) == -1 or layer(module) >= layer(target)) == []
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -129,28 +126,21 @@ def test_every_module_of_the_cdk_that_is_imported_is_type_checked() -> None:
 
 
 def test_a_lambda_imports_the_standard_library_boto3_and_itself() -> None:
-    allowed = sys.stdlib_module_names | {"boto3", "botocore"}
-    against = [
-        f"{module} imports {target}"
-        for module, targets in imports().items()
-        if within(module, "infra.lambdas")
-        for target in targets
-        if not target.startswith("mypy_boto3_")
-        and target.split(".")[0] not in allowed
-        and not within(target, ".".join(module.split(".")[:3]))
-    ]
-    assert against == []
+    packages = sys.stdlib_module_names | {"boto3", "botocore"}
+
+    def allowed(module: str, target: str) -> bool:
+        own = ".".join(module.split(".")[:3])
+        foreign = target.startswith("mypy_boto3_") or target.partition(".")[0] in packages
+        return not within(module, "infra.lambdas") or foreign or within(target, own)
+
+    assert violations(allowed) == []
 
 
 def test_only_tests_and_the_demo_import_the_emulator() -> None:
-    against = [
-        f"{module} imports {target}"
-        for module, targets in imports().items()
-        if not any(within(module, each) for each in STARTS_THE_EMULATOR)
-        for target in targets
-        if within(target, "infra.emulator")
-    ]
-    assert against == []
+    def allowed(module: str, target: str) -> bool:
+        return within(module, *STARTS_THE_EMULATOR) or not within(target, "infra.emulator")
+
+    assert violations(allowed) == []
 
 
 def test_synth_loads_neither_boto3_nor_the_model() -> None:

@@ -65,13 +65,10 @@ def test_metrics_are_drawn_under_their_senders_names(dev: Assembly, prod: Assemb
             assert tuple(dimensions[: len(expected)]) == expected
 
 
-class TestDashboard:
-    """The dashboard's widgets."""
-
-    def test_it_shows_every_alarm(self, prod: Assembly) -> None:
-        (widget,) = [w for w in dashboard(prod)["widgets"] if w["type"] == "alarm"]
-        shown = {re.sub(r"[<>]|\.Arn", "", arn) for arn in widget["properties"]["alarms"]}
-        assert shown == set(prod.template("monitoring").all("CloudWatch::Alarm"))
+def test_the_dashboard_shows_every_alarm(prod: Assembly) -> None:
+    (widget,) = [w for w in dashboard(prod)["widgets"] if w["type"] == "alarm"]
+    shown = {re.sub(r"[<>]|\.Arn", "", arn) for arn in widget["properties"]["alarms"]}
+    assert shown == set(prod.template("monitoring").all("CloudWatch::Alarm"))
 
 
 class TestAlarms:

@@ -11,7 +11,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from infra import config
 from infra.constructs.delivery import drift_role
 from infra.names import Mode
-from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, as_list, synthesize_written, text
+from tests.infra.synthesis import FULL, as_list, synthesize_written, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -98,9 +98,8 @@ WILDCARDS = (
 @pytest.fixture(scope="module")
 def optional(full: Assembly, tmp_path_factory: pytest.TempPathFactory) -> list[Assembly]:
     """Every optional part of the settings, with each `auth`, which decides the smoke role's permissions."""
-    written = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()
     others = [
-        synthesize_written(written.replace('auth = "iam"', f'auth = "{auth}"'), tmp_path_factory.mktemp(auth))
+        synthesize_written(FULL.replace('auth = "iam"', f'auth = "{auth}"'), tmp_path_factory.mktemp(auth))
         for auth in ("api_key", "cognito")
     ]
     return [full, *others]
@@ -162,15 +161,23 @@ def test_the_drift_check_reads_what_cloudformation_reads_of_each_declared_type(
         if kind == "AWS::WAFv2::WebACLAssociation":
             read = [action for action in read if action.startswith("wafv2:")]
         needed |= {action for action in read if not NOT_FOR_DRIFT.fullmatch(action)}
-    delivery = optional[0].template("delivery")
-    (watch,) = (id_ for id_ in delivery.all("IAM::Policy") if "WatchRole" in id_)
-    found = {
-        action
-        for id_, statement in delivery.statements()
-        if id_ == watch
-        for action in as_list(statement["Action"])
-    }
+    watch = [
+        statement
+        for id_, statement in optional[0].template("delivery").statements()
+        if id_.startswith("GitHubWatchRole")
+    ]
+    found = {action for statement in watch for action in as_list(statement["Action"])}
     assert found == needed
+    # And nothing of it is secret, or reads what is not the environment's own
+    assert not found & {"s3:GetObject", "logs:GetLogEvents", "logs:FilterLogEvents", "kms:Decrypt"}
+    unscoped = {action for each in watch if each["Resource"] == "*" for action in as_list(each["Action"])}
+    assert not {action.partition(":")[0] for action in unscoped} & {
+        "apigateway",
+        "iam",
+        "lambda",
+        "s3",
+        "ssm",
+    }
 
 
 def test_no_policy_escapes_these_tests(assemblies: Mapping[str, Assembly], optional: list[Assembly]) -> None:

@@ -9,13 +9,15 @@ import pytest
 
 from infra import release as releases
 from infra.paths import ROOT
-from infra.release import Golden, ReleaseError
+from infra.release import ReleaseError
 from tests.infra.synthesis import record_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.infra.synthesis import Json
+
+GOLDEN = {"seed": 1, "lesion": True}  # needs a probability or a refusal
 
 
 @pytest.fixture
@@ -71,7 +73,8 @@ def test_a_record_of_an_earlier_version_is_read_and_written_back_unchanged(tmp_p
         (None, "metrics", {"roc_auc": "good"}, "metrics.roc_auc = 'good'"),
         (None, "metrics", {"roc_auc": float("nan")}, "metrics.roc_auc = nan"),
         (None, "golden", [], "golden = []: no answer to check"),
-        (None, "golden", [{"seed": 1, "lesion": True}], "golden.0 = "),
+        (None, "golden", [GOLDEN], "golden.0 = "),
+        (None, "golden", [GOLDEN | {"probability": 0.5, "refused": True}], "golden.0 = "),
         (None, "gates", [{"name": "g", "passed": "yes", "detail": ""}], "gates.0.passed = 'yes'"),
         (None, "forced", " ", "forced = ' ': write why"),
         (None, "forced", True, "forced = True"),
@@ -131,10 +134,3 @@ def test_a_record_without_its_card_is_refused(record: Path) -> None:
         card.unlink()
     (problem,) = refusal(record)
     assert "model-card.md is missing" in problem
-
-
-def test_a_golden_answer_is_a_probability_or_a_refusal() -> None:
-    assert Golden(seed=1, lesion=True, probability=0.5).refused is None
-    assert Golden(seed=1, lesion=True, refused=True).probability is None
-    with pytest.raises(ValueError, match="give either"):
-        Golden(seed=1, lesion=True, probability=0.5, refused=True)

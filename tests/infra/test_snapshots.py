@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.paths import ROOT
-from tests.infra.synthesis import FIXTURE_ENVIRONMENTS, normalised, synthesize_written
+from tests.infra.synthesis import FULL, normalised, synthesize_written
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.infra.synthesis import Assembly
 
 SNAPSHOT = ROOT / "tests" / "infra" / "snapshots" / "prod.json"
@@ -40,9 +38,8 @@ def test_prods_templates_are_those_that_were_reviewed(prod: Assembly) -> None:
 
 @pytest.fixture(scope="module")
 def with_people(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    written = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()
-    folder: Path = tmp_path_factory.mktemp("people")
-    return synthesize_written(written.replace('auth = "iam"', 'auth = "cognito"'), folder)
+    people = FULL.replace('auth = "iam"', 'auth = "cognito"')
+    return synthesize_written(people, tmp_path_factory.mktemp("people"))
 
 
 @pytest.mark.parametrize(("stack", "kind"), LOGICAL_IDS)

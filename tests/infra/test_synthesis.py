@@ -22,7 +22,7 @@ from infra.paths import CONTAINER, LAMBDAS
 from infra.stacks import endpoint
 from tests.infra.synthesis import (
     ENVIRONMENTS,
-    FIXTURE_ENVIRONMENTS,
+    FULL,
     RELEASE,
     Assembly,
     copy_sources,
@@ -89,8 +89,7 @@ def test_a_local_environment_is_bound_to_the_emulators_account(local: Assembly, 
 
 
 def test_another_bootstraps_qualifier_is_in_every_stack(tmp_path: Path) -> None:
-    written = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()
-    assembly = synthesize_written(f'bootstrap_qualifier = "acme1"\n{written}', tmp_path)
+    assembly = synthesize_written(f'bootstrap_qualifier = "acme1"\n{FULL}', tmp_path)
     templates = assembly.templates()
     assert len(templates) == len(STACKS) + 2
     for template in templates:
@@ -213,13 +212,6 @@ def files(folder: Path) -> set[Path]:
         for name in names
         if "__pycache__" not in Path(root).parts
     }
-
-
-def test_a_mistake_is_a_report_and_not_a_stack_trace(clone: Path, tmp_path: Path) -> None:
-    done = cdk_synth(clone, tmp_path, env="dev", release=str(RELEASE))
-    assert done.returncode != 0
-    assert "prod.json cannot be used:\n  - environment = 'prod'" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_the_longest_names_fit_the_limits_of_aws() -> None:

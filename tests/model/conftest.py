@@ -10,6 +10,7 @@ import pytest
 from model import tracking
 from model.data import dataset, phantom
 from model.release import registry
+from model.release.export import export
 from model.training.config import QUICK
 from tests.model.drawn_scans import write_sources
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from model.data.dataset import Dataset
+    from model.release.export import Artifact
     from model.release.registry import ModelVersion
     from model.training.config import Recipe
     from model.training.train import TrainingResult
@@ -76,6 +78,11 @@ def champion(trained: TrainingResult) -> ModelVersion:
     return registry.register_and_promote(
         trained.experiment, run_id=trained.run_id, model_uri=trained.model_uri
     )
+
+
+@pytest.fixture(scope="session")
+def artifact(champion: ModelVersion, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return export(champion, to=tmp_path_factory.mktemp("artifact"))
 
 
 @pytest.fixture(scope="session")

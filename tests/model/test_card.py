@@ -13,16 +13,10 @@ from PIL import Image
 
 from model.evaluation import plots
 from model.release import model_card
-from model.release.export import export
 
 if TYPE_CHECKING:
     from model.release.export import Artifact
     from model.release.registry import ModelVersion
-
-
-@pytest.fixture(scope="module")
-def artifact(champion: ModelVersion, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return export(champion, to=tmp_path_factory.mktemp("card"))
 
 
 @pytest.fixture(scope="module")

@@ -101,3 +101,5 @@ def test_the_predictions_of_a_fold_do_not_depend_on_its_labels(cases: Cases) -> 
         # Then its predictions are unchanged
         assert np.array_equal(after.probabilities[own], before.probabilities[own])
         assert np.array_equal(after.predicted[own], before.predicted[own])
+        # And those of the other folds are not
+        assert not np.isclose(after.probabilities[~own], before.probabilities[~own]).any()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +17,6 @@ from tests.dicom_files import dicom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def write(path: Path, *, seed: int, mode: str = "L", kind: str | None = None) -> Path:
@@ -86,10 +87,12 @@ def test_unreadable_files_are_named_and_hidden_ones_ignored(folder: Path) -> Non
     half = (folder / "no" / "1 no.png").read_bytes()
     (folder / "no" / "half.png").write_bytes(half[: len(half) // 2])
     (folder / "yes" / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    os.mkfifo(folder / "yes" / "pipe.jpg")
     loaded = dataset.load(folder)
-    assert [name for name, _ in loaded.skipped] == ["no/half.png", "yes/gone.jpg", "yes/notes.txt"]
-    assert loaded.skipped[1][1] == "No such file or directory"
-    assert "3 unreadable files skipped" in loaded.summary()
+    names, reasons = zip(*loaded.skipped, strict=True)
+    assert names == ("no/half.png", "yes/gone.jpg", "yes/notes.txt", "yes/pipe.jpg")
+    assert (reasons[1], reasons[3]) == ("No such file or directory", "It is no regular file")
+    assert "4 unreadable files skipped" in loaded.summary()
     assert "yes/notes.txt (The bytes are no JPEG, PNG or DICOM image" in loaded.summary()
 
 
@@ -100,36 +103,27 @@ def test_an_exact_copy_is_set_aside_and_named(folder: Path) -> None:
     assert loaded.copies == (("yes/Y9.png", "yes/Y1.png"),)
 
 
-def same_file_in_both(folder: Path) -> None:
-    (folder / "no" / "wrong.png").write_bytes((folder / "yes" / "Y1.png").read_bytes())
-
-
-def empty_class(folder: Path) -> None:
-    for path in (folder / "no").iterdir():
-        path.unlink()
-
-
-def unreadable_class(folder: Path) -> None:
-    for path in (folder / "no").iterdir():
-        path.write_bytes(b"GIF89a")
-
-
-def no_class(folder: Path) -> None:
-    for name in dataset.CLASSES:
-        (folder / name).rename(folder / f"not {name}")
+def in_class_no(change: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda folder: [change(path) for path in (folder / "no").iterdir()]
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (same_file_in_both, r"no/wrong\.png and yes/Y1\.png are the same file"),
-        (empty_class, "no/ holds no readable JPEG, PNG or DICOM file, it is empty"),
-        (unreadable_class, r"unreadable: no/1 no\.png \(.*no/2 no\.png"),
+        (
+            lambda folder: shutil.copy(folder / "yes" / "Y1.png", folder / "no" / "wrong.png"),
+            r"no/wrong\.png and yes/Y1\.png are the same file",
+        ),
+        (in_class_no(Path.unlink), "no/ holds no readable JPEG, PNG or DICOM file, it is empty"),
+        (in_class_no(lambda path: path.write_bytes(b"GIF89a")), r"unreadable: no/1 no\.png \(.*no/2 no\.png"),
         (
             lambda folder: (folder / "yes").rename(folder / "other"),
             "yes/ holds no readable JPEG, PNG or DICOM file, it is empty or missing",
         ),
-        (no_class, "no/ and no folder yes/"),
+        (
+            lambda folder: [(folder / name).rename(folder / f"not {name}") for name in dataset.CLASSES],
+            "no/ and no folder yes/",
+        ),
         (shutil.rmtree, "is not a folder"),
     ],
 )

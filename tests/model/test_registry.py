@@ -43,6 +43,10 @@ class TestTrained:
         assert champion.dataset_kind == "phantom"
         assert champion.dataset_fingerprint == phantoms.fingerprint
         assert champion.metrics["roc_auc"] == trained.estimates["roc_auc"].value
+        metadata = mlflow.artifacts.load_dict(f"runs:/{trained.run_id}/serving/metadata.json")
+        assert metadata["name"] == champion.name
+        assert metadata["mlflow"] == {"experiment": champion.name, "run_id": champion.run_id}
+        assert metadata["split"] == {"folds": 3, "held_out": len(champion.holdout())}
 
     def test_its_gates_are_kept_with_the_version_and_the_run(self, champion: ModelVersion) -> None:
         outcomes = champion.gates()
@@ -175,21 +179,24 @@ def without_files(champion: ModelVersion) -> None:
     client.set_registered_model_alias(champion.name, registry.CHAMPION, made.version)
 
 
-@pytest.mark.parametrize("made_old", [without_gates, without_files])
-def test_a_champion_without_gates_or_files_counts_as_none(
-    contest: Contest, made_old: Callable[[ModelVersion], None]
+@pytest.mark.parametrize(
+    ("made_old", "error"),
+    [
+        (without_gates, r"before gates were recorded with it. Run scripts/train again"),
+        (without_files, r"version 2: the serving files of run .* cannot be read"),
+    ],
+    ids=["gates", "files"],
+)
+def test_a_champion_without_gates_or_files_is_an_error_and_counts_as_none(
+    contest: Contest, made_old: Callable[[ModelVersion], None], error: str
 ) -> None:
-    made_old(promoted(contest.trained(skill=4)))
+    champion = promoted(contest.trained(skill=4))
+    made_old(champion)
+    with pytest.raises(RegistryError, match=error):
+        registry.find_version(champion.name).gates()
     later = contest.trained(skill=1, passing=False)
     assert promoted(later).run_id == contest.champion() == later.run_id
     assert contest.gate(later) == (True, "there is no champion yet")
-
-
-def test_gates_that_were_never_recorded_are_an_error(contest: Contest) -> None:
-    champion = promoted(contest.trained(skill=1))
-    without_gates(champion)
-    with pytest.raises(RegistryError, match=r"before gates were recorded with it. Run scripts/train again"):
-        champion.gates()
 
 
 def test_a_forced_version_becomes_champion_with_its_reason(contest: Contest) -> None:
@@ -207,13 +214,6 @@ def test_a_forced_version_becomes_champion_with_its_reason(contest: Contest) -> 
     assert version.tags["forced"] == "the other one is too slow"
     assert mlflow.get_run(chosen.run_id).data.tags["forced"] == "the other one is too slow"
     assert json.loads(version.tags["gates"]) == chosen.gates()
-
-
-def test_a_version_without_serving_files_is_an_error(contest: Contest) -> None:
-    champion = promoted(contest.trained(skill=1))
-    without_files(champion)
-    with pytest.raises(RegistryError, match=r"version 2: the serving files of run .* cannot be read"):
-        registry.find_version(champion.name)
 
 
 def test_promoting_needs_no_tensorflow() -> None:

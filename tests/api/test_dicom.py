@@ -1,0 +1,204 @@
+"""What the published client sends of a DICOM file: what the container reads, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from contextlib import closing
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread, uid
+from pydicom.datadict import dictionary_VR, keyword_dict
+
+from container import dicom as decoder
+from container import imaging
+from scripts import client as module
+from scripts.client import Client, ClientError, without_header
+from tests.dicom_files import SYNTAXES, dicom
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.api.fake_gateway import FakeGateway
+
+MARKER = "PLANTED"
+TEXT = {"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
+NEEDED = ("Modality", "PhotometricInterpretation")  # without which the container reads no image
+GREY = np.arange(64 * 48).reshape(64, 48) % 251
+
+
+@pytest.fixture
+def client(gateway: FakeGateway) -> Iterator[Client]:
+    with closing(Client(gateway.url, timeout_s=5)) as client:
+        yield client
+
+
+def planted(data: bytes) -> bytes:
+    """Return a file with the marker in every text, private element, overlay, sequence and the preamble."""
+    written = BytesIO()
+    with module.quiet_pydicom():
+        dataset = dcmread(BytesIO(data))
+        texts = Dataset()
+        for keyword, tag in keyword_dict.items():
+            if dictionary_VR(tag) in TEXT and tag >> 16 not in (0, 2) and keyword not in NEEDED:
+                texts.add_new(tag, dictionary_VR(tag), MARKER)
+        dataset.update(texts)
+        del texts.SpecificCharacterSet
+        texts.LUTDescriptor, texts.LUTData = [256, 7, 16], list(range(256))
+        texts["LUTDescriptor"].VR = texts["LUTData"].VR = "US"
+        dataset.ModalityLUTSequence, dataset.ReferencedImageSequence = [texts], [texts]
+        dataset.add_new(0x60001500, "LO", MARKER)
+        dataset.add_new(0x60003000, "OW", MARKER.encode() * 2)
+        dataset.add_new(0x00280120, "LO", MARKER)  # a pixel padding value that is a text
+        dataset.add_new(0xFFFCFFFC, "OB", MARKER.encode())
+        dataset.private_block(0x0019, MARKER, create=True).add_new(1, "UN", MARKER.encode())
+        dataset.preamble = MARKER.encode().ljust(128)
+        dataset.file_meta.SourceApplicationEntityTitle = MARKER
+        dataset.save_as(written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: uid.UID(syntax).keyword)
+def test_no_word_of_a_header_is_sent(
+    client: Client,
+    gateway: FakeGateway,
+    syntax: str,
+    caplog: pytest.LogCaptureFixture,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    # Given a file that names the patient wherever a file can
+    data = planted(dicom(GREY, bits=8 if syntax == uid.JPEGBaseline8Bit else 12, syntax=syntax))
+    assert data.count(MARKER.encode()) > 2000
+
+    # When it is classified
+    client.predict(data)
+
+    # Then what was sent does not, and nothing was written about it
+    (call,) = gateway.images
+    assert MARKER.encode() not in call.body
+    assert not [record for record in caplog.records if MARKER in record.getMessage()]
+    assert not [warning for warning in recwarn if MARKER in str(warning.message)]
+    # Then it has the same pixels, byte for byte
+    sent, original = dcmread(BytesIO(call.body)), dcmread(BytesIO(data))
+    assert sent.PixelData == original.PixelData
+    assert {element.keyword for element in sent} <= set(decoder.TAGS)
+    assert {element.keyword for element in sent.file_meta} == {
+        "FileMetaInformationGroupLength",
+        "TransferSyntaxUID",
+    }
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: uid.UID(syntax).keyword)
+def test_the_container_sees_the_same_image(syntax: str, photometric: str) -> None:
+    bits = 8 if syntax == uid.JPEGBaseline8Bit else 12
+    tags: dict[str, Any] = {
+        "RescaleSlope": "-2.5",
+        "PixelPaddingValue": 7,
+        "PresentationLUTShape": "IDENTITY",
+    }
+    data = dicom(GREY, syntax=syntax, bits=bits, photometric=photometric, **tags)
+    stripped, _ = without_header(data)
+    assert len(stripped) < len(data)
+    assert imaging.read(stripped).tobytes() == imaging.read(data).tobytes()
+
+
+def test_the_client_sends_what_the_container_reads() -> None:
+    assert module.DICOM_TAGS == decoder.TAGS
+    assert {"MR", *decoder.MODALITIES, *decoder.GREY} <= module.DICOM_TERMS
+
+
+def test_a_header_is_kept_on_demand(client: Client, gateway: FakeGateway) -> None:
+    data = planted(dicom(GREY))
+    client.predict(data, keep_header=True, preview=True, frame=3)
+    (call,) = gateway.images
+    assert call.body == data
+    assert call.target == "/stage/predict?heatmap=false&preview=true&frame=3"
+
+
+def test_without_pydicom_no_header_is_sent(
+    client: Client, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    data = dicom(GREY)
+    with pytest.raises(ClientError, match=r"pip install pydicom.*keep_header=True"):
+        client.predict(data)
+    assert not gateway.images
+    client.predict(data, keep_header=True)
+    client.predict(b"no DICOM")
+    assert [call.body for call in gateway.images] == [data, b"no DICOM"]
+
+
+def deflated() -> bytes:
+    head = dicom(GREY, PatientName=MARKER).replace(b"1.2.840.10008.1.2.1\x00", b"1.2.840.10008.1.2.1.99")
+    head = head.replace(b"UI\x14\x00" + b"1.2.840.10008.1.2.1.99", b"UI\x16\x00" + b"1.2.840.10008.1.2.1.99")
+    return head[:500] + zlib.compress(bytes(2**28), wbits=-15)
+
+
+def nested() -> bytes:
+    """Return a file with sequences of undefined length, 3,000 deep."""
+    head, pixels, rest = dicom(GREY, PatientName=MARKER).partition(b"\xe0\x7f\x10\x00")
+    deep = (b"\x40\x00\x60\x02SQ\x00\x00\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff") * 3000
+    return head + deep + pixels + rest
+
+
+BROKEN = {
+    "deflated": (deflated, "deflated"),
+    "nested": (nested, "was not sent"),
+    "without a preamble": (lambda: dicom(GREY, PatientName=MARKER)[132:], "without the preamble"),
+    "no end": (lambda: dicom(GREY, syntax=uid.RLELossless, PatientName=MARKER)[:-900], "was not sent"),
+    "unknown syntax": (
+        lambda: dicom(GREY, PatientName=MARKER).replace(b"10008.1.2.1\x00", b"10008.9.9.9\x00"),
+        "of an unknown kind",
+    ),
+    "text for a number": (
+        lambda: dicom(GREY, RescaleSlope="1234567").replace(b"1234567", MARKER.encode()),
+        "was not sent",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_cannot_be_stripped_is_not_sent(client: Client, gateway: FakeGateway, name: str) -> None:
+    make, says = BROKEN[name]
+    data = make()
+    assert MARKER.encode() in data
+    with pytest.raises(ClientError, match=says) as raised:
+        client.predict(data)
+    assert MARKER not in str(raised.value)
+    assert not gateway.images
+
+
+@pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.RLELossless, uid.JPEG2000Lossless])
+def test_of_a_file_that_is_too_large_only_the_frame_is_sent(
+    client: Client, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, syntax: str
+) -> None:
+    monkeypatch.setattr(module, "MAX_IMAGE_BYTES", 20_000)
+    frames = np.stack([np.roll(GREY, 5 * shift, axis=1) for shift in range(20)])
+    data = dicom(frames, syntax=syntax)
+    client.predict(data, frame=7)
+    (call,) = gateway.images
+    assert len(call.body) < 20_000
+    assert call.target == "/stage/predict?heatmap=false"
+    assert imaging.read(call.body).tobytes() == imaging.read(data, frame=7).tobytes()
+
+
+def test_a_file_that_stays_too_large_is_not_sent(
+    client: Client, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_IMAGE_BYTES", 5_000)
+    for keep_header in (False, True):
+        with pytest.raises(ClientError, match=r"The DICOM image has 6,\d+ bytes; the limit is 5,000\."):
+            client.predict(dicom(GREY), keep_header=keep_header)
+    assert not gateway.images
+
+
+def test_a_file_of_several_frames_is_sent_whole_where_it_can_be(client: Client, gateway: FakeGateway) -> None:
+    data = dicom(np.stack([GREY, GREY + 1]))
+    client.predict(data, frame=2)
+    (call,) = gateway.images
+    assert call.target == "/stage/predict?heatmap=false&frame=2"
+    assert dcmread(BytesIO(call.body)).PixelData == dcmread(BytesIO(data)).PixelData
