@@ -183,7 +183,7 @@ class TestFunction:
         packed = assembly.folder / source["path"]
         files = {str(path.relative_to(packed)) for path in packed.rglob("*") if path.is_file()}
         package = {f"gateway/{path.name}" for path in (LAMBDAS / "gateway").glob("*.py")}
-        site = {"page.html", "docs.html", "openapi.json", "model-card.html", "model-card.md"}
+        site = {"page.html", "dicom.js", "docs.html", "openapi.json", "model-card.html", "model-card.md"}
         assert files == package | {f"gateway/site/{name}" for name in site}
         card = releases.card_path(RELEASE, sha256=releases.load(RELEASE).model.sha256)
         assert (packed / "gateway" / "site" / "model-card.md").read_text() == card.read_text()

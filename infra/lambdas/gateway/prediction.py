@@ -76,7 +76,7 @@ def _has_preview(others: dict[object, object]) -> bool:
             if more or not PNG.fullmatch(png) or not all(type(side) in (int, float) for side in box):
                 return False
             left, top, right, bottom = box
-            return 0 <= left < right < math.inf and 0 <= top < bottom < math.inf
+            return bool(0 <= left < right < math.inf and 0 <= top < bottom < math.inf)
         case _:
             return "preview" not in others
 

@@ -6,8 +6,17 @@ window.readDicom = (() => {
     0x00080060, 0x00280002, 0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280102, 0x00280103,
     0x00280120, 0x00280301, 0x00281052, 0x00281053, 0x00283000, 0x20500020, 0x7fe00001, 0x7fe00002, 0x7fe00008, 0x7fe00009, 0x7fe00010,
   ]);
+  const TEXTS = [0x00080060, 0x00280004, 0x00280008, 0x00280301, 0x00281052, 0x00281053, 0x20500020]; // those of them that are text
+  // What these may hold besides numbers. Anything else could name a person: X is sent for each letter.
+  const TERMS = new Set(
+    ("MR,CR,CT,DOC,DX,ECG,MG,NM,OT,PR,PT,REG,RF,RTDOSE,RTIMAGE,RTPLAN,RTSTRUCT,SC,SEG,SR,US,XA,YES,NO,IDENTITY,INVERSE," +
+      "MONOCHROME1,MONOCHROME2,RGB,PALETTE COLOR,YBR_FULL,YBR_FULL_422,YBR_ICT,YBR_RCT").split(","),
+  );
+  const NUMBER = /^[-+\d.eE]*$/;
+  const PIXELS = 0x7fe0; // the group
   const MODALITY_LUT = 0x00283000;
   const LUT_TAGS = new Set([0x00283002, 0x00283006]); // of its item: descriptor and data
+  const LUT_VRS = ["US", "SS", "OW", "UN", undefined];
   const TRANSFER_SYNTAX = 0x00020010;
   const IMPLICIT = "1.2.840.10008.1.2";
   const BIG_ENDIAN = "1.2.840.10008.1.2.2";
@@ -76,8 +85,16 @@ window.readDicom = (() => {
     const item = elementAt(items, value);
     if (item.tag !== ITEM) throw new RangeError("no item");
     const kept = [];
-    walk(items, item.value, item.length === UNDEFINED ? end : item.value + item.length, (each) => LUT_TAGS.has(each.tag) && kept.push(bytesOf(set, each.start, each.end)), 1);
+    walk(items, item.value, item.length === UNDEFINED ? end : item.value + item.length, (each) => LUT_TAGS.has(each.tag) && LUT_VRS.includes(each.vr) && kept.push(bytesOf(set, each.start, each.end)), 1);
     return [bytesOf(set, start, value - 4), new Uint8Array(4).fill(0xff), delimiter(items, ITEM, UNDEFINED), ...kept, delimiter(items, ITEM_END, 0), delimiter(items, SEQUENCE_END, 0)];
+  }
+
+  // An element as it was, but for a text that is no term or number.
+  function harmless(set, each) {
+    const { tag, start, value, length, end } = each;
+    const text = textOf(set, each);
+    const isKnown = TEXTS.includes(tag) ? TERMS.has(text) || NUMBER.test(text) : length === 2;
+    return isKnown ? [bytesOf(set, start, end)] : [bytesOf(set, start, value), "X".repeat(length)];
   }
 
   // The transfer syntax, and the data set with the elements that are kept.
@@ -98,7 +115,7 @@ window.readDicom = (() => {
     return { syntax, set, elements };
   }
 
-  // A file of what is kept: an empty preamble, the transfer syntax, and the elements as they were.
+  // A file of what is kept: an empty preamble, the transfer syntax, and the elements.
   function stripped({ syntax, set, elements }) {
     const uid = new TextEncoder().encode(syntax.padEnd(syntax.length + (syntax.length % 2), "\0"));
     const head = new DataView(new ArrayBuffer(META + 20));
@@ -111,7 +128,10 @@ window.readDicom = (() => {
     head.setUint16(META + 6, 4, true);
     head.setUint32(META + 8, 8 + uid.length, true); // the group's length
     head.setUint16(META + 18, uid.length, true);
-    const kept = [...elements.values()].flatMap((each) => (each.tag === MODALITY_LUT ? withoutText(set, each) : [bytesOf(set, each.start, each.end)]));
+    const kept = [...elements.values()].flatMap((each) => {
+      if (each.tag === MODALITY_LUT) return withoutText(set, each);
+      return each.tag >>> 16 === PIXELS ? [bytesOf(set, each.start, each.end)] : harmless(set, each);
+    });
     return new Blob([head, uid, ...kept]);
   }
 
