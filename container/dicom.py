@@ -187,7 +187,7 @@ def _decode(data: bytes, header: Header) -> NDArray[Any]:
         stored = np.asarray(dicomsdl.open_memory(data).pixelData(header.frame, storedvalue=True))
         signed = header.dataset.get("PixelRepresentation") == 1
         return stored.view(np.int8) if signed and stored.dtype == np.uint8 else stored
-    from pydicom.pixels import pixel_array  # noqa: PLC0415
+    from pydicom.pixels.utils import pixel_array  # noqa: PLC0415
 
     plugin = BY_PYDICOM[header.syntax]
     return pixel_array(header.dataset, index=header.frame, raw=True, decoding_plugin=plugin)
@@ -198,7 +198,7 @@ def _grey(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     shown = np.True_ if padding is None else stored != int(padding)
     values = stored if padding is None else np.where(shown, stored, _darkest(stored[shown]))
     if "ModalityLUTSequence" in dataset:
-        from pydicom.pixels import apply_modality_lut  # noqa: PLC0415
+        from pydicom.pixels.processing import apply_modality_lut  # noqa: PLC0415
 
         values = apply_modality_lut(values, dataset)
     grey = values if values.dtype == np.uint8 else narrowed(values)

@@ -243,7 +243,8 @@ def narrowed(wide: NDArray[Any]) -> NDArray[np.uint8]:
     places = [max(0, math.ceil(share * wide.size) - 1) for share in _RANGE]
     low, high = map(int, np.partition(wide, places, axis=None)[places])
     curve = _curve(np.arange(low, high + 1), low, high)
-    return curve[np.subtract(np.clip(wide, low, high), low, dtype=np.int32)]
+    narrow: NDArray[np.uint8] = curve[np.subtract(np.clip(wide, low, high), low, dtype=np.int32)]
+    return narrow
 
 
 def _curve(values: NDArray[np.int64], low: int, high: int) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gdcm
 import numpy as np
 from pydicom import Dataset, dcmread, uid
-from pydicom.datadict import DicomDictionary
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import FileMetaDataset
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def dicom(
     data.Rows, data.Columns = grey.shape[-2:]
     data.BitsAllocated, data.BitsStored, data.HighBit = allocated, bits, bits - 1
     data.PixelRepresentation = int(signed)
-    data.update({name: value for name, value in tags.items() if value is not None})
+    for name, value in tags.items():
+        setattr(data, name, value)
     kind = np.dtype(f"{'i' if signed else 'u'}{allocated // 8}")
     data.PixelData = stored.astype(kind).tobytes()
     data["PixelData"].VR = "OB" if allocated == 8 else "OW"

@@ -31,7 +31,7 @@ def mutated() -> Iterator[bytes]:
     rng = random.Random(SEED)
     scan = samples.scan(64, 48)
     templates = [dicom(scan, syntax=syntax, bits=8) for syntax in SYNTAXES]
-    templates += [dicom(np.stack([scan, scan]), syntax=syntax) for syntax in SYNTAXES[:5]]
+    templates += [dicom(np.stack([np.asarray(scan)] * 2), syntax=syntax) for syntax in SYNTAXES[:5]]
     while True:
         data = bytearray(rng.choice(templates))
         for _ in range(rng.randint(1, 4)):
