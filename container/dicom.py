@@ -201,12 +201,15 @@ def _grey(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
         from pydicom.pixels.processing import apply_modality_lut  # noqa: PLC0415
 
         values = apply_modality_lut(values, dataset)
-    grey = values if values.dtype == np.uint8 else narrowed(values)
     inverse = bool(dataset.get("PresentationLUTShape") == "INVERSE")
     inverse |= dataset.get("PhotometricInterpretation") == "MONOCHROME1"
     # Of a linear rescaling, only its sign changes what lies between two percentiles.
     inverse ^= float(dataset.get("RescaleSlope") or 1) < 0
-    return np.where(shown, 255 - grey if inverse else grey, np.uint8(0))
+    if values.dtype == np.uint8:
+        grey = 255 - values if inverse else values
+    else:  # inverted first, so that the ends are those of the picture that is not inverted
+        grey = narrowed(np.negative(values, dtype=np.int32) if inverse else values)
+    return np.where(shown, grey, np.uint8(0))
 
 
 def _darkest(shown: NDArray[Any]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,15 @@ BY_GDCM = {
 TEXT = ("LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR", "AE", "CS")
 """Value representations that hold any text, or would if nobody checked."""
 SYNTAXES = (*NATIVE, uid.RLELossless, uid.JPEG2000Lossless, *BY_GDCM)
+
+FORMS = [
+    (syntax, photometric, bits, signed)
+    for syntax, photometric, bits, signed in product(
+        SYNTAXES, ("MONOCHROME2", "MONOCHROME1"), (8, 12, 16), (False, True)
+    )
+    if syntax != uid.JPEGBaseline8Bit or (bits, signed) == (8, False)
+]
+"""Transfer syntax, photometric interpretation, bits stored, and whether they are signed."""
 
 
 def dicom(
@@ -63,12 +73,13 @@ def dicom(
     for name, value in tags.items():
         setattr(data, name, value)
     kind = np.dtype(f"{'i' if signed else 'u'}{allocated // 8}")
-    data.PixelData = stored.astype(kind).tobytes()
+    pixels = stored.astype(kind).tobytes()
+    data.PixelData = pixels + bytes(len(pixels) % 2)
     data["PixelData"].VR = "OB" if allocated == 8 else "OW"
     if syntax in BY_GDCM:
         return _by_gdcm(_written(data, uid.ExplicitVRLittleEndian), BY_GDCM[uid.UID(syntax)])
-    if syntax in (uid.RLELossless, uid.JPEG2000Lossless):
-        data.compress(syntax)
+    if plugin := {uid.RLELossless: "pydicom", uid.JPEG2000Lossless: "pylibjpeg"}.get(uid.UID(syntax)):
+        data.compress(syntax, encoding_plugin=plugin)
     return _written(data, syntax)
 
 

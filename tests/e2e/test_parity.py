@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from pydicom.uid import JPEGBaseline8Bit
+from scipy.special import expit
 
-from container import metadata
+from container import imaging, metadata
 from container.network import Network, NetworkOutput
 from container.predictor import Predictor
 from container.problem import Problem
 from model.data import negatives, phantom
 from model.networks.backend import keras
+from tests.dicom_files import FORMS, dicom
+from tests.unavailable import unavailable
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from PIL import Image
 
     from container.predictor import Identity
     from tests.e2e.conftest import Demo
 
 COUNT = 500
 TOLERANCE = 1e-3
+SLICES = 50
 
 
 class KerasNetwork(Network):
@@ -39,6 +47,10 @@ class KerasNetwork(Network):
         logits, evidence = self._model(image[np.newaxis], training=False)
         tumour, brain, familiarity = map(float, logits[0])
         return NetworkOutput(tumour, brain, familiarity, np.asarray(evidence)[0, ..., 0])
+
+
+def phantoms() -> list[Image.Image]:
+    return [phantom.draw(seed=20_000 + seed, lesion=seed % 2 == 0) for seed in range(20)]
 
 
 def test_endpoint_and_keras_agree(demo: Demo, tmp_path: Path) -> None:
@@ -71,3 +83,37 @@ def test_endpoint_and_keras_agree(demo: Demo, tmp_path: Path) -> None:
         assert given.get("reliability") == expected.get("reliability")
         assert np.abs(np.subtract(given["heatmap"]["values"], heatmap["values"])).max() <= TOLERANCE
     assert 0.2 < np.mean([answer["answer"] == "refused" for answer in answers]) < 0.8
+
+
+def slices() -> list[Image.Image]:
+    """Return slices of the real sources beside `TUMOR_DATA`, spread over all of them."""
+    folder = os.environ.get("TUMOR_DATA")
+    if not folder:
+        unavailable("TUMOR_DATA names no folder of real images")
+    paths = sorted(Path(folder).parent.glob("sources/*/[yn]*/**/*.[pj]*g"))
+    assert len(paths) > SLICES
+    return [imaging.decode(path.read_bytes()) for path in paths[:: len(paths) // SLICES][:SLICES]]
+
+
+@pytest.mark.parametrize("images", [phantoms, slices])
+def test_a_picture_has_one_probability_in_every_form(
+    demo: Demo, images: Callable[[], list[Image.Image]]
+) -> None:
+    [served] = (demo.root / "mlruns").rglob("model.tflite")
+    about = metadata.load(served.with_name("metadata.json"))
+    network = Network(served, size=about.size)
+
+    def probability(image: Image.Image) -> float:
+        logit = network.run(imaging.preprocess(image, size=about.size)).logit
+        return float(expit(about.slope * logit + about.intercept))
+
+    for whole in images():
+        picture = whole.crop((0, 0, whole.width // 2 * 2, whole.height))  # GDCM writes no odd number of bytes
+        expected = probability(picture)
+        for syntax, photometric, bits, signed in FORMS:
+            if syntax == JPEGBaseline8Bit:
+                continue  # it changes the picture
+            data = dicom(picture, syntax=syntax, photometric=photometric, bits=bits, signed=signed)
+            given = probability(imaging.decode(data))
+            assert given == pytest.approx(expected, abs=0.01), (syntax, photometric, bits, signed)
+            assert (given >= about.threshold) == (expected >= about.threshold)
