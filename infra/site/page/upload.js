@@ -10,11 +10,17 @@ const UNAUTHORISED = [401, 403];
 let pause = null; // while the gateway throttles: until when, the status, and the timer
 let throttledSince = null; // since when it has answered with nothing but 429 or 503
 
-let prepared = Promise.resolve(); // files are read one after another, and so sent in their order
+let reading = Promise.resolve(); // files are read one after another, and so sent in their order
+let unread = 0;
 
 function enqueue(item) {
   setState(item, { kind: "queued" });
-  if (!item.body) prepared = prepared.then(() => prepare(item));
+  if (item.body) return;
+  unread += 1;
+  reading = reading.then(() => prepare(item)).then(() => {
+    unread -= 1;
+    sendQueued();
+  });
 }
 
 // Reads what is to be sent of a file, and rejects at once what the gateway would reject.
@@ -26,7 +32,6 @@ async function prepare(item) {
   } catch ({ title = "Unreadable file", detail = "This file cannot be read. Choose it again.", again = false }) {
     setState(item, { kind: "problem", title, detail, again });
   }
-  sendQueued();
 }
 
 // The bytes decide what a file is: browsers have several names for a type, or none.
@@ -53,7 +58,7 @@ async function loadDicom() {
 // Sends queued images, as many as may be in flight.
 function sendQueued() {
   const queued = images.filter(({ state, body }) => state.kind === "queued" && body);
-  if (pause || !queued.length) return;
+  if (pause || !queued.length || (unread && queued.length < MAX_IN_FLIGHT)) return;
   const missing = auth.missing(); // by the auth mode, see auth/
   if (missing) return queued.forEach((item) => setState(item, { kind: "problem", held: true, ...missing }));
   const free = MAX_IN_FLIGHT - images.filter(({ request }) => request).length;
