@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-from .imaging import check_frame, narrowed
-from .problem import MAX_IMAGE_PIXELS, Problem, too_many_pixels
+from .grey_levels import narrowed
+from .problem import MAX_IMAGE_PIXELS, Problem, check_frame, too_many_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,19 +6,19 @@ same upright 8-bit grey image, so that every form gets the same prediction.
 
 from __future__ import annotations
 
-import math
 import struct
 import zlib
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageChops, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from .problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Problem, too_many_bytes, too_many_pixels
+from .grey_levels import narrowed, spread, stretched
+from .problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Problem, check_frame, too_many_bytes, too_many_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,8 +50,6 @@ _SMALL = 96  # side in pixels of the small copy in which content is searched
 _THIN = 2  # pixels of that copy: half the width of the widest stroke that is not content
 _MIN_CONTENT = 0.1  # share of the image that content must fill
 _ENDS = (0.01, 0.995)  # shares of the pixels that become black, and that do not become white
-_RANGE = (0.001, 0.999)  # the same of the whole file, of which a few bright pixels may take most of the range
-_MIN_SPAN = 30  # grey levels; a smaller range is not stretched, because it is noise
 
 
 def decode(data: bytes) -> Image.Image:
@@ -109,16 +107,6 @@ def read(data: bytes, *, frame: int | None = None) -> Image.Image:
     return image
 
 
-def check_frame(frame: int | None, frames: int) -> None:
-    """Raise `Problem` with 422 for a frame that is not there, or is not named among several."""
-    if (frame is None and frames == 1) or (frame is not None and 1 <= frame <= frames):
-        return
-    raise Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        f"The file has {frames} frame{'s' * (frames > 1)}: choose one with ?frame=N, from 1 to {frames}.",
-    )
-
-
 def grey(image: Image.Image) -> Image.Image:
     """Convert a read image to upright 8-bit grey (mode L); transparent pixels become black.
 
@@ -137,7 +125,7 @@ def preprocess(image: Image.Image, *, size: int) -> NDArray[np.float32]:
     """
     # Bicubic with Pillow's support scaled to the reduction: every source pixel counts, nothing aliases.
     square = spread(image).resize((size, size), Image.Resampling.BICUBIC, box=content_box(image))
-    return (np.asarray(_stretched(square, _ENDS), dtype=np.float32) / np.float32(255))[..., np.newaxis]
+    return (np.asarray(stretched(square, _ENDS), dtype=np.float32) / np.float32(255))[..., np.newaxis]
 
 
 def content_box(image: Image.Image) -> tuple[float, float, float, float]:
@@ -174,25 +162,6 @@ def otsu(image: Image.Image) -> float:
     spread = below * (below[-1] - below)
     between = (mass * below[-1] - mass[-1] * below) ** 2 / np.maximum(spread, 1)
     return float(np.argmax(between))
-
-
-def levels(image: Image.Image, shares: tuple[float, float]) -> tuple[int, int]:
-    """Return the grey levels up to which these shares of a mode L image's pixels lie."""
-    counts = np.cumsum(image.histogram())
-    low, high = np.searchsorted(counts, [share * counts[-1] for share in shares])
-    return int(low), int(high)
-
-
-def spread(image: Image.Image) -> Image.Image:
-    """Stretch a mode L image's levels as those of a wider image are: both give the same prediction."""
-    return _stretched(image, _RANGE)
-
-
-def _stretched(image: Image.Image, shares: tuple[float, float]) -> Image.Image:
-    low, high = levels(image, shares)
-    if high - low < _MIN_SPAN:
-        return image
-    return image.point(_curve(np.arange(256), low, high).tolist())
 
 
 def _broken(error: Exception) -> Problem:
@@ -236,20 +205,6 @@ def _grey_of_16_bits(image: Image.Image) -> Image.Image:
     scaled = Image.fromarray(narrow)
     scaled.info = image.info  # where the orientation is
     return scaled
-
-
-def narrowed(wide: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale grey values of up to 16 bits, integers of shape (rows, columns), to 8 as `spread` does."""
-    places = [max(0, math.ceil(share * wide.size) - 1) for share in _RANGE]
-    low, high = map(int, np.partition(wide, places, axis=None)[places])
-    curve = _curve(np.arange(low, high + 1), low, high)
-    narrow: NDArray[np.uint8] = curve[np.subtract(np.clip(wide, low, high), low, dtype=np.int32)]
-    return narrow
-
-
-def _curve(values: NDArray[np.int64], low: int, high: int) -> NDArray[np.uint8]:
-    """Map low to 0 and high to 255, or everything to 0 where they are equal."""
-    return np.clip((values - low) * 255 / max(1, high - low), 0, 255).round().astype(np.uint8)
 
 
 def _upright(image: Image.Image) -> Image.Image:

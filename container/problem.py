@@ -63,6 +63,16 @@ def too_many_pixels(size: str) -> Problem:
     )
 
 
+def check_frame(frame: int | None, frames: int) -> None:
+    """Raise `Problem` with 422 for a frame that is not there, or is not named among several."""
+    if (frame is None and frames == 1) or (frame is not None and 1 <= frame <= frames):
+        return
+    raise Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        f"The file has {frames} frame{'s' * (frames > 1)}: choose one with ?frame=N, from 1 to {frames}.",
+    )
+
+
 def failure() -> Problem:
     """Return the answer to a request that failed; the reason is only logged."""
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; its log says why.")

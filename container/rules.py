@@ -11,7 +11,7 @@ from http import HTTPStatus
 import numpy as np
 from PIL import Image
 
-from .imaging import levels
+from .grey_levels import levels
 from .problem import Problem
 
 MIN_SIDE = 32  # pixels; smallest found: 128

@@ -1,34 +1,20 @@
-"""DICOM files that the tests draw, in each transfer syntax that can be written here."""
+"""DICOM files that the tests draw: their forms, and what a header must not tell."""
 
 from __future__ import annotations
 
 from io import BytesIO
 from itertools import product
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
 
-import gdcm
-import numpy as np
 from pydicom import Dataset, dcmread, uid
-from pydicom._dicom_dict import DicomDictionary
-from pydicom.dataset import FileMetaDataset
+from pydicom.datadict import dictionary_VR, keyword_dict
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from PIL import Image
+from scripts.benchmark.dicom_files import NATIVE, SYNTAXES, dicom, written
+from scripts.client import quiet_pydicom
 
-NATIVE = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian)
-BY_GDCM = {
-    uid.JPEGLosslessSV1: gdcm.TransferSyntax.JPEGLosslessProcess14_1,
-    uid.JPEGLossless: gdcm.TransferSyntax.JPEGLosslessProcess14,
-    uid.JPEGLSLossless: gdcm.TransferSyntax.JPEGLSLossless,
-    uid.JPEGBaseline8Bit: gdcm.TransferSyntax.JPEGBaselineProcess1,
-}
-TEXT = ("LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR", "AE", "CS")
-"""Value representations that hold any text, or would if nobody checked."""
-SYNTAXES = (*NATIVE, uid.RLELossless, uid.JPEG2000Lossless, *BY_GDCM)
-
+__all__ = ["FORMS", "MARKER", "NATIVE", "SYNTAXES", "dicom", "planted", "without"]
+MARKER = "ZQXMARKER"
+TEXT = {"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
+NEEDED = ("Modality", "PhotometricInterpretation")  # without which the container reads no image
 FORMS = [
     (syntax, photometric, bits, signed)
     for syntax, photometric, bits, signed in product(
@@ -39,75 +25,34 @@ FORMS = [
 """Transfer syntax, photometric interpretation, bits stored, and whether they are signed."""
 
 
-def dicom(
-    image: Image.Image | NDArray[Any],
-    *,
-    syntax: str = uid.ExplicitVRLittleEndian,
-    bits: int = 12,
-    signed: bool = False,
-    photometric: str = "MONOCHROME2",
-    **tags: object,
-) -> bytes:
-    """Write an MR image of 8-bit grey levels, (rows, columns) or (frames, rows, columns), as a DICOM file.
+def planted(data: bytes, *, padding: bool = False) -> bytes:
+    """Return a file with the marker in every text, private element, overlay, sequence and the preamble.
 
-    The levels are spread over a part of the `bits`, as a scanner's are.
+    With `padding`, the value of padded pixels is a text too, which breaks the image.
     """
-    grey = np.asarray(image).astype(np.int32)
-    if photometric == "MONOCHROME1":
-        grey = 255 - grey
-    stored = grey if bits == 8 else grey * (2 ** (bits - 1) // 255) + 7
-    if signed:
-        stored = stored - (128 if bits == 8 else 2 ** (bits - 3))
-    allocated = 8 if bits == 8 else 16
-    data = Dataset()
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = uid.MRImageStorage
-    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid()
-    data.Modality, data.SamplesPerPixel, data.PhotometricInterpretation = "MR", 1, photometric
-    if grey.ndim == 3:
-        data.NumberOfFrames = len(grey)
-    data.Rows, data.Columns = grey.shape[-2:]
-    data.BitsAllocated, data.BitsStored, data.HighBit = allocated, bits, bits - 1
-    data.PixelRepresentation = int(signed)
-    for name, value in tags.items():
-        setattr(data, name, value)
-    kind = np.dtype(f"{'i' if signed else 'u'}{allocated // 8}")
-    pixels = stored.astype(kind).tobytes()
-    data.PixelData = pixels + bytes(len(pixels) % 2)
-    data["PixelData"].VR = "OB" if allocated == 8 else "OW"
-    if syntax in BY_GDCM:
-        return _by_gdcm(_written(data, uid.ExplicitVRLittleEndian), BY_GDCM[uid.UID(syntax)])
-    if plugin := {uid.RLELossless: "pydicom", uid.JPEG2000Lossless: "pylibjpeg"}.get(uid.UID(syntax)):
-        data.compress(syntax, encoding_plugin=plugin)
-    return _written(data, syntax)
-
-
-def planted(image: Image.Image) -> tuple[bytes, bytes]:
-    """Write a file whose texts all hold a marker: every text element, private ones and overlays included.
-
-    Returns the file and the marker.
-    """
-    marker = "ZQXMARKER"
-    dataset = dcmread(BytesIO(dicom(image)))
-    kept = {element.tag for element in dataset}
-    for tag, (vr, *_) in DicomDictionary.items():
-        if vr in TEXT and tag >> 16 > 2 and tag not in kept:
-            dataset.add_new(tag, vr, marker)
-    block = dataset.private_block(0x0011, marker, create=True)
-    block.add_new(0x01, "LO", marker)
-    block.add_new(0x02, "SQ", [dataset_of(marker)])
-    dataset.add_new(0x60003000, "OW", marker.encode() + b" ")
-    dataset.add_new(0x60000022, "LO", marker)
-    dataset.ReferencedImageSequence = [dataset_of(marker)]
-    return _written(dataset, uid.ExplicitVRLittleEndian), marker.encode()
-
-
-def dataset_of(text: str) -> Dataset:
-    """Return an item of a sequence with a text."""
-    item = Dataset()
-    item.PatientName = item.StudyDescription = text
-    return item
+    file = BytesIO()
+    with quiet_pydicom():
+        dataset = dcmread(BytesIO(data))
+        texts = Dataset()
+        for keyword, tag in keyword_dict.items():
+            if dictionary_VR(tag) in TEXT and tag >> 16 not in (0, 2) and keyword not in NEEDED:
+                texts.add_new(tag, dictionary_VR(tag), MARKER)
+        del texts.SpecificCharacterSet
+        dataset.update(texts)
+        texts.LUTDescriptor, texts.LUTData = [256, 7, 16], list(range(256))
+        texts["LUTDescriptor"].VR = texts["LUTData"].VR = "US"
+        dataset.ModalityLUTSequence, dataset.ReferencedImageSequence = [texts], [texts]
+        dataset["ReferencedImageSequence"].is_undefined_length = True
+        if padding:
+            dataset.add_new(0x00280120, "LO", MARKER)
+        dataset.add_new(0x60001500, "LO", MARKER)
+        dataset.add_new(0x60003000, "OW", MARKER.encode() * 2)
+        dataset.add_new(0xFFFCFFFC, "OB", MARKER.encode())
+        dataset.private_block(0x0019, MARKER, create=True).add_new(1, "UN", MARKER.encode())
+        dataset.preamble = MARKER.encode().ljust(128)
+        dataset.file_meta.SourceApplicationEntityTitle = MARKER
+        dataset.save_as(file)
+    return file.getvalue()
 
 
 def without(data: bytes, *keywords: str, **changed: object) -> bytes:
@@ -117,32 +62,4 @@ def without(data: bytes, *keywords: str, **changed: object) -> bytes:
         delattr(dataset, keyword)
     for keyword, value in changed.items():
         setattr(dataset, keyword, value)
-    return _written(dataset, dataset.file_meta.TransferSyntaxUID)
-
-
-def _written(dataset: Dataset, syntax: str) -> bytes:
-    file = BytesIO()
-    if syntax == uid.ExplicitVRBigEndian and dataset.BitsAllocated > 8:
-        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
-    dataset.file_meta.TransferSyntaxUID = uid.UID(syntax)
-    little = syntax != uid.ExplicitVRBigEndian
-    implicit = syntax == uid.ImplicitVRLittleEndian
-    dataset.save_as(file, enforce_file_format=True, little_endian=little, implicit_vr=implicit)
-    return file.getvalue()
-
-
-def _by_gdcm(data: bytes, syntax: int) -> bytes:
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "image.dcm")
-        path.write_bytes(data)
-        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
-        reader.SetFileName(str(path))
-        assert reader.Read()
-        change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer.SetFileName(str(path))
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        assert writer.Write()
-        return path.read_bytes()
+    return written(dataset, dataset.file_meta.TransferSyntaxUID)

@@ -16,9 +16,9 @@ from container.predictor import Predictor
 from infra.paths import ROOT
 from model.data import phantom
 from scripts.benchmark import HOME
+from scripts.benchmark.dicom_files import dicom
 from scripts.benchmark.load import Payload
 from scripts.console import DeliveryError, step
-from tests.dicom_files import dicom
 
 DICOM_SYNTAXES = (uid.ExplicitVRLittleEndian, uid.JPEGLosslessSV1, uid.JPEG2000Lossless)
 SIZES = (225, 512)  # pixels of an image's height; the width follows from the head

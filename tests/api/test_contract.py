@@ -16,7 +16,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
-from container import imaging, predictor, problem, server
+from container import predictor, problem, server
 from container.rules import out_of_distribution
 from infra.constructs.gateway import gateway_responses
 from infra.constructs.gateway.api import BINARY_MEDIA_TYPES
@@ -148,7 +148,7 @@ class TestCode:
             assert server._wanted({"frame": str(number)}).frame == (number if allowed else 0)
         example = PREDICT["responses"]["422"]["content"]["application/problem+json"]["examples"]["frames"]
         with pytest.raises(problem.Problem, match=re.escape(example["value"]["detail"])):
-            imaging.check_frame(None, 3)
+            problem.check_frame(None, 3)
 
     def test_api_gateway_gives_documented_answers_only(self) -> None:
         documented = {int(status) for status in PREDICT["responses"]} | {404}

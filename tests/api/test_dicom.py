@@ -10,23 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from pydicom import Dataset, dcmread, uid
-from pydicom.datadict import dictionary_VR, keyword_dict
+from pydicom import dcmread, uid
 
 from container import dicom as decoder
 from container import imaging
 from scripts import client as module
 from scripts.client import Client, ClientError, without_header
-from tests.dicom_files import SYNTAXES, dicom
+from tests.dicom_files import MARKER, SYNTAXES, dicom, planted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.api.fake_gateway import FakeGateway
 
-MARKER = "PLANTED"
-TEXT = {"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
-NEEDED = ("Modality", "PhotometricInterpretation")  # without which the container reads no image
 GREY = np.arange(64 * 48).reshape(64, 48) % 251
 
 
@@ -34,31 +30,6 @@ GREY = np.arange(64 * 48).reshape(64, 48) % 251
 def client(gateway: FakeGateway) -> Iterator[Client]:
     with closing(Client(gateway.url, timeout_s=5)) as client:
         yield client
-
-
-def planted(data: bytes) -> bytes:
-    """Return a file with the marker in every text, private element, overlay, sequence and the preamble."""
-    written = BytesIO()
-    with module.quiet_pydicom():
-        dataset = dcmread(BytesIO(data))
-        texts = Dataset()
-        for keyword, tag in keyword_dict.items():
-            if dictionary_VR(tag) in TEXT and tag >> 16 not in (0, 2) and keyword not in NEEDED:
-                texts.add_new(tag, dictionary_VR(tag), MARKER)
-        dataset.update(texts)
-        del texts.SpecificCharacterSet
-        texts.LUTDescriptor, texts.LUTData = [256, 7, 16], list(range(256))
-        texts["LUTDescriptor"].VR = texts["LUTData"].VR = "US"
-        dataset.ModalityLUTSequence, dataset.ReferencedImageSequence = [texts], [texts]
-        dataset.add_new(0x60001500, "LO", MARKER)
-        dataset.add_new(0x60003000, "OW", MARKER.encode() * 2)
-        dataset.add_new(0x00280120, "LO", MARKER)  # a pixel padding value that is a text
-        dataset.add_new(0xFFFCFFFC, "OB", MARKER.encode())
-        dataset.private_block(0x0019, MARKER, create=True).add_new(1, "UN", MARKER.encode())
-        dataset.preamble = MARKER.encode().ljust(128)
-        dataset.file_meta.SourceApplicationEntityTitle = MARKER
-        dataset.save_as(written)
-    return written.getvalue()
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: uid.UID(syntax).keyword)
@@ -70,7 +41,7 @@ def test_no_word_of_a_header_is_sent(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
     # Given a file that names the patient wherever a file can
-    data = planted(dicom(GREY, bits=8 if syntax == uid.JPEGBaseline8Bit else 12, syntax=syntax))
+    data = planted(dicom(GREY, bits=8 if syntax == uid.JPEGBaseline8Bit else 12, syntax=syntax), padding=True)
     assert data.count(MARKER.encode()) > 2000
 
     # When it is classified

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 from PIL.Image import Transpose
 
-from container import imaging, problem
+from container import grey_levels, imaging, problem
 from container.problem import Problem
 from tests.container import samples
 
@@ -126,7 +126,7 @@ def test_every_exif_orientation_is_turned_upright(orientation: int, *, deep: boo
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     data = samples.png(samples.sixteen_bits(stored) if deep else stored, exif=exif)
-    assert np.array_equal(pixels(data), np.asarray(imaging.spread(SCAN) if deep else SCAN))
+    assert np.array_equal(pixels(data), np.asarray(grey_levels.spread(SCAN) if deep else SCAN))
 
 
 def test_an_image_with_unreadable_exif_stays_as_stored() -> None:

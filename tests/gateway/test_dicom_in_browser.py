@@ -13,14 +13,14 @@ import pydicom.data
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from pydicom import Dataset, dcmread, uid
+from pydicom import dcmread, uid
 from pydicom.datadict import tag_for_keyword
 
 from container import dicom as container
 from container.problem import Problem
 from infra.site.render import HERE
 from model.data import phantom
-from tests.dicom_files import NATIVE, dicom, planted
+from tests.dicom_files import MARKER, NATIVE, dicom, planted
 from tests.gateway.sagemaker import attributes, prediction, refusal
 from tests.gateway.visit import draw, file
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 SLICE = phantom.draw(seed=3, lesion=True, size=120)
 HEATMAP = {"width": 2, "height": 2, "values": [[0.0, 0.3], [0.0, 1.0]]}
 ALLOWED = {tag_for_keyword(keyword) for keyword in container.TAGS}
-MARKER = "ZQXMARKER"
 BIG = uid.ExplicitVRBigEndian
 CODE = (HERE / "page" / "dicom.js").read_text()
 
@@ -251,35 +250,12 @@ def test_other_code_is_not_run(visit: Visit, sagemaker: FakeSageMaker, script: s
     visit.expect_answer("YES")
 
 
-def planted_in(syntax: str) -> bytes:
-    """Return a file with a marker in everything that is text, in the elements that are read too."""
-    read = dcmread(io.BytesIO(planted(SLICE)[0]))
-    del read.SpecificCharacterSet  # a marker is none, and pydicom would warn
-    dataset, item = Dataset(), Dataset()
-    dataset.update(read)
-    dataset.file_meta = read.file_meta
-    item.LUTDescriptor, item.LUTData = [2, 0, 16], b"\0\0\xff\x7f"
-    item.LUTExplanation = item.ModalityLUTType = MARKER
-    dataset.ModalityLUTSequence = dataset.ReferencedStudySequence = [item]
-    dataset["ReferencedStudySequence"].is_undefined_length = True
-    dataset.BurnedInAnnotation = dataset.PresentationLUTShape = MARKER
-    dataset.preamble = MARKER.encode().ljust(128)
-    dataset.file_meta.SourceApplicationEntityTitle = MARKER
-    if syntax == uid.RLELossless:
-        dataset.compress(syntax)
-    dataset.file_meta.TransferSyntaxUID = uid.UID(syntax)
-    file = io.BytesIO()
-    implicit, little = syntax == uid.ImplicitVRLittleEndian, syntax != uid.ExplicitVRBigEndian
-    dataset.save_as(file, implicit_vr=implicit, little_endian=little, enforce_file_format=True)
-    return file.getvalue()
-
-
 @pytest.mark.parametrize("syntax", [*NATIVE, uid.RLELossless])
 def test_nothing_of_the_header_leaves_the_browser(
     visit: Visit, sagemaker: FakeSageMaker, capsys: pytest.CaptureFixture[str], syntax: str
 ) -> None:
     # Given a file with a marker everywhere
-    sent = planted_in(syntax)
+    sent = planted(dicom(SLICE, syntax=syntax))
     assert sent.count(MARKER.encode()) > 1500
     visit.open()
     visit.page.get_by_label("Remember answers").check()

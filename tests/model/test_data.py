@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from container import imaging
+from container import grey_levels
 from model.data import dataset, phantom
 from model.data.dataset import DataError
 from model.evaluation.baselines import header
@@ -66,7 +66,7 @@ def test_a_dicom_file_is_the_scan_that_its_picture_is(folder: Path) -> None:
     (folder / "no" / "all.dcm").write_bytes(dicom(np.stack([np.asarray(scan)] * 2)))
     loaded = dataset.load(folder)
     [found] = [each for each in loaded.scans if each.name == "yes/I0001"]
-    assert np.array_equal(np.asarray(found.image()), np.asarray(imaging.spread(scan)))
+    assert np.array_equal(np.asarray(found.image()), np.asarray(grey_levels.spread(scan)))
     assert header(found)[:2] == scan.size
     assert header(found).format == "DICOM"
     assert loaded.skipped[0][0] == "no/all.dcm"

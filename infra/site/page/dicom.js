@@ -169,7 +169,7 @@ window.readDicom = (() => {
     return values;
   }
 
-  // Their grey levels, as container.dicom and container.imaging.narrowed make them.
+  // Their grey levels, as container.dicom and container.grey_levels.narrowed make them.
   function greyLevels(values, { bits, signed, padding, inverse }) {
     const hidden = signed ? (padding << 16) >> 16 : padding;
     const isShown = (value) => padding === undefined || value !== hidden;
