@@ -63,6 +63,10 @@ def test_prod_from_its_first_deploy_to_its_end(prod: Production) -> None:
     assert_problem(predict(url), 401)
     check_that_destroying_keeps_the_data(prod)
 
+    # What was kept is taken over by the next deploy
+    prod.move("api_key")
+    assert_predicted(prod, predict(prod.deploy(), **{"x-api-key": prod.api_key()}))
+
 
 def assert_predicted(prod: Production, response: requests.Response) -> None:
     """The model of the release record predicted."""
