@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 REGION = "eu-west-1"
 ASSETS = f"cdk-hnb659fds-assets-123456789012-{REGION}"  # the bootstrap's bucket
 # Left out: monitoring and prod's endpoint refer to alarms, for which moto's CloudFormation has no type. Of
-# the gateway it has neither stage nor gateway responses: no API could be read back as declared. No environment
-# that is deployed here declares a delivery stack.
+# the gateway it has neither stage nor gateway responses: no API could be read back as declared. No
+# environment that is deployed here declares a delivery stack.
 SKIPPED = {"AWS::Logs::MetricFilter", "AWS::S3::BucketPolicy"}  # moto's CloudFormation has no such types
 UNREAD = {  # by type, the properties that are not compared, or members of theirs
     "AWS::ECR::Repository": {
