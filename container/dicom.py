@@ -43,6 +43,12 @@ MODALITIES = frozenset(
 )
 """Modalities that an error names."""
 GREY = ("MONOCHROME1", "MONOCHROME2")
+PIXEL_TAGS = (
+    *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+)
+"""What a decoder of one frame needs to know."""
+END_OF_JPEG = b"\xff\xd9"
 
 BY_PYDICOM = {  # its own decoders, and those of Pillow and OpenJPEG behind it
     "1.2.840.10008.1.2": "",
@@ -104,7 +110,7 @@ def read(
     with warnings.catch_warnings(action="ignore"):  # they quote the header
         header = _header(data, frame)
         on_header(header.rows * header.columns)
-        stored = _attempt(lambda: _decode(data, header), "pixel data")
+        stored = _attempt(lambda: _decode(header), "pixel data")
         if stored.shape != (header.rows, header.columns):
             raise broken("pixel data")
         return Image.fromarray(_attempt(lambda: _grey(stored, header.dataset), "pixel data"))
@@ -169,22 +175,25 @@ def _accepted(dataset: Dataset, syntax: str, frame: int | None) -> Header:
         raise _unprocessable("The DICOM image has neither 8 nor 16 bits per pixel: send it as one of these.")
     rows, columns = _number(dataset, "Rows"), _number(dataset, "Columns")
     frames = _number(dataset, "NumberOfFrames", 1) or 1
-    if min(rows, columns, frames) < 1 or not 1 <= _number(dataset, "BitsStored", bits) <= bits:
+    stored = _number(dataset, "BitsStored", bits)
+    if min(rows, columns, frames) < 1 or not 1 <= stored <= bits:
         raise broken()
+    if _number(dataset, "HighBit", stored - 1) >= stored:  # decoders drop the bits above
+        raise _unprocessable("The DICOM image does not store its values in the lowest bits: save it so.")
     if rows * columns * frames > MAX_IMAGE_PIXELS:
         raise too_many_pixels(f"{columns} x {rows} x {frames}")
     check_frame(frame, frames)
     return Header(dataset, syntax, (frame or 1) - 1, rows, columns)
 
 
-def _decode(data: bytes, header: Header) -> NDArray[Any]:
+def _decode(header: Header) -> NDArray[Any]:
     """Return the stored values, (rows, columns)."""
     if header.syntax in BY_DICOMSDL:
         try:
             import dicomsdl  # noqa: PLC0415
         except ImportError:  # there is no wheel for Linux on arm64
             raise unsupported() from None
-        stored = np.asarray(dicomsdl.open_memory(data).pixelData(header.frame, storedvalue=True))
+        stored = np.asarray(dicomsdl.open_memory(_one_frame(header)).pixelData(storedvalue=True))
         signed = header.dataset.get("PixelRepresentation") == 1
         return stored.view(np.int8) if signed and stored.dtype == np.uint8 else stored
     from pydicom.pixels.utils import pixel_array  # noqa: PLC0415
@@ -193,22 +202,53 @@ def _decode(data: bytes, header: Header) -> NDArray[Any]:
     return pixel_array(header.dataset, index=header.frame, raw=True, decoding_plugin=plugin)
 
 
+def _one_frame(header: Header) -> bytes:
+    """Return a file of the frame alone.
+
+    DICOMSDL finds later ones by a basic offset table only, and makes up what a truncated one lacks.
+    """
+    from pydicom import dataset, encaps, uid  # noqa: PLC0415
+
+    source = header.dataset
+    offsets, lengths = (source.get(f"ExtendedOffsetTable{of}") for of in ("", "Lengths"))
+    frame = encaps.get_frame(
+        source.PixelData,
+        header.frame,
+        extended_offsets=(offsets, lengths) if offsets and lengths else None,
+        number_of_frames=_number(source, "NumberOfFrames", 1) or 1,
+    )
+    if END_OF_JPEG not in frame:
+        raise broken("pixel data")
+    one, file = dataset.Dataset(), BytesIO()
+    one.update({source[keyword].tag: source[keyword] for keyword in PIXEL_TAGS if keyword in source})
+    one.add_new("PixelData", "OB", encaps.encapsulate([frame]))
+    one.preamble, one.file_meta = bytes(128), dataset.FileMetaDataset()
+    one.file_meta.TransferSyntaxUID = uid.UID(header.syntax)
+    one.save_as(file)
+    return file.getvalue()
+
+
 def _grey(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     padding = dataset.get("PixelPaddingValue")
-    shown = np.True_ if padding is None else stored != int(padding)
-    values = stored if padding is None else np.where(shown, stored, _darkest(stored[shown]))
-    if "ModalityLUTSequence" in dataset:
-        from pydicom.pixels.processing import apply_modality_lut  # noqa: PLC0415
-
-        values = apply_modality_lut(values, dataset)
+    shown: NDArray[np.bool_] | np.bool_ = np.True_
+    if padding is not None:  # which may be written without its sign
+        shown = stored != np.asarray(int(padding)).astype(f"{stored.dtype.kind}2")
     inverse = bool(dataset.get("PresentationLUTShape") == "INVERSE")
     inverse |= dataset.get("PhotometricInterpretation") == "MONOCHROME1"
-    # Of a linear rescaling, only its sign changes what lies between two percentiles.
-    inverse ^= float(dataset.get("RescaleSlope") or 1) < 0
+    if dataset.get("ModalityLUTSequence"):
+        from pydicom.pixels.processing import apply_modality_lut  # noqa: PLC0415
+
+        values = apply_modality_lut(stored, dataset)
+    else:  # of a linear rescaling, only its sign changes what lies between two percentiles
+        values = stored
+        inverse ^= float(dataset.get("RescaleSlope") or 1) < 0
     if values.dtype == np.uint8:
         grey = 255 - values if inverse else values
     else:  # inverted first, so that the ends are those of the picture that is not inverted
-        grey = narrowed(np.negative(values, dtype=np.int32) if inverse else values)
+        values = np.negative(values, dtype=np.int32) if inverse else values
+        if not shown.all():
+            values = np.where(shown, values, _darkest(values[shown]))
+        grey = narrowed(values)
     return np.where(shown, grey, np.uint8(0))
 
 

@@ -37,11 +37,13 @@ def read(data: bytes, *, frame: int | None = None) -> Image.Image:
     from pydicom import pixels  # noqa: F401, PLC0415 - once, for all children of this process
 
     ours, theirs = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _answer(theirs, data, frame)
-    os.close(theirs)
     with os.fdopen(ours, "rb") as answer:
+        try:
+            child = os.fork()  # raises OSError without memory or processes
+            if child == 0:
+                _answer(theirs, data, frame)
+        finally:
+            os.close(theirs)
         head, body = answer.read(_HEAD.size), answer.read()
     os.waitpid(child, 0)
     if len(head) < _HEAD.size:  # it crashed, or exceeded its memory or time
@@ -60,6 +62,7 @@ def _answer(descriptor: int, data: bytes, frame: int | None) -> NoReturn:
         silence = os.open(os.devnull, os.O_WRONLY)
         for output in (1, 2):  # decoders print what they find in a file
             os.dup2(silence, output)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no image on the disk
         _allow(HEADER_BYTES, HEADER_S)
         with os.fdopen(descriptor, "wb", buffering=0) as answer:
             try:
@@ -80,11 +83,12 @@ def _write(answer: FileIO, data: bytes) -> None:
 
 
 def _allow(more_bytes: int, seconds: float) -> None:
-    """Limit this process to so much more memory, and end it after that time."""
+    """Limit this process to so much more memory and time of the processor, and twice that on a busy one."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more_bytes, hard))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 2 * seconds)
 
 
 def _allow_pixels(count: int) -> None:

@@ -54,12 +54,13 @@ def _opened(path: Path, volume: int | None) -> tuple[Any, tuple[int, ...]]:
     try:
         image = nibabel.load(path)
         shape, values = image.shape, image.get_data_dtype()
-        nibabel.io_orientation(image.affine)
+        if np.isnan(nibabel.io_orientation(image.affine)).any():
+            raise ValueError("an axis without direction")
     except Exception:
         raise VolumeError("The NIfTI file is truncated or broken: its header is unreadable.") from None
     if values.kind not in "iuf":
         raise VolumeError("The NIfTI file holds colours or complex numbers: save it with grey values.")
-    if 0 in shape:
+    if min(shape) < 1 or len(shape) == 1:
         raise VolumeError("The NIfTI file has no slices.")
     if math.prod(shape[:3]) > MAX_VOXELS:
         raise VolumeError(f"The volume has more than {MAX_VOXELS:,} voxels: crop or resample it.")

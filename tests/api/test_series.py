@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from functools import partial
 from io import BytesIO
@@ -229,7 +230,10 @@ def test_of_several_volumes_one_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("cut", "its voxels are unreadable"), ("large", "more than 100 voxels"), ("none", "no slices")],
+    [
+        *(("cut", "its voxels are unreadable"), ("large", "more than 100 voxels"), ("none", "no slices")),
+        *(("line", "no slices"), ("nowhere", "its header is unreadable")),
+    ],
 )
 def test_a_volume_that_cannot_be_sliced_says_why(
     gateway: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
@@ -237,11 +241,15 @@ def test_a_volume_that_cannot_be_sliced_says_why(
     path = volume(tmp_path / "head.nii.gz", "RAS")
     if name == "cut":
         path.write_bytes(path.read_bytes()[:-60])
+    elif name == "nowhere":  # the axes have no direction
+        header = gzip.decompress(path.read_bytes())
+        path.write_bytes(gzip.compress(header[:280] + bytes(48) + header[328:]))
     elif name == "large":
         monkeypatch.setattr(nifti, "MAX_VOXELS", 100)
     else:
-        empty: Any = nibabel.Nifti1Image(np.zeros((4, 4, 0), dtype="int16"), np.eye(4))  # type: ignore[no-untyped-call]
-        nibabel.save(empty, path)
+        voxels = np.zeros((4, 4, 0) if name == "none" else 4, dtype="int16")
+        made: Any = nibabel.Nifti1Image(voxels, np.eye(4))  # type: ignore[no-untyped-call]
+        nibabel.save(made, path)
     found: list[Outcome] = []
     classify = partial(classify_images, Client(gateway.url), parallel=2, on_outcome=found.append)
     classify(images_of([path], frame=None, axis=2))

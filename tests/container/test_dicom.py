@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from io import BytesIO
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.sequence import Sequence
 
 from container import dicom as decoder
@@ -67,6 +68,10 @@ def test_rescaling_lookup_table_and_inversion_are_applied() -> None:
     table["LUTData"].VR = "OW"
     by_table = dicom(255 - np.asarray(SCAN), bits=8, ModalityLUTSequence=Sequence([table]))
     assert np.abs(network_input(by_table) - plain).mean() < 0.01
+    both = without(by_table, RescaleSlope="-1", RescaleIntercept="0")  # the table takes its place
+    assert np.array_equal(network_input(both), network_input(by_table))
+    empty = dicom(SCAN, ModalityLUTSequence=Sequence(), RescaleSlope="2", RescaleIntercept="0")
+    assert np.array_equal(network_input(empty), plain)
 
 
 def test_padding_is_black_and_outliers_do_not_darken_the_image() -> None:
@@ -83,6 +88,37 @@ def test_padding_is_black_and_outliers_do_not_darken_the_image() -> None:
     file = BytesIO()
     dataset.save_as(file)
     assert np.abs(network_input(file.getvalue()) - network_input(FILE)).mean() < 0.02
+
+
+def padded(data: bytes, stored: np.ndarray, value: int, written_as: int) -> bytes:
+    """Write a scan, with that value where it is black."""
+    dataset = pydicom.dcmread(BytesIO(data))
+    dataset.PixelData = np.where(np.asarray(SCAN) == 0, value, stored).astype("<u2").tobytes()
+    dataset.add_new("PixelPaddingValue", "US", written_as)
+    file = BytesIO()
+    dataset.save_as(file)
+    return file.getvalue()
+
+
+def test_padding_is_black_in_every_form() -> None:
+    stored = np.asarray(SCAN).astype(int) * 8 - 1000  # no signal is not 0, as in the negative below
+    without_sign = padded(dicom(SCAN, bits=16, signed=True), stored, -2000, 63536)
+    negative = padded(dicom(SCAN, bits=16, photometric="MONOCHROME1"), 3000 - stored, 0, 0)
+    assert np.array_equal(network_input(without_sign), network_input(negative))
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGLosslessSV1, uid.JPEGLSLossless])
+def test_frames_are_found_without_a_basic_offset_table(syntax: str) -> None:
+    data = dicom(np.stack([np.asarray(SCAN), np.asarray(SCAN)[::-1]]), syntax=syntax)
+    encoded = list(generate_frames(pydicom.dcmread(BytesIO(data)).PixelData, number_of_frames=2))
+    in_parts = without(data, PixelData=encapsulate(encoded, fragments_per_frame=2, has_bot=False))
+    pixels, starts, lengths = encapsulate_extended(encoded)
+    tabled = without(data, PixelData=pixels, ExtendedOffsetTable=starts, ExtendedOffsetTableLengths=lengths)
+    for changed in (in_parts, tabled):
+        for number in (1, 2):
+            assert np.array_equal(network_input(changed, number), network_input(data, number))
+    cut = without(dicom(SCAN, syntax=syntax), PixelData=encapsulate([encoded[0][:-900]]))
+    assert refusal(cut).status == 400
 
 
 def test_a_frame_is_chosen_by_its_number() -> None:
@@ -135,6 +171,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int]] = {
     "MPEG": (lambda: with_pixels(b"\0\0", "1.2.840.10008.1.2.4.102"), 415),
     "no preamble": (lambda: FILE[132 + 12 + int.from_bytes(FILE[140:144], "little") :], 415),
     "rows beyond the data": (lambda: without(FILE, Rows=1000), 400),
+    "values in the highest bits": (lambda: without(FILE, HighBit=15), 422),
     "no rows": (lambda: without(FILE, "Rows"), 400),
     "rows of 0": (lambda: without(FILE, Rows=0), 400),
     "bits stored of 40": (lambda: without(FILE, BitsStored=40), 400),
@@ -184,6 +221,21 @@ def test_a_decoder_that_crashes_hangs_or_takes_all_memory_costs_one_image(
     began = time.perf_counter()
     assert refusal(FILE).status == 400
     assert time.perf_counter() - began < 3 * isolation.HEADER_S
+
+
+def test_a_busy_machine_and_a_failed_fork_do_not_blame_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def waits(header: decoder.Header) -> np.ndarray:
+        time.sleep(1.4 * isolation.HEADER_S)
+        dumps = resource.getrlimit(resource.RLIMIT_CORE) != (0, 0)
+        return np.full((header.rows, header.columns), dumps, dtype=np.uint8)
+
+    monkeypatch.setattr(decoder, "_decode", waits)
+    assert isolation.read(FILE).getextrema() == (0, 0)
+    monkeypatch.setattr(os, "fork", lambda: os.open("/nowhere", os.O_RDONLY))
+    files = set(Path("/proc/self/fd").iterdir())
+    with pytest.raises(OSError, match="nowhere"):
+        isolation.read(FILE)
+    assert set(Path("/proc/self/fd").iterdir()) == files
 
 
 def test_the_largest_image_is_decoded() -> None:
