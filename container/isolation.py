@@ -21,10 +21,8 @@ from .problem import MAX_IMAGE_PIXELS, Problem
 if TYPE_CHECKING:
     from io import FileIO
 
-HEADER_BYTES, HEADER_S = (
-    128 * 1024**2,
-    1.0,
-)  # more memory than the worker's, and time, until the header is accepted
+HEADER_BYTES = 128 * 1024**2  # more than the worker's, until the header is accepted
+HEADER_S = 0.7  # of processor time, likewise
 BYTES_PER_PIXEL = 24  # more, that decoding may take; OpenJPEG takes most
 LARGEST_S = 8.0  # for decoding `MAX_IMAGE_PIXELS`, beyond `HEADER_S`
 _HEAD = struct.Struct("!HII")  # status of HTTP, and the image's width and height

@@ -463,9 +463,9 @@ def without_header(image: bytes, *, frame: int | None = None) -> tuple[bytes, in
     ClientError
         If pydicom is missing, or the file cannot be read; it quotes nothing of the file.
     """
-    if image.startswith(_BARE_DICOM):
-        raise ClientError("The bytes are a DICOM data set without the preamble of a file: save it as a file.")
     if not is_dicom(image):
+        if image.startswith(_BARE_DICOM):
+            raise ClientError("The bytes are a DICOM data set without a file's preamble: save it as a file.")
         return image, frame
     if _DEFLATED in image:  # inflated, 600 KB can take 1.2 GB
         raise ClientError("The DICOM file is deflated, which is not supported: save it uncompressed.")
