@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +15,13 @@ from pydicom import uid
 
 from container import imaging
 from scripts.api import nifti
-from scripts.api.output import Outcome, as_csv
-from scripts.api.predict import classify_images, find_images
+from scripts.api.predict import find_images
 from scripts.api.series import images_of
-from scripts.client import Client, without_header
+from scripts.client import without_header
 from scripts.commands import predict
 from tests.api.fake_gateway import prediction, problem
 from tests.api.test_predict import NO, REFUSAL, rows
-from tests.dicom_files import dicom
+from tests.dicom_files import MARKER, dicom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 
     Command = Callable[..., tuple[int, str, str]]
 
-MARKER = "PLANTED"
 AXIAL, SAGITTAL = [1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1]
 GREY = np.arange(48 * 64).reshape(48, 64) % 251
 SHAPE = (20, 24, 16)
@@ -46,10 +43,6 @@ def run(gateway: FakeGateway, capsys: pytest.CaptureFixture[str]) -> Command:
         predict.main(["--url", gateway.url, *map(str, arguments)]),
         *capsys.readouterr(),
     )
-
-
-def grey(shift: int) -> np.ndarray[Any, Any]:
-    return np.roll(GREY, shift, axis=1)
 
 
 def asked(
@@ -68,11 +61,11 @@ def study(tmp_path: Path) -> Path:
     tags: dict[str, Any] = {"PatientName": MARKER, "SeriesDescription": MARKER, "SeriesInstanceUID": series}
     for name, height, number in (("a", 30, 1), ("b/1.2.840.99", 10, 3), ("b/c.dcm", 20, 2), ("d.ima", -5, 4)):
         place: dict[str, Any] = {"ImageOrientationPatient": AXIAL, "ImagePositionPatient": [9, 9, height]}
-        (folder / name).write_bytes(dicom(grey(number), InstanceNumber=number, **tags, **place))
+        (folder / name).write_bytes(dicom(np.roll(GREY, number), InstanceNumber=number, **tags, **place))
     tags["SeriesInstanceUID"] = uid.generate_uid()
     for name, left in (("s1", 7), ("s2", -7)):
         place = {"ImageOrientationPatient": SAGITTAL, "ImagePositionPatient": [left, 0, 0]}
-        (folder / name).write_bytes(dicom(grey(left), **tags, **place))
+        (folder / name).write_bytes(dicom(np.roll(GREY, left), **tags, **place))
     (folder / "picture.png").write_bytes(b"a picture")
     (folder / "notes.txt").write_text("no image")
     (folder / "DICOMDIR").write_bytes(dicom(GREY))
@@ -232,7 +225,7 @@ def test_of_several_volumes_one_is_named(tmp_path: Path) -> None:
     [("cut", "its voxels are unreadable"), ("large", "more than 100 voxels"), ("none", "no slices")],
 )
 def test_a_volume_that_cannot_be_sliced_says_why(
-    gateway: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+    gateway: FakeGateway, run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
 ) -> None:
     path = volume(tmp_path / "head.nii.gz", "RAS")
     if name == "cut":
@@ -242,12 +235,11 @@ def test_a_volume_that_cannot_be_sliced_says_why(
     else:
         empty: Any = nibabel.Nifti1Image(np.zeros((4, 4, 0), dtype="int16"), np.eye(4))  # type: ignore[no-untyped-call]
         nibabel.save(empty, path)
-    found: list[Outcome] = []
-    classify = partial(classify_images, Client(gateway.url), parallel=2, on_outcome=found.append)
-    classify(images_of([path], frame=None, axis=2))
-    assert len(found) == (SHAPE[2] if name == "cut" else 1)
-    assert all(says in outcome.error for outcome in found)
-    assert "failed" in as_csv(found)
+    status, sheet, _ = run(path, "--format", "csv")
+    assert status == 1
+    details = [row["detail"] for row in rows(sheet) if row["answer"] == "failed"]
+    assert len(details) == (SHAPE[2] if name == "cut" else 1)
+    assert all(says in detail for detail in details)
     assert not gateway.images
 
 
