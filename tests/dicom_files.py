@@ -26,6 +26,11 @@ FORMS = [
 """Transfer syntax, photometric interpretation, bits stored, and whether they are signed."""
 
 
+def bits_of(syntax: str) -> int:
+    """Return a number of stored bits that the transfer syntax can hold, 12 if possible."""
+    return 8 if syntax == uid.JPEGBaseline8Bit else 12
+
+
 def planted(data: bytes, *, padding: bool = False) -> bytes:
     """Return a file with the marker in every text, private element, overlay, sequence and the preamble.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -14,24 +13,12 @@ from pydicom import dcmread, uid
 from container import imaging
 from scripts import client as module
 from scripts.client import Client, ClientError, without_header
-from tests.dicom_files import MARKER, SYNTAXES, assert_stripped, broken, dicom, planted
+from tests.dicom_files import MARKER, SYNTAXES, assert_stripped, bits_of, broken, dicom, planted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.api.fake_gateway import FakeGateway
 
 GREY = np.arange(64 * 48).reshape(64, 48) % 251
-
-
-def bits_of(syntax: str) -> int:
-    return 8 if syntax == uid.JPEGBaseline8Bit else 12
-
-
-@pytest.fixture
-def client(gateway: FakeGateway) -> Iterator[Client]:
-    with closing(Client(gateway.url, timeout_s=5)) as client:
-        yield client
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: uid.UID(syntax).keyword)
@@ -57,12 +44,8 @@ def test_no_word_of_a_header_is_sent(
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: uid.UID(syntax).keyword)
 def test_the_container_sees_the_same_image(syntax: str, photometric: str) -> None:
-    tags: dict[str, Any] = {
-        "RescaleSlope": "-2.5",
-        "PixelPaddingValue": 7,
-        "PresentationLUTShape": "IDENTITY",
-    }
-    data = dicom(GREY, syntax=syntax, bits=bits_of(syntax), photometric=photometric, **tags)
+    tags: dict[str, Any] = {"RescaleSlope": "-2.5", "PixelPaddingValue": 7, "photometric": photometric}
+    data = dicom(GREY, syntax=syntax, bits=bits_of(syntax), PresentationLUTShape="IDENTITY", **tags)
     stripped, _ = without_header(data)
     assert len(stripped) < len(data)
     assert imaging.read(stripped).tobytes() == imaging.read(data).tobytes()

@@ -179,6 +179,9 @@ def corpus() -> list[Path]:
 
 
 BROKEN = {"MR_truncated.dcm", "meta_missing_tsyntax.dcm", "nested_priv_SQ.dcm"}
+# Files made MR for their transfer syntaxes, and what shows the same: pydicom reads no JPEG of 12 bits.
+MADE_MR = {name: name for name in ("JPEG2000.dcm", "693_J2KI.dcm")}
+MADE_MR |= dict.fromkeys(("JPEG-lossy.dcm", "JPGExtended.dcm"), "JPEG2000.dcm")
 
 
 def test_every_file_of_the_wheels_gets_the_right_answer_or_refusal() -> None:
@@ -188,6 +191,8 @@ def test_every_file_of_the_wheels_gets_the_right_answer_or_refusal() -> None:
         if not imaging.is_dicom(data):
             continue
         dataset = pydicom.dcmread(path)
+        if path.name in MADE_MR:
+            data, dataset.Modality = without(data, Modality="MR"), "MR"
         is_slice = (
             dataset.get("Modality", "MR") == "MR"
             and dataset.get("SamplesPerPixel") == 1
@@ -200,19 +205,8 @@ def test_every_file_of_the_wheels_gets_the_right_answer_or_refusal() -> None:
         image = isolation.read(data)
         answered += 1
         assert image.size == (dataset.Columns, dataset.Rows), path
-        values = dataset.pixel_array.astype(float).ravel()
+        same = path.with_name(MADE_MR[path.name]) if path.name in MADE_MR else path
+        values = pydicom.dcmread(same).pixel_array.astype(float).ravel()
         if image.getextrema() != (0, 0):
             assert np.corrcoef(values, np.asarray(image).ravel())[0, 1] > 0.9, path
     assert answered >= 30
-
-
-@pytest.mark.parametrize("name", ["JPEG-lossy", "JPGExtended", "JPEG2000", "693_J2KI"])
-def test_other_transfer_syntaxes_of_the_wheels_decode_as_others_decode_them(name: str) -> None:
-    path = Path(pydicom.__file__).parent / "data/test_files" / f"{name}.dcm"
-    data = without(path.read_bytes(), Modality="MR")
-    image = np.asarray(isolation.read(data))
-    if name in ("JPEG-lossy", "JPGExtended"):  # 12 bits, which nothing else here reads
-        expected = pydicom.dcmread(path.with_name("JPEG2000.dcm")).pixel_array
-    else:
-        expected = pydicom.dcmread(path).pixel_array
-    assert np.corrcoef(image.ravel().astype(float), expected.ravel().astype(float))[0, 1] > 0.9

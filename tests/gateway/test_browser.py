@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.gateway.conftest import MODEL
-from tests.gateway.sagemaker import attributes, model_error, prediction, refusal
+from tests.gateway.sagemaker import HEATMAP, attributes, model_error, prediction, refusal
 from tests.gateway.visit import Visit, draw, file
 from tests.http_server import Reply
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from tests.gateway.sagemaker import FakeSageMaker
 
-HEATMAP = {"width": 2, "height": 2, "values": [[0.0, 0.3], [0.0, 1.0]]}
 REASON = "The image does not look like a brain MRI: its score is 0.25, at least 0.75 is needed."
 SCORES: dict[str, Any] = {"score": 0.25, "score_threshold": 0.75}
 MARKUP = '<img src=x onerror="window.hacked=1">'

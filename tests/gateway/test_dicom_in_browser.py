@@ -18,7 +18,7 @@ from container import dicom as container
 from container.problem import Problem
 from model.data import phantom
 from tests.dicom_files import MARKER, NATIVE, assert_stripped, broken, dicom, planted
-from tests.gateway.sagemaker import attributes, prediction
+from tests.gateway.sagemaker import HEATMAP, attributes, prediction
 from tests.gateway.visit import draw, file
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tests.gateway.visit import Visit
 
 SLICE = phantom.draw(seed=3, lesion=True, size=120)
-HEATMAP = {"width": 2, "height": 2, "values": [[0.0, 0.3], [0.0, 1.0]]}
 BIG = uid.ExplicitVRBigEndian
 
 # The levels of grey of the shown image, rows from the top.
@@ -151,9 +150,8 @@ def test_a_frame_is_chosen_from_several(visit: Visit, sagemaker: FakeSageMaker) 
     number.press("Enter")
     visit.expect_answer("YES")
     assert attributes(sagemaker.calls[-1])["frame"] == "2"
-    expect(visit.page.locator("#caption")).to_contain_text("series.dcm (frame 2)")
-    expect(visit.page.locator("#rows")).to_contain_text("series.dcm (frame 2)")
-    expect(visit.page.locator("#entry-rows")).to_contain_text("series.dcm (frame 2)")
+    for place in ("#caption", "#rows", "#entry-rows"):
+        expect(visit.page.locator(place)).to_contain_text("series.dcm (frame 2)")
     assert np.abs(shown(visit) - decoded(sent, 2)).max() <= 1
 
     # And another one can follow, but no frame of another file
