@@ -530,7 +530,7 @@ def _kept(source: Dataset, keywords: Sequence[str]) -> Dataset:
         elif element.VR == "CS" and str(value) not in DICOM_TERMS:
             value = "UNKNOWN"
         count = datadict.dictionary_VM(element.tag)
-        if element.VR in (types, *types.split(" or ")) and count in (str(element.VM), "1-n or 1"):
+        if element.VR in (types, *types.split(" or ")) and count in (str(element.VM), "1-n"):
             kept.add_new(element.tag, element.VR, value)
     return kept
 

@@ -24,18 +24,9 @@ from tests.gateway.sagemaker import LOW, MODEL
 from tests.http_server import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.api.fake_gateway import FakeGateway
 
 HANG_UP = Reply(hang_up=True)
-
-
-@pytest.fixture
-def client(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setattr(module, "FIRST_BACKOFF_S", 0.01)
-    with closing(Client(gateway.url, timeout_s=5, patience_s=5)) as client:
-        yield client
 
 
 def test_a_prediction_is_typed(client: Client, gateway: FakeGateway) -> None:

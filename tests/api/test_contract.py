@@ -15,8 +15,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
+from pydicom.datadict import tag_for_keyword
 
-from container import predictor, problem, server
+from container import dicom, predictor, problem, server
 from container.rules import out_of_distribution
 from infra.constructs.gateway import gateway_responses
 from infra.constructs.gateway.api import BINARY_MEDIA_TYPES
@@ -25,6 +26,7 @@ from infra.lambdas.gateway.pages import Site
 from infra.lambdas.gateway.problems import TITLES, Problem
 from infra.lambdas.gateway.settings import Model
 from infra.paths import OPENAPI, ROOT
+from infra.site.render import HERE
 from scripts import client
 from tests.gateway.conftest import resolve
 
@@ -149,6 +151,16 @@ class TestCode:
         example = PREDICT["responses"]["422"]["content"]["application/problem+json"]["examples"]["frames"]
         with pytest.raises(problem.Problem, match=re.escape(example["value"]["detail"])):
             problem.check_frame(None, 3)
+
+    def test_the_clients_send_the_same_of_a_dicom_file_as_the_container_reads(self) -> None:
+        page = (HERE / "page" / "dicom.js").read_text()
+        tags, terms = (
+            re.findall(pattern, page[page.index(f"const {name} = ") :].partition(";")[0])
+            for name, pattern in (("TAGS", r"0x\w{8}"), ("TERMS", r"[A-Z][A-Z0-9_ ]+"))
+        )
+        assert client.DICOM_TAGS == dicom.TAGS
+        assert {int(tag, 16) for tag in tags} == {tag_for_keyword(keyword) for keyword in dicom.TAGS}
+        assert {"MR", "YES", "INVERSE", *dicom.MODALITIES, *dicom.GREY} <= client.DICOM_TERMS & set(terms)
 
     def test_api_gateway_gives_documented_answers_only(self) -> None:
         documented = {int(status) for status in PREDICT["responses"]} | {404}

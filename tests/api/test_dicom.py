@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import zlib
-from contextlib import closing
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +10,15 @@ import numpy as np
 import pytest
 from pydicom import dcmread, uid
 
-from container import dicom as decoder
 from container import imaging
 from scripts import client as module
 from scripts.client import Client, ClientError, without_header
-from tests.dicom_files import MARKER, SYNTAXES, dicom, planted
+from tests.dicom_files import MARKER, SYNTAXES, assert_stripped, bits_of, broken, dicom, planted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.api.fake_gateway import FakeGateway
 
 GREY = np.arange(64 * 48).reshape(64, 48) % 251
-
-
-@pytest.fixture
-def client(gateway: FakeGateway) -> Iterator[Client]:
-    with closing(Client(gateway.url, timeout_s=5)) as client:
-        yield client
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: uid.UID(syntax).keyword)
@@ -41,45 +30,31 @@ def test_no_word_of_a_header_is_sent(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
     # Given a file that names the patient wherever a file can
-    data = planted(dicom(GREY, bits=8 if syntax == uid.JPEGBaseline8Bit else 12, syntax=syntax), padding=True)
+    data = planted(dicom(GREY, bits=bits_of(syntax), syntax=syntax), padding=True)
     assert data.count(MARKER.encode()) > 2000
-
     # When it is classified
     client.predict(data)
-
     # Then what was sent does not, and nothing was written about it
     (call,) = gateway.images
-    assert MARKER.encode() not in call.body
+    assert_stripped(call.body, data)
     assert not [record for record in caplog.records if MARKER in record.getMessage()]
     assert not [warning for warning in recwarn if MARKER in str(warning.message)]
-    # Then it has the same pixels, byte for byte
-    sent, original = dcmread(BytesIO(call.body)), dcmread(BytesIO(data))
-    assert sent.PixelData == original.PixelData
-    assert {element.keyword for element in sent} <= set(decoder.TAGS)
-    assert {element.keyword for element in sent.file_meta} == {
-        "FileMetaInformationGroupLength",
-        "TransferSyntaxUID",
-    }
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: uid.UID(syntax).keyword)
 def test_the_container_sees_the_same_image(syntax: str, photometric: str) -> None:
-    bits = 8 if syntax == uid.JPEGBaseline8Bit else 12
-    tags: dict[str, Any] = {
-        "RescaleSlope": "-2.5",
-        "PixelPaddingValue": 7,
-        "PresentationLUTShape": "IDENTITY",
-    }
-    data = dicom(GREY, syntax=syntax, bits=bits, photometric=photometric, **tags)
+    tags: dict[str, Any] = {"RescaleSlope": "-2.5", "PixelPaddingValue": 7, "photometric": photometric}
+    data = dicom(GREY, syntax=syntax, bits=bits_of(syntax), PresentationLUTShape="IDENTITY", **tags)
     stripped, _ = without_header(data)
     assert len(stripped) < len(data)
     assert imaging.read(stripped).tobytes() == imaging.read(data).tobytes()
 
 
-def test_the_client_sends_what_the_container_reads() -> None:
-    assert module.DICOM_TAGS == decoder.TAGS
-    assert {"MR", *decoder.MODALITIES, *decoder.GREY} <= module.DICOM_TERMS
+def test_the_container_sees_the_same_image_by_a_table() -> None:
+    data = planted(dicom(GREY, RescaleSlope="-2.5"))
+    stripped, _ = without_header(data)
+    assert imaging.read(stripped).tobytes() == imaging.read(data).tobytes()
 
 
 def test_a_header_is_kept_on_demand(client: Client, gateway: FakeGateway) -> None:
@@ -103,43 +78,21 @@ def test_without_pydicom_no_header_is_sent(
     assert [call.body for call in gateway.images] == [data, b"no DICOM"]
 
 
-def deflated() -> bytes:
-    head = dicom(GREY, PatientName=MARKER).replace(b"1.2.840.10008.1.2.1\x00", b"1.2.840.10008.1.2.1.99")
-    head = head.replace(b"UI\x14\x00" + b"1.2.840.10008.1.2.1.99", b"UI\x16\x00" + b"1.2.840.10008.1.2.1.99")
-    return head[:500] + zlib.compress(bytes(2**28), wbits=-15)
-
-
-def nested() -> bytes:
-    """Return a file with sequences of undefined length, 3,000 deep."""
-    head, pixels, rest = dicom(GREY, PatientName=MARKER).partition(b"\xe0\x7f\x10\x00")
-    deep = (b"\x40\x00\x60\x02SQ\x00\x00\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff") * 3000
-    return head + deep + pixels + rest
-
-
-BROKEN = {
-    "deflated": (deflated, "deflated"),
-    "nested": (nested, "was not sent"),
-    "without a preamble": (lambda: dicom(GREY, PatientName=MARKER)[132:], "without the preamble"),
-    "no end": (lambda: dicom(GREY, syntax=uid.RLELossless, PatientName=MARKER)[:-900], "was not sent"),
-    "unknown syntax": (
-        lambda: dicom(GREY, PatientName=MARKER).replace(b"10008.1.2.1\x00", b"10008.9.9.9\x00"),
-        "of an unknown kind",
-    ),
-    "text for a number": (
-        lambda: dicom(GREY, RescaleSlope="1234567").replace(b"1234567", MARKER.encode()),
-        "was not sent",
-    ),
+FILE = dicom(GREY, PatientName=MARKER, RescaleSlope="1234567")
+BROKEN = broken(FILE) | {
+    "a fragment without end": (dicom(GREY, syntax=uid.RLELossless, PatientName=MARKER)[:-900], 400),
+    "an unknown transfer syntax": (FILE.replace(b"10008.1.2.1\x00", b"10008.9.9.9\x00"), 400),
+    "a text for a number": (FILE.replace(b"1234567", MARKER[:7].encode()), 400),
 }
+SAYS = {400: "was not sent: it is broken, or of an unknown kind", 415: "is deflated|without a file's preamble"}
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_cannot_be_stripped_is_not_sent(client: Client, gateway: FakeGateway, name: str) -> None:
-    make, says = BROKEN[name]
-    data = make()
-    assert MARKER.encode() in data
-    with pytest.raises(ClientError, match=says) as raised:
+    data, status = BROKEN[name]
+    with pytest.raises(ClientError, match=SAYS[status]) as raised:
         client.predict(data)
-    assert MARKER not in str(raised.value)
+    assert MARKER[:7] not in str(raised.value)
     assert not gateway.images
 
 

@@ -8,7 +8,6 @@ import signal
 import time
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import nibabel
 import numpy as np
@@ -25,13 +24,10 @@ from container import imaging, isolation
 from container.problem import MAX_IMAGE_BYTES, Problem
 from tests import dicom_files
 from tests.container import samples
-from tests.dicom_files import dicom, without
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.dicom_files import MARKER, broken, dicom, without, written
 
 SCAN = samples.scan()
-FILE = dicom(SCAN)
+FILE = dicom(SCAN, PatientName=MARKER, StudyDescription=MARKER)
 SIZE = 64
 
 
@@ -56,22 +52,23 @@ def test_every_form_gives_the_input_of_the_same_png(syntax: str) -> None:
 
 
 def test_rescaling_lookup_table_and_inversion_are_applied() -> None:
-    plain, inverse = network_input(FILE), network_input(dicom(SCAN, photometric="MONOCHROME1"))
-    assert np.abs(inverse - plain).mean() < 0.01
-    negative = dicom(255 - np.asarray(SCAN), RescaleSlope="-2", RescaleIntercept="900")
-    assert np.abs(network_input(negative) - plain).mean() < 0.01
-    shape = dicom(255 - np.asarray(SCAN), PresentationLUTShape="INVERSE")
-    assert np.abs(network_input(shape) - plain).mean() < 0.01
     table = Dataset()
     table.LUTDescriptor, table.ModalityLUTType = [256, 0, 16], "US"
     table.LUTData = np.arange(256, dtype=np.uint16)[::-1].tobytes()
     table["LUTData"].VR = "OW"
-    by_table = dicom(255 - np.asarray(SCAN), bits=8, ModalityLUTSequence=Sequence([table]))
-    assert np.abs(network_input(by_table) - plain).mean() < 0.01
+    negative = 255 - np.asarray(SCAN)
+    for same in (
+        dicom(SCAN, photometric="MONOCHROME1"),
+        dicom(negative, RescaleSlope="-2", RescaleIntercept="900"),
+        dicom(negative, PresentationLUTShape="INVERSE"),
+        dicom(negative, bits=8, ModalityLUTSequence=Sequence([table])),
+    ):
+        assert np.abs(network_input(same) - network_input(FILE)).mean() < 0.01
+    by_table = dicom(negative, bits=8, ModalityLUTSequence=Sequence([table]))
     both = without(by_table, RescaleSlope="-1", RescaleIntercept="0")  # the table takes its place
     assert np.array_equal(network_input(both), network_input(by_table))
     empty = dicom(SCAN, ModalityLUTSequence=Sequence(), RescaleSlope="2", RescaleIntercept="0")
-    assert np.array_equal(network_input(empty), plain)
+    assert np.array_equal(network_input(empty), network_input(FILE))
 
 
 def test_padding_is_black_and_outliers_do_not_darken_the_image() -> None:
@@ -134,74 +131,55 @@ def test_a_frame_is_chosen_by_its_number() -> None:
     assert np.array_equal(network_input(samples.png(SCAN), 1), imaging.preprocess(SCAN, size=SIZE))
 
 
-def deflated() -> bytes:
-    return dicom(SCAN, syntax=uid.DeflatedExplicitVRLittleEndian)
-
-
-def nested(depth: int) -> bytes:
-    """Nest sequences of undefined length, which a recursive reader follows."""
-    opened = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * depth
-    at = FILE.index(b"\x08\x00\x60\x00CS")
-    return FILE[:at] + opened + FILE[at:]
-
-
 def with_pixels(pixels: bytes, syntax: str) -> bytes:
     dataset = pydicom.dcmread(BytesIO(FILE))
-    dataset.file_meta.TransferSyntaxUID = uid.UID(syntax)
     dataset.PixelData = encapsulate([pixels]) if pixels else b"\xfe\xff\x00\xe0\0\0\0\0"
     dataset["PixelData"].is_undefined_length = True
-    file = BytesIO()
-    dataset.save_as(file)
-    return file.getvalue()
+    return written(dataset, syntax)
 
 
 J2K = samples.encoded(SCAN, "JPEG2000", no_jp2=True)
 HUGE_J2K = J2K.replace(J2K[8:16], b"\0\1\0\0\0\1\0\0", 1)
-REFUSED: dict[str, tuple[Callable[[], bytes], int]] = {
-    "CT": (lambda: without(FILE, Modality="CT"), 422),
-    "ultrasound": (lambda: without(FILE, Modality="US"), 422),
-    "burned-in text": (lambda: dicom(SCAN, BurnedInAnnotation="YES"), 422),
-    "no pixels": (lambda: without(FILE, "PixelData"), 422),
-    "colours": (lambda: without(FILE, PhotometricInterpretation="PALETTE COLOR"), 422),
-    "RGB": (lambda: without(FILE, PhotometricInterpretation="RGB", SamplesPerPixel=3), 422),
-    "1 bit": (lambda: without(FILE, BitsAllocated=1, BitsStored=1), 422),
-    "32 bits": (lambda: without(FILE, BitsAllocated=32, BitsStored=32), 422),
-    "a constant": (lambda: dicom(np.full((64, 64), 90)), 200),
-    "deflated": (deflated, 415),
-    "MPEG": (lambda: with_pixels(b"\0\0", "1.2.840.10008.1.2.4.102"), 415),
-    "no preamble": (lambda: FILE[132 + 12 + int.from_bytes(FILE[140:144], "little") :], 415),
-    "rows beyond the data": (lambda: without(FILE, Rows=1000), 400),
-    "values in the highest bits": (lambda: without(FILE, HighBit=15), 422),
-    "no rows": (lambda: without(FILE, "Rows"), 400),
-    "rows of 0": (lambda: without(FILE, Rows=0), 400),
-    "bits stored of 40": (lambda: without(FILE, BitsStored=40), 400),
-    "a billion frames": (lambda: without(FILE, NumberOfFrames=10**9), 413),
-    "25 megapixels": (lambda: without(FILE, Rows=65535, Columns=65535), 413),
-    "sequences in sequences": (lambda: nested(3000), 400),
-    "a sequence without end": (lambda: nested(1), 400),
-    "no transfer syntax": (lambda: FILE.replace(b"\x02\x00\x10\x00UI", b"\x02\x00\x11\x00UI"), 400),
-    "a fragment that is no JPEG 2000": (lambda: with_pixels(bytes(500), uid.JPEG2000Lossless), 400),
-    "a fragment that is no JPEG": (lambda: with_pixels(bytes(500), uid.JPEGLosslessSV1), 400),
-    "no fragments": (lambda: with_pixels(b"", uid.JPEGLosslessSV1), 400),
-    "the wrong transfer syntax": (lambda: with_pixels(J2K, uid.JPEGLSLossless), 400),
-    "JPEG 2000 of 65,536 pixels a side": (lambda: with_pixels(HUGE_J2K, uid.JPEG2000Lossless), 400),
-    "a PDF": (lambda: bytes(128) + b"DICM%PDF-1.7 " + bytes(2000), 400),
-    "nothing behind the preamble": (lambda: bytes(128) + b"DICM", 400),
+REFUSED = broken(FILE) | {
+    "CT": (without(FILE, Modality="CT"), 422),
+    "an unknown modality": (without(FILE, Modality=MARKER), 422),
+    "burned-in text": (dicom(SCAN, BurnedInAnnotation="YES"), 422),
+    "no pixels": (without(FILE, "PixelData"), 422),
+    "no grey": (without(FILE, PhotometricInterpretation=MARKER), 422),
+    "RGB": (without(FILE, PhotometricInterpretation="RGB", SamplesPerPixel=3), 422),
+    "1 bit": (without(FILE, BitsAllocated=1, BitsStored=1), 422),
+    "32 bits": (without(FILE, BitsAllocated=32, BitsStored=32), 422),
+    "MPEG": (with_pixels(b"\0\0", "1.2.840.10008.1.2.4.102"), 415),
+    "rows beyond the data": (without(FILE, Rows=1000), 400),
+    "values in the highest bits": (without(FILE, HighBit=15), 422),
+    "no rows": (without(FILE, "Rows"), 400),
+    "rows of 0": (without(FILE, Rows=0), 400),
+    "bits stored of 40": (without(FILE, BitsStored=40), 400),
+    "a billion frames": (without(FILE, NumberOfFrames=10**9), 413),
+    "25 megapixels": (without(FILE, Rows=65535, Columns=65535), 413),
+    "a fragment that is no JPEG 2000": (with_pixels(bytes(500), uid.JPEG2000Lossless), 400),
+    "a fragment that is no JPEG": (with_pixels(bytes(500), uid.JPEGLosslessSV1), 400),
+    "no fragments": (with_pixels(b"", uid.JPEGLosslessSV1), 400),
+    "the wrong transfer syntax": (with_pixels(J2K, uid.JPEGLSLossless), 400),
+    "JPEG 2000 of 65,536 pixels a side": (with_pixels(HUGE_J2K, uid.JPEG2000Lossless), 400),
+    "a PDF": (bytes(128) + b"DICM%PDF-1.7 " + bytes(2000), 400),
+    "nothing behind the preamble": (bytes(128) + b"DICM", 400),
 }
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_no_is_sliceis_refused_within_a_second(kind: str) -> None:
-    make, status = REFUSED[kind]
-    data = make()
-    if status == 200:  # decodes, and the rules refuse it
-        assert isolation.read(data).getextrema() == (0, 0)
-        return
+def test_what_is_no_slice_is_refused_within_a_second(kind: str) -> None:
+    data, status = REFUSED[kind]
     began = time.perf_counter()
     problem = refusal(data)
     assert problem.status == status, problem.detail
     assert time.perf_counter() - began < 2 * isolation.HEADER_S
     assert problem.detail.endswith(".")
+    assert MARKER not in problem.detail
+
+
+def test_a_constant_image_is_black() -> None:
+    assert isolation.read(dicom(np.full((64, 64), 90))).getextrema() == (0, 0)
 
 
 def test_a_file_truncated_anywhere_is_a_bad_request() -> None:
@@ -246,16 +224,6 @@ def test_the_largest_image_is_decoded() -> None:
     assert isolation.read(data).size == (side, side)
 
 
-MARKER = "ZQXMARKER"
-
-
-def test_no_text_of_a_header_is_in_a_refusal() -> None:
-    marked = {"PatientName": MARKER, "Modality": MARKER, "StudyDescription": MARKER}
-    for changed in (marked, marked | {"Modality": "MR", "PhotometricInterpretation": MARKER},
-                    marked | {"Modality": "MR", "BitsAllocated": 7}):  # fmt: skip
-        assert MARKER not in refusal(without(FILE, **changed)).detail
-
-
 def corpus() -> list[Path]:
     """Return the DICOM files in the wheels of pydicom and nibabel."""
     found = [*Path(pydicom.__file__).parent.glob("data/test_files/**/*")]
@@ -264,6 +232,9 @@ def corpus() -> list[Path]:
 
 
 BROKEN = {"MR_truncated.dcm", "meta_missing_tsyntax.dcm", "nested_priv_SQ.dcm"}
+# Files made MR for their transfer syntaxes, and what shows the same: pydicom reads no JPEG of 12 bits.
+MADE_MR = {name: name for name in ("JPEG2000.dcm", "693_J2KI.dcm")}
+MADE_MR |= dict.fromkeys(("JPEG-lossy.dcm", "JPGExtended.dcm"), "JPEG2000.dcm")
 
 
 def test_every_file_of_the_wheels_gets_the_right_answer_or_refusal() -> None:
@@ -273,6 +244,8 @@ def test_every_file_of_the_wheels_gets_the_right_answer_or_refusal() -> None:
         if not imaging.is_dicom(data):
             continue
         dataset = pydicom.dcmread(path)
+        if path.name in MADE_MR:
+            data, dataset.Modality = without(data, Modality="MR"), "MR"
         is_slice = (
             dataset.get("Modality", "MR") == "MR"
             and dataset.get("SamplesPerPixel") == 1
@@ -285,19 +258,8 @@ def test_every_file_of_the_wheels_gets_the_right_answer_or_refusal() -> None:
         image = isolation.read(data)
         answered += 1
         assert image.size == (dataset.Columns, dataset.Rows), path
-        values = dataset.pixel_array.astype(float).ravel()
+        same = path.with_name(MADE_MR[path.name]) if path.name in MADE_MR else path
+        values = pydicom.dcmread(same).pixel_array.astype(float).ravel()
         if image.getextrema() != (0, 0):
             assert np.corrcoef(values, np.asarray(image).ravel())[0, 1] > 0.9, path
     assert answered >= 30
-
-
-@pytest.mark.parametrize("name", ["JPEG-lossy", "JPGExtended", "JPEG2000", "693_J2KI"])
-def test_other_transfer_syntaxes_of_the_wheels_decode_as_others_decode_them(name: str) -> None:
-    path = Path(pydicom.__file__).parent / "data/test_files" / f"{name}.dcm"
-    data = without(path.read_bytes(), Modality="MR")
-    image = np.asarray(isolation.read(data))
-    if name in ("JPEG-lossy", "JPGExtended"):  # 12 bits, which nothing else here reads
-        expected = pydicom.dcmread(path.with_name("JPEG2000.dcm")).pixel_array
-    else:
-        expected = pydicom.dcmread(path).pixel_array
-    assert np.corrcoef(image.ravel().astype(float), expected.ravel().astype(float))[0, 1] > 0.9

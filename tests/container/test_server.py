@@ -23,7 +23,7 @@ from container import imaging
 from container.pool import Pool
 from container.predictor import Predictor
 from container.problem import MAX_IMAGE_BYTES
-from container.server import MAX_IN_FLIGHT, Application, listen
+from container.server import MAX_IN_FLIGHT, MEDIA_TYPES, OTHER_NAMES, Application, listen
 from tests.container import samples
 from tests.container.serving import answer_on, connect, head, serving
 from tests.dicom_files import MARKER, dicom, planted, without
@@ -62,19 +62,7 @@ def test_ping_names_the_model_and_counts_the_workers(server: Server) -> None:
     assert answer.json() == {"status": "ok", "model": MODEL, "workers": {"ready": count, "wanted": count}}
 
 
-@pytest.mark.parametrize(
-    "media_type",
-    [
-        "image/jpeg",
-        "Image/PNG",
-        "image/png; charset=binary",
-        "application/octet-stream",
-        "application/dicom",
-        "image/jpg",
-        "image/pjpeg",
-        "image/x-png",
-    ],
-)
+@pytest.mark.parametrize("media_type", [*MEDIA_TYPES, *OTHER_NAMES, "Image/PNG", "image/png; charset=binary"])
 @pytest.mark.parametrize("image", [IMAGE, samples.jpeg(SCAN), dicom(SCAN)], ids=["PNG", "JPEG", "DICOM"])
 def test_any_image_type_is_accepted(server: Server, media_type: str, image: bytes) -> None:
     answer = server.predict(image, media_type)

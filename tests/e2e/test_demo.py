@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
-from pydicom.uid import JPEGBaseline8Bit
 
 from infra.local_aws import HOST, endpoint_url
 from model.data import phantom
-from tests.dicom_files import SYNTAXES, dicom
+from tests.dicom_files import SYNTAXES, bits_of, dicom
 from tests.e2e.conftest import clean_environment, copy_tree, free_port
 from tests.emulator.cloud import wait_for
 from tests.unavailable import unavailable
@@ -86,8 +85,8 @@ def test_a_folder_of_dicom_files_is_trained_on_deployed_and_classified(
     phantom.write_folder(tmp_path, count=60, seed=9_000)
     for number, drawn in enumerate(sorted(tmp_path.glob("*/*.png"))):
         syntax = SYNTAXES[number % len(SYNTAXES)]
-        bits = 8 if syntax == JPEGBaseline8Bit else 12
-        drawn.with_suffix(".dcm").write_bytes(dicom(Image.open(drawn), syntax=syntax, bits=bits))
+        data = dicom(Image.open(drawn), syntax=syntax, bits=bits_of(syntax))
+        drawn.with_suffix(".dcm").write_bytes(data)
         drawn.unlink()
     port = free_port()
     arguments = ("--json", "--engine", "process", "--port", str(port), "--data", str(tmp_path))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MODEL = {"name": "tumor-detector", "version": "3", "sha256": "ab" * 32}
 PREDICTION = {"label": "YES", "class": 1, "probability": 0.93, "threshold": 0.41, "model": MODEL}
-
+HEATMAP = {"width": 2, "height": 2, "values": [[0.0, 0.3], [0.0, 1.0]]}
 LOW = {"reliability": "low", "reasons": ["The contrast is unlike the images that the model learnt from."]}
 
 

@@ -75,8 +75,7 @@ class TestApiKey:
 
     def test_an_image_waits_for_the_key(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
         # Given an image that was chosen before a key was entered
-        visit.open()
-        visit.choose(file())
+        visit.submit()
         visit.expect_problem("An API key is needed", "Enter it above")
         expect(visit.page.get_by_label("API key")).to_be_focused()
         assert not any("predict" in url for url in visit.requests)
@@ -141,8 +140,7 @@ class TestApiKey:
         expect(visit.page.get_by_label("API key")).to_be_focused()
 
     def test_all_valid_images_wait_for_the_key(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
-        visit.open()
-        visit.choose(file("one.png"), file("two.png"), file("scan.gif", "image/gif", b"GIF89a"))
+        visit.submit(file("one.png"), file("two.png"), file("scan.gif", "image/gif", b"GIF89a"))
         visit.expect_problem("An API key is needed", "")
         visit.page.get_by_role("option", name="scan.gif").click()
         self.enter(visit, KEY)

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.gateway.conftest import MODEL
-from tests.gateway.sagemaker import attributes, model_error, prediction, refusal
+from tests.gateway.sagemaker import HEATMAP, attributes, model_error, prediction, refusal
 from tests.gateway.visit import Visit, draw, file
 from tests.http_server import Reply
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from tests.gateway.sagemaker import FakeSageMaker
 
-HEATMAP = {"width": 2, "height": 2, "values": [[0.0, 0.3], [0.0, 1.0]]}
 REASON = "The image does not look like a brain MRI: its score is 0.25, at least 0.75 is needed."
 SCORES: dict[str, Any] = {"score": 0.25, "score_threshold": 0.75}
 MARKUP = '<img src=x onerror="window.hacked=1">'
@@ -86,8 +85,7 @@ def test_a_cancelled_request_stays_cancelled_and_keeps_the_focus(
     visit: Visit, sagemaker: FakeSageMaker
 ) -> None:
     sagemaker.default = Reply(delay_s=0.5)
-    visit.open()
-    visit.choose(file())
+    visit.submit()
     visit.page.get_by_role("button", name="Cancel").focus()
     visit.page.keyboard.press("Enter")
     expect(visit.page.locator("#result")).to_be_focused()
@@ -105,9 +103,8 @@ def test_the_heatmap_lies_exactly_over_the_image(visit: Visit, sagemaker: FakeSa
     # Then the overlay covers the image: clear at the left, the more opaque the stronger at the right
     canvas = visit.page.locator("#heatmap")
     expect(canvas).to_be_visible()
-    assert canvas.bounding_box() == visit.page.locator("#image").bounding_box()
-    box = canvas.bounding_box()
-    assert box
+    box = visit.box("#heatmap")
+    assert box == visit.box("#image")
     assert box["width"] / box["height"] == pytest.approx(2.5, rel=0.02)
     channels = canvas.evaluate("it => [...it.getContext('2d').getImageData(0, 0, 2, 2).data]")
     assert channels[3::4] == [0, 76, 0, 255]
@@ -137,7 +134,7 @@ def test_the_connected_cells_from_half_of_the_maximum_are_outlined(
     outline = visit.page.locator("#outline")
     found = outline.evaluate("it => ['x', 'y', 'width', 'height'].map((name) => it.getBBox()[name])")
     assert found == (box or [0, 0, 0, 0])
-    assert outline.bounding_box() == visit.page.locator("#image").bounding_box()
+    assert visit.box("#outline") == visit.box("#image")
     expect(visit.page.locator("#region")).to_have_text(re.compile("strongest" if box else "No region"))
 
 
@@ -162,12 +159,8 @@ def test_the_heatmap_can_stand_beside_the_image_and_goes_with_its_answer(
     sagemaker.replies.extend([prediction(heatmap=HEATMAP), Reply(delay_s=0.5)])
     visit.classify()
     visit.page.get_by_label("Side by side").check()
-    plain, covered, canvas = (
-        visit.page.locator(f"#{name}").bounding_box() for name in ("original", "image", "heatmap")
-    )
-    assert plain
-    assert covered
-    assert covered == canvas
+    plain, covered = visit.box("#original"), visit.box("#image")
+    assert covered == visit.box("#heatmap")
     assert (plain["y"], plain["height"]) == (covered["y"], covered["height"])
     assert plain["x"] + plain["width"] <= covered["x"]
 
@@ -210,8 +203,7 @@ def test_a_negative_prediction_is_explained(visit: Visit, sagemaker: FakeSageMak
 def test_an_invalid_file_is_not_sent(
     visit: Visit, sagemaker: FakeSageMaker, given: FilePayload, title: str, detail: str
 ) -> None:
-    visit.open()
-    visit.choose(given)
+    visit.submit(given)
     visit.expect_problem(title, detail)
     expect(visit.page.locator("#retry")).to_be_hidden()
     assert not any("predict" in url for url in visit.requests)
@@ -221,8 +213,7 @@ def test_an_invalid_file_is_not_sent(
 def test_a_problem_shows_the_containers_detail(visit: Visit, sagemaker: FakeSageMaker) -> None:
     detail = "The JPEG is lossless."
     sagemaker.default = model_error(415, json.dumps({"detail": detail}))
-    visit.open()
-    visit.choose(file(content=b"\xff\xd8\xff\xf7"))
+    visit.submit(file(content=b"\xff\xd8\xff\xf7"))
     visit.expect_problem("Unsupported file", detail)
     expect(visit.page.locator("#reference")).to_contain_text("c6af9ac6-7b61-11e6-9a41-93e8deadbeef")
     expect(visit.page.locator("#frame")).to_be_hidden()  # there is nothing to preview
@@ -236,8 +227,7 @@ def test_a_refusal_shows_its_reason_its_score_and_what_may_help(
     rule = "The image is blank or nearly so."
     sagemaker.replies.extend([refusal(REASON, **SCORES), refusal(rule)])
     visit.page.emulate_media(reduced_motion="reduce")
-    visit.open()
-    visit.choose(file())
+    visit.submit()
 
     # Then the first shows the reason, the score and advice, and nothing of an error
     refused = visit.page.locator("#refusal")
@@ -253,10 +243,7 @@ def test_a_refusal_shows_its_reason_its_score_and_what_may_help(
     expect(visit.page.locator("#title")).to_be_hidden()
     expect(visit.page.get_by_role("button", name="Try again")).to_be_hidden()
     expect(visit.page.locator("#status")).to_contain_text(REASON)
-    bar, filled, mark = (visit.page.locator(f"#similarity{part}").bounding_box() for part in ("", " i", " u"))
-    assert bar
-    assert filled
-    assert mark
+    bar, filled, mark = (visit.box(f"#similarity{part}") for part in ("", " i", " u"))
     assert filled["width"] / bar["width"] == pytest.approx(0.25, abs=0.01)
     assert (mark["x"] + mark["width"] / 2 - bar["x"]) / bar["width"] == pytest.approx(0.75, abs=0.01)
 
@@ -279,8 +266,7 @@ def test_a_lost_network_is_reported(visit: Visit) -> None:
 def test_an_answer_never_stands_beside_another_image(visit: Visit, sagemaker: FakeSageMaker) -> None:
     # Given an image that is being classified
     sagemaker.default = Reply(delay_s=0.5)
-    visit.open()
-    visit.choose(file("first.png"))
+    visit.submit(file("first.png"))
     expect(visit.page.get_by_role("button", name="Cancel")).to_be_visible()
     # When an invalid one takes its place
     visit.choose(file("second.gif", "image/gif", b"GIF89a"))
@@ -394,11 +380,10 @@ class TestCard:
         visit.page.set_viewport_size({"width": width, "height": 640})
         visit.page.goto(f"{visit.url}/model-card")
         # The plot is loaded in its own shape and no wider than the text; the remote image stays text
-        image = visit.page.get_by_role("img", name="Calibration")
-        assert visit.page.locator("img").count() == 1
+        image = visit.page.locator("img")
+        expect(image).to_have_accessible_name("Calibration")
         assert image.evaluate("it => [it.naturalWidth, it.naturalHeight]") == [900, 500]
-        box = image.bounding_box()
-        assert box
+        box = visit.box("img")
         assert box["width"] / box["height"] == pytest.approx(1.8, rel=0.01)
         # The table scrolls, the page does not
         assert visit.has_no_overflow()

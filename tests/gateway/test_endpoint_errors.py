@@ -164,16 +164,6 @@ def test_a_dropped_connection_is_replaced(send: Send, sagemaker: FakeSageMaker) 
     assert len(sagemaker.calls) == 3
 
 
-@pytest.mark.parametrize("status", ["InService", "Updating", "SystemUpdating", "RollingBack"])
-def test_health_is_ok_while_the_endpoint_is_in_service(
-    send: Send, sagemaker: FakeSageMaker, status: str
-) -> None:
-    sagemaker.status = status
-    answer = send(event("get_page", path="/health"))
-    assert answer.json == {"status": "ok", "model": MODEL}
-    assert answer.headers["Cache-Control"] == "no-store"
-
-
 class TestForcedModel:
     @pytest.fixture
     def environment(self, environment: dict[str, str]) -> dict[str, str]:
@@ -186,20 +176,22 @@ class TestForcedModel:
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        ("Creating", 503),
-        ("Failed", 503),
-        ("OutOfService", 503),
-        ("Deleting", 503),
+        *((status, 200) for status in ("InService", "Updating", "SystemUpdating", "RollingBack")),
+        *((status, 503) for status in ("Creating", "Failed", "OutOfService", "Deleting")),
         (error("ValidationException", Message="Could not find endpoint"), 503),
         (error("ThrottlingException"), 429),
         (error("AccessDeniedException"), 502),
     ],
 )
-def test_health_is_a_problem_otherwise(
+def test_health_is_ok_while_the_endpoint_is_in_service(
     send: Send, sagemaker: FakeSageMaker, status: str | Reply, code: int
 ) -> None:
     sagemaker.status = status
-    assert send(event("get_page", path="/health")).status == code
+    answer = send(event("get_page", path="/health"))
+    assert answer.status == code
+    if code == 200:
+        assert answer.json == {"status": "ok", "model": MODEL}
+        assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_an_error_in_the_handler_is_500_and_only_the_log_has_the_traceback(

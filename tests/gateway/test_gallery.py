@@ -62,8 +62,7 @@ def test_each_image_has_its_own_answer(visit: Visit, sagemaker: FakeSageMaker) -
 
 def test_two_are_sent_at_a_time(visit: Visit, sagemaker: FakeSageMaker) -> None:
     sagemaker.default = Reply(delay_s=0.4)
-    visit.open()
-    visit.choose(*images(5))
+    visit.submit(*images(5))
     most = 0
     for _ in range(100):
         under_way = visit.page.evaluate("images.filter((it) => it.request).length")
@@ -77,8 +76,7 @@ def test_two_are_sent_at_a_time(visit: Visit, sagemaker: FakeSageMaker) -> None:
 
 
 def test_the_arrow_keys_move_through_the_gallery(visit: Visit) -> None:
-    visit.open()
-    visit.choose(*images(4))
+    visit.submit(*images(4))
     expect(visit.page.locator("#summary")).to_contain_text("4 of 4 done")
     options = visit.page.get_by_role("option")
     options.first.focus()
@@ -102,8 +100,7 @@ def test_the_arrow_keys_move_through_the_gallery(visit: Visit) -> None:
 
 def test_all_can_be_cancelled_and_removed(visit: Visit, sagemaker: FakeSageMaker) -> None:
     sagemaker.default = Reply(delay_s=0.5)
-    visit.open()
-    visit.choose(*images(6))
+    visit.submit(*images(6))
     visit.wait_until(lambda: len(sagemaker.calls) == 2)
     visit.page.get_by_role("button", name="Cancel all").click()
     expect(visit.page.locator("#summary")).to_have_text("6 of 6 done · 6 failed")
@@ -120,8 +117,7 @@ def test_all_can_be_cancelled_and_removed(visit: Visit, sagemaker: FakeSageMaker
 
 def test_an_image_removed_while_it_waits_is_not_sent(visit: Visit, sagemaker: FakeSageMaker) -> None:
     sagemaker.default = Reply(delay_s=2.0)
-    visit.open()
-    visit.choose(*images(3))
+    visit.submit(*images(3))
     visit.wait_until(lambda: len(sagemaker.calls) == 2)
     visit.page.get_by_role("option").nth(2).click()
     visit.page.get_by_role("button", name="Remove", exact=True).click()
@@ -168,8 +164,7 @@ class TestStartingModel:
     def starting(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
         sagemaker.default = error("ModelNotReadyException", status=429)
         visit.page.clock.install()
-        visit.open()
-        visit.choose(*images(3))
+        visit.submit(*images(3))
         expect(visit.page.locator("#activity")).to_have_text("The model is starting…")
         visit.wait_until(lambda: len(sagemaker.calls) == 2)
 
@@ -210,8 +205,7 @@ class TestStartingModel:
 def test_a_request_without_progress_times_out(visit: Visit, sagemaker: FakeSageMaker) -> None:
     sagemaker.default = Reply(delay_s=3)
     visit.page.clock.install()
-    visit.open()
-    visit.choose(file())
+    visit.submit()
     expect(visit.page.locator("#activity")).to_have_text("Classifying…")
     visit.page.clock.fast_forward(61_000)
     visit.expect_problem("No answer", "transferred for a minute")

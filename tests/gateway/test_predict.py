@@ -53,16 +53,16 @@ def test_the_image_reaches_the_endpoint_and_its_answer_the_caller(
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_a_low_reliability_is_passed_on_with_its_reasons(send: Send, sagemaker: FakeSageMaker) -> None:
-    sagemaker.default = prediction(**LOW)
-    assert send(event("predict_image")).json == {**PREDICTION, **LOW, "request_id": REQUEST_ID}
+BOXES = ([0, 0, 1, 1], [0.5, 20, 180.25, 201])
+PREVIEWS = [{"png": base64.b64encode(draw()).decode(), "box": box} for box in BOXES]
 
 
-@pytest.mark.parametrize("box", [[0, 0, 1, 1], [0.5, 20, 180.25, 201]])
-def test_a_preview_is_passed_on(send: Send, sagemaker: FakeSageMaker, box: list[float]) -> None:
-    preview = {"png": base64.b64encode(draw()).decode(), "box": box}
-    sagemaker.default = prediction(preview=preview)
-    assert send(event("predict_image", query={"preview": "true"})).json["preview"] == preview
+@pytest.mark.parametrize("members", [LOW, *({"preview": preview} for preview in PREVIEWS)])
+def test_optional_members_are_passed_on(
+    send: Send, sagemaker: FakeSageMaker, members: dict[str, object]
+) -> None:
+    sagemaker.default = prediction(**members)
+    assert send(event("predict_image")).json == {**PREDICTION, **members, "request_id": REQUEST_ID}
 
 
 def test_a_trace_is_passed_on_to_the_endpoint_and_the_log(

@@ -131,8 +131,7 @@ def sending(visit: Visit, _sagemaker: FakeSageMaker) -> None:
 @ui_state("predicting", ("dark", 1280))
 def predicting(visit: Visit, sagemaker: FakeSageMaker) -> None:
     sagemaker.default = Reply(delay_s=8)
-    visit.open()
-    visit.choose(phantom_scan(3, lesion=True))
+    visit.submit(phantom_scan(3, lesion=True))
     expect(visit.page.locator("#activity")).to_have_text("Classifying…")
 
 
@@ -140,8 +139,7 @@ def predicting(visit: Visit, sagemaker: FakeSageMaker) -> None:
 def starting(visit: Visit, sagemaker: FakeSageMaker) -> None:
     sagemaker.status = "Creating"
     sagemaker.default = error("ModelNotReadyException", status=429)
-    visit.open()
-    visit.choose(phantom_scan(3, lesion=True))
+    visit.submit(phantom_scan(3, lesion=True))
     expect(visit.page.get_by_role("button", name="Try now")).to_be_visible()
 
 
@@ -165,23 +163,20 @@ def no(visit: Visit, sagemaker: FakeSageMaker) -> None:
 @ui_state("refusal", ("light", 1280))
 def refusal(visit: Visit, sagemaker: FakeSageMaker) -> None:
     sagemaker.default = refusal_reply(**SCORED)
-    visit.open()
-    visit.choose(chart())
+    visit.submit(chart())
     expect(visit.page.locator("#refusal")).to_be_visible()
 
 
 @ui_state("problem", ("light", 1280))
 def problem(visit: Visit, sagemaker: FakeSageMaker) -> None:
     sagemaker.default = error("InternalFailure", status=500)
-    visit.open()
-    visit.choose(phantom_scan(3, lesion=True))
+    visit.submit(phantom_scan(3, lesion=True))
     visit.expect_problem("The model failed", "failed")
 
 
 @ui_state("no-image", ("dark", 320))
 def no_image(visit: Visit, _sagemaker: FakeSageMaker) -> None:
-    visit.open()
-    visit.choose(file(f"{'a-very-long-name' * 12}.txt", "text/plain", b"no image"))
+    visit.submit(file(f"{'a-very-long-name' * 12}.txt", "text/plain", b"no image"))
     visit.expect_problem("Unsupported file", "text/plain")
 
 
@@ -190,8 +185,7 @@ def several(visit: Visit, sagemaker: FakeSageMaker) -> None:
     probabilities = (0.93, 0.71, 0.02, 0.084, 0.58, 0.31)
     scans = [answered_scan(sagemaker, seed, each) for seed, each in enumerate(probabilities, start=3)]
     sagemaker.default = refusal_reply(**SCORED)
-    visit.open()
-    visit.choose(*scans, chart(), file("report.gif", "image/gif", b"GIF89a"))
+    visit.submit(*scans, chart(), file("report.gif", "image/gif", b"GIF89a"))
     expect(visit.page.locator("#summary")).to_contain_text("8 of 8 done")
 
 
@@ -199,8 +193,7 @@ def several(visit: Visit, sagemaker: FakeSageMaker) -> None:
 def in_progress(visit: Visit, sagemaker: FakeSageMaker) -> None:
     sagemaker.default = Reply(delay_s=8)
     scans = [answered_scan(sagemaker, seed, each) for seed, each in enumerate((0.12, 0.87, 0.05), start=3)]
-    visit.open()
-    visit.choose(*scans, *(phantom_scan(seed, lesion=seed % 2 == 0) for seed in (6, 7, 8)))
+    visit.submit(*scans, *(phantom_scan(seed, lesion=seed % 2 == 0) for seed in (6, 7, 8)))
     expect(visit.page.locator("#summary")).to_contain_text("3 of 6 done")
     visit.page.locator(".thumb").nth(3).click()
 
@@ -210,8 +203,7 @@ def dicom_frames(visit: Visit, sagemaker: FakeSageMaker) -> None:
     slices = np.stack([np.asarray(phantom.draw(seed=3, lesion=lesion, size=300)) for lesion in (False, True)])
     members = {"probability": 0.93, "threshold": THRESHOLD, "heatmap": heatmap(3, lesion=True)}
     sagemaker.default = prediction(**members)
-    visit.open()
-    visit.choose(file("IM0001", "", dicom(slices)))
+    visit.submit(file("IM0001", "", dicom(slices)))
     visit.expect_problem("Several frames", "2 frames")
     visit.page.get_by_role("spinbutton").fill("2")
     visit.page.get_by_role("button", name="Classify", exact=True).click()
@@ -220,8 +212,7 @@ def dicom_frames(visit: Visit, sagemaker: FakeSageMaker) -> None:
 
 @ui_state("frames")
 def frames(visit: Visit, _sagemaker: FakeSageMaker) -> None:
-    visit.open()
-    visit.choose(file("IM0001", "", dicom(np.zeros((120, 64, 64)))))
+    visit.submit(file("IM0001", "", dicom(np.zeros((120, 64, 64)))))
     visit.expect_problem("Several frames", "120 frames")
 
 

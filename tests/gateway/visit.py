@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import FilePayload, Page
+    from playwright.sync_api import FilePayload, FloatRect, Page
 
 # Hands files to the page as a drop or a paste does; Playwright has no call for either.
 HAND_OVER = """([kind, files]) => {
@@ -66,10 +66,14 @@ class Visit:
     def choose(self, *files: FilePayload) -> None:
         self.page.set_input_files("#file", list(files))
 
-    def classify(self, *files: FilePayload, label: str = "YES") -> None:
-        """Open the page, choose the files (by default a drawn head), and wait for the answer."""
+    def submit(self, *files: FilePayload) -> None:
+        """Open the page and choose the files, by default a drawn head."""
         self.open()
         self.choose(*(files or [file()]))
+
+    def classify(self, *files: FilePayload, label: str = "YES") -> None:
+        """Do as `submit`, and wait for the answer."""
+        self.submit(*files)
         self.expect_answer(label)
 
     def hand_over(self, kind: str, *files: FilePayload) -> None:
@@ -83,6 +87,12 @@ class Visit:
         """Return what axe-core finds against WCAG 2.2 AA, contrast included, and best practices."""
         self.page.evaluate(AXE.read_text())  # through the debugger, which the page's policy does not restrict
         return list(self.page.evaluate(VIOLATIONS))
+
+    def box(self, selector: str) -> FloatRect:
+        """Return where a visible element lies."""
+        box = self.page.locator(selector).bounding_box()
+        assert box
+        return box
 
     def has_no_overflow(self) -> bool:
         """Whether nothing is cut off at the side."""
