@@ -84,7 +84,7 @@ BROKEN = broken(FILE) | {
     "an unknown transfer syntax": (FILE.replace(b"10008.1.2.1\x00", b"10008.9.9.9\x00"), 400),
     "a text for a number": (FILE.replace(b"1234567", MARKER[:7].encode()), 400),
 }
-SAYS = {400: "was not sent: it is broken, or of an unknown kind", 415: "is deflated|without a file's preamble"}
+SAYS = {400: "not sent: it is broken, or of an unknown kind", 415: "is deflated|without a file's preamble"}
 
 
 @pytest.mark.parametrize("name", BROKEN)
