@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import struct
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -32,7 +33,9 @@ def read(data: bytes, *, frame: int | None = None) -> Image.Image:
     """Do as `imaging.read`, for a DICOM file in a child process."""
     if not imaging.is_dicom(data):
         return imaging.read(data, frame=frame)
-    from pydicom import pixels  # noqa: F401, PLC0415 - once, for all children of this process
+    with suppress(ImportError):  # once, for all children of this process
+        import dicomsdl  # noqa: F401, PLC0415
+    from pydicom import pixels  # noqa: F401, PLC0415
 
     ours, theirs = os.pipe()
     with os.fdopen(ours, "rb") as answer:
