@@ -21,32 +21,15 @@ MARKERS = (
 SHARED_FOLDERS = ("e2e", "fuzz", "model", "container", "infra")
 # Under `scripts/test --fast` these are not even imported: TensorFlow, SageMaker's SDK and the CDK are slow.
 NOT_FAST = {
-    *(
-        "e2e",
-        "fuzz",
-        "emulator",
-        "benchmark",
-        "api/test_contract.py",
-        "api/test_predict.py",
-        "api/test_series.py",
-    ),
+    *("e2e", "fuzz", "emulator", "benchmark"),
+    *(f"api/test_{name}.py" for name in ("contract", "predict", "series")),
     *(f"container/test_{name}.py" for name in ("predictor", "process", "workers")),
     *(f"delivery/test_{name}.py" for name in ("artifacts", "cost", "demo", "difference", "promotion")),
     *(f"delivery/test_training_{name}.py" for name in ("code", "entry", "job")),
     *(f"gateway/test_{name}.py" for name in ("auth_in_browser", "browser", "cold_start", "gallery")),
     *(f"infra/test_{name}.py" for name in ("auth", "checks", "delivery", "endpoint", "gateway", "hosting")),
-    *(
-        f"infra/test_{name}.py"
-        for name in (
-            "monitoring",
-            "policies",
-            "registry",
-            "requests",
-            "second_opinion",
-            "snapshots",
-            "synthesis",
-        )
-    ),
+    *(f"infra/test_{name}.py" for name in ("monitoring", "policies", "registry", "requests")),
+    *(f"infra/test_{name}.py" for name in ("second_opinion", "snapshots", "synthesis")),
     *(f"model/test_{name}.py" for name in ("card", "command", "crossval", "export", "learner")),
     *(f"model/test_{name}.py" for name in ("familiarity", "imagenet", "network", "old_store")),
     *(f"model/test_{name}.py" for name in ("refusal_head", "registry", "report", "resume")),
