@@ -5,6 +5,7 @@ Native decoders of files from outside may crash: that ends this process and cost
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import signal
@@ -28,6 +29,8 @@ BYTES_PER_PIXEL = 24  # more, that decoding may take; OpenJPEG takes most
 LARGEST_S = 8.0  # for decoding `MAX_IMAGE_PIXELS`, beyond `HEADER_S`
 _HEAD = struct.Struct("!HII")  # status of HTTP, and the image's width and height
 
+_log = logging.getLogger(__name__)
+
 
 def read(data: bytes, *, frame: int | None = None) -> Image.Image:
     """Do as `imaging.read`, for a DICOM file in a child process."""
@@ -46,23 +49,25 @@ def read(data: bytes, *, frame: int | None = None) -> Image.Image:
         finally:
             os.close(theirs)
         head, body = answer.read(_HEAD.size), answer.read()
-    os.waitpid(child, 0)
-    if len(head) < _HEAD.size:  # it crashed, or exceeded its memory or time
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code != 0:  # it crashed, or exceeded its memory or time; its words could quote the header
+        _log.warning("decoder ended", extra={"code": code})
         raise dicom.broken("pixel data")
     status, width, height = _HEAD.unpack(head)
     if status != HTTPStatus.OK:
         raise Problem(HTTPStatus(status), body.decode())
-    if len(body) != width * height:
-        raise dicom.broken("pixel data")
     return Image.frombytes("L", (width, height), body)
 
 
 def _answer(descriptor: int, data: bytes, frame: int | None) -> NoReturn:
     """Write the image, or the problem, and end."""
+    code = 1
     try:
         silence = os.open(os.devnull, os.O_WRONLY)
         for output in (1, 2):  # decoders print what they find in a file
             os.dup2(silence, output)
+        for number in (signal.SIGPROF, signal.SIGALRM):  # they end this process, whatever its parent does
+            signal.signal(number, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no image on the disk
         _allow(HEADER_BYTES, HEADER_S)
         with os.fdopen(descriptor, "wb", buffering=0) as answer:
@@ -73,8 +78,9 @@ def _answer(descriptor: int, data: bytes, frame: int | None) -> NoReturn:
             else:
                 _write(answer, _HEAD.pack(HTTPStatus.OK, *image.size))
                 _write(answer, image.tobytes())
+        code = 0
     finally:
-        os._exit(0)
+        os._exit(code)
 
 
 def _write(answer: FileIO, data: bytes) -> None:

@@ -34,6 +34,7 @@ LAYERS = ("deploy", "train", "local", "test")  # requirements/NAME.txt each, on 
 SUPPORTED = ("3.11", "3.12", "3.13")
 PROBE = "import sys, ensurepip, venv; print('%d.%d' % sys.version_info[:2])"
 TAIL = 15  # lines of a failed command's output that are shown
+SHOWN_EVERY_S = 15  # that a long step is still running
 
 # Variables that change what pip, uv, npm and Python do, except those that say how to reach a package index.
 _INSTALLER_VARIABLE = re.compile(
@@ -264,18 +265,26 @@ def _version(python: str, environment: dict[str, str]) -> str:
 def _run(*command: object, environment: dict[str, str], stdin: str = "") -> str:
     """Run a command and return its output; a `SetupError` has the end of it."""
     words = [str(part) for part in command]
-    done = subprocess.run(
+    given: str | None = stdin
+    with subprocess.Popen(
         words, cwd=str(ROOT), env=environment,
-        input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        last = "\n".join(done.stdout.splitlines()[-TAIL:])
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        while True:
+            try:
+                output, _ = process.communicate(given, timeout=SHOWN_EVERY_S)
+                break
+            except subprocess.TimeoutExpired:
+                given = None  # what was given is still being sent
+                print("set-up: still running ...", file=sys.stderr, flush=True)
+    if process.returncode:
+        last = "\n".join(output.splitlines()[-TAIL:])
         raise SetupError(
             f"`{' '.join(words)}` failed:\n{last}\n"
             "Check the network and the disk's free space, then run the same command again. Package index, "
             "proxy and certificates come from environment variables and from pip's and npm's configuration."
         )
-    return done.stdout
+    return output
 
 
 @contextmanager

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psutil
+
+from scripts.benchmark import CORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,3 +70,26 @@ def pss_mb(process: psutil.Process) -> float:
         with suppress(psutil.NoSuchProcess):
             total += each.memory_full_info().pss
     return total / 1e6
+
+
+class Disturbance:
+    """Measures which share of the machine other processes use, from its creation to `share`."""
+
+    def __init__(self, *measured: psutil.Process) -> None:
+        self._measured = (psutil.Process(), *measured)
+        self._began, self._busy, self._own = time.monotonic(), _busy_s(), self._own_s()
+
+    def share(self) -> float:
+        """Return the share of all cores, from 0 to 1."""
+        others = (_busy_s() - self._busy) - (self._own_s() - self._own)
+        return max(0.0, others / ((time.monotonic() - self._began) * CORES))
+
+    def _own_s(self) -> float:
+        own = sum(cpu_seconds(each) for each in self._measured[1:])
+        return own + sum(self._measured[0].cpu_times()[:4])
+
+
+def _busy_s() -> float:
+    """Seconds that all cores have worked or that the host took; interrupts are the load's own traffic."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.steal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -36,3 +37,14 @@ def test_descendants_are_measured_and_ended_with_their_parent(
         family = [process.pid, *(each.pid for each in process.children(recursive=True))]
         assert len(family) == 2
     assert not any(psutil.pid_exists(pid) for pid in family)
+
+
+def test_what_others_use_is_noise_and_what_is_measured_is_not(tmp_path: Path) -> None:
+    busy = [sys.executable, "-c", "while True: pass"]
+    with processes.running(busy, variables={}, folder=tmp_path, log=tmp_path / "log") as process:
+        with_it, without_it = processes.Disturbance(process), processes.Disturbance()
+        time.sleep(1)
+        used = processes.cpu_seconds(process)
+        counted, not_counted = with_it.share(), without_it.share()
+    assert used > 0
+    assert not_counted > counted

@@ -79,6 +79,7 @@ def outcome(data: bytes) -> tuple[str, bytes]:
         ({"bits": 8, "photometric": "MONOCHROME1", "syntax": uid.ImplicitVRLittleEndian}, True),
         ({"bits": 8, "syntax": uid.ExplicitVRBigEndian}, False),  # its bytes may be swapped
         ({"photometric": "MONOCHROME1", "PixelPaddingValue": 7}, True),
+        ({"bits": 16, "PixelPaddingValue": 7}, True),
         ({"signed": True, "RescaleSlope": "-1.5", "RescaleIntercept": "0"}, True),
         ({"signed": True, "PixelPaddingValue": -505, "syntax": uid.ImplicitVRLittleEndian}, True),
         ({"bits": 16, "signed": True, "PresentationLUTShape": "INVERSE", "syntax": BIG}, True),

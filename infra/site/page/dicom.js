@@ -28,7 +28,7 @@ window.readDicom = (() => {
   const [ITEM, ITEM_END, SEQUENCE_END] = [0xfffee000, 0xfffee00d, 0xfffee0dd];
   const MAX_DEPTH = 16;
   const MAX_BYTES = 64 * 2 ** 20; // of a file that is read; what is sent of it is smaller
-  const RANGE = [0.001, 0.999]; // as in container.imaging
+  const ENDS = [0.001, 0.999]; // as in container.grey_levels
 
   // The element at a place. Reading beyond the file throws a RangeError here as everywhere.
   function elementAt({ view, little, implicit }, start) {
@@ -159,7 +159,7 @@ window.readDicom = (() => {
     const size = rows * columns;
     const wide = bits / 8;
     const from = (frame - 1) * size * wide;
-    if (!isPlain || !size || !pixels || from + size * wide > pixels.length) return null;
+    if (!isPlain || !size || !pixels || from + size * wide > pixels.end - pixels.value) return null;
     const values = new Int32Array(size);
     for (let at = 0; at < size; at++) {
       const place = pixels.value + from + at * wide;
@@ -173,10 +173,13 @@ window.readDicom = (() => {
   function greyLevels(values, { bits, signed, padding, inverse }) {
     const hidden = signed ? (padding << 16) >> 16 : padding;
     const isShown = (value) => padding === undefined || value !== hidden;
-    const counted = bits === 8 && !signed ? [0, 255] : values.filter(isShown).sort();
-    const [low, high] = RANGE.map((share) => counted[Math.max(0, Math.ceil(share * counted.length) - 1)]);
-    const grey = Uint8ClampedArray.from(values, (value) => ((Math.min(value, high) - low) * 255) / Math.max(1, high - low));
-    return grey.map((level, at) => (isShown(values[at]) ? (inverse ? 255 - level : level) : 0));
+    const levels = inverse ? values.map((value) => -value) : values;
+    const darkest = levels.reduce((least, level, at) => (isShown(values[at]) ? Math.min(least, level) : least), 0);
+    const counted = levels.map((level, at) => (isShown(values[at]) ? level : darkest)).sort();
+    const stretched = ENDS.map((share) => counted[Math.max(0, Math.ceil(share * counted.length) - 1)]);
+    const [low, high] = bits > 8 || signed ? stretched : inverse ? [-255, 0] : [0, 255];
+    const grey = Uint8ClampedArray.from(levels, (level) => ((level - low) * 255) / Math.max(1, high - low));
+    return grey.map((level, at) => (isShown(values[at]) ? level : 0));
   }
 
   // The PNG of a canvas on which `paint` draws.
