@@ -6,16 +6,18 @@ import collections
 import os
 import re
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.paths import ROOT
 from infra.release import NO_RELEASE
 from scripts.console import DeliveryError, detail, progress
-from scripts.delivery import engine
+from scripts.delivery import engine, program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from infra.config import Settings
 
@@ -71,25 +73,38 @@ def cdk(
     root
         The folder whose ``cdk.json`` names the application.
     """
+    with started(*arguments, local=local, context=context, root=root) as finish:
+        finish()
+
+
+@contextmanager
+def started(
+    *arguments: str, local: bool, context: Mapping[str, str] | None = None, root: Path = ROOT
+) -> Iterator[Callable[[], None]]:
+    """Start what `cdk` runs, and yield the function that waits for its end; the block's end stops it."""
     flags = [flag for key, value in (context or {}).items() for flag in ("-c", f"{key}={value}")]
-    failures = collections.deque[str](maxlen=_REASONS_KEPT)
-    tail = collections.deque[str](maxlen=_TAIL_LINES)
-    with subprocess.Popen(
+    with program.running(
         [str(CDK), *arguments, *flags, "--no-notices"],
         cwd=root, env=environment(user_configuration=not local),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
-        for line in filter(str.strip, process.stdout or ()):
-            if _FAILURE.search(line):
-                failures.append(line.strip())
-            elif event := _EVENT.match(line):
-                progress(f"{event['stack']}: {event['done']} of {event['all']}")
-                continue  # one of many events of a healthy stack
-            tail.append(line.strip())
-            detail(f"    {line.rstrip()}")
-    if process.returncode:
+        yield lambda: _finish(process, f"cdk {' '.join(arguments)}")
+
+
+def _finish(process: subprocess.Popen[str], command: str) -> None:
+    failures = collections.deque[str](maxlen=_REASONS_KEPT)
+    tail = collections.deque[str](maxlen=_TAIL_LINES)
+    for line in filter(str.strip, process.stdout or ()):
+        if _FAILURE.search(line):
+            failures.append(line.strip())
+        elif event := _EVENT.match(line):
+            progress(f"{event['stack']}: {event['done']} of {event['all']}")
+            continue  # one of many events of a healthy stack
+        tail.append(line.strip())
+        detail(f"    {line.rstrip()}")
+    if process.wait():
         reasons = "\n".join(dict.fromkeys(failures or tail))
-        raise DeliveryError(f"`cdk {' '.join(arguments)}` failed:\n{reasons}")
+        raise DeliveryError(f"`{command}` failed:\n{reasons}")
 
 
 def synthesize(settings: Settings, *, record: Path | None, to: Path, root: Path = ROOT) -> None:
@@ -97,7 +112,15 @@ def synthesize(settings: Settings, *, record: Path | None, to: Path, root: Path 
 
     Without a release record only the registry stack is declared.
     """
+    with synthesis(settings, record=record, to=to, root=root) as finish:
+        finish()
+
+
+def synthesis(
+    settings: Settings, *, record: Path | None, to: Path, root: Path = ROOT
+) -> AbstractContextManager[Callable[[], None]]:
+    """Start what `synthesize` runs, as `started` does."""
     context = {"env": settings.environment, "release": str(record.resolve()) if record else NO_RELEASE}
     context |= engine.base_image_context(local=settings.local)
     arguments = ("synth", "--quiet", "--strict", "--output", str(to))
-    cdk(*arguments, local=settings.local, context=context, root=root)
+    return started(*arguments, local=settings.local, context=context, root=root)

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,9 +27,9 @@ from scripts.api.gateway import gateway_client
 from scripts.api.output import as_members
 from scripts.client import ProblemError
 from scripts.console import DeliveryError, echo, step
-from scripts.delivery import engine
+from scripts.delivery import engine, program
 from scripts.delivery.aws import connect
-from scripts.delivery.cdk import cdk, synthesize
+from scripts.delivery.cdk import cdk, synthesis, synthesize
 from scripts.delivery.deployment import deploy_stacks
 from scripts.delivery.smoke import smoke
 
@@ -162,15 +161,14 @@ def _deploy_registry(settings: Settings, *, assembly: Path, reuse: bool) -> byte
             release.load_for(ENVIRONMENT, record, local=True)
             usable = True
     content = record.read_bytes() if usable else None
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        synthesis = pool.submit(synthesize, settings, record=record if usable else None, to=assembly)
+    with synthesis(settings, record=record if usable else None, to=assembly) as finish:
         # In an empty folder: here, a bootstrap would also run the application that cdk.json names.
         with step("cdk bootstrap"), tempfile.TemporaryDirectory() as elsewhere:
             place = f"aws://{ACCOUNT}/{settings.region}"
             qualifier = f"--qualifier={settings.bootstrap_qualifier}"
             cdk("bootstrap", place, qualifier, local=True, root=Path(elsewhere))
         with step("deploying the registry stack"):
-            synthesis.result()
+            finish()
             deploy_stacks(settings, names.stack(ENVIRONMENT, "registry"), assembly=str(assembly))
     return content
 
@@ -217,18 +215,15 @@ class _Program:
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
-        with contextlib.ExitStack() as files:
-            output = files.enter_context(self._log.open("wb")) if self._log else sys.stderr
-            # Ctrl-C is for this process, which passes it on once.
-            self._process = subprocess.Popen(
-                self._command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
-            )
+        with contextlib.ExitStack() as stack:
+            output = stack.enter_context(self._log.open("wb")) if self._log else sys.stderr
+            running = program.running(self._command, cwd=ROOT, stdout=output, stderr=output)
+            self._process = stack.enter_context(running)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            self._process.wait()
+        self._stack.close()
 
     def wait(self, title: str) -> None:
         """Wait for its end, as a step that began with it; a failure shows the end of its output."""
