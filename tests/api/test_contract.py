@@ -22,12 +22,16 @@ from container.rules import out_of_distribution
 from infra.constructs.gateway import gateway_responses
 from infra.constructs.gateway.api import BINARY_MEDIA_TYPES
 from infra.lambdas.gateway import endpoint_errors, metrics, routes, upload
+from infra.lambdas.gateway.labels import CHOICES, MAX_BODY_BYTES, MAX_NOTE_CHARS, MEDIA_TYPE, Labels
 from infra.lambdas.gateway.pages import Site
 from infra.lambdas.gateway.problems import TITLES, Problem
+from infra.lambdas.gateway.request_ids import RequestIds
 from infra.lambdas.gateway.settings import Model
 from infra.paths import OPENAPI, ROOT
+from infra.site import render
 from infra.site.render import HERE
 from scripts import client
+from scripts.api import labels
 from tests.gateway.conftest import resolve
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 DOCUMENT: dict[str, Any] = json.loads(OPENAPI.read_text())
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 PREDICT: dict[str, Any] = DOCUMENT["paths"]["/predict"]["post"]
+LABEL: dict[str, Any] = DOCUMENT["paths"][routes.LABEL]["post"]
 ACCEPTED: dict[str, Any] = PREDICT["requestBody"]["content"]
 OPERATIONS = [
     (method, path, operation)
@@ -86,7 +91,8 @@ class TestCode:
         unused = cast("Endpoint", None)  # only the table is read
         model = Model(name="", version="", sha256="", kind="images", gates_failed=())
         site = Site(Path(), sign_in=None)
-        table = routes.table(model=model, endpoint=unused, site=site)
+        labels = Labels("", ids=RequestIds(""), model_sha256="")
+        table = routes.table(model=model, endpoint=unused, site=site, labels=labels)
         routed = {(method.lower(), path) for path, methods in table.items() for method in methods}
         part_of_the_page = ("get", "/dicom.js")
         assert routed == {part_of_the_page, *((method, path) for method, path, _ in OPERATIONS)}
@@ -162,6 +168,12 @@ class TestCode:
         assert {int(tag, 16) for tag in tags} == {tag_for_keyword(keyword) for keyword in dicom.TAGS}
         assert {"MR", "YES", "INVERSE", *dicom.MODALITIES, *dicom.GREY} <= client.DICOM_TERMS & set(terms)
 
+    def test_a_label_has_the_same_limits_everywhere(self) -> None:
+        members = LABEL["requestBody"]["content"][MEDIA_TYPE]["schema"]["properties"]
+        assert (set(members["label"]["enum"]), members["note"]["maxLength"]) == ({*CHOICES}, MAX_NOTE_CHARS)
+        assert LABEL["responses"]["413"]["description"] == f"More than {MAX_BODY_BYTES:,} bytes."
+        assert render.LABEL_PATH == routes.LABEL == labels.PATH
+
     def test_api_gateway_gives_documented_answers_only(self) -> None:
         documented = {int(status) for status in PREDICT["responses"]} | {404}
         for answer in gateway_responses.RESPONSES.values():
@@ -186,7 +198,9 @@ class TestClient:
         assert set(imported) <= sys.stdlib_module_names
         assert DOCUMENT["info"]["version"] in str(client.__doc__)
 
-    @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS)
+    @pytest.mark.parametrize(
+        ("method", "path", "operation"), [each for each in OPERATIONS if each[2] != LABEL]
+    )
     def test_each_operation_has_a_method(self, method: str, path: str, operation: dict[str, Any]) -> None:
         # Given the method and a value for each parameter
         recorder = Recorder("https://example.org/v1", api_key="the key")
@@ -209,6 +223,16 @@ class TestClient:
         sent = {"query": dict(parse_qsl(target.query)), "header": headers}
         for name, each in parameters.items():
             assert sent[each["in"]][each["name"]] == json.dumps(values[name]).strip('"')
+
+    def test_a_label_is_sent_as_documented(self) -> None:
+        recorder = Recorder("https://example.org/v1", api_key="the key")
+        with pytest.raises(client.MalformedAnswerError):
+            recorder.label("an-id", "NO", "A note.")
+        method, target, headers, body = recorder.sent
+        assert (method, target.path) == ("post", "/predictions/an-id/label")
+        ((kind, content),) = LABEL["requestBody"]["content"].items()
+        assert headers["Content-Type"] == kind == MEDIA_TYPE
+        OAS31Validator(content["schema"]).validate(json.loads(body))
 
     @pytest.mark.parametrize("name", [name for name, each in SCHEMAS.items() if each["type"] == "object"])
     def test_each_schema_has_a_dataclass(self, name: str) -> None:

@@ -24,7 +24,12 @@ SECRETS = {
     "API_KEY": "SECRET-OF-A-CALLER",  # a stack never sets it: the page must not show it if one did
 }
 # Text that identifies each mode's part of the page and of the documentation.
-ON_THE_PAGE = {"none": "No authentication", "api_key": "x-api-key", "iam": "aws-sigv4", "cognito": "PKCE"}
+ON_THE_PAGE = {
+    "none": "rejected: () => null",
+    "api_key": "x-api-key",
+    "iam": "aws-sigv4",
+    "cognito": "code_challenge",
+}
 IN_THE_DOCS = {"api_key": "x-api-key", "iam": "--aws-sigv4", "cognito": "Authorization: Bearer"}
 
 
@@ -32,6 +37,11 @@ IN_THE_DOCS = {"api_key": "x-api-key", "iam": "--aws-sigv4", "cognito": "Authori
 def mode(request: pytest.FixtureRequest) -> Mode:
     mode: Mode = request.param
     return mode
+
+
+@pytest.fixture
+def feedback() -> bool:
+    return True  # the page is then at its largest
 
 
 @pytest.fixture
@@ -77,8 +87,9 @@ def test_the_document_has_the_security_scheme_of_the_mode(
     schemes = served["components"].pop("securitySchemes", {})
     assert list(schemes) == ([] if mode == "none" else [mode])
     scopes = [SIGN_IN["scope"]] if mode == "cognito" else []
-    security = served["paths"]["/predict"]["post"].pop("security", [])
-    assert security == ([] if mode == "none" else [{mode: scopes}])
+    for path in ("/predict", "/predictions/{request_id}/label"):
+        security = served["paths"][path]["post"].pop("security", [])
+        assert security == ([] if mode == "none" else [{mode: scopes}])
     if mode == "cognito":
         assert schemes[mode]["flows"]["authorizationCode"] == {
             "authorizationUrl": f"{ADDRESS}/oauth2/authorize",

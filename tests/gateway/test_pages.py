@@ -49,6 +49,11 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture
+def feedback() -> bool:
+    return True
+
+
+@pytest.fixture
 def card() -> str:
     return CARD
 
@@ -135,7 +140,7 @@ def test_the_documents_text_cannot_become_markup(
     path = tmp_path / "openapi.json"
     path.write_text(json.dumps(json.loads(json.dumps(document), object_hook=poisoned)))
     monkeypatch.setattr(render, "OPENAPI", path)
-    rendered = render.render_site(auth="api_key", region="eu-west-1", card="")["docs.html"]
+    rendered = render.render_site(auth="api_key", region="eu-west-1", card="", feedback=True)["docs.html"]
     assert "&lt;img" in rendered
     assert "<img" not in rendered
 
