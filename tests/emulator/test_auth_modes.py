@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ from playwright.sync_api import expect, sync_playwright
 
 from infra import config, names
 from infra.config.auth import Auth, Firewall, SignIn
-from infra.local_aws import HOST
+from infra.config.environment import Feedback
+from infra.local_aws import ACCOUNT, HOST
 from scripts.api import gateway as delivery
 from tests.browser import find_chromium
 from tests.e2e.load import assert_problem
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from tests.emulator.cloud import Cloud
 
+NOTE = "a note for no log"
 PERSON, PASSWORD = "ada@example.org", "Correct-horse-7-battery"
 
 
@@ -71,6 +74,7 @@ def deploy(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
         cloud.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=config_name)
         cloud.wait(endpoint)
         deployed.append(endpoint)
+        cloud.create_bucket(label_bucket(auth))
         outputs = create_gateway(cloud, endpoint, chosen, tmp_path_factory.mktemp(auth))
         return Deployed(cloud, cloud.gateway_url(outputs["ApiId"], outputs["StageName"]), outputs)
 
@@ -100,7 +104,25 @@ def settings(auth: Auth, *, port: int) -> config.Settings:
         auth=auth,
         sign_in=sign_in if auth == "cognito" else None,
         firewall=Firewall(requests_per_five_minutes=100),
+        feedback=Feedback(expire_days=1),
     )
+
+
+def label_bucket(auth: Auth) -> str:
+    return names.label_bucket(auth.replace("_", ""), account=ACCOUNT, region="us-east-1")
+
+
+def label(gateway: Deployed, request_id: str, said: str, **headers: str) -> requests.Response:
+    """Say what the image of a prediction shows."""
+    url = f"{gateway.url}/predictions/{request_id}/label"
+    return requests.post(url, json={"label": said, "note": NOTE}, headers=headers, timeout=30)
+
+
+def labels_of(gateway: Deployed, auth: Auth, request_id: str) -> list[dict[str, Any]]:
+    """Return the labels of a prediction."""
+    s3, bucket = gateway.cloud.s3, label_bucket(auth)
+    found = s3.list_objects_v2(Bucket=bucket, Prefix=f"labels/{request_id}/").get("Contents", [])
+    return [json.load(s3.get_object(Bucket=bucket, Key=each["Key"])["Body"]) for each in found]
 
 
 def assert_predicted(answer: requests.Response) -> None:
@@ -121,6 +143,54 @@ def test_only_the_right_key_is_accepted(deploy: Deploy) -> None:
     key = gateway.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
     assert_problem(gateway.predict(**{"x-api-key": f"{key}x"}), 403)
     assert_predicted(gateway.predict(**{"x-api-key": key}))
+
+
+def test_a_label_needs_the_key_and_is_kept_once_for_it(deploy: Deploy) -> None:
+    # Given a prediction for one key, and another key of the same plan
+    gateway = deploy("api_key")
+    apis, key_id = gateway.client("apigateway"), gateway.outputs["ApiKeyId"]
+    (plan,) = [
+        each["id"]
+        for each in apis.get_usage_plans()["items"]
+        if gateway.outputs["ApiId"] in {stage["apiId"] for stage in each["apiStages"]}
+    ]
+    other_id = apis.create_api_key(enabled=True)["id"]
+    apis.create_usage_plan_key(usagePlanId=plan, keyId=other_id, keyType="API_KEY")
+    key, other = (
+        {"x-api-key": apis.get_api_key(apiKey=each, includeValue=True)["value"]}
+        for each in (key_id, other_id)
+    )
+    request_id = gateway.predict(**key).json()["request_id"]
+
+    # When it is labelled without a key, 100 times at once with it, and by somebody else
+    assert_problem(label(gateway, request_id, "NO"), 403)
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: label(gateway, request_id, "NO", **key), range(100)))
+    assert {answer.status_code for answer in answers} == {200}, answers[0].text
+    assert label(gateway, request_id, "YES", **other).json() == {"request_id": request_id, "label": "YES"}
+
+    # Then each has one label there, an id that was not given has none, and the note is in no log
+    found = [
+        (each["caller"], each["label"], each["note"]) for each in labels_of(gateway, "api_key", request_id)
+    ]
+    assert sorted(found, key=lambda each: each[1]) == [(key_id, "NO", NOTE), (other_id, "YES", NOTE)]
+    assert_problem(label(gateway, request_id[:-13], "NO", **key), 404)
+    logs = gateway.client("logs")
+    for group in logs.describe_log_groups()["logGroups"]:
+        events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+        assert NOTE not in json.dumps(events)
+
+
+def test_while_the_bucket_is_gone_a_label_is_503(deploy: Deploy) -> None:
+    gateway = deploy("none")
+    request_id = gateway.predict().json()["request_id"]
+    gateway.cloud.s3.delete_bucket(Bucket=label_bucket("none"))
+    answer = label(gateway, request_id, "YES")
+    assert_problem(answer, 503)
+    assert answer.headers["Retry-After"] == "5"
+    gateway.cloud.create_bucket(label_bucket("none"))
+    assert label(gateway, request_id, "YES").ok
+    assert [each["caller"] for each in labels_of(gateway, "none", request_id)] == [None]
 
 
 @pytest.mark.parametrize("path", ["/predict/", "/predict?x=1", "/%70redict", "/health", "/predict//"])
@@ -160,7 +230,16 @@ def test_a_person_signs_in_at_the_page_and_gets_a_prediction(cognito: Deployed) 
         # And a program may use their token too, but no changed copy of it
         [kept] = json.loads(page.evaluate("JSON.stringify(Object.values(sessionStorage))"))
         token = json.loads(kept)["access"]
-        assert_predicted(cognito.predict(Authorization=f"Bearer {token}"))
+        answer = cognito.predict(Authorization=f"Bearer {token}")
+        assert_predicted(answer)
+
+        # And what they say at the page and by the program is theirs
+        page.get_by_role("button", name="No tumour").click()
+        expect(page.get_by_text("Noted: no tumour")).to_be_visible()
+        request_id = answer.json()["request_id"]
+        assert label(cognito, request_id, "YES", Authorization=f"Bearer {token}").ok
+        (found,) = labels_of(cognito, "cognito", request_id)
+        assert found["caller"] == claims(token)["sub"]
         for forged in (changed(token, exp=4102444800), f"{token[:-8]}AAAAAAAA", "x.y.z", ""):
             assert_problem(cognito.predict(Authorization=f"Bearer {forged}"), 401)
 
@@ -202,9 +281,15 @@ def test_a_token_without_the_scope_is_rejected(cognito: Deployed) -> None:
         assert_problem(cognito.predict(Authorization=f"Bearer {tokens[kind]}"), 401)
 
 
-def changed(token: str, **claims: object) -> str:
+def claims(token: str) -> dict[str, Any]:
+    """Return what a token says."""
+    body = token.split(".")[1]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return found
+
+
+def changed(token: str, **others: object) -> str:
     """Return a token with other claims and its old signature."""
-    head, body, signature = token.split(".")
-    old = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    new = base64.urlsafe_b64encode(json.dumps(old | claims).encode()).rstrip(b"=").decode()
+    head, _, signature = token.split(".")
+    new = base64.urlsafe_b64encode(json.dumps(claims(token) | others).encode()).rstrip(b"=").decode()
     return f"{head}.{new}.{signature}"
