@@ -299,14 +299,17 @@ def test_every_example_is_a_documented_request(where: str, command: str) -> None
     words = shlex.split(command)
     (url,) = (word for word in words if word.startswith("$URL"))
     target = urlsplit(url.removeprefix("$URL"))
-    posts = {"--data-binary", "-F"} & set(words)
-    operation = DOCUMENT["paths"][target.path]["post" if posts else "get"]
+    posts = {"--data-binary", "-F", "-d"} & set(words)
+    operation = DOCUMENT["paths"][routes.route(target.path)]["post" if posts else "get"]
     parameters = {each["name"]: each["schema"] for each in operation.get("parameters", [])}
     for name, value in parse_qsl(target.query, strict_parsing=bool(target.query)):
         OAS31Validator(parameters[name]).validate(json.loads(value))
     if "-F" in words:
         field, _, _ = words[words.index("-F") + 1].partition("=")
         assert field in ACCEPTED["multipart/form-data"]["schema"]["properties"]
+    if "-d" in words:
+        (content,) = operation["requestBody"]["content"].values()
+        OAS31Validator(content["schema"]).validate(json.loads(words[words.index("-d") + 1]))
     if "--data-binary" in words:
         (kind,) = re.findall(r"content-type: ([\w/]+)", command.lower())
         assert kind in ACCEPTED
