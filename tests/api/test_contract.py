@@ -25,8 +25,7 @@ from infra.lambdas.gateway import endpoint_errors, metrics, routes, upload
 from infra.lambdas.gateway.labels import CHOICES, MAX_BODY_BYTES, MAX_NOTE_CHARS, MEDIA_TYPE, Labels
 from infra.lambdas.gateway.pages import Site
 from infra.lambdas.gateway.problems import TITLES, Problem
-from infra.lambdas.gateway.request_ids import RequestIds
-from infra.lambdas.gateway.settings import Model
+from infra.lambdas.gateway.settings import Feedback, Model
 from infra.paths import OPENAPI, ROOT
 from infra.site import render
 from infra.site.render import HERE
@@ -49,6 +48,7 @@ OPERATIONS = [
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 ]
+SIMPLE = [each for each in OPERATIONS if each[2] != LABEL]  # that one is in test_labels.py
 ANSWER = predictor.Answer
 VALUES = {"boolean": True, "integer": 3, "string": "the value"}  # of parameters
 PROBLEM_MEMBERS = Problem(400, "").document(request_id="")
@@ -91,7 +91,7 @@ class TestCode:
         unused = cast("Endpoint", None)  # only the table is read
         model = Model(name="", version="", sha256="", kind="images", gates_failed=())
         site = Site(Path(), sign_in=None)
-        labels = Labels("", ids=RequestIds(""), model_sha256="")
+        labels = Labels(Feedback("", ""), model_sha256="")
         table = routes.table(model=model, endpoint=unused, site=site, labels=labels)
         routed = {(method.lower(), path) for path, methods in table.items() for method in methods}
         part_of_the_page = ("get", "/dicom.js")
@@ -198,9 +198,7 @@ class TestClient:
         assert set(imported) <= sys.stdlib_module_names
         assert DOCUMENT["info"]["version"] in str(client.__doc__)
 
-    @pytest.mark.parametrize(
-        ("method", "path", "operation"), [each for each in OPERATIONS if each[2] != LABEL]
-    )
+    @pytest.mark.parametrize(("method", "path", "operation"), SIMPLE)
     def test_each_operation_has_a_method(self, method: str, path: str, operation: dict[str, Any]) -> None:
         # Given the method and a value for each parameter
         recorder = Recorder("https://example.org/v1", api_key="the key")
@@ -223,16 +221,6 @@ class TestClient:
         sent = {"query": dict(parse_qsl(target.query)), "header": headers}
         for name, each in parameters.items():
             assert sent[each["in"]][each["name"]] == json.dumps(values[name]).strip('"')
-
-    def test_a_label_is_sent_as_documented(self) -> None:
-        recorder = Recorder("https://example.org/v1", api_key="the key")
-        with pytest.raises(client.MalformedAnswerError):
-            recorder.label("an-id", "NO", "A note.")
-        method, target, headers, body = recorder.sent
-        assert (method, target.path) == ("post", "/predictions/an-id/label")
-        ((kind, content),) = LABEL["requestBody"]["content"].items()
-        assert headers["Content-Type"] == kind == MEDIA_TYPE
-        OAS31Validator(content["schema"]).validate(json.loads(body))
 
     @pytest.mark.parametrize("name", [name for name, each in SCHEMAS.items() if each["type"] == "object"])
     def test_each_schema_has_a_dataclass(self, name: str) -> None:

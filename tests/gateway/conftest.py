@@ -109,26 +109,18 @@ def environment(running_sagemaker: FakeSageMaker, running_store: FakeStore) -> d
 
 
 @pytest.fixture
-def feedback() -> bool:
-    """Whether the deployment takes labels."""
-    return False
-
-
-@pytest.fixture
 def card() -> str:
     """The served model's card."""
     return "# Model card\n\nA fixture for tests: no such model exists.\n"
 
 
 @pytest.fixture
-def site(environment: dict[str, str], card: str, feedback: bool, tmp_path: Path) -> Path:
+def site(environment: dict[str, str], card: str, tmp_path: Path) -> Path:
     """The rendered site, as it lies in the Lambda."""
     folder = tmp_path / "site"
     folder.mkdir()
-    rendered = render(
-        auth=environment["AUTH"], region=environment["AWS_REGION"], card=card, feedback=feedback
-    )
-    for name, text in rendered.items():
+    auth, region, feedback = environment["AUTH"], environment["AWS_REGION"], "LABEL_BUCKET" in environment
+    for name, text in render(auth=auth, region=region, card=card, feedback=feedback).items():
         (folder / name).write_text(text)
     return folder
 

@@ -11,7 +11,7 @@ FEEDBACK = {"LABEL_BUCKET": "labels-of-a-test", "REQUEST_ID_KEY": "secret-of-a-t
 
 
 class FakeStore(HttpServer):
-    """Keeps objects by their paths; `failures` are S3's next answers, `secret_failure` that of every read."""
+    """Keeps objects by their paths; `failures` are S3's next answers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,9 +21,7 @@ class FakeStore(HttpServer):
     def reset(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.failures: list[Reply] = []
-        self.secret_failure: Reply | None = None
-        self.secret = "the key"
-        self.reads = 0
+        self.secret = Reply(body=b'{"SecretString": "the key"}')
 
     @property
     def labels(self) -> list[dict[str, object]]:
@@ -31,16 +29,15 @@ class FakeStore(HttpServer):
 
     def answer(self, call: Call) -> Reply:
         if call.method == "POST":
-            self.reads += 1
-            return self.secret_failure or Reply(body=json.dumps({"SecretString": self.secret}).encode())
+            return self.secret
         with self._lock:
             if self.failures:
                 return self.failures.pop(0)
-            if call.headers.get("if-none-match") == "*" and call.target in self.objects:
+            if call.headers["if-none-match"] == "*" and call.target in self.objects:
                 return s3_error("PreconditionFailed", 412)
             self.objects[call.target] = call.body
         return Reply(body=b"")
 
 
 def s3_error(code: str, status: int) -> Reply:
-    return Reply(status, f"<Error><Code>{code}</Code><Message>No.</Message></Error>".encode(), "text/xml")
+    return Reply(status, f"<Error><Code>{code}</Code></Error>".encode(), "text/xml")

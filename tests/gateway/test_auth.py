@@ -12,6 +12,7 @@ from openapi_spec_validator import validate
 from infra.lambdas.gateway.auth import Mode
 from infra.site.render import script
 from tests.gateway.events import event
+from tests.gateway.label_store import FEEDBACK
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Send
@@ -40,13 +41,8 @@ def mode(request: pytest.FixtureRequest) -> Mode:
 
 
 @pytest.fixture
-def feedback() -> bool:
-    return True  # the page is then at its largest
-
-
-@pytest.fixture
 def environment(environment: dict[str, str], mode: Mode) -> dict[str, str]:
-    return {**environment, **SECRETS, "AUTH": mode, "SIGN_IN": json.dumps(SIGN_IN)}
+    return {**environment, **SECRETS, **FEEDBACK, "AUTH": mode, "SIGN_IN": json.dumps(SIGN_IN)}
 
 
 def test_the_page_has_the_code_of_one_mode(send: Send, mode: Mode) -> None:

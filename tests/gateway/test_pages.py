@@ -14,6 +14,7 @@ import pytest
 from infra.lambdas.gateway.upload import MAX_IMAGE_BYTES
 from infra.site import render
 from tests.gateway.events import event
+from tests.gateway.label_store import FEEDBACK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,8 +50,8 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture
-def feedback() -> bool:
-    return True
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return environment | FEEDBACK
 
 
 @pytest.fixture

@@ -40,11 +40,6 @@ def environment(environment: dict[str, str], state: UiState) -> dict[str, str]:
     return {**environment, **state.environment}
 
 
-@pytest.fixture
-def feedback(state: UiState) -> bool:
-    return "LABEL_BUCKET" in state.environment
-
-
 def test_each_state_is_accessible_at_every_width(
     visit: Visit, sagemaker: FakeSageMaker, state: UiState, request: pytest.FixtureRequest
 ) -> None:

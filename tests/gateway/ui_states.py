@@ -149,22 +149,16 @@ def yes(visit: Visit, sagemaker: FakeSageMaker) -> None:
     visit.classify(answered_scan(sagemaker, 3, 0.93))
 
 
-@ui_state("label", **FEEDBACK)
-def asked(visit: Visit, sagemaker: FakeSageMaker) -> None:
-    visit.classify(answered_scan(sagemaker, 3, 0.93))
-    expect(visit.page.get_by_role("group", name="Do you know what this image shows?")).to_be_visible()
-
-
 @ui_state("label-noted", **FEEDBACK)
 def noted(visit: Visit, sagemaker: FakeSageMaker) -> None:
-    asked(visit, sagemaker)
+    visit.classify(answered_scan(sagemaker, 3, 0.93))
     visit.page.get_by_role("button", name="No tumour").click()
     expect(visit.page.get_by_text("Noted: no tumour. Thank you.")).to_be_visible()
 
 
-@ui_state("label-not-sent", **{**FEEDBACK, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"})
+@ui_state("label-not-sent", **FEEDBACK, AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")
 def not_sent(visit: Visit, sagemaker: FakeSageMaker) -> None:
-    asked(visit, sagemaker)
+    visit.classify(answered_scan(sagemaker, 3, 0.93))
     visit.page.get_by_role("button", name="A tumour").click()
     expect(visit.page.get_by_text("Not sent.")).to_be_visible()
 
