@@ -21,6 +21,7 @@ from model.evaluation.baselines import METADATA_FOREST, source_probe
 from model.evaluation.calibration import fit_rule
 from model.evaluation.left_out import count_classes
 from model.evaluation.metrics import compare, estimates, majority_accuracy
+from model.evaluation.reference import reference
 from model.evaluation.report import Report, find_mistakes, measure_perturbations, measure_slices
 from model.evaluation.slices import named, slices
 from model.networks import architectures as network
@@ -109,11 +110,18 @@ def fit_and_log(
         evidence=(scale.no_opinion, float(outputs.evidence.max())),
     )
     mlflow_logging.log_report(report, predictions, plan)
+    watched = reference(
+        plan,
+        probabilities=rule.calibration.probabilities(out_of_fold.outer[UNCHANGED]),
+        scores=refusal.scores,
+        threshold=refusal.threshold,
+    )
     return mlflow_logging.log_network(
         served,
         metadata,
         report,
         predictions,
+        reference=watched,
         pixels=pixels,
         outputs=outputs,
         scans=[scans[index] for index in chosen],

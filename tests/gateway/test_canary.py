@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
@@ -129,4 +130,5 @@ def test_its_phantoms_are_those_of_a_promotion() -> None:
         difference = ImageChops.difference(
             Image.open(golden.PHANTOMS / name), phantom.draw(seed=seed, lesion=lesion)
         )
-        assert difference.getbbox() is None, name
+        # Another processor's instructions round a few pixels differently.
+        assert np.asarray(difference).max() <= 1, name

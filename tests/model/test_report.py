@@ -53,7 +53,7 @@ def whole(cases: Cases) -> Report:
         {"a page": 15, "other": 5},
         {"a": 0.02, "b": 0.06},
     )
-    refusal = Refusal(Head(np.zeros(2), 0.0), 0.3, refused, counts, left_out)
+    refusal = Refusal(Head(np.zeros(2), 0.0), 0.3, refused, counts, left_out, np.ones(2))
     familiarity = Familiarity(np.zeros((2, 1)), np.zeros(1), np.zeros((1, 1)))
     return Report(
         estimates=measured,
