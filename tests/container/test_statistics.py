@@ -44,7 +44,7 @@ def test_a_change_shows(change: object, name: str, factor: float) -> None:
 
 def test_blur_and_symmetry_show() -> None:
     assert measured(SCAN.filter(ImageFilter.GaussianBlur(4)))["sharpness"] < 0.9 * measured(SCAN)["sharpness"]
-    assert measured(symmetric(SCAN))["symmetry"] > 0.99 > measured(SCAN)["symmetry"]
+    assert measured(symmetric(SCAN))["symmetry"] > 0.95 > measured(SCAN)["symmetry"]
 
 
 def test_a_single_grey_has_statistics() -> None:
