@@ -48,6 +48,7 @@ def _deviation(grey: Image.Image) -> float:
 def _sharpness(grey: Image.Image) -> float:
     left, top = max(0, grey.width - _PATCH) // 2, max(0, grey.height - _PATCH) // 2
     patch = np.asarray(grey.crop((left, top, left + min(_PATCH, grey.width), top + min(_PATCH, grey.height))))
+    patch = patch[::2]  # half of the rows, for half of the time
     deviation = float(patch.std(dtype=np.float32))
     differences = np.diff(patch.astype(np.int16), n=2, axis=1)
     return float(differences.std(dtype=np.float32)) / deviation if deviation and differences.size else 0.0
