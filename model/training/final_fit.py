@@ -186,19 +186,13 @@ def _fit_refusal(plan: TrainingPlan, encoder: network.Encoder, scans: Features) 
         counts[kind] += 1
         if reason_to_refuse(image, grey) is None:
             passed.setdefault(kind, []).append(grey)
-    others = {
-        kind: np.stack(
-            [
-                encoder.features(
-                    preprocessed(
-                        (augment(each, None, rng)[0] if view else each for each in images), size=recipe.size
-                    )
-                )
-                for view in range(len(scans))
-            ]
-        )
-        for kind, images in passed.items()
-    }
+
+    def features(images: list[Image.Image], view: int) -> Features:
+        seen = (augment(each, None, rng)[0] if view else each for each in images)
+        return encoder.features(preprocessed(seen, size=recipe.size))
+
+    views = range(len(scans))
+    others = {kind: np.stack([features(images, view) for view in views]) for kind, images in passed.items()}
     rows = len(scans) * sum(map(len, passed.values()))
     view, chosen = (rng.integers(count, size=round(SCRAMBLED * rows)) for count in scans.shape[:2])
     greys = plan.images.views.greys[view, chosen, ..., 0]
