@@ -53,7 +53,8 @@ def _with_check(request: Request) -> tuple[Request, str | None]:
 
     An answer is worth more than its label: without the key the prediction is made under the plain id.
     """
-    if LABELS is None or request.path != routes.PREDICT or request.id.startswith(metrics.UNCOUNTED):
+    predicts = (request.method, request.path) == ("POST", routes.PREDICT)
+    if LABELS is None or not predicts or request.id.startswith(metrics.UNCOUNTED):
         return request, None
     try:
         return replace(request, id=LABELS.ids.checked(request.id)), None
@@ -115,4 +116,5 @@ def _log(request: Request, response: Response, *, cause: str | None, seconds: fl
         at_ms = time.time_ns() // 1_000_000
         line |= metrics.members(response.outcome, endpoint_name=SETTINGS.endpoint_name, at_ms=at_ms)
         line["model_version"] = SETTINGS.model.version
+        line["watched"] = response.watched
     print(json.dumps(line))
