@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from model.release.registry import ModelVersion
 
 NETWORK, METADATA, CARD = "model.tflite", "metadata.json", "model-card.md"
-REFERENCE = "reference.json"  # of `model.evaluation.reference`; models of earlier releases have none
+REFERENCE = "reference.json"  # of `model.training.reference`; models of earlier releases have none
 VALIDATION = "validation.npz"
 OUTPUTS = ("tumour", "brain", "familiarity", "evidence")  # of the network, by their names in `VALIDATION`
 ARCHIVE = "model.tar.gz"

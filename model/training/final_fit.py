@@ -21,13 +21,13 @@ from model.evaluation.baselines import METADATA_FOREST, source_probe
 from model.evaluation.calibration import fit_rule
 from model.evaluation.left_out import count_classes
 from model.evaluation.metrics import compare, estimates, majority_accuracy
-from model.evaluation.reference import reference
 from model.evaluation.report import Report, find_mistakes, measure_perturbations, measure_slices
 from model.evaluation.slices import named, slices
 from model.networks import architectures as network
 from model.progress import progress
 from model.release import export
 from model.training import mlflow_logging
+from model.training.reference import reference
 from model.training.refusal import fit_refusal, fit_reliability
 
 if TYPE_CHECKING:
