@@ -18,7 +18,7 @@ REFUSED: Final = "Refusals"  # images that are not brain MRIs
 OUTCOMES = (YES, NO, REFUSED)
 
 # Prefix of the request ids of the scheduled canary and the smoke test, whose predictions would mask drift in
-# everybody else's. API Gateway's own ids consist of hexadecimal digits, so no caller can avoid being counted.
+# everybody else's. They invoke the Lambda without API Gateway, through which no id of this form is taken.
 UNCOUNTED = "golden-"
 
 Outcome = Literal["PredictionsYes", "PredictionsNo", "Refusals"]

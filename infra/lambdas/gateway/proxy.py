@@ -7,6 +7,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
+from .metrics import UNCOUNTED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -23,6 +25,7 @@ TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9
 class Context(TypedDict, total=False):
     """The members of a request's context that are used; who called depends on the auth mode."""
 
+    apiId: str
     requestId: str
     identity: dict[str, str | None]
     authorizer: dict[str, dict[str, str]] | None
@@ -71,9 +74,11 @@ class Request:
         path = event.get("resource", "/").replace("{proxy+}", parameters.get("proxy", ""))
         context = event.get("requestContext", {})
         given, identity = context.get("requestId") or "", context.get("identity") or {}
+        # A caller can choose the id with a header: never one that is not counted.
+        usable = REQUEST_ID.fullmatch(given) and not ("apiId" in context and given.startswith(UNCOUNTED))
         claims = (context.get("authorizer") or {}).get("claims") or {}
         return cls(
-            id=given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4()),
+            id=given if usable else str(uuid.uuid4()),
             method=event.get("httpMethod", "GET"),
             path=path,
             query=event.get("queryStringParameters") or {},
