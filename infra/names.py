@@ -97,6 +97,11 @@ def capture_bucket(environment: str, *, account: str, region: str) -> str:
     return f"{PROJECT}-{environment}-sample-{account}-{region}"
 
 
+def label_bucket(environment: str, *, account: str, region: str) -> str:
+    """Name of the bucket of the labels that people gave to answers."""
+    return f"{PROJECT}-{environment}-labels-{account}-{region}"
+
+
 def key_alias(environment: str) -> str:
     """Alias of the environment's own key."""
     return f"alias/{PROJECT}-{environment}"
