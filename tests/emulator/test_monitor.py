@@ -105,10 +105,15 @@ def environment(request: pytest.FixtureRequest, cloud: Cloud, monkeypatch: pytes
 captures = pytest.mark.parametrize("environment", ["captured"], indirect=True)
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
 @pytest.fixture
-def mlflow_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.chdir(tmp_path)  # where MLflow keeps artifacts by default
+def mlflow_store(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")
+    monkeypatch.chdir(store)  # where MLflow keeps artifacts by default
 
 
 @pytest.mark.parametrize(("images", "contrast", "status"), [(500, 1.0, 0), (500, 0.8, 3), (20, 0.8, 4)])
@@ -122,7 +127,8 @@ def test_its_exit_status_tells_drift_from_none_and_from_too_few(
     says = {0: "500 answers: no drift", 3: "drift: lower than in training", 4: "answers would do"}
     assert says[status] in shown
     assert ("captured answers in" in shown) == environment.settings.captures_answers
-    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    experiment = f"monitor-{environment.settings.environment}"
+    (run,) = mlflow.search_runs(experiment_names=[experiment], output_format="list")
     assert run.data.metrics["answers"] == images
     assert run.data.metrics[f"grey_spread.{SHA256[:12]}"] > 0
     found = environment.cloud.client("cloudwatch").list_metrics(
