@@ -28,7 +28,7 @@ def allow_monitoring(role: iam.Role, settings: Settings, *, key: kms.IKey | None
     environment = settings.environment
     place = {"account": cdk.Stack.of(role).account, "region": settings.region}
     _allow_objects(role, names.bucket(environment, **place), ARTIFACTS)
-    if getattr(settings, "feedback", None):
+    if settings.feedback:
         _allow_objects(role, names.label_bucket(environment, **place), "labels", lists=True)
     if settings.captures_answers:
         captured = names.capture_bucket(environment, **place)
