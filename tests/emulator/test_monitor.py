@@ -63,10 +63,16 @@ class Environment:
         self.cloud.s3.put_object(Bucket=self.bucket(bucket), Key=key, Body=content)
         return key
 
-    def label(self, id_: str, label: str, *, caller: str | None = "a", **members: object) -> None:
+    def label(self, id_: str, label: str, **members: object) -> None:
         """Keep a label as the gateway does."""
-        document = {"request_id": id_, "label": label, "caller": caller, "note": "n", "model_sha256": SHA256}
-        document |= {"time": "2026-11-30T20:00:00Z"} | members
+        document: dict[str, object] = {
+            "request_id": id_,
+            "label": label,
+            "caller": "a",
+            "note": "n",
+            "model_sha256": SHA256,
+        }
+        document |= {"time": "2026-11-30T20:00:00Z", **members}
         key = f"labels/{id_}/{uuid.uuid4().hex[:16]}.json"
         self.cloud.s3.put_object(Bucket=self.bucket("labels"), Key=key, Body=json.dumps(document).encode())
 
@@ -184,7 +190,8 @@ def test_labels_give_live_figures_and_name_who_disagrees(environment: Environmen
     assert found.sensitivity
     assert found.specificity
     assert found.calibration_error
-    assert (found.sensitivity.value, found.specificity.value) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
+    assert found.sensitivity.value == pytest.approx(2 / 3)
+    assert found.specificity.value == pytest.approx(1 / 3)
     assert found.sensitivity.low < 2 / 3 < found.sensitivity.high < 1
     assert 0 < found.calibration_error.low < found.calibration_error.value < found.calibration_error.high
     assert report.unusable[0].startswith("3 labels of another schema, first in labels/id-7/")
@@ -265,7 +272,7 @@ def test_without_its_bucket_or_mlflow_it_says_what_to_do(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert command.main(["--env", "any"]) == 0
     assert "not logged: the MLflow store" in capsys.readouterr().err
-    absent = replace(environment.settings, environment="absent")
+    absent = replace(environment.settings, environment="absent", feedback=None)
     with pytest.raises(DeliveryError, match=r"no bucket tumor-detector-absent-sample"):
         monitor(absent, since=SINCE)
 
