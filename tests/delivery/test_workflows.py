@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from infra.constructs.delivery.github_access import LONGEST_DELIVERY
 from infra.paths import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
+ZIZMOR = ROOT / ".github" / "zizmor.yml"
 Json = dict[Any, Any]
 
 # (workflow, job) -> its rights besides reading this repository's content.
@@ -26,7 +28,9 @@ RIGHTS = {
     ("main", "prod"): {"id-token": "write"},
     ("deploy", "deploy"): {"id-token": "write"},
     ("drift", "drift"): {"id-token": "write"},
+    ("monitor", "monitor"): {"id-token": "write"},
 }
+VARIABLES = {"AWS_ROLE_ARN", "AWS_SMOKE_ROLE_ARN", "AWS_MONITOR_ROLE_ARN", "MLFLOW_TRACKING_URI"}
 # The first major version of each action that runs on Node 24; runners have no Node 20 since September 2026.
 RUNS_NODE_24 = {
     "actions/checkout": 5,
@@ -100,9 +104,10 @@ def test_jobs_with_credentials_name_an_environment_that_their_role_is_bound_to()
                 False,
             )
     assert WORKFLOWS["deploy"]["jobs"]["deploy"]["environment"] == "${{ inputs.environment }}"
-    drift = WORKFLOWS["drift"]["jobs"]["drift"]
-    assert sorted(drift["strategy"]["matrix"]["environment"]) == DEPLOYED
-    assert drift["environment"] == names.watch("${{ matrix.environment }}")
+    for name in ("drift", "monitor"):
+        job = WORKFLOWS[name]["jobs"][name]
+        assert sorted(job["strategy"]["matrix"]["environment"]) == DEPLOYED
+        assert job["environment"] == names.watch("${{ matrix.environment }}")
 
 
 def test_dev_is_deployed_before_prod_and_both_after_the_tests() -> None:
@@ -125,7 +130,7 @@ def test_a_deploy_ends_with_the_smoke_test_and_lasts_no_longer_than_its_role_all
 def test_no_secrets_are_stored_and_no_tokens_left_behind() -> None:
     for text in TEXTS.values():
         assert "secrets." not in text
-        assert set(re.findall(r"vars\.(\w+)", text)) <= {"AWS_ROLE_ARN", "AWS_SMOKE_ROLE_ARN"}
+        assert set(re.findall(r"vars\.(\w+)", text)) <= VARIABLES
     for name, id_, step in STEPS:
         if step.get("uses", "").startswith("actions/checkout"):
             assert step["with"]["persist-credentials"] is False, (name, id_)
@@ -143,6 +148,19 @@ def test_actions_are_official_and_pinned_to_a_version_or_commit() -> None:
             assert re.fullmatch(r"v[0-9]+", version) or by_commit, action
             major = int(re.findall(r"v([0-9]+)", version + comment)[0])
             assert major >= RUNS_NODE_24[name], action
+
+
+@pytest.mark.parametrize(
+    "linter",
+    [
+        ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, FOLDER.glob("*.yml"))),
+        ("zizmor", "--offline", "--no-progress", "--config", str(ZIZMOR), str(FOLDER)),
+    ],
+)
+def test_the_workflows_have_no_finding(linter: tuple[str, ...]) -> None:
+    command = [str(ROOT / ".venv" / "bin" / linter[0]), *linter[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_job_has_a_time_limit() -> None:

@@ -226,7 +226,7 @@ DOCUMENTED = {
 OPTIONAL = {
     ("model", "kms:Decrypt"): ("prod", "full"),
     ("model", "cloudwatch:DescribeAlarms"): ("prod", "full"),
-    ("model", "s3:PutObject"): ("full",),
+    ("model", "s3:PutObject"): ("prod", "full"),
     ("lambda", "s3:PutObject"): ("full",),
     ("lambda", "secretsmanager:GetSecretValue"): ("full",),
     ("lambda", "kms:Decrypt"): ("full",),

@@ -1,0 +1,1 @@
+"""Reading what an environment served, and comparing it with what its models were trained on."""

@@ -1,0 +1,93 @@
+"""The labels that people gave to answers, one object each in the environment's label bucket."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from infra import names
+from infra.lambdas.gateway.labels import CHOICES, PREFIX
+from scripts.console import DeliveryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from infra.config import Settings
+    from scripts.monitoring.records import Faults
+
+_READERS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Label:
+    """One label of one caller."""
+
+    request_id: str
+    label: str
+    model_sha256: str
+    time: datetime
+    caller: str | None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opinion:
+    """What all callers say of one answer; `label` is None where they disagree."""
+
+    label: str | None
+    labels: tuple[Label, ...]
+
+
+def opinions(labels: Iterable[Label]) -> dict[str, Opinion]:
+    """Join the labels by request: a caller's newest counts, and callers may disagree."""
+    newest: dict[str, dict[str | None, Label]] = defaultdict(dict)
+    for each in sorted(labels, key=lambda label: label.time):
+        newest[each.request_id][each.caller] = each
+    joined = {}
+    for id_, own in newest.items():
+        found = {each.label for each in own.values()}
+        joined[id_] = Opinion(label=found.pop() if len(found) == 1 else None, labels=tuple(own.values()))
+    return joined
+
+
+def read(settings: Settings, faults: Faults) -> list[Label]:
+    """Read every label of an environment; one that is no label is counted in `faults`."""
+    account = boto3.client("sts").get_caller_identity()["Account"]
+    bucket = names.label_bucket(settings.environment, account=account, region=settings.region)
+    client = boto3.client("s3", config=Config(max_pool_connections=_READERS))
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{PREFIX}/")
+    try:
+        keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
+    except client.exceptions.NoSuchBucket:
+        raise DeliveryError(
+            f"There is no bucket {bucket}. [feedback] is set: was the registry stack deployed since?"
+        ) from None
+    pool = ThreadPoolExecutor(_READERS)
+    try:
+        found = pool.map(lambda key: _label(client, bucket, key, faults), keys)
+        return [label for label in found if label]
+    finally:  # Ctrl-C included
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _label(client: Any, bucket: str, key: str, faults: Faults) -> Label | None:
+    try:
+        document = json.loads(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+        label = Label(**{**document, "time": datetime.fromisoformat(document["time"])})
+        known = label.label in CHOICES and isinstance(label.request_id, str) and label.time.tzinfo
+        if not known or not isinstance(label.caller, str | None):
+            raise ValueError(key)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        faults.add("labels of another schema", key)
+    except client.exceptions.NoSuchKey:
+        faults.add("labels that expired meanwhile", key)
+    else:
+        return label
+    return None
