@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from botocore.exceptions import ClientError, WaiterError
 from infra import config, names
 from infra.config import ENVIRONMENTS
 from infra.emulator import LocalAws
+from infra.emulator.sagemaker.capture import WRITTEN_AFTER_S
 from infra.local_aws import ACCOUNT, local_environment
 from scripts.console import DeliveryError
 from scripts.delivery.drift import drift
@@ -117,6 +119,23 @@ def tagged(prod: Prod, environment: str) -> str:
     return prod.cloud.config(artifact=artifact, role=prod.arn("model"), tags=deployment_tags(environment))
 
 
+def captured(prod: Prod) -> str | None:
+    """Predict, and see whether the answer is captured."""
+    bucket = prod.outputs("registry")["CaptureBucketName"]
+
+    def count() -> int:
+        return len(prod.cloud.s3.list_objects_v2(Bucket=bucket).get("Contents", []))
+
+    before = count()
+    predict(prod)
+    deadline = time.monotonic() + 3 * WRITTEN_AFTER_S
+    while time.monotonic() < deadline:
+        if count() > before:
+            return None
+        time.sleep(0.1)
+    return LOST
+
+
 def drifted(prod: Prod) -> str | None:
     """Run `scripts/drift` as the nightly workflow does."""
     variables = local_environment(os.environ, port=prod.cloud.aws.port, region=REGION) | prod.job_keys()
@@ -146,6 +165,7 @@ def _log(prod: Prod, function: str) -> str | None:
 
 
 REFUSED = "not authorized to perform: {action}"
+LOST = "nothing was captured"
 SILENT = "nothing was logged"  # on AWS, too, a Lambda without permission to log still runs
 
 VOLUME = (
@@ -161,6 +181,7 @@ VOLUME = (
 # (role, action): the path that fails without it, and how.
 PROVED: Mapping[tuple[str, str], tuple[Check, str]] = {
     ("model", "s3:GetObject"): (start, REFUSED),
+    ("model", "s3:PutObject"): (captured, LOST),
     ("model", "kms:Decrypt"): (start, REFUSED),
     **{("model", f"kms:{action}"): (start, REFUSED) for action in VOLUME},
     ("model", "ecr:GetAuthorizationToken"): (start, REFUSED),
@@ -195,7 +216,6 @@ PROVED: Mapping[tuple[str, str], tuple[Check, str]] = {
 
 _SAGEMAKER_ROLES = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"  # CreateModel API
 _GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html"
-_PUT_OBJECT = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"  # Permissions
 _XRAY = "https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html"  # Execution role permissions
 
 VPC = (
@@ -217,7 +237,6 @@ DOCUMENTED = {
     ("model", "logs:DescribeLogStreams"): _SAGEMAKER_ROLES,
     ("model", "logs:PutLogEvents"): _SAGEMAKER_ROLES,
     ("model", "cloudwatch:DescribeAlarms"): _GUARDRAILS,
-    ("model", "s3:PutObject"): _PUT_OBJECT,  # SageMaker writes captured data as this role
     **{("model", f"ec2:{action}"): _SAGEMAKER_ROLES for action in VPC},
     ("lambda", "xray:PutTraceSegments"): _XRAY,
     ("lambda", "xray:PutTelemetryRecords"): _XRAY,
@@ -270,7 +289,9 @@ def test_every_action_of_every_role_is_on_one_list(tmp_path: Path, environment: 
     }
 
 
-@pytest.mark.parametrize("path", [start, predict, health, label, canary, prune, log, canary_log, drifted])
+@pytest.mark.parametrize(
+    "path", [start, predict, captured, health, label, canary, prune, log, canary_log, drifted]
+)
 def test_with_its_policies_each_path_works(prod: Prod, path: Check) -> None:
     assert path(prod) is None
 

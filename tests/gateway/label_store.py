@@ -33,8 +33,6 @@ class FakeStore(HttpServer):
         with self._lock:
             if self.failures:
                 return self.failures.pop(0)
-            if call.headers["if-none-match"] == "*" and call.target in self.objects:
-                return s3_error("PreconditionFailed", 412)
             self.objects[call.target] = call.body
         return Reply(body=b"")
 

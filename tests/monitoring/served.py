@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.evaluation.reference import FORMATS, SHARES, _histogram, _quantiles
+from model.training.reference import FORMATS, SHARES, _histogram, _quantiles
 from scripts.monitoring.drift import Histograms, Reference, shifts
 from scripts.monitoring.records import Record
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sagemaker")
 
-_WRITTEN_AFTER_S = 1.0  # in which further records join the file; AWS takes minutes
+WRITTEN_AFTER_S = 1.0  # in which further records join the file; AWS takes minutes
 
 
 class Capture:
@@ -69,7 +69,7 @@ class Capture:
         with self._lock:
             self._lines.append(json.dumps(record) + "\n")
             if self._writing is None:
-                self._writing = threading.Timer(_WRITTEN_AFTER_S, self.write)
+                self._writing = threading.Timer(WRITTEN_AFTER_S, self.write)
                 self._writing.daemon = True
                 self._writing.start()
 

@@ -1,4 +1,4 @@
-"""Keeps what callers say that an image shows: one object a label, written once, without the image."""
+"""Keeps what callers say that an image shows: one object for each label of a caller, without the image."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ MAX_NOTE_CHARS = 500
 CHOICES = ("YES", "NO")
 KEY_DIGITS = 16  # hexadecimal, of the hash of caller and label
 RETRY_AFTER_S = "5"
-# Two callers, or one who sends twice, may write at the same moment: S3 then answers one of them with a 409.
-ATTEMPTS = 4
 CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
 
 
@@ -50,7 +48,7 @@ class Labels:
     def keep(self, request: Request, request_id: str) -> Mapping[str, object]:
         """Keep the label in a request's body, for the request of an id, and return both.
 
-        The same label of the same caller again changes nothing. Another one is kept beside it: people may
+        The same label of the same caller again renews its time. Another one is kept beside it: people may
         change their minds, and disagree.
 
         Raises
@@ -79,19 +77,7 @@ class Labels:
         }
         key = f"{PREFIX}/{request_id}/{digest[:KEY_DIGITS]}.json"
         content = json.dumps(members).encode()
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                self._s3.put_object(
-                    Bucket=self._bucket, Key=key, Body=content, ContentType=MEDIA_TYPE, IfNoneMatch="*"
-                )
-            except ClientError as error:
-                code = error.response["Error"]["Code"]
-                if code == "PreconditionFailed":  # it is there already
-                    return
-                if code != "ConditionalRequestConflict" or attempt == ATTEMPTS:
-                    raise
-            else:
-                return
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=content, ContentType=MEDIA_TYPE)
 
 
 def _parsed(request: Request) -> dict[str, str]:
