@@ -63,14 +63,14 @@ class Template:
         found = self.content["Resources"].items()
         return {id_: item for id_, item in found if item["Type"] == f"AWS::{kind}"}
 
-    def only(self, kind: str) -> Json:
-        """Return the one resource of type ``AWS::<kind>``."""
-        (resource,) = self.all(kind).values()
+    def only(self, kind: str, prefix: str = "") -> Json:
+        """Return the one resource of type ``AWS::<kind>`` whose logical id begins with a prefix."""
+        (resource,) = (item for id_, item in self.all(kind).items() if id_.startswith(prefix))
         return resource
 
-    def properties(self, kind: str) -> Json:
-        """Return the properties of the one resource of type ``AWS::<kind>``."""
-        properties: Json = self.only(kind)["Properties"]
+    def properties(self, kind: str, prefix: str = "") -> Json:
+        """Return the properties of what `only` returns."""
+        properties: Json = self.only(kind, prefix)["Properties"]
         return properties
 
     def statements(self) -> list[tuple[str, Json]]:

@@ -9,6 +9,7 @@ import pytest
 from tests.infra.synthesis import FULL, synthesize_written, text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.infra.synthesis import Assembly, Json
@@ -132,9 +133,17 @@ class TestDataCapture:
         assert "VersioningConfiguration" not in bucket, "expired data is deleted for good"
         assert all(bucket["PublicAccessBlockConfiguration"].values())
 
-    def test_nothing_is_captured_by_default(self, assembly: Assembly) -> None:
-        assert "DataCaptureConfig" not in config(assembly)
-        assert len(assembly.template("registry").all("S3::Bucket")) == 1
+    @pytest.mark.parametrize("environment", ["dev", "local"])
+    def test_nothing_is_captured_by_default(
+        self, assemblies: Mapping[str, Assembly], environment: str
+    ) -> None:
+        assert "DataCaptureConfig" not in config(assemblies[environment])
+        assert len(assemblies[environment].template("registry").all("S3::Bucket")) == 1
+
+    def test_prod_captures_every_answer_and_no_image(self, prod: Assembly) -> None:
+        capture = config(prod)["DataCaptureConfig"]
+        assert capture["CaptureOptions"] == [{"CaptureMode": "Output"}]
+        assert capture["InitialSamplingPercentage"] == 100
 
 
 def test_a_network_is_the_models_and_isolation_stays(full: Assembly) -> None:
@@ -163,7 +172,9 @@ class TestCustomerKey:
         assert key["Properties"]["EnableKeyRotation"] is True
         assert key["DeletionPolicy"] == "Retain"
         arn = {"Fn::GetAtt": [key_id, "Arn"]}
-        (rule,) = registry.properties("S3::Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        (rule,) = registry.properties("S3::Bucket", "Models")["BucketEncryption"][
+            "ServerSideEncryptionConfiguration"
+        ]
         assert rule["BucketKeyEnabled"] is True
         assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn}
         encryption = registry.properties("ECR::Repository")["EncryptionConfiguration"]
@@ -196,6 +207,8 @@ class TestCustomerKey:
     def test_without_it_the_keys_of_aws_encrypt(self, dev: Assembly) -> None:
         registry = dev.template("registry")
         assert registry.all("KMS::Key") == {}
-        (rule,) = registry.properties("S3::Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        (rule,) = registry.properties("S3::Bucket", "Models")["BucketEncryption"][
+            "ServerSideEncryptionConfiguration"
+        ]
         assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
         assert "KmsKeyId" not in config(dev)

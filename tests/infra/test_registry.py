@@ -26,7 +26,7 @@ def test_tagged_images_are_neither_overwritten_nor_expired(assembly: Assembly) -
 def test_the_bucket_is_private_encrypted_and_versioned_and_expires_only_old_versions(
     assembly: Assembly,
 ) -> None:
-    bucket = assembly.template("registry").properties("S3::Bucket")
+    bucket = assembly.template("registry").properties("S3::Bucket", "Models")
     assert all(bucket["PublicAccessBlockConfiguration"].values())
     assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
@@ -36,7 +36,7 @@ def test_the_bucket_is_private_encrypted_and_versioned_and_expires_only_old_vers
 
 
 def test_the_bucket_refuses_everything_but_tls(assembly: Assembly) -> None:
-    policy = assembly.template("registry").properties("S3::BucketPolicy")["PolicyDocument"]
+    policy = assembly.template("registry").properties("S3::BucketPolicy", "Models")["PolicyDocument"]
     assert {
         "Action": "s3:*",
         "Effect": "Deny",
@@ -45,10 +45,10 @@ def test_the_bucket_refuses_everything_but_tls(assembly: Assembly) -> None:
     }.items() <= policy["Statement"][0].items()
 
 
-@pytest.mark.parametrize("kind", ["ECR::Repository", "S3::Bucket"])
-def test_prod_keeps_its_data_and_dev_does_not(dev: Assembly, prod: Assembly, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "prefix"), [("ECR::Repository", ""), ("S3::Bucket", "Models")])
+def test_prod_keeps_its_data_and_dev_does_not(dev: Assembly, prod: Assembly, kind: str, prefix: str) -> None:
     for assembly, policy in ((dev, "Delete"), (prod, "Retain")):
-        resource = assembly.template("registry").only(kind)
+        resource = assembly.template("registry").only(kind, prefix)
         assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == policy
         emptied = assembly.template("registry").properties("ECR::Repository")["EmptyOnDelete"]
         assert emptied is (policy == "Delete")
