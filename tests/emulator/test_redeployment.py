@@ -116,7 +116,7 @@ def test_a_bucket_without_the_repository_is_taken_over_as_the_error_says(destroy
     # Given that the repository, which names the key, is gone
     name = names.deployment(NAME)
     destroyed.cloud.ecr.delete_repository(repositoryName=name, force=True)
-    with pytest.raises(DeliveryError, match=rf"{BUCKET}, but no repository.*get-bucket-encryption"):
+    with pytest.raises(DeliveryError, match=rf"{BUCKET}, .* but no repository.*get-bucket-encryption"):
         take_over(destroyed.settings, assembly=destroyed.folder)
     # When it is created as the error says, Then all is under the former key
     encryption: Any = {"encryptionType": "KMS", "kmsKey": destroyed.before["repository"]}
