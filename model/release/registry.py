@@ -15,6 +15,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from model import tracking
 from model.data.dataset import MODEL_NAME
 from model.evaluation import predictions
+from model.evaluation.comparison import Scored
 from model.evaluation.metrics import Difference, compare
 from model.release import gates
 
@@ -56,6 +57,7 @@ class ModelVersion:
     dataset_kind: str
     dataset_name: str
     dataset_fingerprint: str
+    sources: tuple[str, ...] = ()  # names, which begin its images' names if there are several
 
     def holdout(self) -> list[HeldOut]:
         """Images on which the network was not trained."""
@@ -65,6 +67,19 @@ class ModelVersion:
     def predictions(self) -> Predictions:
         """Out-of-fold predictions."""
         return predictions.read_csv(mlflow.artifacts.load_text(f"runs:/{self.run_id}/{predictions.FILE}"))
+
+    def scored(self) -> Scored:
+        """Out-of-fold predictions, with the images' names, hashes and sources."""
+        text = mlflow.artifacts.load_text(f"runs:/{self.run_id}/{predictions.FILE}")
+        images = predictions.read_images(text)
+        several = self.sources if len(self.sources) > 1 else ()
+        longest_first = sorted(several, key=len, reverse=True)
+        sources = [
+            next((each for each in longest_first if name.startswith(f"{each}/")), self.dataset_name)
+            for name, _ in images
+        ]
+        names, hashes = ([image[part] for image in images] for part in (0, 1))
+        return Scored(predictions.read_csv(text), names, hashes, sources)
 
     def gates(self) -> list[Outcome]:
         """Results of the quality gates at the time of registration, which early releases did not record."""
@@ -159,6 +174,7 @@ def find_version(name: str = MODEL_NAME, *, version: str | None = None) -> Model
         dataset_kind=metadata["dataset"]["kind"],
         dataset_name=metadata["dataset"]["name"],
         dataset_fingerprint=metadata["dataset"]["fingerprint"],
+        sources=tuple(each["name"] for each in metadata["dataset"].get("sources", ())),
     )
 
 
