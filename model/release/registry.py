@@ -93,11 +93,12 @@ class ModelVersion:
         return outcomes
 
 
-def register_and_promote(name: str, *, run_id: str, model_uri: str) -> ModelVersion:
+def register_and_promote(name: str, *, run_id: str, model_uri: str, challenges: bool = False) -> ModelVersion:
     """Register a training's network, evaluate its gates, and return the resulting champion.
 
     A version that passes the gates becomes champion. One that fails a gate does so only if there is no
-    champion, or the champion failed gates too and was trained on other images or is no better.
+    champion, or the champion failed gates too and was trained on other images or is no better. One that only
+    `challenges` leaves the champion as it is.
     """
     with contextlib.redirect_stderr(io.StringIO()):  # MLflow's notices, which repeat the caller's output
         version = mlflow.register_model(model_uri, name).version
@@ -116,7 +117,7 @@ def register_and_promote(name: str, *, run_id: str, model_uri: str) -> ModelVers
     )
     client.set_model_version_tag(name, version, GATES, json.dumps(outcomes))
     client.log_dict(run_id, {"gates": outcomes}, "gates.json")
-    if champion and not passed(outcomes) and _stays(champion, challenger):
+    if champion and (challenges or (not passed(outcomes) and _stays(champion, challenger))):
         return champion
     client.set_registered_model_alias(name, CHAMPION, version)
     return challenger
@@ -132,7 +133,21 @@ def force(chosen: ModelVersion, *, reason: str) -> None:
     client = mlflow.MlflowClient()
     client.set_model_version_tag(chosen.name, chosen.version, FORCED, reason)
     client.set_tag(chosen.run_id, FORCED, reason)
-    client.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
+    make_champion(chosen)
+
+
+def make_champion(chosen: ModelVersion) -> None:
+    """Make a version the champion."""
+    mlflow.MlflowClient().set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
+
+
+def newest(name: str) -> int:
+    """Return the number of the newest version of a registered model; 0 where there is none."""
+    tracking.connect()
+    return max(
+        (int(each.version) for each in mlflow.MlflowClient().search_model_versions(f"name='{name}'")),
+        default=0,
+    )
 
 
 def find_version(name: str = MODEL_NAME, *, version: str | None = None) -> ModelVersion:
