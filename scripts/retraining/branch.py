@@ -27,7 +27,7 @@ INSIDE = RELEASES.relative_to(ROOT)
 _AUTHOR = {"NAME": "tumor-detector", "EMAIL": "tumor-detector@localhost"}
 
 
-def remote_head(repository: Path = ROOT) -> str:
+def remote_head(repository: Path) -> str:
     """Return the commit at the head of the remote's default branch."""
     found = _git(repository, "ls-remote", REMOTE, "HEAD")
     if not found:
@@ -79,7 +79,7 @@ class Proposal:
 
 
 @contextmanager
-def proposed(repository: Path = ROOT) -> Iterator[Proposal]:
+def proposed(repository: Path) -> Iterator[Proposal]:
     """Begin a commit on what the remote has now."""
     base = remote_head(repository)
     _git(repository, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", REMOTE, base)
@@ -92,13 +92,11 @@ def proposed(repository: Path = ROOT) -> Iterator[Proposal]:
         yield proposal
 
 
-def open_pull_request(branch: str, *, title: str, body: str, repository: Path = ROOT) -> None:
+def open_pull_request(repository: Path, branch: str, *, title: str, body: str) -> None:
     """Open a pull request with `gh`; where it is not installed, print its command."""
     command = ["gh", "pr", "create", "--head", branch, "--title", title, "--body", body]
     if shutil.which("gh") is None:
-        echo(
-            f"  gh is not installed here. Open the pull request at the remote, or run:\n  {shlex.join(command)}"
-        )
+        echo(f"  gh is not here: open the pull request at the remote, or run\n  {shlex.join(command)}")
         return
     environment = {**os.environ, "GH_PROMPT_DISABLED": "1"}
     done = subprocess.run(

@@ -54,12 +54,15 @@ class Wish:
         A registered version to propose; None to train one.
     forced
         Why it is proposed although gates fail.
+    repository
+        A clone of the project, whose remote gets the branch.
     """
 
     record: Path
     training: tuple[str, ...] = ()
     version: str | None = None
     forced: str | None = None
+    repository: Path = ROOT
 
 
 def retrain(settings: Settings, wish: Wish) -> None:
@@ -67,7 +70,7 @@ def retrain(settings: Settings, wish: Wish) -> None:
     with _alone():
         champion = released(wish.record)
         stack_outputs(names.stack(settings.environment, "registry"))
-        branch.remote_head()
+        branch.remote_head(wish.repository)
         options = train.parse(wish.training)
         here = options.on == "here"
         known = train.read_data(options) if here else None
@@ -160,17 +163,17 @@ def _propose(settings: Settings, proposed: _Challenge, outcomes: Sequence[Outcom
         "deploy it."
     )
     try:
-        with step("writing the branch"), branch.proposed() as proposal:
+        with step("writing the branch"), branch.proposed(wish.repository) as proposal:
             record = proposal.releases / f"{environment}.json"
             promote(settings, challenger, record=record, forced=wish.forced)
             proposed.write(record.with_name(f"{environment}.comparison.md"), outcomes)
             proposal.push(name, subject=title, body=body)
     except Exception:
         echo(
-            f"No branch was made. {challenger.name} version {challenger.version} is registered: the same command "
-            f"with --challenger-version {challenger.version} proposes it without training again."
+            f"No branch was made. {challenger.name} version {challenger.version} is registered: the same "
+            f"command with --challenger-version {challenger.version} proposes it without training again."
         )
         raise
     echo(f"✓ {branch.REMOTE} has the branch {name}")
     registry.make_champion(challenger)
-    branch.open_pull_request(name, title=title, body=body)
+    branch.open_pull_request(wish.repository, name, title=title, body=body)
