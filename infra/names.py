@@ -10,6 +10,7 @@ from typing import Literal, get_args
 PROJECT = "tumor-detector"
 # Constant over all releases: an update with guardrails must not change it.
 VARIANT_NAME = "champion"
+MONITOR_NAMESPACE = f"{PROJECT}/monitor"  # of the metrics of `scripts/monitor`
 STAGE_NAME = "v1"
 
 # Environment names become part of bucket names, for which S3 allows 63 characters: 24 of ours with all

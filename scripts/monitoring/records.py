@@ -25,7 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import names
 from infra.config.hosting import RealTime
-from infra.lambdas.gateway.metrics import UNCOUNTED
+from infra.lambdas.gateway import metrics
 from scripts.console import DeliveryError, progress
 
 if TYPE_CHECKING:
@@ -45,13 +45,17 @@ _SHOWN_EVERY = 10_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """One answered request; `statistics` has `NUMBERS` and `WORDS`, `image` what was sent, if captured."""
+    """One answered request; `statistics` has `NUMBERS` and `WORDS`, `image` what was sent, if captured.
+
+    `label` is the answer's own, YES or NO, not what a person says of it.
+    """
 
     id: str
     time: datetime
     model_sha256: str
     statistics: Mapping[str, float | str]
     image: bytes | None = None
+    label: str | None = None
 
 
 @dataclass
@@ -227,7 +231,7 @@ def _captured(line: bytes, *, images: bool) -> Record | None:
         document = json.loads(line)
         data, about = document["captureData"], document["eventMetadata"]
         id_ = about.get("inferenceId") or about["eventId"]
-        if id_.startswith(UNCOUNTED):
+        if id_.startswith(metrics.UNCOUNTED):
             return None
         answer = json.loads(_decoded(data["endpointOutput"]))
         if "label" not in answer:
@@ -244,7 +248,7 @@ def _captured(line: bytes, *, images: bool) -> Record | None:
         raise _RecordError("lines that are not JSON or cut short") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise _RecordError("lines of another schema") from error
-    return _record(id_, time, sha256, statistics, image)
+    return _record(id_, time, sha256, statistics, label=answer["label"], image=image)
 
 
 def _logged(event: Mapping[str, Any]) -> Record | None:
@@ -257,15 +261,17 @@ def _logged(event: Mapping[str, Any]) -> Record | None:
         return None
     try:
         id_, found = line["request_id"], line["watched"]
-        if id_.startswith(UNCOUNTED):
+        if id_.startswith(metrics.UNCOUNTED):
             return None
-        sha256 = found["model_sha256"]
+        sha256, label = found["model_sha256"], "YES" if line[metrics.YES] else "NO"
     except (KeyError, TypeError, AttributeError) as error:
         raise _RecordError("lines of another schema") from error
-    return _record(id_, datetime.fromtimestamp(event["timestamp"] / 1000, UTC), sha256, found, None)
+    return _record(id_, datetime.fromtimestamp(event["timestamp"] / 1000, UTC), sha256, found, label=label)
 
 
-def _record(id_: str, time: datetime, sha256: object, found: Any, image: bytes | None) -> Record:
+def _record(
+    id_: str, time: datetime, sha256: object, found: Any, *, label: str, image: bytes | None = None
+) -> Record:
     try:
         statistics: dict[str, float | str] = {name: float(found[name]) for name in NUMBERS}
         statistics |= {name: found[name] for name in WORDS}
@@ -275,7 +281,9 @@ def _record(id_: str, time: datetime, sha256: object, found: Any, image: bytes |
             raise _RecordError("lines of another schema")
     except (KeyError, TypeError, ValueError) as error:
         raise _RecordError("lines of another schema") from error
-    return Record(id=id_, time=time, model_sha256=str(sha256), statistics=statistics, image=image)
+    return Record(
+        id=id_, time=time, model_sha256=str(sha256), statistics=statistics, image=image, label=label
+    )
 
 
 def _decoded(side: Mapping[str, str]) -> bytes:

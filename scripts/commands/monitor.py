@@ -1,0 +1,62 @@
+"""Compare what an environment answers with what its models were trained on, and with people's labels.
+
+Exit status: 0 without drift, 3 with drift, 4 where too few answers tell, 1 for errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+from infra import config
+from model.tracking import TrackingError
+from scripts.cli import command_parser
+from scripts.commands import common
+from scripts.commands.model_errors import MODEL_ERRORS
+from scripts.console import echo, step
+from scripts.delivery.aws import connect
+from scripts.monitoring.monitor import conclude, monitor, put_metrics
+from scripts.monitoring.output import log_run, table
+
+_TOO_FEW = 4
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
+_LONGEST = timedelta(days=365)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the report, log it to MLflow and CloudWatch, and return the exit status."""
+    parser = command_parser("monitor", __doc__)
+    common.add_environment(parser)
+    parser.add_argument(
+        "--since", type=_age, default="7d", metavar="AGE", help="such as 12h or 30d (default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument(
+        "--accept-too-few",
+        action="store_true",
+        help=f"exit with 0 instead of {_TOO_FEW}, as the workflow does",
+    )
+    options = parser.parse_args(arguments)
+    with common.cli_errors():
+        settings = config.load(options.env)
+        connect(settings)
+        report = monitor(settings, since=datetime.now(UTC) - options.since)
+        print(json.dumps(report.document(), indent=2) if options.json else table(report), flush=True)
+        try:
+            with step("logging to MLflow"):
+                log_run(report)
+        except MODEL_ERRORS as error:
+            what = error if isinstance(error, TrackingError) else f"MLflow failed: {error}"
+            echo(f"  not logged: {what}")
+        put_metrics(report, settings.endpoint_name)
+        status = conclude(report)
+    return 0 if options.accept_too_few and status == _TOO_FEW else status
+
+
+def _age(text: str) -> timedelta:
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([hd])", text)
+    if not match or (age := int(match[1]) * _UNITS[match[2]]) > _LONGEST:
+        raise argparse.ArgumentTypeError("write hours or days, such as 12h or 7d, at most 365d")
+    return age

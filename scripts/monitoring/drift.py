@@ -1,0 +1,208 @@
+"""Whether what a model was sent differs from what it was trained on, by its reference histograms.
+
+Two measures of the same bins must agree: the population stability index, which says how much moved, and the
+Kolmogorov-Smirnov distance. Under no change the index of n images against a reference of m, divided by
+1/n + 1/m, is close to chi-squared with one degree of freedom less than it has bins: that gives the index
+which chance alone reaches. The distance's tail is that of Kolmogorov's distribution, which bins only lower.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tarfile
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy.stats import chi2, kstwobign
+
+from scripts.monitoring.records import NUMBERS, WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from scripts.monitoring.records import Record
+
+    Counts = NDArray[np.int64]
+    Shares = NDArray[np.float64]
+
+FILE = "reference.json"
+SCHEMA = 1
+SHIFT = 0.1  # an index from which a shift is commonly called one
+LARGE_SHIFT = 0.25  # likewise a large one: where chance alone reaches it, nothing can be told
+FAMILY_ERROR = 0.01  # chance of any false alarm in one run, over all statistics of all models
+BINS = 10  # of the index: more would need more images
+BIN_IMAGES = 20  # of the reference that a bin should have
+_FLUSHED = 5_000  # records
+
+Direction = Literal["higher", "lower", "other"]
+Verdict = Literal["drift", "no drift", "too few"]
+
+
+class NoReferenceError(ValueError):
+    """An artifact holds no usable reference; the text says why."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Counts of training images by statistic: bin i holds edges[i-1] <= x < edges[i], or one word.
+
+    The last bin of a word is for every other one.
+    """
+
+    edges: Mapping[str, NDArray[np.float64]]
+    words: Mapping[str, tuple[str, ...]]
+    counts: Mapping[str, Counts]
+
+    @classmethod
+    def parse(cls, document: bytes) -> Reference:
+        """Read `reference.json`, adding up its sources."""
+        try:
+            content = json.loads(document)
+            if content["schema"] != SCHEMA:
+                raise NoReferenceError(f"{FILE} has schema {content['schema']!r}, not {SCHEMA}")
+            found = content["statistics"]
+            edges = {name: np.array(found[name]["edges"], dtype=float) for name in NUMBERS}
+            words = {name: tuple(found[name]["values"]) for name in WORDS}
+            counts = {
+                name: np.array(np.sum([*found[name]["counts"].values()], axis=0), dtype=np.int64)
+                for name in (*NUMBERS, *WORDS)
+            }
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise (
+                error if isinstance(error, NoReferenceError) else NoReferenceError(f"{FILE} is malformed")
+            ) from error
+        counts |= {name: np.append(counts[name], 0) for name in WORDS}
+        sizes = {name: len(edges[name]) + 1 for name in NUMBERS} | {
+            name: len(words[name]) + 1 for name in WORDS
+        }
+        if any(counts[name].shape != (size,) or not counts[name].sum() for name, size in sizes.items()):
+            raise NoReferenceError(f"{FILE} is malformed")
+        return cls(edges, words, counts)
+
+    def bins(self, name: str, values: list[float | str]) -> Counts:
+        """Return the bin of each value of a statistic."""
+        if name in self.edges:
+            return np.searchsorted(self.edges[name], np.array(values, dtype=float), side="right")
+        known = {word: number for number, word in enumerate(self.words[name])}
+        return np.array([known.get(str(value), len(known)) for value in values], dtype=np.int64)
+
+
+def reference_of(archive: IO[bytes]) -> Reference:
+    """Read the reference of a model artifact."""
+    try:
+        with tarfile.open(fileobj=archive, mode="r:gz") as members:
+            for member in members:
+                if member.name.removeprefix("./") == FILE and (file := members.extractfile(member)):
+                    return Reference.parse(file.read())
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise NoReferenceError(f"the artifact is no model.tar.gz: {error}") from error
+    raise NoReferenceError(f"the artifact has no {FILE}: the model was trained before there was one")
+
+
+class Histograms:
+    """Counts one model's records in its reference's bins; a million need no more memory than one."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+        self._counts = {name: np.zeros_like(counts) for name, counts in reference.counts.items()}
+        self._waiting: list[Mapping[str, float | str]] = []
+
+    def add(self, record: Record) -> None:
+        """Count one record."""
+        self._waiting.append(record.statistics)
+        if len(self._waiting) >= _FLUSHED:
+            self._flush()
+
+    @property
+    def counts(self) -> Mapping[str, Counts]:
+        """The counts of each statistic."""
+        self._flush()
+        return self._counts
+
+    def _flush(self) -> None:
+        for name in self._counts if self._waiting else ():
+            bins = self.reference.bins(name, [each[name] for each in self._waiting])
+            self._counts[name] += np.bincount(bins, minlength=len(self._counts[name]))
+        self._waiting.clear()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    """How one statistic of one model's answers differs from its reference.
+
+    `by_chance` is the index that no change reaches only with the allowed error; `p_value` is that of
+    Kolmogorov and Smirnov, None for words; `enough` the images from which a large shift can be told, None
+    where the reference itself is too small for that.
+    """
+
+    statistic: str
+    images: int
+    index: float
+    by_chance: float
+    p_value: float | None
+    direction: Direction
+    verdict: Verdict
+    enough: int | None
+
+
+def shifts(histograms: Histograms, *, models: int = 1) -> list[Shift]:
+    """Compare each statistic with the reference, with one allowed error for all of them and all models."""
+    known = histograms.reference.counts
+    error = FAMILY_ERROR / (len(known) * models)
+    return [_shift(name, known[name], live, error) for name, live in histograms.counts.items()]
+
+
+def _shift(name: str, known: Counts, live: Counts, error: float) -> Shift:
+    images, trained = int(live.sum()), int(known.sum())
+    groups = merged(known) if name in NUMBERS else np.arange(len(known))
+    limit = float(chi2.isf(error, max(1, groups[-1])))
+    by_chance = limit * (1 / max(1, images) + 1 / trained)
+    index = stability_index(np.bincount(groups, known), np.bincount(groups, live))
+    p_value = None
+    direction: Direction = "other"
+    if name in NUMBERS and images:
+        gaps = np.cumsum(known) / trained - np.cumsum(live) / images
+        largest = float(gaps[np.abs(gaps).argmax()])
+        direction = "higher" if largest > 0 else "lower"
+        p_value = float(kstwobign.sf(abs(largest) * math.sqrt(images * trained / (images + trained))))
+    verdict: Verdict = "no drift"
+    if by_chance > LARGE_SHIFT:
+        verdict = "too few"
+    elif index >= SHIFT and index > by_chance and (p_value is None or p_value < error):
+        verdict = "drift"
+    spare = LARGE_SHIFT / limit - 1 / trained
+    return Shift(
+        statistic=name,
+        images=images,
+        index=index,
+        by_chance=by_chance,
+        p_value=p_value,
+        direction=direction,
+        verdict=verdict,
+        enough=math.ceil(1 / spare) if spare > 0 else None,
+    )
+
+
+def stability_index(known: Counts | Shares, live: Counts | Shares) -> float:
+    """Return the population stability index of two histograms, each with half an image added to a bin."""
+    expected, found = ((each + 0.5) / (each.sum() + 0.5 * len(each)) for each in (known, live))
+    return float(np.sum((found - expected) * np.log(found / expected)))
+
+
+def merged(counts: Counts) -> Counts:
+    """Return the group of each bin: about `BINS` neighbouring groups of nearly equal share.
+
+    A bin that alone has the share of several, as of a constant statistic, stays alone, also beside bins that
+    are empty: whatever falls into those is new.
+    """
+    share = counts.sum() / min(max(counts.sum() // BIN_IMAGES, 3), BINS)
+    groups, held = [0], counts[0]
+    for count in counts[1:]:
+        ends = held + count / 2 > share
+        groups.append(groups[-1] + ends)
+        held = count if ends else held + count
+    return np.array(groups, dtype=np.int64)
