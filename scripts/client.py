@@ -103,6 +103,14 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Label:
+    """What somebody said that the image of a request shows."""
+
+    request_id: str
+    label: Literal["NO", "YES"]  # YES: a tumour
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServedModel(Model):
     """The model that serves, and how far it may be trusted."""
 
@@ -159,7 +167,7 @@ PROBLEMS: dict[int, type[ProblemError]] = {}
 
 
 class BadRequestError(ProblemError, status=400):
-    """No image, or a broken one."""
+    """No image, or a broken one; or a label of another form."""
 
 
 class UnauthorizedError(ProblemError, status=401):
@@ -171,7 +179,7 @@ class ForbiddenError(ProblemError, status=403):
 
 
 class NotFoundError(ProblemError, status=404):
-    """No such path, or no model card."""
+    """No such path, no model card, or no prediction of this id."""
 
 
 class ContentTooLargeError(ProblemError, status=413):
@@ -199,7 +207,7 @@ class BadGatewayError(ProblemError, status=502):
 
 
 class ServiceUnavailableError(ProblemError, status=503):
-    """The model is not ready."""
+    """The model is not ready, or a label cannot be kept at present."""
 
 
 class GatewayTimeoutError(ProblemError, status=504):
@@ -218,9 +226,9 @@ class Reply:
 class Client:
     """A client for one gateway. Threads may share it; each keeps a connection of its own.
 
-    No request has a side effect, so transient failures are retried: a 429 or 503 after its `Retry-After`,
-    which holds back all threads, for up to `patience_s` in total; any other 5xx, or no answer, with
-    exponential backoff for up to `attempts` attempts. Methods raise a `ProblemError` for a problem, a
+    A request that is repeated changes nothing more, so transient failures are retried: a 429 or 503 after its
+    `Retry-After`, which holds back all threads, for up to `patience_s` in total; any other 5xx, or no answer,
+    with exponential backoff for up to `attempts` attempts. Methods raise a `ProblemError` for a problem, a
     `NoAnswerError` if no answer came, and a `MalformedAnswerError` if the answer breaks the API's contract.
 
     Parameters
@@ -303,6 +311,25 @@ class Client:
             headers["traceparent"] = traceparent
         path = f"/predict?{urlencode(query)}"
         return parsed(Prediction, self._call("POST", path, headers=headers, body=image))
+
+    def label(self, request_id: str, label: Literal["NO", "YES"], note: str | None = None) -> Label:
+        """Say what the image of an earlier prediction shows, where the deployment takes labels.
+
+        Parameters
+        ----------
+        request_id
+            Of the prediction.
+        label
+            YES for a tumour. The same again changes nothing; the other one counts from then on.
+        note
+            Why, in at most 500 characters; it must not name a person.
+        """
+        if not request_id.replace("-", "").isalnum():
+            raise ClientError(f"{request_id!r} is not the id of a request.")
+        said = {"label": label} | ({} if note is None else {"note": note})
+        path = f"/predictions/{request_id}/label"
+        headers = {"Content-Type": "application/json"}
+        return parsed(Label, self._call("POST", path, headers=headers, body=json.dumps(said).encode()))
 
     def health(self) -> Health:
         """Return the served model, if the endpoint is in service."""

@@ -57,6 +57,13 @@ class Throttle:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Feedback:
+    """Callers may say what an image shows; what they said is kept in a bucket of its own, and expires."""
+
+    expire_days: Annotated[int, Field(ge=1, le=365)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class GitHub:
     """The repository whose workflows may deliver here; its stack is `infra/stacks/delivery.py`.
 
@@ -107,6 +114,7 @@ class Settings:
     api_log_role: Literal["own", "existing"] = "own"
     customer_key: bool = False
     monitoring: Monitoring | None = None
+    feedback: Feedback | None = None
     github: GitHub | None = None
 
     @property

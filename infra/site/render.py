@@ -31,12 +31,13 @@ Node = dict[str, Any]  # an object of the OpenAPI document
 HERE = Path(__file__).parent
 # In this order they are one script, so that the page is one request.
 SCRIPTS = ("shared", "heatmap", "upload", "result", "export", "gallery", "history", "page")
+LABEL_PATH = "/predictions/{request_id}/label"
 SIGN_IN = {key: f"{{{{sign_in_{key}}}}}" for key in ("address", "client_id", "scope")}
 # An image must be in the text itself: a PNG's first bytes in base64.
 PNG = re.compile(r"data:image/png;base64,iVBORw0KGgo[A-Za-z0-9+/]+={0,2}")
 
 
-def render_site(*, auth: Auth, region: str, card: str) -> Mapping[str, str]:
+def render_site(*, auth: Auth, region: str, card: str, feedback: bool) -> Mapping[str, str]:
     """Return the site's files by name.
 
     Parameters
@@ -48,18 +49,22 @@ def render_site(*, auth: Auth, region: str, card: str) -> Mapping[str, str]:
     card
         The served model's card in Markdown. Its HTML, scripts, remote images and links other than https are
         rendered as text.
+    feedback
+        Whether labels are taken: only then the page asks for them and the document has their path.
     """
-    document = openapi(auth)
+    document = openapi(auth, feedback=feedback)
     theme = _text("theme.css")
     style = theme + _text("document.css")
-    scripts = [*(f"page/{name}.js" for name in SCRIPTS), f"auth/{auth}.js"]
+    names = [*SCRIPTS, "feedback"] if feedback else SCRIPTS
+    scripts = [*(f"page/{name}.js" for name in names), f"auth/{auth}.js"]
     page = TEMPLATES.get_template("page/page.html.j2").render(
         style=theme + _text("page/page.css"),
         max_bytes=MAX_IMAGE_BYTES,
         sign_in=SIGN_IN if auth == "cognito" else None,
         auth=f"auth/{auth}.html.j2",
         region=region,
-        script="".join(map(_text, scripts)),
+        feedback=feedback,
+        script="".join(map(script, scripts)),
     )
     frame = TEMPLATES.get_template("document.html.j2")
     docs = TEMPLATES.get_template("docs.html.j2").render(document=document)
@@ -73,9 +78,11 @@ def render_site(*, auth: Auth, region: str, card: str) -> Mapping[str, str]:
     }
 
 
-def openapi(auth: Auth) -> Node:
-    """Return the OpenAPI document with the one security scheme of an auth mode."""
+def openapi(auth: Auth, *, feedback: bool) -> Node:
+    """Return the OpenAPI document with the one security scheme of an auth mode, labels only with feedback."""
     document: Node = json.loads(OPENAPI.read_text(encoding="utf-8"))
+    if not feedback:
+        del document["paths"][LABEL_PATH], document["components"]["schemas"]["Label"]
     schemes = document["components"].pop("securitySchemes")
     if auth == "none":
         return document
@@ -88,8 +95,15 @@ def openapi(auth: Auth) -> Node:
         flow["tokenUrl"] = f"{SIGN_IN['address']}/oauth2/token"
         flow["scopes"] = {SIGN_IN["scope"]: meaning}
     document["components"]["securitySchemes"] = {auth: scheme}
-    document["paths"]["/predict"]["post"]["security"] = [{auth: scopes}]
+    for methods in document["paths"].values():
+        if "post" in methods:
+            methods["post"]["security"] = [{auth: scopes}]
     return document
+
+
+def script(name: str) -> str:
+    """Return a script of the page without its indents and lines of comment: they are a tenth of it."""
+    return re.sub(r"^ *(//.*\n)?", "", _text(name), flags=re.MULTILINE)
 
 
 def markdown(text: str) -> str:

@@ -33,7 +33,7 @@ class GatewayStack(EnvironmentStack):
         super().__init__(
             scope, id_, settings=settings, description="tumor-detector: the public API and its page"
         )
-        self.put_logs_under_key(settings)
+        key = self.put_logs_under_key(settings)
         gateway = GatewayFunction(
             self,
             # Kept: a new logical id would make a second function of the same name, which Lambda refuses.
@@ -42,6 +42,9 @@ class GatewayStack(EnvironmentStack):
             release=release,
             card=card,
         )
+        if settings.feedback:
+            bucket = names.label_bucket(settings.environment, account=self.account, region=settings.region)
+            gateway.take_labels(bucket, key=key)
         users = None
         if settings.auth == "cognito":
             domain = names.sign_in_domain(settings.environment, account=self.account)
@@ -64,6 +67,8 @@ class GatewayStack(EnvironmentStack):
             self.add_output("ApiKeyId", api.key_id, "Id of the key for x-api-key; read its value from AWS")
         if settings.auth == "iam":
             self.add_output("PredictArn", api.predict_arn, "ARN on which callers need execute-api:Invoke")
+            if settings.feedback:
+                self.add_output("LabelArn", api.label_arn, "The same for those who label predictions")
 
     def _add_sign_in(self, sign_in: SignIn, *, users: Users, api: Api, gateway: GatewayFunction) -> None:
         further = [address.format(api_id=api.api_id) for address in sign_in.pages]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RegistryStack(EnvironmentStack):
-    """The ECR repository with its publishing role, the model bucket, and optionally a key and captures.
+    """The ECR repository with its publishing role, the model bucket; optionally a key, captures, labels.
 
     Also the endpoint's log groups, one for each mode: in the endpoint's stack, the roll-back of a failed
     first deployment would delete the log that says why it failed.
@@ -65,6 +65,16 @@ class RegistryStack(EnvironmentStack):
                 expire_days=settings.hosting.data_capture.expire_days,
             )
             self.add_output("CaptureBucketName", captured.bucket.bucket_name, "Holds captured answers")
+        if settings.feedback:
+            labels = PrivateBucket(
+                self,
+                "Labels",
+                name=names.label_bucket(environment, **place),
+                key=key,
+                retain=retain,
+                expire_days=settings.feedback.expire_days,
+            )
+            self.add_output("LabelBucketName", labels.bucket.bucket_name, "Holds what callers said")
         self.add_output("RepositoryName", images.repository.repository_name, "Holds the serving images")
         self.add_output("RepositoryUri", images.repository.repository_uri, "URI of the image repository")
         self.add_output("BucketName", models.bucket.bucket_name, "Holds the model artifacts by their hash")

@@ -134,7 +134,7 @@ class LambdaClient(Client):
         self._lambda = session().client("lambda")
 
     def _attempt(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Any:
-        if method != "POST":
+        if not path.startswith("/predict?"):
             return super()._attempt(method, path, headers, body)
         event = predict_event(
             body, media_type=headers["Content-Type"], request_id=f"{metrics.UNCOUNTED}smoke"

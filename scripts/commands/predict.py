@@ -1,4 +1,7 @@
-"""Classify images through a gateway: each gets a prediction, or the reason why there is none."""
+"""Classify images through a gateway: each gets a prediction, or the reason why there is none.
+
+With --labels, tell it what earlier images show.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from tqdm import tqdm
 
 from infra import config
 from scripts.api.gateway import ACCESS_TOKEN, API_KEY, caller_client, deployed_gateway
+from scripts.api.labels import read_labels, send_labels
 from scripts.api.output import FORMATS, Outcome, as_series
 from scripts.api.predict import classify_images, find_images
 from scripts.api.series import MAX_FRAMES, Image, images_of
@@ -40,6 +44,10 @@ the order of their series. The model judges single slices.
 Credentials come from the environment variables {API_KEY} or {ACCESS_TOKEN}, or are the shell's AWS
 credentials, as the deployment requires; with --env the API key is read from AWS.
 
+--labels sends what is known about earlier images instead, by the request_id that CSV and JSON name: a CSV
+file with the columns request_id, label (YES or NO) and, if wanted, note. Rows without a label are left out,
+so a column label may be added to the CSV of this command. To send a file again changes nothing.
+
 In CSV, text that a spreadsheet would evaluate as a formula is prefixed with '. JSON is unchanged."""
 
 
@@ -50,13 +58,16 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("heatmap", "preview"):
         if getattr(options, name) and options.format != "json":
             parser.error(f"--{name} needs --format json: no other format can hold it")
+    if bool(options.images) == bool(options.labels):
+        parser.error("name images, or a file of --labels")
     with common.cli_errors(ClientError):
-        return _predict(options)
+        return _label(options) if options.labels else _predict(options)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("predict", __doc__, epilog=EPILOG)
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a file, or a folder of them")
+    parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="a file, or a folder of them")
+    parser.add_argument("--labels", type=Path, metavar="CSV", help="send labels instead of images")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", help="the stage's URL, as a deploy prints it")
     where.add_argument("--env", default="local", help="the environment to use (default: %(default)s)")
@@ -112,6 +123,18 @@ def _predict(options: argparse.Namespace) -> int:
         echo(series.rstrip())
     _summarise(found, of=len(images), seconds=seconds)
     return status or int(any(outcome.answer == "failed" for outcome in found))
+
+
+def _label(options: argparse.Namespace) -> int:
+    """Send the labels, and print a line for each with what became of it."""
+    rows, sent = read_labels(options.labels), 0
+    with closing(_client(options)) as client:
+        for row, error in send_labels(client, rows, parallel=options.parallel):
+            name = "".join(filter(str.isprintable, f"{row.request_id} {row.label}"))
+            sys.stdout.write(f"line {row.line}: {name}: {error or 'sent'}\n")
+            sent += not error
+    echo(f"{len(rows)} labels: {sent} sent, {len(rows) - sent} not")
+    return int(sent < len(rows))
 
 
 def _client(options: argparse.Namespace) -> Client:

@@ -93,17 +93,26 @@ def environment(running_sagemaker: FakeSageMaker) -> dict[str, str]:
 
 
 @pytest.fixture
+def feedback() -> bool:
+    """Whether the deployment takes labels."""
+    return False
+
+
+@pytest.fixture
 def card() -> str:
     """The served model's card."""
     return "# Model card\n\nA fixture for tests: no such model exists.\n"
 
 
 @pytest.fixture
-def site(environment: dict[str, str], card: str, tmp_path: Path) -> Path:
+def site(environment: dict[str, str], card: str, feedback: bool, tmp_path: Path) -> Path:
     """The rendered site, as it lies in the Lambda."""
     folder = tmp_path / "site"
     folder.mkdir()
-    for name, text in render(auth=environment["AUTH"], region=environment["AWS_REGION"], card=card).items():
+    rendered = render(
+        auth=environment["AUTH"], region=environment["AWS_REGION"], card=card, feedback=feedback
+    )
+    for name, text in rendered.items():
         (folder / name).write_text(text)
     return folder
 

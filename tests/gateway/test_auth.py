@@ -10,7 +10,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from infra.lambdas.gateway.auth import Mode
-from infra.site.render import HERE
+from infra.site.render import script
 from tests.gateway.events import event
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def test_the_page_has_the_code_of_one_mode(send: Send, mode: Mode) -> None:
 
 def test_only_the_history_outlasts_the_tab(send: Send) -> None:
     page = send(event("get_page")).text
-    history = (HERE / "page" / "history.js").read_text()
+    history = script("page/history.js")
     assert history in page
     assert not re.search("localStorage|indexedDB|document\\.cookie", page.replace(history, ""))
 

@@ -69,6 +69,8 @@ class Api(Construct):
         The same without a reference to the stage, which would make a dependency cycle.
     predict_arn
         The resource on which a policy must allow execute-api:Invoke for predictions.
+    label_arn
+        The same for labels.
     key_id
         Id of the API key that callers must send, if any.
     """
@@ -97,6 +99,7 @@ class Api(Construct):
         )
         self.stage_arn = api.deployment_stage.stage_arn
         self.predict_arn = api.arn_for_execute_api("POST", "/predict", names.STAGE_NAME)
+        self.label_arn = api.arn_for_execute_api("POST", "/predictions/*/label", names.STAGE_NAME)
 
     def _build_api(self, settings: Settings) -> apigateway.RestApi:
         name, log_role = names.deployment(settings.environment), _log_role(settings)

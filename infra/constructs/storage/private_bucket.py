@@ -11,10 +11,10 @@ from infra.constructs.policies import acknowledge
 
 
 class PrivateBucket(Construct):
-    """A bucket for model artifacts or, with `expire_days`, for captured requests and responses.
+    """A bucket for model artifacts or, with `expire_days`, for captured data or labels.
 
-    Artifacts are versioned, and only replaced versions expire: what a release names must stay. Captured data
-    is not versioned: what has expired must be gone.
+    Artifacts are versioned, and only replaced versions expire: what a release names must stay. The others
+    are not versioned: what has expired must be gone.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class PrivateBucket(Construct):
             )
         else:
             rule = s3.LifecycleRule(
-                id="ExpireCaptures",
+                id="Expire",
                 expiration=cdk.Duration.days(expire_days),
                 abort_incomplete_multipart_upload_after=cdk.Duration.days(1),
             )
@@ -58,5 +58,5 @@ class PrivateBucket(Construct):
         acknowledge(
             self.bucket,
             "AwsSolutions-S1",
-            reason="Only promotions and SageMaker write here; CloudTrail is the place for such events.",
+            reason="Only our own roles and promotions write here; CloudTrail is the place for such events.",
         )

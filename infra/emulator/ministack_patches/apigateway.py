@@ -1,11 +1,11 @@
-"""What ministack's API Gateway lacks: size limits, compression, answers to failures, APIs' own OPTIONS."""
+"""What ministack's API Gateway lacks: limits, compression, answers to failures, own OPTIONS, ids of keys."""
 
 from __future__ import annotations
 
 import gzip
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ministack import app
 from ministack.services import apigateway_v1 as gateway
@@ -20,13 +20,17 @@ _Answer = tuple[int, dict[str, str], bytes | str]
 CONTRACT = """
 app._handle_options_request(method, path, headers, query_params, request_id)
 app._parse_execute_api_url(host, path)
+services.apigateway_v1._api_key_from_request(headers)
 services.apigateway_v1._account_settings: AccountRegionScopedDict
+services.apigateway_v1._build_lambda_event_v1(api_id, stage_name, stage, resource, request_path, method,
+    headers, body, query_params, path_params, binary_media_types, authorizer_context, caller_identity)
 services.apigateway_v1._call_lambda_raw(function_ref, event, account_id, region)
 services.apigateway_v1._execute_in_scope(request, api_id, stage_name, method, path, headers, body,
     query_params, owner_account_id, owner_region)
 services.apigateway_v1._gateway_error_response(error, request)
 services.apigateway_v1._gw_error(response_type, message)
 services.apigateway_v1._lambda_proxy_response(result)
+services.apigateway_v1._resolve_api_key(value)
 services.apigateway_v1._rest_apis: AccountRegionScopedDict
 services.apigateway_v1._stages_v1: AccountRegionScopedDict
 """
@@ -93,6 +97,23 @@ def patch() -> None:
     gateway._lambda_proxy_response = answer_without_traces
     app._handle_options_request = leave_options_to_apis
     check_type("AWS::ApiGateway::Stage", _check_log_role)
+    _add_ids_of_keys()
+
+
+def _add_ids_of_keys() -> None:
+    build_event = gateway._build_lambda_event_v1
+
+    def event_with_key_id(*call: Any, **context: object) -> object:
+        """Name the API key of a method that requires one, as AWS does in the event's identity."""
+        event = build_event(*call, **context)
+        _api, _stage, _settings, resource, _path, method, headers, *_ = call
+        declared = resource.get("resourceMethods", {}).get(method, {})
+        key = gateway._resolve_api_key(gateway._api_key_from_request(headers))
+        if declared.get("apiKeyRequired") and key:
+            event["requestContext"]["identity"] |= {"apiKey": key["value"], "apiKeyId": key["id"]}
+        return event
+
+    gateway._build_lambda_event_v1 = event_with_key_id
 
 
 def _check_log_role(properties: Properties) -> None:

@@ -1,7 +1,7 @@
 """IAM policies, enforced on request: a caller may do what its role allows and no more.
 
 ministack can evaluate policies itself. This module has it do so, and adds the checks that it lacks; `s3`
-adds those of KMS keys, `lambdas` those of logs. The account's own keys, which `infra.local_aws`
+and `secrets` add those of KMS keys, `lambdas` those of logs. The account's own keys, which `infra.local_aws`
 gives, belong to the root user, who may do everything.
 """
 
@@ -76,7 +76,7 @@ def enforced() -> bool:
 
 
 def denial(action: str, resource: str, headers: Mapping[str, str]) -> str | None:
-    """Return AWS's message where a request's caller may not do this with a resource of SageMaker.
+    """Return AWS's message where a request's caller may not do this with a resource.
 
     ministack has checked the request's signature before. Header names are in lower case.
     """

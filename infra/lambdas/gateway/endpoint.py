@@ -1,4 +1,4 @@
-"""The SageMaker endpoint: the only part of the gateway that calls AWS."""
+"""The SageMaker endpoint."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
-from botocore.loaders import Loader
-from botocore.session import Session
 
 from . import endpoint_errors
+from .aws import client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,17 +36,18 @@ class Endpoint:
             retries={"mode": "standard", "total_max_attempts": 1},
             tcp_keepalive=True,
         )
-        self._runtime = cast("SageMakerRuntimeClient", _session().create_client(RUNTIME, config=self._config))
+        self._runtime = cast("SageMakerRuntimeClient", client(RUNTIME, self._config))
 
     @cached_property
     def _control(self) -> SageMakerClient:
         # Created on first use: predictions never need it.
-        return cast("SageMakerClient", _session().create_client(CONTROL, config=self._config))
+        return cast("SageMakerClient", client(CONTROL, self._config))
 
     def predict(self, image: bytes, attributes: Mapping[str, str]) -> bytes:
         """Return the container's answer for an encoded image.
 
-        `attributes` are what the caller wants of it, and the ids by which the container's log names it.
+        `attributes` are what the caller wants of it, and the ids by which the container's log names it, of
+        which `request_id` must be there.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class Endpoint:
         # The one free-form header that SageMaker passes on to the container.
         header = ";".join(f"{name}={value}" for name, value in attributes.items())
         try:
-            return self._invoke(image, header)
+            return self._invoke(image, header, inference_id=attributes["request_id"])
         except (BotoCoreError, ClientError) as error:
             raise endpoint_errors.problem(error) from error
 
@@ -74,7 +74,7 @@ class Endpoint:
         except (BotoCoreError, ClientError) as error:
             raise endpoint_errors.problem(error) from error
 
-    def _invoke(self, image: bytes, attributes: str, *, retry: bool = True) -> bytes:
+    def _invoke(self, image: bytes, attributes: str, *, inference_id: str, retry: bool = True) -> bytes:
         started = time.monotonic()
         try:
             response = self._runtime.invoke_endpoint(
@@ -82,6 +82,7 @@ class Endpoint:
                 ContentType="application/octet-stream",  # the bytes decide, whatever the sender declared
                 Accept="application/json",
                 CustomAttributes=attributes,
+                InferenceId=inference_id,  # by which captured data is found
                 Body=image,
             )
             return response["Body"].read()
@@ -89,21 +90,4 @@ class Endpoint:
             # A kept connection that was dropped while this Lambda was frozen fails at once.
             if not retry or time.monotonic() - started > STALE_WITHIN_S:
                 raise
-        return self._invoke(image, attributes, retry=False)
-
-
-class _TwoServices(Loader):
-    """A loader that knows the two services in use.
-
-    botocore's own scans a folder for each of AWS's 400 services, twice, to check whether a name is known.
-    """
-
-    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - the base's signature
-        return [CONTROL, RUNTIME]
-
-
-def _session() -> Session:
-    # botocore's own session: importing boto3 adds a tenth to a cold start for features that are not used.
-    session = Session()
-    session.register_component("data_loader", _TwoServices())
-    return session
+        return self._invoke(image, attributes, inference_id=inference_id, retry=False)

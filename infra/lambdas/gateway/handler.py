@@ -8,18 +8,29 @@ import time
 import traceback
 from dataclasses import replace
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from . import endpoint_errors, metrics, pages, problems, routes, settings
 from .auth import HEADERS
 from .endpoint import Endpoint
+from .labels import Labels
 from .problems import Problem
 from .proxy import Envelope, Event, Request, Response
+from .request_ids import RequestIds
 
 # Created at import: a cold start pays for it once, and an invalid environment fails the start.
 SETTINGS = settings.read(os.environ)
+IDS = RequestIds(SETTINGS.feedback.key_secret) if SETTINGS.feedback else None
+LABELS = (
+    Labels(SETTINGS.feedback.bucket, ids=IDS, model_sha256=SETTINGS.model.sha256)
+    if SETTINGS.feedback and IDS
+    else None
+)
 ROUTES = routes.table(
     model=SETTINGS.model,
     endpoint=Endpoint(SETTINGS.endpoint_name),
     site=pages.Site(pages.SITE, sign_in=SETTINGS.sign_in),
+    labels=LABELS,
 )
 
 SERVER_ERRORS = range(500, 600)
@@ -33,14 +44,27 @@ SECURITY_HEADERS = {
 def handle(event: Event, _context: object) -> Envelope:
     """Answer one request; an unexpected error becomes a problem document too."""
     started = time.perf_counter()
-    request = Request.from_event(event)
+    request, no_check = _with_check(Request.from_event(event))
     response, cause = _answer(request)
     if request.method == "HEAD":
         response = replace(response, body="")
     common = {**SECURITY_HEADERS, "X-Request-Id": request.id, **_cors(request)}
     response = replace(response, headers={**common, **response.headers})
-    _log(request, response, cause=cause, seconds=time.perf_counter() - started)
+    _log(request, response, cause=cause or no_check, seconds=time.perf_counter() - started)
     return response.envelope()
+
+
+def _with_check(request: Request) -> tuple[Request, str | None]:
+    """Give a prediction's id its check, so that it can be labelled; also return why where that fails.
+
+    An answer is worth more than its label: without the key the prediction is made under the plain id.
+    """
+    if IDS is None or request.path != routes.PREDICT or request.id.startswith(metrics.UNCOUNTED):
+        return request, None
+    try:
+        return replace(request, id=IDS.checked(request.id)), None
+    except (BotoCoreError, ClientError) as error:
+        return request, f"no check for the request's id: {error}"[:500]
 
 
 def _answer(request: Request) -> tuple[Response, str | None]:
@@ -87,7 +111,7 @@ def _log(request: Request, response: Response, *, cause: str | None, seconds: fl
         "request_id": request.id,
         "traceparent": request.traceparent,
         "method": request.method,
-        "path": request.path if request.path in ROUTES else None,
+        "path": path if (path := routes.route(request.path)) in ROUTES else None,
         "status": response.status,
         "ms": round(seconds * 1000, 1),
         "body_chars": len(request.body),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
@@ -12,8 +13,19 @@ if TYPE_CHECKING:
     from .metrics import Outcome
 
 
+# What may become part of headers and keys. API Gateway's own ids are UUIDs, but a caller can override them:
+# docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
+REQUEST_ID = re.compile("[A-Za-z0-9-]{1,51}")
 # W3C trace context, www.w3.org/TR/trace-context: version, trace, parent and flags. Anything else is ignored.
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Context(TypedDict, total=False):
+    """The members of a request's context that are used; who called depends on the auth mode."""
+
+    requestId: str
+    identity: dict[str, str | None]
+    authorizer: dict[str, dict[str, str]] | None
 
 
 class Event(TypedDict, total=False):
@@ -26,7 +38,7 @@ class Event(TypedDict, total=False):
     headers: dict[str, str] | None
     body: str | None
     isBase64Encoded: bool
-    requestContext: dict[str, str]
+    requestContext: Context
 
 
 class Envelope(TypedDict):
@@ -40,7 +52,7 @@ class Envelope(TypedDict):
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request; `path` begins below the stage."""
+    """An HTTP request; `path` begins below the stage, `caller` is the id of a person, a key or a role."""
 
     id: str
     method: str
@@ -49,6 +61,7 @@ class Request:
     headers: Mapping[str, str]  # names in lower case
     body: str
     body_is_base64: bool
+    caller: str | None
 
     @classmethod
     def from_event(cls, event: Event) -> Request:
@@ -56,14 +69,18 @@ class Request:
         # The event's own `path` includes a custom domain's base path; the resource never does.
         parameters = event.get("pathParameters") or {}
         path = event.get("resource", "/").replace("{proxy+}", parameters.get("proxy", ""))
+        context = event.get("requestContext", {})
+        given, identity = context.get("requestId", ""), context.get("identity") or {}
+        claims = (context.get("authorizer") or {}).get("claims") or {}
         return cls(
-            id=event.get("requestContext", {}).get("requestId", ""),
+            id=given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4()),
             method=event.get("httpMethod", "GET"),
             path=path,
             query=event.get("queryStringParameters") or {},
             headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
             body=event.get("body") or "",
             body_is_base64=event.get("isBase64Encoded", False),
+            caller=claims.get("sub") or identity.get("apiKeyId") or identity.get("userArn"),
         )
 
     @property

@@ -16,18 +16,23 @@ from .upload import image_of
 
 if TYPE_CHECKING:
     from .endpoint import Endpoint
+    from .labels import Labels
     from .pages import Site
     from .settings import Model
 
 Action = Callable[[Request], Response]
 Routes = Mapping[str, Mapping[str, Action]]
 
+PREDICT = "/predict"
+LABEL = "/predictions/{request_id}/label"
+A_LABEL = re.compile("/predictions/([^/]+)/label")
 FRAME = re.compile("[1-9][0-9]{0,8}")
 SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
 
 
-def table(*, model: Model, endpoint: Endpoint, site: Site) -> Routes:
+def table(*, model: Model, endpoint: Endpoint, site: Site, labels: Labels | None) -> Routes:
     """Return every path's methods; HEAD and OPTIONS follow from them."""
+    feedback: Routes = {LABEL: {"POST": partial(label, labels=labels)}} if labels else {}
     return {
         "/": {"GET": site.page},
         "/dicom.js": {"GET": site.dicom},
@@ -35,8 +40,14 @@ def table(*, model: Model, endpoint: Endpoint, site: Site) -> Routes:
         "/docs": {"GET": site.docs},
         "/model-card": {"GET": site.model_card},
         "/health": {"GET": partial(health, model=model, endpoint=endpoint)},
-        "/predict": {"POST": partial(predict, endpoint=endpoint)},
+        PREDICT: {"POST": partial(predict, endpoint=endpoint)},
+        **feedback,
     }
+
+
+def route(path: str) -> str:
+    """Return the path as the table has it: that of a label without its request's id."""
+    return LABEL if A_LABEL.fullmatch(path) else path
 
 
 def answer(request: Request, routes: Routes) -> Response:
@@ -47,7 +58,7 @@ def answer(request: Request, routes: Routes) -> Response:
     Problem
         404 or 405, or whatever the path's action raises.
     """
-    methods = routes.get(request.path)
+    methods = routes.get(route(request.path))
     if methods is None:
         raise Problem(404, f"There is nothing at {request.path[:100]}; the paths are {', '.join(routes)}.")
     allow = ", ".join(sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}))
@@ -79,6 +90,12 @@ def predict(request: Request, *, endpoint: Endpoint) -> Response:
     members = prediction.parse(endpoint.predict(image_of(request), attributes))
     response = _json({**members, "request_id": request.id})
     return replace(response, outcome=metrics.OF_A_LABEL.get(members["label"]))
+
+
+def label(request: Request, *, labels: Labels) -> Response:
+    """Keep what the caller says that an image shows."""
+    (request_id,) = A_LABEL.findall(request.path)
+    return _json(labels.keep(request, request_id))
 
 
 def _options(query: Mapping[str, str]) -> dict[str, str]:

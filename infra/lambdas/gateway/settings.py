@@ -34,6 +34,14 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Feedback:
+    """The bucket of labels, and the secret with the key of the check in request ids."""
+
+    bucket: str
+    key_secret: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """The function's configuration."""
 
@@ -42,6 +50,7 @@ class Settings:
     auth: Mode
     sign_in: SignIn | None  # with cognito
     allowed_origin: str | None
+    feedback: Feedback | None  # where labels are taken
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -63,6 +72,9 @@ def read(environ: Mapping[str, str]) -> Settings:
     if auth not in get_args(Mode):
         errors.append(f"AUTH is {auth!r}: set it to one of {', '.join(get_args(Mode))}")
     sign_in = _sign_in(environ.get("SIGN_IN", ""), errors) if auth == "cognito" else None
+    bucket, key_secret = environ.get("LABEL_BUCKET", ""), environ.get("REQUEST_ID_KEY", "")
+    if bool(bucket) != bool(key_secret):
+        errors.append("LABEL_BUCKET and REQUEST_ID_KEY belong together: set both, or neither")
     model = _model(environ.get("MODEL", ""), errors)
     if model is None or errors:
         raise SettingsError("; ".join(errors))
@@ -72,6 +84,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         auth=cast("Mode", auth),
         sign_in=sign_in,
         allowed_origin=allowed_origin,
+        feedback=Feedback(bucket, key_secret) if bucket else None,
     )
 
 

@@ -58,6 +58,7 @@ function showPrediction(state) {
   $("explanation").textContent = `The model estimates the probability of a tumour at ${percent(probability)}. That is ${yes ? "at or above" : "below"} its threshold of ${percent(threshold)}, so the answer is ${label}. It can be wrong.`;
   $("frequency").textContent = `Of 100 images with this probability, ${outOf100(probability)} should show a tumour, if they resemble the images that the model was validated on. For others it may be far off.`;
   $("source").textContent = `${model.name} version ${model.version} · request ${request_id}`;
+  window.showFeedback?.(state); // where labels are taken
   show("answer", `${label}: ${$("meaning").textContent}, probability ${percent(probability)}. ${remark}`);
 }
 
