@@ -93,11 +93,7 @@ def collected(settings: Settings, *, known: Collection[str] = ()) -> Iterator[Jo
     capture = hosting.data_capture if isinstance(hosting, RealTime) else None
     folder = FOLDER / settings.environment / FEEDBACK
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    if (
-        capture is None
-        or not {"input", "output"} <= {*capture.what}
-        or not getattr(settings, "feedback", None)
-    ):
+    if capture is None or not {"input", "output"} <= {*capture.what} or not settings.feedback:
         detail("  no feedback: it takes [feedback], and [hosting.data_capture] with input and output")
         yield Joined()
         return
