@@ -9,10 +9,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from scripts.commands import common
+from scripts.commands import common, train
 from scripts.commands.model_errors import MODEL_ERRORS
 from scripts.commands.promote import add_force
-from scripts.console import DeliveryError
 from scripts.retraining.retraining import Wish, retrain
 
 if TYPE_CHECKING:
@@ -27,10 +26,10 @@ def main(arguments: list[str] | None = None) -> None:
         "--challenger-version", metavar="V", help="propose this registered version, without training"
     )
     options, training = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
+    if train.parse(training).no_wait:
+        parser.error("--no-wait: a retraining compares what its training made, so it waits")
 
     def action(settings: Settings) -> None:
-        if "--no-wait" in training:
-            raise DeliveryError("--no-wait: a retraining compares what its training made, so it waits.")
         wish = Wish(
             record=common.record_of(options),
             training=tuple(training),
