@@ -16,7 +16,7 @@ from infra import local_aws, names
 from infra.config.auth import Auth, Firewall, SignIn
 from infra.config.base import STRICT, EnvironmentName, matches
 from infra.config.file_errors import FileError, Problem, problems
-from infra.config.hosting import Hosting
+from infra.config.hosting import Hosting, RealTime
 from infra.config.monitoring import Monitoring
 from infra.config.rules import broken_rules
 from infra.paths import ENVIRONMENTS
@@ -130,6 +130,12 @@ class Settings:
     def endpoint_name(self) -> str:
         """The name of the endpoint in the settings' mode."""
         return names.endpoint(self.environment, mode=self.hosting.mode)
+
+    @property
+    def captures_answers(self) -> bool:
+        """Whether SageMaker captures the endpoint's answers; otherwise only the gateway's log has them."""
+        capture = self.hosting.data_capture if isinstance(self.hosting, RealTime) else None
+        return capture is not None and "output" in capture.what
 
 
 _SETTINGS = TypeAdapter(Settings)

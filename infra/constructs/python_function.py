@@ -56,9 +56,9 @@ class PythonFunction(Construct):
         retry_attempts: int | None = None,
     ) -> None:
         super().__init__(scope, id_)
-        logs = log_group(self, "Logs", retention_days=log_retention_days)
+        self.log_group = log_group(self, "Logs", retention_days=log_retention_days)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        logs.grant_write(self.role)
+        self.log_group.grant_write(self.role)
         with tempfile.TemporaryDirectory() as folder:  # the CDK copies the asset before this ends
             self.function = lambda_.Function(
                 self,
@@ -72,7 +72,7 @@ class PythonFunction(Construct):
                 memory_size=memory_mb,
                 timeout=timeout,
                 role=self.role,
-                log_group=logs,
+                log_group=self.log_group,
                 tracing=tracing,
                 retry_attempts=retry_attempts,
             )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from infra import names
 from infra.constructs.delivery.drift_role import allow_drift_detection
 from infra.constructs.delivery.github_access import LONGEST_DELIVERY, GitHubAccess
+from infra.constructs.delivery.monitor_role import allow_monitoring
 from infra.constructs.delivery.smoke_role import SmokeRole
 from infra.constructs.policies import allow, arn
 from infra.constructs.storage.environment_key import environment_key
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 
 
 class DeliveryStack(EnvironmentStack):
-    """Three roles: one deploys, one checks what serves, one detects drift of the stacks.
+    """Four roles: one deploys, one checks what serves, one detects drift of the stacks, one of the answers.
 
-    The first can only assume the roles of the CDK's bootstrap and the second; the third reads configurations.
+    The first can only assume the roles of the CDK's bootstrap and the second; the third reads configurations,
+    the fourth what was answered.
     """
 
     def __init__(self, scope: Construct, id_: str, *, settings: Settings, github: GitHub) -> None:
@@ -48,9 +50,14 @@ class DeliveryStack(EnvironmentStack):
             description=f"looks for drift in {environment}, and reads how its resources are configured",
         )
         allow_drift_detection(watch, environment)
-        smoke = SmokeRole(
-            self, "Smoke", settings=settings, key=environment_key(self, settings), trusts=delivery
+        key = environment_key(self, settings)
+        monitor = access.add_role(
+            "MonitorRole",
+            github_environment=names.watch(environment),
+            description=f"compares what {environment} answers with the training",
         )
+        allow_monitoring(monitor, settings, key=key)
+        smoke = SmokeRole(self, "Smoke", settings=settings, key=key, trusts=delivery)
         prefix, suffix = f"cdk-{settings.bootstrap_qualifier}", f"role-{self.account}-{self.region}"
         assumed = [
             *(f"{prefix}-{kind}-{suffix}" for kind in ("deploy", "file-publishing", "lookup")),
@@ -65,3 +72,4 @@ class DeliveryStack(EnvironmentStack):
         self.add_output(
             "WatchRoleArn", watch.role_arn, f"AWS_ROLE_ARN of the environment {names.watch(environment)}"
         )
+        self.add_output("MonitorRoleArn", monitor.role_arn, "AWS_MONITOR_ROLE_ARN of the same")

@@ -8,7 +8,7 @@ from infra import names
 from infra.config.auth import SignIn
 from infra.constructs.gateway.api import Api
 from infra.constructs.gateway.firewall import Firewall
-from infra.constructs.gateway.gateway_function import GatewayFunction
+from infra.constructs.gateway.gateway_function import ID, GatewayFunction
 from infra.constructs.gateway.users import Users
 from infra.stacks.base import EnvironmentStack
 
@@ -34,14 +34,7 @@ class GatewayStack(EnvironmentStack):
             scope, id_, settings=settings, description="tumor-detector: the public API and its page"
         )
         key = self.put_logs_under_key(settings)
-        gateway = GatewayFunction(
-            self,
-            # Kept: a new logical id would make a second function of the same name, which Lambda refuses.
-            "Front",
-            settings=settings,
-            release=release,
-            card=card,
-        )
+        gateway = GatewayFunction(self, ID, settings=settings, release=release, card=card)
         if settings.feedback:
             bucket = names.label_bucket(settings.environment, account=self.account, region=settings.region)
             gateway.take_labels(bucket, key=key)
@@ -62,6 +55,7 @@ class GatewayStack(EnvironmentStack):
             )
         self.add_output("Url", api.url, "Open it in a browser")
         self.add_output("ApiId", api.api_id, "API id, part of the URL on the emulator")
+        self.add_output("LogGroupName", gateway.log_group.log_group_name, "Holds one line a request")
         self.add_output("StageName", names.STAGE_NAME, "The stage in that URL")
         if api.key_id:
             self.add_output("ApiKeyId", api.key_id, "Id of the key for x-api-key; read its value from AWS")

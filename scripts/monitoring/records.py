@@ -27,6 +27,7 @@ from infra import names
 from infra.config.hosting import RealTime
 from infra.lambdas.gateway import metrics
 from scripts.console import DeliveryError, progress
+from scripts.delivery.aws import stack_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -171,7 +172,7 @@ class Logged:
     faults: Faults = field(default_factory=Faults)
 
     def __str__(self) -> str:
-        return f"the log of the Lambda {names.function(self.environment)}"
+        return f"the log of {names.function(self.environment)}"
 
     def __iter__(self) -> Iterator[Record]:
         client = boto3.client("logs")
@@ -195,17 +196,11 @@ class Logged:
             progress(f"{read} answers")
 
     def _group(self) -> str:
-        try:
-            found = boto3.client("lambda").get_function_configuration(
-                FunctionName=names.function(self.environment)
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            raise DeliveryError(
-                f"There is no Lambda {names.function(self.environment)}. Was the environment deployed?"
-            ) from None
-        return str(found["LoggingConfig"]["LogGroup"])
+        stack = names.stack(self.environment, "gateway")
+        group = stack_outputs(stack).get("LogGroupName")
+        if group is None:
+            raise DeliveryError(f"Stack {stack} does not name its log group: deploy it again.")
+        return group
 
 
 def records(settings: Settings, *, since: datetime, images: bool = False) -> Captured | Logged:
@@ -217,12 +212,13 @@ def records(settings: Settings, *, since: datetime, images: bool = False) -> Cap
         Whether the records have the images too, where the settings capture the input.
     """
     hosting = settings.hosting
-    capture = hosting.data_capture if isinstance(hosting, RealTime) else None
-    if capture is None or "output" not in capture.what:
+    if not isinstance(hosting, RealTime) or not hosting.data_capture or not settings.captures_answers:
         return Logged(settings.environment, since)
     account = boto3.client("sts").get_caller_identity()["Account"]
     bucket = names.capture_bucket(settings.environment, account=account, region=settings.region)
-    return Captured(bucket, settings.endpoint_name, since, images=images and "input" in capture.what)
+    return Captured(
+        bucket, settings.endpoint_name, since, images=images and "input" in hosting.data_capture.what
+    )
 
 
 def _captured(line: bytes, *, images: bool) -> Record | None:

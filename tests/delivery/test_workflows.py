@@ -26,7 +26,9 @@ RIGHTS = {
     ("main", "prod"): {"id-token": "write"},
     ("deploy", "deploy"): {"id-token": "write"},
     ("drift", "drift"): {"id-token": "write"},
+    ("monitor", "monitor"): {"id-token": "write"},
 }
+VARIABLES = {"AWS_ROLE_ARN", "AWS_SMOKE_ROLE_ARN", "AWS_MONITOR_ROLE_ARN", "MLFLOW_TRACKING_URI"}
 # The first major version of each action that runs on Node 24; runners have no Node 20 since September 2026.
 RUNS_NODE_24 = {
     "actions/checkout": 5,
@@ -100,9 +102,10 @@ def test_jobs_with_credentials_name_an_environment_that_their_role_is_bound_to()
                 False,
             )
     assert WORKFLOWS["deploy"]["jobs"]["deploy"]["environment"] == "${{ inputs.environment }}"
-    drift = WORKFLOWS["drift"]["jobs"]["drift"]
-    assert sorted(drift["strategy"]["matrix"]["environment"]) == DEPLOYED
-    assert drift["environment"] == names.watch("${{ matrix.environment }}")
+    for name in ("drift", "monitor"):
+        job = WORKFLOWS[name]["jobs"][name]
+        assert sorted(job["strategy"]["matrix"]["environment"]) == DEPLOYED
+        assert job["environment"] == names.watch("${{ matrix.environment }}")
 
 
 def test_dev_is_deployed_before_prod_and_both_after_the_tests() -> None:
@@ -125,7 +128,7 @@ def test_a_deploy_ends_with_the_smoke_test_and_lasts_no_longer_than_its_role_all
 def test_no_secrets_are_stored_and_no_tokens_left_behind() -> None:
     for text in TEXTS.values():
         assert "secrets." not in text
-        assert set(re.findall(r"vars\.(\w+)", text)) <= {"AWS_ROLE_ARN", "AWS_SMOKE_ROLE_ARN"}
+        assert set(re.findall(r"vars\.(\w+)", text)) <= VARIABLES
     for name, id_, step in STEPS:
         if step.get("uses", "").startswith("actions/checkout"):
             assert step["with"]["persist-credentials"] is False, (name, id_)

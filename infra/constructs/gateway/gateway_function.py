@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from infra.config import Settings
     from infra.release import Release
 
+# Kept: a new logical id would make a second function of the same name, which Lambda refuses.
+ID = "Front"
 TIMEOUT = cdk.Duration.seconds(28)  # API Gateway gives up after 29 s
 # CPU comes with memory, one core at 1,769 MB, and is what limits a request: 17 ms of a core and 58 MB for an
 # image of 4 MiB, and 0.2 s of a core for a cold import (measured at ca49d7b, on x86-64, not on AWS).
