@@ -78,6 +78,7 @@ WILDCARDS = (
         for stack in ("registry", "endpoint", "gateway")
     ),
     ("delivery", "s3:GetObject", f"{MODELS}/models/*", "the release record decides which artifact is read"),
+    ("delivery", "s3:PutObject", f"{MODELS}/models/*", "an artifact's key contains its hash"),
     ("delivery", "execute-api:Invoke", f"{APIS}:*/v1/POST/predict", _LATER),
     ("delivery", "apigateway:GET", "arn:aws:apigateway:REGION::/apikeys/*", f"{_LATER}; tags bind it"),
     *(
