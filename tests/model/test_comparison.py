@@ -12,11 +12,12 @@ from model.data.cases import Cases
 from model.evaluation import metrics
 from model.evaluation.comparison import EVERYTHING, Comparison, Scored, compare, shared
 from model.evaluation.predictions import Predictions
-from model.release import challenge
+from model.release import challenge, unseen
 from model.release.registry import ModelVersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 N = 120
 
@@ -176,3 +177,36 @@ def test_the_description_holds_figures_gates_and_names() -> None:
     assert "a\\|b" in written
     assert all(each.name in written for each in found.differing)
     assert all(line.count("|") >= 3 for line in written.splitlines() if line.startswith("|"))
+
+
+class Served(ModelVersion):
+    """A version whose out-of-fold predictions are of the first images."""
+
+    def scored(self) -> Scored:
+        return drawn([0.9, 0.1], [1, 0], hashes=[0, 1])
+
+
+def test_a_champions_network_answers_for_images_that_came_later_and_for_no_near_duplicate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Given a challenger with four more images: one near an image of the champion's, one whose file is gone
+    labels, hashes = [1, 0, 1, 0, 1, 0], [0, 1, 2, 3, 4, 5]
+    challenger = drawn([0.5] * 6, labels, hashes=hashes, groups=[0, 1, 1, 2, 2, 3])
+    files = {f"{number:064d}": tmp_path / f"{number}.png" for number in (2, 3, 4)}
+    asked: list[Path] = []
+
+    def answers(_: ModelVersion, paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+        asked.extend(paths)
+        return np.array([0.2, 0.7]), np.array([0, 1])
+
+    monkeypatch.setattr(unseen, "_answers", answers)
+    champion = Served("m", "1", "r" * 32, "drawn", {}, "images", "drawn", "f" * 64)
+    found = unseen.with_unseen(champion, challenger, files)
+    # Then it is asked for the other two alone, which stay in one group, apart from the champion's own
+    assert asked == [tmp_path / "3.png", tmp_path / "4.png"]
+    assert found.predictions.probabilities.tolist() == [0.9, 0.1, 0.2, 0.7]
+    groups = found.predictions.cases.groups
+    assert groups[2] == groups[3]
+    assert len(set(groups.tolist())) == 3
+    assert compare(challenger, found).alone == (2, 0)
+    assert unseen.with_unseen(champion, challenger, {}).names == champion.scored().names
