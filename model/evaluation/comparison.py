@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from model.evaluation.predictions import Predictions
 
 EVERYTHING = "all images"
-LOWER_IS_BETTER = ("calibration_error",)
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,8 @@ class Scored:
 
     def at(self, places: Sequence[int]) -> Scored:
         """Choose images by their indices, in this order."""
-        chosen = np.array(places, dtype=np.int64)
         named = ([each[place] for place in places] for each in (self.names, self.sha256, self.sources))
-        return Scored(self.predictions[chosen], *named)
+        return Scored(self.predictions[np.array(places, dtype=np.int64)], *named)
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,6 @@ class Figure:
     first: Estimate
     second: Estimate
     difference: Difference
-
-    def gain(self, name: str) -> tuple[float, float]:
-        """Return the interval of the difference, with its sign turned where lower is better."""
-        low, high = self.difference.low, self.difference.high
-        return (-high, -low) if name in LOWER_IS_BETTER else (low, high)
 
 
 @dataclass(frozen=True)
@@ -73,14 +66,14 @@ class Differing:
     label: int
     first: float
     second: float
-    right: str  # which of them is: "first" or "second"
+    first_is_right: bool
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What two networks make of the same images."""
 
-    parts: tuple[Part, ...]  # all images, then each source
+    parts: tuple[Part, ...]  # all images, then each source; none without a shared image
     agreement: float | None  # share of the images with the same class from both; None without any
     differing: tuple[Differing, ...]
     alone: tuple[int, int]  # images that only the first was tested on, and only the second
@@ -109,17 +102,25 @@ def shared(first: Scored, second: Scored) -> tuple[Scored, Scored, tuple[str, ..
 def compare(first: Scored, second: Scored) -> Comparison:
     """Compare two networks on the images that both were tested on, which may be none."""
     mine, theirs, relabelled = shared(first, second)
-    sources = np.array(mine.sources, dtype=np.str_)
-    masks = {EVERYTHING: np.ones(len(sources), dtype=bool)}
+    ours, others = mine.predictions, theirs.predictions
+    sources, weights = np.array(mine.sources, dtype=np.str_), ours.cases.weights
+    masks = {EVERYTHING: np.ones(len(sources), dtype=bool)} if len(sources) else {}
     masks |= {str(name): sources == name for name in np.unique(sources) if len(set(mine.sources)) > 1}
-    parts = [_part(name, mine.predictions[own], theirs.predictions[own]) for name, own in masks.items()]
-    differ = mine.predictions.predicted != theirs.predictions.predicted
+    differ = ours.predicted != others.predicted
     common = len(sources) + len(relabelled)
-    weights = mine.predictions.cases.weights
     return Comparison(
-        parts=tuple(each for each in parts if each.images),
+        parts=tuple(_part(name, ours[own], others[own]) for name, own in masks.items()),
         agreement=float(np.average(~differ, weights=weights)) if len(sources) else None,
-        differing=tuple(_differing(mine, theirs, place) for place in np.flatnonzero(differ).tolist()),
+        differing=tuple(
+            Differing(
+                mine.names[place],
+                int(ours.cases.labels[place]),
+                float(ours.probabilities[place]),
+                float(others.probabilities[place]),
+                bool(ours.predicted[place] == ours.cases.labels[place]),
+            )
+            for place in np.flatnonzero(differ).tolist()
+        ),
         alone=(len(first.names) - common, len(second.names) - common),
         relabelled=relabelled,
     )
@@ -127,34 +128,18 @@ def compare(first: Scored, second: Scored) -> Comparison:
 
 def _joined(first: Cases, second: Cases) -> Cases:
     """Join two numberings of the same images' groups, and weigh each group the same."""
-    count = len(first)
-    if not count:
+    if not len(first):
         return first
     mine, theirs = (np.unique(each.groups, return_inverse=True)[1] for each in (first, second))
-    nodes = int(mine.max()) + 1 + int(theirs.max()) + 1
-    links = sparse.coo_array((np.ones(count), (mine, mine.max() + 1 + theirs)), shape=(nodes, nodes))
+    nodes = int(mine.max() + theirs.max()) + 2
+    links = sparse.coo_array((np.ones(len(first)), (mine, mine.max() + 1 + theirs)), shape=(nodes, nodes))
     groups = connected_components(links, directed=False)[1][mine].astype(np.int64)
-    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    return replace(first, groups=groups, weights=1 / sizes[inverse])
+    return replace(first, groups=groups, weights=1 / np.bincount(groups)[groups])
 
 
 def _part(name: str, first: Predictions, second: Predictions) -> Part:
     cases = first.cases
     groups = [len(np.unique(cases.groups[cases.labels == label])) for label in (0, 1)]
-    figures = {}
-    if len(cases):
-        mine, theirs, over = estimates(first), estimates(second), differences(first, second)
-        figures = {each: Figure(mine[each], theirs[each], over[each]) for each in PUBLISHED if each in over}
+    mine, theirs, over = estimates(first), estimates(second), differences(first, second)
+    figures = {each: Figure(mine[each], theirs[each], over[each]) for each in PUBLISHED if each in over}
     return Part(name, len(cases), len(np.unique(cases.groups)), min(groups) >= FEW, figures)
-
-
-def _differing(first: Scored, second: Scored, place: int) -> Differing:
-    mine, theirs = first.predictions, second.predictions
-    label = int(mine.cases.labels[place])
-    return Differing(
-        first.names[place],
-        label,
-        float(mine.probabilities[place]),
-        float(theirs.probabilities[place]),
-        "first" if mine.predicted[place] == label else "second",
-    )

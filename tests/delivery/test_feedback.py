@@ -11,6 +11,7 @@ import pytest
 from infra import config
 from infra.config import ENVIRONMENTS
 from scripts.console import DeliveryError
+from scripts.monitoring import labels as live_labels
 from scripts.monitoring.labels import Label, opinions
 from scripts.monitoring.records import Captured, Record
 from scripts.retraining import feedback
@@ -120,7 +121,7 @@ def live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Settings, lis
     monkeypatch.setattr(
         feedback, "records", lambda _, *, since, images: Kept("captures", "endpoint", since, images)
     )
-    monkeypatch.setattr(feedback.live_labels, "read", lambda *_: labels)
+    monkeypatch.setattr(live_labels, "read", lambda *_: labels)
     return config.load("fed", folder=tmp_path), records, labels
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra import config, release
+from model.release import registry
 from model.release.gates import Outcome, evaluate
 from model.release.registry import ModelVersion
 from scripts.commands import train
 from scripts.commands.retrain import main
 from scripts.console import BusyError, DeliveryError
-from scripts.retraining import branch, retraining
+from scripts.retraining import retraining
 from scripts.retraining.feedback import Joined
 from scripts.retraining.retraining import NotProposedError, Wish, retrain
 from tests.infra.synthesis import RELEASE
@@ -127,12 +129,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
         (retraining, "stack_outputs", lambda _: {}),
         (retraining, "collected", fed),
         (retraining, "promote", promote_fake),
-        (retraining.registry, "newest", lambda _: 7 if made.trained else 6),
-        (retraining.registry, "find_version", lambda *_, version: made.challenger),
-        (retraining.registry, "make_champion", lambda chosen: made.crowned.append(chosen.version)),
+        (registry, "newest", lambda _: 7 if made.trained else 6),
+        (registry, "find_version", lambda *_, version: made.challenger),
+        (registry, "make_champion", lambda chosen: made.crowned.append(chosen.version)),
         (train, "read_data", lambda _: data),
         (train, "main", train_fake),
-        (branch.shutil, "which", lambda _: None),
+        (shutil, "which", lambda _: None),
     ):
         monkeypatch.setattr(place, name, instead)
     return made
@@ -249,7 +251,7 @@ def test_an_unreachable_remote_is_found_before_the_training(bench: Bench) -> Non
 
 
 def test_a_training_that_registers_nothing_is_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retraining.registry, "newest", lambda _: 6)
+    monkeypatch.setattr(registry, "newest", lambda _: 6)
     with pytest.raises(DeliveryError, match="registered no version of tumor-detector"):
         bench.run()
     assert bench.branches() == []
@@ -270,7 +272,7 @@ def test_gh_opens_the_pull_request_or_its_failure_is_told(
     tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\necho {said} >{stream}\nexit {status}\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(branch.shutil, "which", lambda _: str(tool))
+    monkeypatch.setattr(shutil, "which", lambda _: str(tool))
     if status:
         with pytest.raises(DeliveryError, match=rf"is pushed, but gh opened no pull request: {said}"):
             bench.run()

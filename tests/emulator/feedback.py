@@ -27,7 +27,11 @@ def serve(s3: Any, settings: Settings, images: Sequence[tuple[bytes, bool]], *, 
         data = base64.b64encode(image).decode()
         exchange["captureData"]["endpointInput"] = {"mode": "INPUT", "data": data, "encoding": "BASE64"}
         exchanges.append(exchange)
-        label = {"request_id": id_, "label": "YES" if tumour else "NO", "model_sha256": SHA256}
+        label: dict[str, Any] = {
+            "request_id": id_,
+            "label": "YES" if tumour else "NO",
+            "model_sha256": SHA256,
+        }
         label |= {"time": NOW.isoformat(), "caller": None}
         bucket = names.label_bucket(settings.environment, **place)
         s3.put_object(Bucket=bucket, Key=f"labels/{id_}/{'0' * 16}.json", Body=json.dumps(label).encode())

@@ -106,9 +106,9 @@ def test_the_gates_comparison_is_unchanged() -> None:
 
 def test_differing_images_are_named_with_who_is_right() -> None:
     found = compare(drawn([0.9, 0.6, 0.1], [1, 0, 0]), drawn([0.4, 0.1, 0.2], [1, 0, 0]))
-    assert [(each.name, each.label, each.right) for each in found.differing] == [
-        ("0.png", 1, "first"),
-        ("1.png", 0, "second"),
+    assert [(each.name, each.label, each.first_is_right) for each in found.differing] == [
+        ("0.png", 1, True),
+        ("1.png", 0, False),
     ]
     assert found.agreement == pytest.approx(1 / 3)
 
@@ -117,7 +117,7 @@ def test_nothing_in_common_is_said_and_never_passes() -> None:
     found = compare(drawn([0.9], [1], hashes=[1]), drawn([0.9], [1], hashes=[2]))
     assert (found.parts, found.agreement, found.alone) == ((), None, (1, 1))
     assert verdict(found, new_images=True) == {"not_worse": False, "learnt": True}
-    assert "There is no image on which both were tested." in text(found)
+    assert "There are none." in text(found)
 
 
 def verdict(found: Comparison, *, new_images: bool) -> dict[str, bool]:
