@@ -10,7 +10,7 @@ import struct
 import zlib
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image, ImageChops, ImageOps
@@ -22,6 +22,9 @@ from .problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Problem, check_frame, to
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Box = tuple[float, float, float, float]  # left, top, right and bottom in pixels of the upright image
+Format = Literal["dicom", "jpeg", "png"]
 
 # Encoders write about 10 scans. A scan of 42 bytes costs 0.05 s at 25 megapixels, so 4 MiB of scans would
 # take over an hour. libjpeg-turbo advises applications to set such a limit.
@@ -60,6 +63,13 @@ def decode(data: bytes) -> Image.Image:
 def is_dicom(data: bytes) -> bool:
     """Whether a file begins as DICOM does."""
     return data[_DICOM_AT : _DICOM_AT + len(_DICOM)] == _DICOM
+
+
+def format_of(data: bytes) -> Format:
+    """Return the format of a file that `read` takes, by its first bytes."""
+    if is_dicom(data):
+        return "dicom"
+    return "jpeg" if data.startswith(b"\xff\xd8\xff") else "png"
 
 
 def read(data: bytes, *, frame: int | None = None) -> Image.Image:
@@ -118,17 +128,19 @@ def grey(image: Image.Image) -> Image.Image:
         raise _broken(error) from error
 
 
-def preprocess(image: Image.Image, *, size: int) -> NDArray[np.float32]:
+def preprocess(image: Image.Image, *, size: int, box: Box | None = None) -> NDArray[np.float32]:
     """Scale the content of a mode L image to shape (size, size, 1), values from 0 (black) to 1 (white).
 
     Margins, the shape of the file and its brightness depend on the source, not on tumours: they are removed.
+    `box` is that of `content_box`, where it is known.
     """
     # Bicubic with Pillow's support scaled to the reduction: every source pixel counts, nothing aliases.
-    square = spread(image).resize((size, size), Image.Resampling.BICUBIC, box=content_box(image))
+    box = box or content_box(image)
+    square = spread(image).resize((size, size), Image.Resampling.BICUBIC, box=box)
     return (np.asarray(stretched(square, _ENDS), dtype=np.float32) / np.float32(255))[..., np.newaxis]
 
 
-def content_box(image: Image.Image) -> tuple[float, float, float, float]:
+def content_box(image: Image.Image) -> Box:
     """Find the bright content of a mode L image, without margins, letters and thin lines.
 
     Returns left, top, right and bottom in pixels: of the whole image if too little of it is bright.

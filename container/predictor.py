@@ -16,6 +16,7 @@ from .metadata import Metadata, ModelError
 from .network import Network, known_input
 from .problem import Problem
 from .rules import out_of_distribution, reason_to_refuse
+from .statistics import Statistics, measure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,11 +35,18 @@ class Identity(TypedDict):
     sha256: str | None
 
 
+class Watched(Statistics):
+    """What is watched of an image besides its probability."""
+
+    format: imaging.Format
+    score: float  # the brain score, from 0 to 1, below which images are refused
+
+
 class Preview(TypedDict):
     """What the network saw."""
 
     png: str  # base64 of a square grey PNG
-    box: tuple[float, float, float, float]  # left, top, right, bottom of it in pixels of the upright image
+    box: imaging.Box  # of it in the image
 
 
 class Heatmap(TypedDict):
@@ -61,6 +69,7 @@ Answer = TypedDict(
         "model": Identity,
         "heatmap": NotRequired[Heatmap | None],
         "preview": NotRequired[Preview],
+        "statistics": NotRequired[Watched],
     },
 )
 
@@ -76,6 +85,8 @@ class Preprocessed(NamedTuple):
 
     grey: Image.Image  # upright, mode L
     pixels: NDArray[np.float32]  # shape (size, size, 1)
+    box: imaging.Box  # the content, which the pixels show
+    format: imaging.Format
 
 
 class NetworkOutputs(NamedTuple):
@@ -139,18 +150,22 @@ class Predictor:
         grey = imaging.grey(image)
         if reason := reason_to_refuse(image, grey):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason)
-        return Preprocessed(grey, imaging.preprocess(grey, size=self._about.size))
+        box = imaging.content_box(grey)
+        pixels = imaging.preprocess(grey, size=self._about.size, box=box)
+        return Preprocessed(grey, pixels, box, imaging.format_of(data))
 
-    def classify(self, image: Preprocessed, *, heatmap: bool = False, preview: bool = False) -> Answer:
+    def classify(
+        self, image: Preprocessed, *, heatmap: bool = False, preview: bool = False, statistics: bool = False
+    ) -> Answer:
         """Classify one preprocessed image; `heatmap` adds the heatmap, null before schema 3.
 
-        `preview` adds what the network saw.
+        `preview` adds what the network saw, `statistics` what is watched of the image.
 
         An image unlike those that the model learnt from gets an answer of low reliability, with the reason.
         Raises `Problem` with 422 if the network's brain score is below the threshold, with both as members.
         """
         output = self._network.run(image.pixels)
-        self._check_brain(output.brain_logit)
+        score = self._brain_score(output.brain_logit)
         probability = _sigmoid(self._about.slope * output.logit + self._about.intercept)
         class_ = int(probability >= self._about.threshold)
         answer: Answer = {
@@ -163,9 +178,12 @@ class Predictor:
         if self._is_unfamiliar(output.familiarity):
             answer |= {"reliability": "low", "reasons": [UNFAMILIAR]}
         if heatmap:
-            answer["heatmap"] = self._heatmap(output.evidence, image.grey)
+            answer["heatmap"] = self._heatmap(output.evidence, image)
         if preview:
             answer["preview"] = _preview(image)
+        if statistics:
+            measured = measure(image.grey, image.pixels, image.box)
+            answer["statistics"] = {**measured, "format": image.format, "score": round(score, 4)}
         return answer
 
     def outputs(self, batch: NDArray[np.float32]) -> NetworkOutputs:
@@ -175,12 +193,13 @@ class Predictor:
         known = familiarity if self._network.has_familiarity else None
         return NetworkOutputs(logits, brain_logits, known, evidence)
 
-    def _check_brain(self, logit: float) -> None:
+    def _brain_score(self, logit: float) -> float:
         threshold, score = self._about.refusal_threshold, _sigmoid(logit)
         if math.isnan(score):
             raise ArithmeticError("the network's brain logit is not a number")
         if score < threshold:
             raise out_of_distribution(score=score, threshold=threshold)
+        return score
 
     def _is_unfamiliar(self, familiarity: float | None) -> bool:
         threshold = self._about.reliability_threshold
@@ -190,15 +209,15 @@ class Predictor:
             raise ArithmeticError("the network's familiarity logit is not a number")
         return familiarity < threshold
 
-    def _heatmap(self, evidence: NDArray[np.float32], grey: Image.Image) -> Heatmap | None:
+    def _heatmap(self, evidence: NDArray[np.float32], image: Preprocessed) -> Heatmap | None:
         if self._about.heatmap is None:
             return None
         width, height, low, high = self._about.heatmap
         rows, columns = evidence.shape
-        left, top, right, bottom = imaging.content_box(grey)
+        left, top, right, bottom = image.box
         # Maps a cell of the grid, which covers the image, to the evidence, which covers the content box.
         across, down = columns / (right - left), rows / (bottom - top)
-        stretch_x, stretch_y = grey.width / width * across, grey.height / height * down
+        stretch_x, stretch_y = image.grey.width / width * across, image.grey.height / height * down
         grid = Image.fromarray(evidence).transform(
             (width, height),
             Image.Transform.AFFINE,
@@ -213,7 +232,7 @@ class Predictor:
 def _preview(image: Preprocessed) -> Preview:
     png = BytesIO()
     Image.fromarray(np.rint(255 * image.pixels[..., 0]).astype(np.uint8)).save(png, format="PNG")
-    return {"png": b64encode(png.getvalue()).decode(), "box": imaging.content_box(image.grey)}
+    return {"png": b64encode(png.getvalue()).decode(), "box": image.box}
 
 
 def _sigmoid(logit: float) -> float:

@@ -35,6 +35,7 @@ OTHER_NAMES = ("image/jpg", "image/pjpeg", "image/x-png")
 ACCEPTED = frozenset({"*/*", "application/*", "application/json"})  # by an Accept header
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 LOGGED_ATTRIBUTES = ("request_id", "traceparent")  # by which a caller finds its request in the log
+ADDITIONS = ("heatmap", "preview", "statistics")  # to an answer, each where its attribute is true
 _FRAME = re.compile(r"[1-9][0-9]{0,8}")
 _LOGGED_VALUE = re.compile(r"[A-Za-z0-9-]{1,64}")
 # Images being received, waiting or predicted, each of at most MAX_IMAGE_BYTES: bounds memory and waiting.
@@ -239,11 +240,8 @@ class Application:
 
 def _wanted(attributes: Mapping[str, str]) -> Wanted:
     frame = attributes.get("frame", "")
-    return Wanted(
-        heatmap=attributes.get("heatmap", "").lower() == "true",
-        preview=attributes.get("preview", "").lower() == "true",
-        frame=int(frame) if _FRAME.fullmatch(frame) else 0,
-    )
+    additions = {name: attributes.get(name, "").lower() == "true" for name in ADDITIONS}
+    return Wanted(frame=int(frame) if _FRAME.fullmatch(frame) else 0, **additions)
 
 
 def _check_media_types(request: Request) -> None:

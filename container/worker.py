@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .predictor import Predictor
 
-REQUEST_HEAD = struct.Struct("!I??I")  # bytes of the image, and `Wanted`
+REQUEST_HEAD = struct.Struct("!I???I")  # bytes of the image, and `Wanted`
 REPLY_HEAD = struct.Struct("!HIII")  # status, bytes of the body, the two phases of `Reply`
 
 OOM_SCORE = "500"  # of 1000: when memory runs out, the kernel kills a worker, never the server process
@@ -48,6 +48,7 @@ class Wanted(NamedTuple):
 
     heatmap: bool = False
     preview: bool = False
+    statistics: bool = False
     frame: int = 0  # of a file with several, from 1; 0 for none
 
 
@@ -186,7 +187,9 @@ def answer(predictor: Predictor, image: bytes, wanted: Wanted) -> Reply:
         preprocessed = predictor.preprocess(image, frame=wanted.frame or None, read=read)
         decoded = time.perf_counter_ns()
         # NaN is not JSON: a network that returns it has failed, which is a 500.
-        prediction = predictor.classify(preprocessed, heatmap=wanted.heatmap, preview=wanted.preview)
+        prediction = predictor.classify(
+            preprocessed, heatmap=wanted.heatmap, preview=wanted.preview, statistics=wanted.statistics
+        )
         status, body = HTTPStatus.OK, json.dumps(prediction, ensure_ascii=False, allow_nan=False).encode()
     except Problem as refusal:
         status, body = refusal.status, refusal.body()

@@ -104,7 +104,7 @@ def capture_bucket(environment: str, *, account: str, region: str) -> str:
 
 
 def label_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of the labels that people gave to answers."""
+    """Name of the bucket of what callers said about their images."""
     return f"{PROJECT}-{environment}-labels-{account}-{region}"
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BRIGHTNESS_GAIN = 0.5
 BRAIN_GAIN = -8.0
+SIZE = 32  # the input's side in pixels
 CELL = 4  # pixels of the input's side per cell of the evidence map
 
 
@@ -32,10 +33,7 @@ def make_model_dir(
     path: Path,
     *,
     logit: float,
-    size: int = 32,
-    threshold: float = 0.5,
     brain_logit: float = 20.0,
-    refusal_threshold: float = 0.5,
     familiarity: float | None = 20.0,
 ) -> Path:
     """Write `model.tflite`, `metadata.json` and `model-card.md` into `path` and return it.
@@ -46,32 +44,26 @@ def make_model_dir(
         Made if it is missing.
     logit
         The logit for a black image; for any other it is ``logit + 0.5 * mean brightness``.
-    size
-        The input's side in pixels, a multiple of 4.
-    threshold
-        The probability from which on the answer is YES.
     brain_logit
         The brain logit for a black image; for any other it is ``brain_logit - 8 * mean brightness``.
-    refusal_threshold
-        The brain score (the brain logit's sigmoid) from which on an image is classified.
     familiarity
         The third logit for a black image, from which brightness takes up to 8, too; below 0 an answer is of
         low reliability. None: a model of schema 2, without such a logit.
     """
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o755)  # for the serving image's user too: a test's temporary folders are private
-    _export(path / "model.tflite", logit=logit, size=size, others=(brain_logit, familiarity))
-    low, high, cells = logit - BRIGHTNESS_GAIN, logit + BRIGHTNESS_GAIN, size // CELL
+    _export(path / "model.tflite", logit=logit, others=(brain_logit, familiarity))
+    low, high, cells = logit - BRIGHTNESS_GAIN, logit + BRIGHTNESS_GAIN, SIZE // CELL
     metadata = {
         "schema": 2 if familiarity is None else 3,
         "name": "tumor-detector",
         "architecture": "tiny",
         "labels": ["NO", "YES"],
-        "input": {"size": size},
+        "input": {"size": SIZE},
         "calibration": {"method": "platt", "slope": 1.0, "intercept": 0.0},
-        "threshold": threshold,
+        "threshold": 0.5,
         "heatmap": {"width": cells, "height": cells, "low": low, "high": high},
-        "refusal": {"threshold": refusal_threshold},
+        "refusal": {"threshold": 0.5},
         "reliability": {"threshold": 0.0},
         "dataset": {"name": "phantom", "kind": "phantom", "fingerprint": "0" * 64, "images": 0, "groups": 0},
         "metrics": {},
@@ -85,7 +77,7 @@ def make_model_dir(
     return path
 
 
-def _export(path: Path, *, logit: float, size: int, others: tuple[float | None, ...]) -> None:
+def _export(path: Path, *, logit: float, others: tuple[float | None, ...]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read while TensorFlow is imported
     import keras  # noqa: PLC0415 - only tests that make a model wait for TensorFlow
 
@@ -95,7 +87,7 @@ def _export(path: Path, *, logit: float, size: int, others: tuple[float | None, 
         return keras.layers.Conv2D(1, 1, kernel_initializer=constant(gain), bias_initializer=constant(bias))
 
     mean = keras.layers.GlobalAveragePooling2D()
-    scan = keras.Input((size, size, 1))
+    scan = keras.Input((SIZE, SIZE, 1))
     cells = keras.layers.AveragePooling2D(CELL)(scan)
     evidence = linear(BRIGHTNESS_GAIN, logit)(cells)
     logits = mean(evidence)

@@ -56,6 +56,7 @@ class Refusal:
     refused: dict[str, float]  # share of each other kind, by the rules or by a head trained without that kind
     counts: dict[str, int]  # number of images of each other kind
     left_out: dict[str, float]  # share of each source's (or fold's) brain MRIs, by a head that never saw it
+    scores: NDArray[np.float64]  # of the brain MRIs, by heads that never saw their source (or fold), (n,)
 
     @property
     def wrongly_refused(self) -> float:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from model.release.registry import ModelVersion
 
 NETWORK, METADATA, CARD = "model.tflite", "metadata.json", "model-card.md"
+REFERENCE = "reference.json"  # of `model.evaluation.reference`; models of earlier releases have none
 VALIDATION = "validation.npz"
 OUTPUTS = ("tumour", "brain", "familiarity", "evidence")  # of the network, by their names in `VALIDATION`
 ARCHIVE = "model.tar.gz"
@@ -74,7 +75,8 @@ def export(model: ModelVersion, *, to: Path) -> Artifact:
         try:
             served = _download(model, "serving", to=scratch)
             check_parity(served, validation=_download(model, "parity", to=scratch))
-            files = {name: (served / name).read_bytes() for name in (CARD, METADATA, NETWORK)}
+            names = [CARD, METADATA, NETWORK, *([REFERENCE] if (served / REFERENCE).exists() else [])]
+            files = {name: (served / name).read_bytes() for name in names}
         except (BadZipFile, MlflowException, ModelError, OSError, ParityError, ValueError) as error:
             which = f"{model.name} version {model.version}"
             raise ExportError(f"{which} cannot be exported: {error}. Run scripts/train again.") from error
@@ -119,8 +121,10 @@ def predict(network: keras.Model, pixels: NDArray[np.float32]) -> NetworkOutputs
     return NetworkOutputs(tumour, brain, familiarity, evidence[..., 0])
 
 
-def write(folder: Path, *, network: keras.Model, metadata: Metadata, card: str) -> None:
-    """Convert a network for LiteRT and write it with its metadata, including a known answer, and its card."""
+def write(
+    folder: Path, *, network: keras.Model, metadata: Metadata, card: str, reference: dict[str, Any]
+) -> None:
+    """Convert a network for LiteRT and write it with its metadata, a known answer, its card and reference."""
     folder.mkdir(parents=True, exist_ok=True)
     network.export(folder / NETWORK, format="litert", verbose=False)
     size = network.input_shape[1]
@@ -128,6 +132,7 @@ def write(folder: Path, *, network: keras.Model, metadata: Metadata, card: str) 
     whole = {**metadata, "known_answer": {"input": "ramp", "logit": logit}}
     (folder / METADATA).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     (folder / CARD).write_text(card, encoding="utf-8")
+    (folder / REFERENCE).write_text(json.dumps(reference) + "\n", encoding="utf-8")
 
 
 def write_validation(folder: Path, *, pixels: NDArray[np.float32], outputs: NetworkOutputs) -> None:

@@ -76,10 +76,8 @@ def _held_out(metrics: Mapping[str, float], dataset: str) -> list[Outcome]:
     if "held_out_roc_auc" not in metrics:
         what = "one source" if both == 1 else "too few sources with both classes"
         unknown = "figures inside one source do not hold on others; see docs/training.md"
-        return [
-            *found,
-            _outcome("several_sources", passed=False, detail=f"trained on {what} ({dataset}): {unknown}"),
-        ]
+        detail = f"trained on {what} ({dataset}): {unknown}"
+        return [*found, _outcome("several_sources", passed=False, detail=detail)]
     area, accuracy = metrics["held_out_roc_auc"], metrics["held_out_balanced_accuracy"]
     error, where = metrics["held_out_calibration_error"], "on sources left out"
     found += [

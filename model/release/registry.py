@@ -225,11 +225,8 @@ def _compare(challenger: ModelVersion, champion: ModelVersion | None) -> tuple[b
         return True, None, f"{named} was tested on other images: they cannot be compared"
     mine, theirs = challenger.predictions(), champion.predictions()
     if not predictions.paired(mine, theirs):
-        return (
-            False,
-            None,
-            f"{named} was tested on the same images with other folds: train with its seed and folds",
-        )
+        named += " was tested on the same images with other folds: train with its seed and folds"
+        return False, None, named
     return True, compare(mine, theirs), named
 
 

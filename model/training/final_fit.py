@@ -22,6 +22,7 @@ from model.evaluation.baselines import METADATA_FOREST, source_probe
 from model.evaluation.calibration import fit_rule
 from model.evaluation.left_out import count_classes
 from model.evaluation.metrics import compare, estimates, majority_accuracy
+from model.evaluation.reference import reference
 from model.evaluation.report import Report, find_mistakes, measure_perturbations, measure_slices
 from model.evaluation.slices import named, slices
 from model.networks import architectures as network
@@ -111,11 +112,18 @@ def fit_and_log(
         evidence=(scale.no_opinion, float(outputs.evidence.max())),
     )
     mlflow_logging.log_report(report, predictions, plan)
+    watched = reference(
+        plan,
+        probabilities=rule.calibration.probabilities(out_of_fold.outer[UNCHANGED]),
+        scores=refusal.scores,
+        threshold=refusal.threshold,
+    )
     return mlflow_logging.log_network(
         served,
         metadata,
         report,
         predictions,
+        reference=watched,
         pixels=pixels,
         outputs=outputs,
         scans=[scans[index] for index in chosen],
@@ -180,19 +188,13 @@ def _fit_refusal(plan: TrainingPlan, encoder: network.Encoder, scans: Features) 
         counts[kind] += 1
         if reason_to_refuse(image, grey) is None:
             passed.setdefault(kind, []).append(grey)
-    others = {
-        kind: np.stack(
-            [
-                encoder.features(
-                    preprocessed(
-                        (augment(each, None, rng)[0] if view else each for each in images), size=recipe.size
-                    )
-                )
-                for view in range(len(scans))
-            ]
-        )
-        for kind, images in passed.items()
-    }
+
+    def features(images: list[Image.Image], view: int) -> Features:
+        seen = (augment(each, None, rng)[0] if view else each for each in images)
+        return encoder.features(preprocessed(seen, size=recipe.size))
+
+    views = range(len(scans))
+    others = {kind: np.stack([features(images, view) for view in views]) for kind, images in passed.items()}
     rows = len(scans) * sum(map(len, passed.values()))
     view, chosen = (rng.integers(count, size=round(SCRAMBLED * rows)) for count in scans.shape[:2])
     greys = plan.images.views.greys[view, chosen, ..., 0]

@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -75,6 +75,7 @@ def log_network(
     report: Report,
     predictions: Predictions,
     *,
+    reference: dict[str, Any],
     pixels: NDArray[np.float32],
     outputs: NetworkOutputs,
     scans: Sequence[Scan],
@@ -90,7 +91,7 @@ def log_network(
     with tempfile.TemporaryDirectory() as scratch:
         folder, parity = Path(scratch) / "serving", Path(scratch) / "parity"
         card = model_card.write(metadata, report, predictions)
-        export.write(folder, network=served, metadata=metadata, card=card)
+        export.write(folder, network=served, metadata=metadata, card=card, reference=reference)
         export.write_validation(parity, pixels=pixels, outputs=outputs)
         difference = export.check_parity(folder, validation=parity)
         mlflow.log_artifacts(scratch)

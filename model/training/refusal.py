@@ -77,7 +77,7 @@ def fit_refusal(
         known = {name: each for name, each in others.items() if name != kind}
         found = expit(_fit(scans, known, scrambled).logits(features[0]))
         refused[kind] -= float(np.sum(found >= threshold)) / counts[kind]
-    return Refusal(_fit(scans, others, scrambled), threshold, refused, counts, left_out)
+    return Refusal(_fit(scans, others, scrambled), threshold, refused, counts, left_out, scores)
 
 
 def fit_reliability(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.paths import CONTAINER, ROOT
-from scripts.benchmark import HOME
-from scripts.console import DeliveryError, step
+from infra.paths import CONTAINER
+from scripts.benchmark import HOME, processes
+from scripts.console import step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +35,4 @@ def ensure(name: str, locks: Sequence[Path]) -> Path:
 
 
 def _uv(*arguments: str) -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("uv"), *arguments],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        last = "\n".join(done.stdout.splitlines()[-8:])
-        raise DeliveryError(f"uv {' '.join(arguments[:2])} failed:\n{last}")
+    processes.output(f"uv {' '.join(arguments[:2])}", [Path(sys.executable).with_name("uv"), *arguments])

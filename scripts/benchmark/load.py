@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.benchmark import processes
 from scripts.console import DeliveryError
 
 SCRIPT = Path(__file__).with_name("post.lua")
@@ -55,12 +55,8 @@ def run(url: str, payload: Payload, *, connections: int, seconds: float) -> Outc
         command = ["wrk", "--threads=1", f"--connections={connections}", f"--timeout={TIMEOUT_S}s",
                    f"--duration={max(1, round(seconds))}s", f"--script={SCRIPT}", url, "--", body.name,
                    payload.media_type]  # fmt: skip
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds + TIMEOUT_S + _SPARE_S, check=False
-        )
-    if done.returncode:
-        raise DeliveryError(f"wrk failed: {(done.stderr or done.stdout).strip()}")
-    return read(done.stdout)
+        printed = processes.output("wrk", command, timeout=seconds + TIMEOUT_S + _SPARE_S)
+    return read(printed.decode())
 
 
 def read(printed: str) -> Outcome:

@@ -6,12 +6,10 @@ import contextlib
 import http.client
 import json
 import socket
-import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from infra.paths import ROOT
 from scripts.benchmark import CORES, HOME, environments, load, network, processes
 from scripts.console import DeliveryError, echo
 
@@ -76,14 +74,11 @@ def lower_bound(grid: Grid) -> Round:
     measured = Round()
     for name, image in grid.images.items():
         noise = processes.Disturbance()
-        done = subprocess.run(
-            [python, "-m", "scripts.benchmark.peers.lower_bound", str(CORES), str(grid.seconds)],
-            cwd=ROOT, env={"MODEL_DIR": str(network.SERVING)}, input=image.body, capture_output=True,
-            check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise DeliveryError(f"the lower bound failed:\n{done.stderr.decode()[-1000:]}")
-        measured.points[name] = Point(**json.loads(done.stdout), noise=noise.share())
+        module = "scripts.benchmark.peers.lower_bound"
+        command = [str(python), "-m", module, str(CORES), str(grid.seconds)]
+        variables = {"MODEL_DIR": str(network.SERVING)}
+        printed = processes.output("the lower bound", command, env=variables, input=image.body)
+        measured.points[name] = Point(**json.loads(printed), noise=noise.share())
         _report("lower bound", name, measured.points[name])
     return measured
 

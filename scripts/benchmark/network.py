@@ -71,12 +71,11 @@ def pictures() -> dict[str, Payload]:
 
 def forms() -> dict[str, Payload]:
     """Encode the drawn phantom of the larger size as pictures and, with 12 bits, as DICOM files."""
-    scan, png = phantom.draw(seed=7, lesion=True, size=SIZES[-1]), io.BytesIO()
-    scan.save(png, format="PNG")
+    scan = phantom.draw(seed=7, lesion=True, size=SIZES[-1])
     dicom_files = {f"DICOM, {syntax.name}": dicom(scan, syntax=syntax) for syntax in DICOM_SYNTAXES}
     return {
         f"JPEG, {SIZES[-1]} px": draw(SIZES[-1]),
-        f"PNG, {SIZES[-1]} px": Payload(png.getvalue(), "image/png"),
+        f"PNG, {SIZES[-1]} px": Payload(phantom.png(seed=7, lesion=True, size=SIZES[-1]), "image/png"),
         **{name: Payload(data, "application/dicom") for name, data in dicom_files.items()},
     }
 

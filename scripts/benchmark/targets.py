@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.paths import ROOT
-from scripts.benchmark import CORES, HOME, environments, network
+from scripts.benchmark import CORES, HOME, environments, network, processes
 from scripts.benchmark.environments import OURS, PEERS
 from scripts.benchmark.load import Payload
 from scripts.console import DeliveryError, step
@@ -77,12 +77,8 @@ class Target:
         if self.prepare:
             command = [part.format(bin=programs) for part in self.prepare]
             with step(f"preparing {self.title}"):
-                done = subprocess.run(
-                    command, cwd=ROOT, env={**os.environ, **self.environment(0)},
-                    capture_output=True, text=True, check=False,
-                )  # fmt: skip
-            if done.returncode:
-                raise DeliveryError(f"preparing {self.title} failed:\n{done.stderr[-1000:]}")
+                variables = {**os.environ, **self.environment(0)}
+                processes.output(f"preparing {self.title}", command, env=variables)
         return programs
 
     def pack(self, image: Payload) -> Payload:

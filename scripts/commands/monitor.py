@@ -11,14 +11,12 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from infra import config
-from model.tracking import TrackingError
 from scripts.cli import command_parser
 from scripts.commands import common
-from scripts.commands.model_errors import MODEL_ERRORS
 from scripts.console import echo, step
 from scripts.delivery.aws import connect
 from scripts.monitoring.monitor import conclude, monitor, put_metrics
-from scripts.monitoring.output import log_run, table
+from scripts.monitoring.output import STORE_ERRORS, log_run, table
 
 _TOO_FEW = 4
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -44,13 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         connect(settings)
         report = monitor(settings, since=datetime.now(UTC) - options.since)
         print(json.dumps(report.document(), indent=2) if options.json else table(report), flush=True)
+        put_metrics(report, settings.endpoint_name)
         try:
             with step("logging to MLflow"):
                 log_run(report)
-        except MODEL_ERRORS as error:
-            what = error if isinstance(error, TrackingError) else f"MLflow failed: {error}"
-            echo(f"  not logged: {what}")
-        put_metrics(report, settings.endpoint_name)
+        except STORE_ERRORS as error:
+            echo(f"  not logged: {error}")
         status = conclude(report)
     return 0 if options.accept_too_few and status == _TOO_FEW else status
 

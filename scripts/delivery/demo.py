@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from infra import config, names, release
 from infra.emulator import LocalAws
@@ -34,7 +34,7 @@ from scripts.delivery.deployment import deploy_stacks
 from scripts.delivery.smoke import smoke
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from infra.config import Settings
     from model.data.dataset import Dataset
@@ -96,10 +96,10 @@ def running(
         echo(f"  {chosen.reason}")
         began = time.monotonic()
         looking = stack.enter_context(ThreadPoolExecutor(max_workers=1)).submit(_version_trained_on, dataset)
-        training = image = None
+        wait_for_training = wait_for_image = None
         if chosen.name == "docker":  # in advance, just as `cdk deploy` builds it
             build = engine.build_command()
-            image = stack.enter_context(_Program(build, log=None if verbose else logs / "image.log"))
+            wait_for_image = stack.enter_context(_program(build, log=None if verbose else logs / "image.log"))
         aws = LocalAws(
             port=port, engine=chosen.name, log=logs / "aws.log", region=settings.region, enforce_policies=True
         )
@@ -110,22 +110,23 @@ def running(
         if version is None:
             train = [sys.executable, "-m", "scripts.commands.train", "--quick"]
             train += [f"--data={each}" for each in dataset.folders]
-            training = stack.enter_context(_Program(train, log=None if verbose else logs / "train.log"))
+            log = None if verbose else logs / "train.log"
+            wait_for_training = stack.enter_context(_program(train, log=log))
         else:
             echo(f"  reusing {version.name} version {version.version}, trained on exactly these images")
         os.environ["AWS_ENDPOINT_URL"] = aws.endpoint_url
         connect(settings)
         assembly = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         synthesized = _deploy_registry(settings, assembly=assembly, reuse=version is not None)
-        if training:
+        if wait_for_training:
             # It takes seconds, during which the training runs.
             importlib.import_module("scripts.delivery.promotion")
-            training.wait("training a model")
+            wait_for_training("training a model")
             version = _version_trained_on(dataset)
         if version is None:
             raise DeliveryError(f"The training registered no model of these images; see {logs}/.")
-        if image:
-            image.wait("building the serving image")
+        if wait_for_image:
+            wait_for_image("building the serving image")
         _deploy_model(settings, version, assembly=assembly, synthesized=synthesized)
         with contextlib.closing(gateway_client(settings)) as client:
             with step("classifying a held-out image of each class"):
@@ -200,47 +201,36 @@ def _model_errors() -> Iterator[None]:
         raise DeliveryError(str(error)) from error
 
 
-class _Program:
-    """A program beside this process; leaving its ``with`` block stops it as Ctrl-C does.
+@contextlib.contextmanager
+def _program(command: Sequence[str], *, log: Path | None) -> Iterator[Callable[[str], None]]:
+    """Run a program beside this process; leaving the block stops it as Ctrl-C does.
 
-    Parameters
-    ----------
-    log
-        The file for its output; None shows it on standard error.
+    Yields what waits for its end, as a step of that title which began with it; a failure shows the end of its
+    output. `log` is the file for its output; None shows it on standard error.
     """
 
-    def __init__(self, command: Sequence[str], *, log: Path | None) -> None:
-        self._command = command
-        self._log = log
+    def output() -> str:
+        return log.read_text(errors="replace") if log else ""
 
-    def __enter__(self) -> Self:
-        self._began = time.monotonic()
-        with contextlib.ExitStack() as stack:
-            output = stack.enter_context(self._log.open("wb")) if self._log else sys.stderr
-            running = program.running(self._command, cwd=ROOT, stdout=output, stderr=output)
-            self._process = stack.enter_context(running)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._stack.close()
-
-    def wait(self, title: str) -> None:
-        """Wait for its end, as a step that began with it; a failure shows the end of its output."""
-        with step(title, began=self._began):
-            while self._process.poll() is None:
+    def wait(title: str) -> None:
+        with step(title, began=began):
+            while process.poll() is None:
                 time.sleep(_POLL_S)
-                if bars := _PROGRESS_BAR.findall(self._output()):
+                if bars := _PROGRESS_BAR.findall(output()):
                     done, total, unit = bars[-1]
                     console.progress(f"{done} of {total} {unit}s")
-            if self._process.returncode:
+            if process.returncode:
                 # A progress bar rewrites its line, which leaves many lines in a file.
-                lines = [line for line in self._output().splitlines() if not _PROGRESS_BAR.search(line)]
+                lines = [line for line in output().splitlines() if not _PROGRESS_BAR.search(line)]
                 tail = "\n".join(filter(str.strip, lines[-_TAIL_LINES:]))
                 raise DeliveryError(f"{title} failed:\n{tail or 'see its output above'}")
 
-    def _output(self) -> str:
-        return self._log.read_text(errors="replace") if self._log else ""
+    began = time.monotonic()
+    with (
+        log.open("wb") if log else contextlib.nullcontext(sys.stderr) as stream,
+        program.running(command, cwd=ROOT, stdout=stream, stderr=stream) as process,
+    ):
+        yield wait
 
 
 def _classify(client: Client, dataset: Dataset, version: ModelVersion) -> list[dict[str, object]]:

@@ -86,19 +86,9 @@ def _compare(before: Path, after: Path) -> Iterator[tuple[str, str]]:
 
 def _cdk_diff(stack: str, *, old: Path, assembly: Path) -> str:
     """Return what `cdk diff` prints about two templates, for which it needs no AWS."""
-    command: list[str | Path] = [
-        CDK,
-        "diff",
-        stack,
-        "--exclusively",  # `--template` is for one stack, and the selection would include what it depends on
-        "--app",
-        assembly,
-        "--template",
-        old,
-        "--no-notices",
-        "--no-color",
-    ]
-    output = _run(*command, variables=environment(user_configuration=False))
+    # `--template` is for one stack, and without `--exclusively` the selection includes what it depends on.
+    options = ("--exclusively", "--app", assembly, "--template", old, "--no-notices", "--no-color")
+    output = _run(CDK, "diff", stack, *options, variables=environment(user_configuration=False))
     if "There were no differences" in output:
         return ""
     kept = [line for line in output.splitlines() if not line.startswith((f"Stack {stack}", "✨"))]

@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 
 from infra import names
+from infra.lambdas.gateway.labels import CHOICES, PREFIX
 from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from infra.config import Settings
     from scripts.monitoring.records import Faults
 
-PREFIX = "labels/"
 _READERS = 8
-_CLASSES = ("YES", "NO")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +62,7 @@ def read(settings: Settings, faults: Faults) -> list[Label]:
     account = boto3.client("sts").get_caller_identity()["Account"]
     bucket = names.label_bucket(settings.environment, account=account, region=settings.region)
     client = boto3.client("s3", config=Config(max_pool_connections=_READERS))
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=PREFIX)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{PREFIX}/")
     try:
         keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
     except client.exceptions.NoSuchBucket:
@@ -82,8 +81,9 @@ def _label(client: Any, bucket: str, key: str, faults: Faults) -> Label | None:
     try:
         document = json.loads(client.get_object(Bucket=bucket, Key=key)["Body"].read())
         label = Label(**{**document, "time": datetime.fromisoformat(document["time"])})
-        if label.label not in _CLASSES or label.time.tzinfo is None:
-            raise ValueError(label.label)
+        known = label.label in CHOICES and isinstance(label.request_id, str) and label.time.tzinfo
+        if not known or not isinstance(label.caller, str | None):
+            raise ValueError(key)
     except (ValueError, TypeError, KeyError, RecursionError):
         faults.add("labels of another schema", key)
     except client.exceptions.NoSuchKey:

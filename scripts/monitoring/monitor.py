@@ -109,7 +109,7 @@ def monitor(settings: Settings, *, since: datetime) -> Report:
     """Read an environment's answers and labels since a time, and judge them by model."""
     source = records(settings, since=since)
     opinions: Mapping[str, labels.Opinion] = {}
-    if getattr(settings, "feedback", None):
+    if settings.feedback:
         with step("reading the labels"):
             opinions = labels.opinions(labels.read(settings, source.faults))
     account = boto3.client("sts").get_caller_identity()["Account"]

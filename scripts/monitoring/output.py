@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 import mlflow
 import numpy as np
 from matplotlib.figure import Figure
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from model import tracking
 from model.evaluation.plots import DPI, FIRST, SECOND
+from scripts.delivery.aws import AWS_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scripts.monitoring.drift import Histograms
     from scripts.monitoring.monitor import Model, Report
+
+STORE_ERRORS = (MlflowException, SQLAlchemyError, tracking.TrackingError, OSError, *AWS_ERRORS)
+"""Of a store that is away, whether a server, a database, a folder or a bucket."""
 
 _IDS = 10  # that a table names; JSON has all
 

@@ -189,12 +189,6 @@ def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterat
     yield Line("captured answers, kept a month", "s3-gb-month", requests * traffic.answer_kb / KB_PER_GB)
 
 
-def _vpc_endpoint(_id: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
-    if properties.get("VpcEndpointType") == "Interface":
-        zones = len(properties["SubnetIds"])
-        yield Line(f"interface endpoint in {zones} zones", "vpc-endpoint-hour", zones * declared.hours)
-
-
 def _one(
     what: str, price: str, quantity: Callable[[Properties, EstimateInput], float] = lambda *_: 1
 ) -> Rule:
@@ -216,8 +210,6 @@ PRICED: Mapping[str, Rule] = {
     "AWS::Cognito::UserPool": _one(
         "people who sign in", "cognito-user-month", lambda _, declared: declared.traffic.users_per_month
     ),
-    "AWS::EC2::NatGateway": _one("NAT gateway", "nat-gateway-hour", lambda _, declared: declared.hours),
-    "AWS::EC2::VPCEndpoint": _vpc_endpoint,
     "AWS::ECR::Repository": _one(
         "serving images", "ecr-gb-month", lambda _, declared: declared.traffic.serving_images_gb
     ),

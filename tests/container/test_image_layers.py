@@ -13,9 +13,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packaging.utils import canonicalize_name
 
 from infra.emulator import LocalAws
+from scripts.dev_tools import lock
 from tests.container.containers import build, inspect, run_python
 from tests.container.serving import ROOT
-from tests.container.test_requirements import pins
 from tests.docker_engine import docker, find_base_image
 from tests.emulator.cloud import Cloud
 
@@ -161,4 +161,4 @@ def test_the_bill_of_materials_is_valid_reproducible_and_names_each_package(imag
     assert named == set(run_python(image, DISTRIBUTIONS).splitlines())
     assert all(each["purl"].startswith("pkg:pypi/") for each in components)
     versions = {canonicalize_name(each["name"]): each["version"] for each in components}
-    assert pins(ROOT / "container/requirements.lock").items() <= versions.items()
+    assert lock.packages(ROOT / "container/requirements.lock").items() <= versions.items()

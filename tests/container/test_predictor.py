@@ -211,12 +211,6 @@ def test_the_refusal_ends_exactly_at_its_threshold(refusing_model_dir: Path, tmp
         load(math.nextafter(score, 1)).predict(DARK)
 
 
-def test_a_brain_score_that_is_not_a_number_is_a_failure(tmp_path: Path) -> None:
-    predictor = Predictor.load(make_model_dir(tmp_path / "model", logit=2.0, brain_logit=math.nan))
-    with pytest.raises(ArithmeticError):
-        predictor.predict(DARK)
-
-
 def test_an_unfamiliar_image_gets_low_reliability(refusing_model_dir: Path, tmp_path: Path) -> None:
     familiarity = Predictor.load(refusing_model_dir).outputs(preprocess(DARK)[np.newaxis]).familiarity
     assert familiarity is not None
@@ -230,7 +224,10 @@ def test_an_unfamiliar_image_gets_low_reliability(refusing_model_dir: Path, tmp_
         assert answer.get("reasons") == ([UNFAMILIAR] if is_low else None), threshold
 
 
-def test_a_familiarity_that_is_not_a_number_is_a_failure(tmp_path: Path) -> None:
+def test_a_brain_score_or_a_familiarity_that_is_not_a_number_is_a_failure(tmp_path: Path) -> None:
+    model = make_model_dir(tmp_path / "brain", logit=2.0, brain_logit=math.nan)
+    with pytest.raises(ArithmeticError):
+        Predictor.load(model).predict(DARK)
     model = make_model_dir(tmp_path / "model", logit=2.0, brain_logit=4.0, familiarity=math.nan)
     with pytest.raises(ArithmeticError, match="familiarity"):
         Predictor.load(model).predict(DARK)

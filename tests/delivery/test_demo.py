@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -80,22 +79,10 @@ def test_each_demo_has_its_own_logs_and_the_oldest_are_deleted(
 def test_a_failed_program_shows_the_end_of_its_output_without_progress_bars(tmp_path: Path) -> None:
     failing = "import sys; print('fit:  50%| | 1/2 [00:01<00:01, 1.0fit/s]'); sys.exit('no such class')"
     with (
-        demo._Program([sys.executable, "-c", failing], log=tmp_path / "log") as program,
+        demo._program([sys.executable, "-c", failing], log=tmp_path / "log") as wait,
         pytest.raises(DeliveryError, match=r"^training failed:\nno such class$"),
     ):
-        program.wait("training")
-
-
-def test_a_program_is_interrupted_when_its_block_is_left(tmp_path: Path) -> None:
-    waiting = (
-        "import time\ntry:\n print('ready', flush=True)\n time.sleep(60)\n"
-        "except KeyboardInterrupt:\n print('stopped')"
-    )
-    log = tmp_path / "log"
-    with demo._Program([sys.executable, "-c", waiting], log=log):
-        while "ready" not in log.read_text():
-            time.sleep(0.05)
-    assert log.read_text() == "ready\nstopped\n"
+        wait("training")
 
 
 CONSOLE = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -101,10 +102,7 @@ def test_the_previous_record_is_restored_and_deployed(second: Path, monkeypatch:
 def test_a_failed_deployment_names_the_command_to_continue_with(
     second: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise DeliveryError("the stack failed")
-
-    monkeypatch.setattr(deployment, "deploy", fail)
+    monkeypatch.setattr(deployment, "deploy", Mock(side_effect=DeliveryError("the stack failed")))
     with pytest.raises(DeliveryError, match="the stack failed"):
         rollback(LOCAL, record=second)
     assert version(second) == "3"

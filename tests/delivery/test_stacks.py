@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -32,12 +33,9 @@ REFUSED = ClientError({"Error": {"Code": "AccessDenied", "Message": "not authori
 def test_on_aws_a_base_image_that_is_not_pinned_is_refused_before_anything(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: str, digest: str, error: str
 ) -> None:
-    def reached(_: object) -> None:
-        raise DeliveryError("reached")
-
     (tmp_path / "Dockerfile").write_text(f"ARG BASE_IMAGE=python:3.11-slim{digest}\n")
     monkeypatch.setattr(engine, "DOCKERFILE", tmp_path / "Dockerfile")
-    monkeypatch.setattr(stacks, "refuse_if_busy", reached)
+    monkeypatch.setattr(stacks, "refuse_if_busy", Mock(side_effect=DeliveryError("reached")))
     with pytest.raises(DeliveryError, match=error):
         deployment.deploy(config.load(environment), record=record_for(environment, tmp_path))
 
@@ -45,10 +43,7 @@ def test_on_aws_a_base_image_that_is_not_pinned_is_refused_before_anything(
 def test_a_deploy_that_cannot_read_the_stacks_stops_and_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise REFUSED
-
-    monkeypatch.setattr(stacks, "bootstrap_session", refuse)
+    monkeypatch.setattr(stacks, "bootstrap_session", Mock(side_effect=REFUSED))
     with pytest.raises(DeliveryError, match=r"cannot be read with the bootstrap's lookup role"):
         deployment.deploy(DEV, record=tmp_path / "absent.json")
 
@@ -56,11 +51,8 @@ def test_a_deploy_that_cannot_read_the_stacks_stops_and_says_so(
 def test_a_failed_deploy_is_reported_even_if_the_stacks_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*_arguments: str, local: bool) -> None:
-        raise DeliveryError("the CDK's own reason")
-
-    monkeypatch.setattr(deployment, "cdk", fail)
-    monkeypatch.setattr(stacks, "bootstrap_session", lambda *_: (_ for _ in ()).throw(REFUSED))
+    monkeypatch.setattr(deployment, "cdk", Mock(side_effect=DeliveryError("the CDK's own reason")))
+    monkeypatch.setattr(stacks, "bootstrap_session", Mock(side_effect=REFUSED))
     with pytest.raises(DeliveryError, match=r"^the CDK's own reason$"):
         deployment.deploy_stacks(DEV, "--all", assembly="nowhere")
 

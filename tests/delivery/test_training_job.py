@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -253,16 +254,12 @@ def test_an_argument_that_the_sdks_script_would_break_is_refused() -> None:
     assert "apostrophe" in problem
 
 
-def interrupt(*_arguments: object, **_named: object) -> None:
-    raise KeyboardInterrupt
-
-
 def test_ctrl_c_names_the_commands_that_follow_and_stop_the_job(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     created = CreatedJob(training_job_name="evening-1")
     monkeypatch.setattr(training_submit, "submit", lambda _job: created)
-    monkeypatch.setattr(training_submit, "follow", interrupt)
+    monkeypatch.setattr(training_submit, "follow", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(SystemExit) as end:
         run(*parse("--on", "sagemaker"))
     assert end.value.code == 130

@@ -47,22 +47,6 @@ def test_the_demo_classified_one_held_out_image_of_each_class(demo: Demo) -> Non
     assert all(prediction["label"] in {"YES", "NO"} for prediction in demo.predictions)
 
 
-ACCEPTED: dict[str, tuple[Callable[[], bytes], str]] = {
-    "a JPEG": (lambda: jpeg(BRAIN), "image/jpeg"),
-    "a PNG": (lambda: png(BRAIN), "image/png"),
-    "a JPEG sent as bytes": (lambda: jpeg(BRAIN), "application/octet-stream"),
-    "a PNG declared as JPEG": (lambda: png(BRAIN), "image/jpeg"),
-    "a CMYK JPEG": (lambda: jpeg(BRAIN.convert("CMYK")), "image/jpeg"),
-    "a PNG with alpha": (lambda: png(BRAIN.convert("RGBA")), "image/png"),
-}
-
-
-@pytest.mark.parametrize("name", ACCEPTED)
-def test_every_valid_image_is_classified(demo: Demo, name: str) -> None:
-    draw, media_type = ACCEPTED[name]
-    assert_prediction(post(demo, draw(), media_type))
-
-
 def test_a_form_upload_gives_the_same_as_the_raw_body(demo: Demo) -> None:
     image = jpeg(BRAIN)
     raw = assert_prediction(post(demo, image, "image/jpeg"))

@@ -108,6 +108,7 @@ class Cloud:
         role: str = ROLE,
         tags: Any = (),
         name: str | None = None,
+        capture: Any = None,
         **behaviour: object,
     ) -> str:
         """Create a model and an endpoint configuration of one name, and return it."""
@@ -127,7 +128,10 @@ class Cloud:
         else:
             variant |= {"InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
         self.sagemaker.create_endpoint_config(
-            EndpointConfigName=name, ProductionVariants=[variant], Tags=tags
+            EndpointConfigName=name,
+            ProductionVariants=[variant],
+            Tags=tags,
+            **({"DataCaptureConfig": capture} if capture else {}),
         )
         return name
 

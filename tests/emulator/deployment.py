@@ -73,10 +73,13 @@ class Deployment:
         """Deploy stacks in order, after the first one with an image and a model of the fake server."""
         self.deploy(registry)
         publish_image(self.cloud.ecr, self.assembly)
-        body = archive("behaviour.json", json.dumps(behaviour).encode())
-        self.cloud.s3.put_object(**self.artifact, Body=body)  # type: ignore[arg-type]
+        self.publish_model(**behaviour)
         for stack in others:
             self.deploy(stack)
+
+    def publish_model(self, **behaviour: object) -> None:
+        body = archive("behaviour.json", json.dumps(behaviour).encode())
+        self.cloud.s3.put_object(**self.artifact, Body=body)  # type: ignore[arg-type]
 
     def delete(self, stack: str) -> None:
         self.cloud.delete_stack(self.name(stack))

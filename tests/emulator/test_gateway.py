@@ -6,10 +6,12 @@ import hashlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import aws_cdk as cdk
 import pytest
 import requests
-
-from tests.emulator.deployment import resource
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_lambda
+from aws_cdk.assertions import Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,52 +34,28 @@ def handle(event, context):
 
 
 def template() -> dict[str, Any]:
-    api, root = {"Ref": "Api"}, {"Fn::GetAtt": ["Api", "RootResourceId"]}
-    uri = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/${Function.Arn}/invocations"
-    integration = {"Type": "AWS_PROXY", "IntegrationHttpMethod": "POST", "Uri": {"Fn::Sub": uri}}
-
-    def method(path: dict[str, Any]) -> dict[str, Any]:
-        return resource(
-            "ApiGateway::Method",
-            RestApiId=api,
-            ResourceId=path,
-            HttpMethod="ANY",
-            AuthorizationType="NONE",
-            Integration=integration,
+    stack = cdk.Stack(cdk.App(), "limits", synthesizer=cdk.LegacyStackSynthesizer())
+    runtime, code = aws_lambda.Runtime.PYTHON_3_13, aws_lambda.Code.from_inline(HANDLER)
+    function = aws_lambda.Function(stack, "Function", runtime=runtime, handler="index.handle", code=code)
+    api = apigateway.LambdaRestApi(
+        stack,
+        "Api",
+        handler=function,
+        binary_media_types=["image/png"],
+        min_compression_size=cdk.Size.bytes(1024),
+        deploy_options=apigateway.StageOptions(stage_name="v1"),
+        cloud_watch_role=False,
+    )
+    for kind in (apigateway.ResponseType.REQUEST_TOO_LARGE, apigateway.ResponseType.DEFAULT_5_XX):
+        api.add_gateway_response(
+            kind.response_type,
+            type=kind,
+            response_headers={"Content-Type": "'application/problem+json'"},
+            templates={"application/json": '{"title": "ours", "type": "$context.error.responseType"}'},
         )
-
-    def problem(kind: str) -> dict[str, Any]:
-        body = '{"title": "ours", "type": "$context.error.responseType"}'
-        return resource(
-            "ApiGateway::GatewayResponse",
-            RestApiId=api,
-            ResponseType=kind,
-            ResponseTemplates={"application/json": body},
-            ResponseParameters={"gatewayresponse.header.Content-Type": "'application/problem+json'"},
-        )
-
-    described = {
-        "ProxyAny": method({"Ref": "Proxy"}),
-        "RootAny": method(root),
-        "TooLarge": problem("REQUEST_TOO_LARGE"),
-        "Default": problem("DEFAULT_5XX"),
-    }
-    deployment = resource("ApiGateway::Deployment", RestApiId=api, StageName="v1")
-    resources = described | {
-        "Function": resource(
-            "Lambda::Function",
-            Runtime="python3.13",
-            Handler="index.handle",
-            Role="arn:aws:iam::000000000000:role/gateway",
-            Code={"ZipFile": HANDLER},
-        ),
-        "Api": resource(
-            "ApiGateway::RestApi", Name="limits", BinaryMediaTypes=["image/png"], MinimumCompressionSize=1024
-        ),
-        "Proxy": resource("ApiGateway::Resource", RestApiId=api, ParentId=root, PathPart="{proxy+}"),
-        "Deployment": deployment | {"DependsOn": list(described)},
-    }
-    return {"Resources": resources, "Outputs": {"ApiId": {"Value": api}}}
+    cdk.CfnOutput(stack, "ApiId", value=api.rest_api_id)
+    described: dict[str, Any] = Template.from_stack(stack).to_json()
+    return described
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from infra import config, names
+from infra.config.environment import Feedback
 from infra.config.hosting import DataCapture, RealTime
 from infra.lambdas.gateway import metrics
 from infra.local_aws import ACCOUNT
@@ -21,6 +22,7 @@ from infra.release import artifact_key
 from scripts.commands import monitor as command
 from scripts.console import DeliveryError
 from scripts.monitoring.monitor import monitor
+from scripts.monitoring.output import table
 from scripts.monitoring.records import records
 from tests.monitoring.served import (
     NOW,
@@ -61,11 +63,25 @@ class Environment:
         self.cloud.s3.put_object(Bucket=self.bucket(bucket), Key=key, Body=content)
         return key
 
-    def answer(self, found: list[dict[str, Any]]) -> None:
+    def label(self, id_: str, label: str, **members: object) -> None:
+        """Keep a label as the gateway does."""
+        document: dict[str, object] = {
+            "request_id": id_,
+            "label": label,
+            "caller": "a",
+            "note": "n",
+            "model_sha256": SHA256,
+        }
+        document |= {"time": "2026-11-30T20:00:00Z", **members}
+        key = f"labels/{id_}/{uuid.uuid4().hex[:16]}.json"
+        self.cloud.s3.put_object(Bucket=self.bucket("labels"), Key=key, Body=json.dumps(document).encode())
+
+    def answer(self, found: list[dict[str, Any]], ids: list[str] | None = None) -> None:
         """Answer images, in the way that the settings watch."""
+        named = list(zip(found, ids or [""] * len(found), strict=True))
         if self.settings.captures_answers:
-            for part in (found[::2], found[1::2]):
-                self.put(lines(captured(row) for row in part))
+            for part in (named[::2], named[1::2]):
+                self.put(lines(captured(row, id_=id_) for row, id_ in part))
             return
         stack = names.stack(self.settings.environment, "gateway")
         (output,) = self.cloud.stacks.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
@@ -75,7 +91,8 @@ class Environment:
         )
         logs.create_log_stream(**stream)
         now = int(time.time() * 1000)
-        messages = ["START RequestId: any", *(json.dumps(logged(row)) for row in found), '{"status": 404}']
+        answers = [json.dumps(logged(row, id_=id_)) for row, id_ in named]
+        messages = ["START RequestId: any", *answers, '{"status": 404}']
         logs.put_log_events(**stream, logEvents=[{"timestamp": now, "message": each} for each in messages])
 
 
@@ -86,8 +103,9 @@ def environment(request: pytest.FixtureRequest, cloud: Cloud, monkeypatch: pytes
     capture = DataCapture(percent=100, expire_days=1) if request.param == "captured" else None
     assert isinstance(local.hosting, RealTime)
     hosting = replace(local.hosting, data_capture=capture)
-    found = Environment(cloud, replace(local, environment=f"w{uuid.uuid4().hex[:8]}", hosting=hosting))
-    for kind in ("models", "sample"):
+    name, feedback = f"w{uuid.uuid4().hex[:8]}", Feedback(expire_days=1)
+    found = Environment(cloud, replace(local, environment=name, hosting=hosting, feedback=feedback))
+    for kind in ("models", "sample", "labels"):
         cloud.create_bucket(found.bucket(kind))
     template = {
         "Resources": {"Logs": {"Type": "AWS::Logs::LogGroup"}},
@@ -105,10 +123,15 @@ def environment(request: pytest.FixtureRequest, cloud: Cloud, monkeypatch: pytes
 captures = pytest.mark.parametrize("environment", ["captured"], indirect=True)
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
 @pytest.fixture
-def mlflow_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.chdir(tmp_path)  # where MLflow keeps artifacts by default
+def mlflow_store(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")
+    monkeypatch.chdir(store)  # where MLflow keeps artifacts by default
 
 
 @pytest.mark.parametrize(("images", "contrast", "status"), [(500, 1.0, 0), (500, 0.8, 3), (20, 0.8, 4)])
@@ -122,7 +145,8 @@ def test_its_exit_status_tells_drift_from_none_and_from_too_few(
     says = {0: "500 answers: no drift", 3: "drift: lower than in training", 4: "answers would do"}
     assert says[status] in shown
     assert ("captured answers in" in shown) == environment.settings.captures_answers
-    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    experiment = f"monitor-{environment.settings.environment}"
+    (run,) = mlflow.search_runs(experiment_names=[experiment], output_format="list")
     assert run.data.metrics["answers"] == images
     assert run.data.metrics[f"grey_spread.{SHA256[:12]}"] > 0
     found = environment.cloud.client("cloudwatch").list_metrics(
@@ -144,6 +168,36 @@ def test_refusals_come_from_the_gateways_metrics(environment: Environment) -> No
 def test_without_an_answer_there_are_too_few(environment: Environment) -> None:
     report = monitor(environment.settings, since=SINCE)
     assert (report.answers, report.verdict, report.unusable) == (0, "too few", [])
+
+
+def test_labels_give_live_figures_and_name_who_disagrees(environment: Environment) -> None:
+    values = drawn(8, RNG) | {"probability": np.array([0.9, 0.8, 0.7, 0.6, 0.1, 0.2, 0.9, 0.3])}
+    given = [f"id-{number}" for number in range(8)]
+    environment.answer(rows(values), given)
+    for id_, label in zip(given, ["YES", "YES", "YES", "NO", "NO", "YES", "YES"], strict=False):
+        environment.label(id_, label)
+    environment.label("id-0", "YES", caller="b")  # another says the same
+    environment.label("id-1", "NO", caller="b")
+    environment.label("id-6", "NO", time="2026-11-30T20:00:01Z")  # the same caller, better informed
+    environment.label("id-of-nothing", "NO")
+    environment.label("id-7", "MAYBE")
+    environment.label("id-7", "YES", time="yesterday")
+    environment.label("id-7", "YES", caller=["a"])
+    report = monitor(environment.settings, since=SINCE)
+    found = report.models[0].accuracy
+    assert found
+    assert (found.labelled, found.disputed, found.wrong) == (6, ("id-1",), ("id-3", "id-5", "id-6"))
+    assert found.sensitivity
+    assert found.specificity
+    assert found.calibration_error
+    assert found.sensitivity.value == pytest.approx(2 / 3)
+    assert found.specificity.value == pytest.approx(1 / 3)
+    assert found.sensitivity.low < 2 / 3 < found.sensitivity.high < 1
+    assert 0 < found.calibration_error.low < found.calibration_error.value < found.calibration_error.high
+    assert report.unusable[0].startswith("3 labels of another schema, first in labels/id-7/")
+    shown = json.dumps(report.document()) + table(report)
+    assert "3 answered otherwise: id-3, id-5, id-6" in shown
+    assert '"n"' not in shown  # a note is nobody's but the reader's of the bucket
 
 
 @captures
@@ -218,7 +272,7 @@ def test_without_its_bucket_or_mlflow_it_says_what_to_do(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert command.main(["--env", "any"]) == 0
     assert "not logged: the MLflow store" in capsys.readouterr().err
-    absent = replace(environment.settings, environment="absent")
+    absent = replace(environment.settings, environment="absent", feedback=None)
     with pytest.raises(DeliveryError, match=r"no bucket tumor-detector-absent-sample"):
         monitor(absent, since=SINCE)
 

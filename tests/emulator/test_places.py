@@ -1,4 +1,4 @@
-"""A second region and a second environment of one account, and what AWS refuses there."""
+"""An environment with every optional part, a second region, a second environment, and what AWS refuses."""
 
 from __future__ import annotations
 
@@ -78,11 +78,32 @@ def test_a_second_environment_leaves_the_regions_log_role(bootstrapped: Cloud, t
 def test_an_environment_is_deployed_to_a_second_region(
     bootstrapped: Cloud, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # Given an environment in one region, When it is deployed to another one of the account
+    # Given an environment in one region, whose first deployment failed
     clouds = [Cloud(bootstrapped.aws, region) for region in (REGION, ELSEWHERE)]
     first, second = (full_deployment(each, tmp_path_factory.mktemp("full")) for each in clouds)
-    for made in (first, second):
-        made.deploy_all(*STACKS, answer=made.cloud.region)
+    first.deploy_all("registry", start="crash")
+    with pytest.raises(pytest.fail.Exception, match="did not pass the ping health check"):
+        first.deploy("endpoint")
+    first.delete("endpoint")  # what the CDK does with a stack that was never created
+    first.publish_model(answer=REGION)
+    for stack in STACKS[1:]:
+        first.deploy(stack)
+    # Then the next one continues its log, and SageMaker has what is declared, with the shared key
+    group = f"/aws/sagemaker/Endpoints/{first.outputs('endpoint')['EndpointName']}"
+    events = first.client("logs").filter_log_events(logGroupName=group)["events"]
+    lines = [event["message"] for event in events]
+    (crash,) = (number for number, line in enumerate(lines) if "this model is broken on purpose" in line)
+    (ready,) = (number for number, line in enumerate(lines) if '"ready"' in line)
+    assert crash < ready
+    parameter = first.client("ssm").get_parameter(Name="/tumor-detector/full/key-arn")["Parameter"]
+    served = first.outputs("endpoint")["EndpointConfigName"]
+    declared = first.cloud.sagemaker.describe_endpoint_config(EndpointConfigName=served)
+    assert parameter["Value"].startswith("arn:aws:kms:")
+    assert declared["KmsKeyId"] == parameter["Value"]
+    assert declared["DataCaptureConfig"]["CaptureOptions"] == [{"CaptureMode": "Output"}]
+    assert declared["ProductionVariants"][0]["VariantName"] == "champion"
+    # When it is deployed to another region of the account
+    second.deploy_all(*STACKS, answer=ELSEWHERE)
     # Then each serves its own model, under the same name
     assert first.outputs("endpoint")["EndpointName"] == second.outputs("endpoint")["EndpointName"]
     for made in (first, second):

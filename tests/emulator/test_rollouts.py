@@ -113,24 +113,15 @@ def test_stages_have_their_share_and_time(
     assert [(stage.share, stage.seconds) for stage in rollout.stages] == stages
 
 
-@pytest.mark.parametrize(
-    ("fails", "metric"),
-    [
-        ({"refuse": 500}, {}),
-        ({"seconds": 0.2}, {"MetricName": "ModelLatency", "Statistic": "Maximum", "Threshold": 150_000.0}),
-    ],
-    ids=["errors", "slowness"],
-)
-def test_an_alarm_during_the_canary_brings_the_old_variant_back(
-    cloud: Cloud, fails: dict[str, object], metric: dict[str, object]
-) -> None:
+def test_an_alarm_during_the_canary_brings_the_old_variant_back(cloud: Cloud) -> None:
     # Given an endpoint under constant load, and an alarm that guards it
     config = cloud.config(answer="old")
     endpoint = cloud.endpoint(config)
-    guard = RolloutCase(cloud, endpoint, **metric)
+    slowness = {"MetricName": "ModelLatency", "Statistic": "Maximum", "Threshold": 150_000.0}
+    guard = RolloutCase(cloud, endpoint, **slowness)
     with calling(cloud, endpoint):
-        # When a variant is rolled out that fails, or is slow
-        failed = update(cloud, endpoint, guard.watching(), answer="new", **fails)
+        # When a variant is rolled out that is slow
+        failed = update(cloud, endpoint, guard.watching(), answer="new", seconds=0.2)
         cloud.wait(endpoint)
     # Then the alarm ends it before it has baked, and the old one serves
     described = cloud.sagemaker.describe_endpoint(EndpointName=endpoint)

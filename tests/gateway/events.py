@@ -68,6 +68,6 @@ def form(*parts: tuple[str, bytes], boundary: str = BOUNDARY, closed: bool = Tru
     return body + (f"--{boundary}--\r\n".encode() if closed else b"")
 
 
-def form_type(boundary: str = BOUNDARY) -> dict[str, str]:
+def form_type() -> dict[str, str]:
     """Return the Content-Type header of such a form."""
-    return {"content-type": f"multipart/form-data; boundary={boundary}"}
+    return {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
@@ -17,6 +19,7 @@ from model.data import phantom
 from model.release.golden import PHANTOMS
 
 SHA256 = "a" * 64
+UPDATING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 GOLDEN = [
     {"seed": 101, "lesion": True, "probability": 0.93},
     {"seed": 102, "lesion": False, "refused": True},
@@ -97,20 +100,15 @@ def test_a_difference_is_raised(
     assert str(error.value) == difference
 
 
-@pytest.mark.parametrize("status", ["Creating", "Updating", "SystemUpdating", "RollingBack"])
-def test_a_difference_during_an_update_is_logged_and_not_raised(
+@pytest.mark.parametrize("status", [*UPDATING, "InService", "Failed", "OutOfService"])
+def test_a_difference_is_always_logged_and_not_raised_during_an_update(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: str
 ) -> None:
-    run(monkeypatch, Gateway(prediction(sha256="b" * 64), REFUSAL, endpoint=status))
+    with nullcontext() if status in UPDATING else pytest.raises(handler.CanaryError):
+        run(monkeypatch, Gateway(prediction(sha256="b" * 64), REFUSAL, endpoint=status))
     line = json.loads(capsys.readouterr().out)
     assert line["level"] == "WARNING"
     assert line["differences"] == ["golden phantom 101: another model answered: bbbbbbbbbbbb"]
-
-
-@pytest.mark.parametrize("status", ["InService", "Failed", "OutOfService"])
-def test_a_difference_in_any_other_state_is_raised(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
-    with pytest.raises(handler.CanaryError):
-        run(monkeypatch, Gateway(prediction(sha256="b" * 64), REFUSAL, endpoint=status))
 
 
 def test_a_crashing_lambda_fails_every_phantom(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,4 +127,5 @@ def test_its_phantoms_are_those_of_a_promotion() -> None:
         difference = ImageChops.difference(
             Image.open(golden.PHANTOMS / name), phantom.draw(seed=seed, lesion=lesion)
         )
-        assert difference.getbbox() is None, name
+        # Another processor's instructions round a few pixels differently.
+        assert np.asarray(difference).max() <= 1, name

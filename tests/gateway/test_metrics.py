@@ -9,7 +9,7 @@ import pytest
 
 from infra.lambdas.gateway import metrics
 from tests.gateway.events import event
-from tests.gateway.sagemaker import model_error, prediction, refusal
+from tests.gateway.sagemaker import MODEL, PREDICTION, model_error, prediction, refusal
 from tests.http_server import Reply
 
 if TYPE_CHECKING:
@@ -48,6 +48,30 @@ def test_each_image_is_counted_once(
     assert directive["Metrics"] == [{"Name": name, "Unit": "Count"} for name in metrics.OUTCOMES]
     assert logged["_aws"]["Timestamp"] > 1_600_000_000_000  # milliseconds
     assert logged["model_version"] == "3"
+
+
+def test_what_is_watched_is_logged_and_not_answered(
+    send: Send, sagemaker: FakeSageMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    statistics = {"format": "png", "side": 512.0, "score": 0.98}
+    sagemaker.default = prediction(statistics=statistics)
+    assert "statistics" not in send(event("predict_image")).json
+    assert line(capsys)["watched"] == {
+        "probability": PREDICTION["probability"],
+        "model_sha256": MODEL["sha256"],
+        **statistics,
+    }
+
+
+@pytest.mark.parametrize(
+    "statistics", [None, {}, {"format": "PLANTED"}, {"format": "png", "side": "PLANTED"}]
+)
+def test_other_statistics_are_no_prediction(
+    send: Send, sagemaker: FakeSageMaker, capsys: pytest.CaptureFixture[str], statistics: object
+) -> None:
+    sagemaker.default = prediction(statistics=statistics)
+    assert send(event("predict_image")).status == 502
+    assert "PLANTED" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

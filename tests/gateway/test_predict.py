@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+ALWAYS = {"statistics": "true", "request_id": REQUEST_ID}
 JPEG = bytes.fromhex("ffd8ffe000104a464946")
 
 
@@ -47,7 +48,8 @@ def test_the_image_reaches_the_endpoint_and_its_answer_the_caller(
     answer = send(sent)
     (call,) = sagemaker.calls
     assert call.body == JPEG
-    assert attributes(call) == {**wanted, "request_id": REQUEST_ID}
+    assert attributes(call) == {**wanted, **ALWAYS}
+    assert call.headers["x-amzn-sagemaker-inference-id"] == REQUEST_ID
     assert call.target == "/endpoints/tumor-detector-test-real-time/invocations"
     assert answer.json == {**PREDICTION, "request_id": REQUEST_ID}
     assert answer.headers["Cache-Control"] == "no-store"
@@ -70,7 +72,7 @@ def test_a_trace_is_passed_on_to_the_endpoint_and_the_log(
 ) -> None:
     send(event("predict_image", headers={"Traceparent": TRACEPARENT}))
     (call,) = sagemaker.calls
-    assert attributes(call) == {"heatmap": "false", "request_id": REQUEST_ID, "traceparent": TRACEPARENT}
+    assert attributes(call) == {"heatmap": "false", **ALWAYS, "traceparent": TRACEPARENT}
     line = json.loads(capsys.readouterr().out)
     assert (line["traceparent"], line["request_id"]) == (TRACEPARENT, REQUEST_ID)
 
@@ -94,7 +96,7 @@ def test_an_invalid_trace_is_ignored(
     send: Send, sagemaker: FakeSageMaker, capsys: pytest.CaptureFixture[str], given: str
 ) -> None:
     assert send(event("predict_image", headers={"traceparent": given})).status == 200
-    assert attributes(sagemaker.calls[0]) == {"heatmap": "false", "request_id": REQUEST_ID}
+    assert attributes(sagemaker.calls[0]) == {"heatmap": "false", **ALWAYS}
     assert json.loads(capsys.readouterr().out)["traceparent"] is None
 
 

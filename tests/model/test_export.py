@@ -55,6 +55,34 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-logits)))
 
 
+def test_the_artifact_has_the_reference_of_the_images_that_it_would_answer(
+    artifact: Artifact, phantoms: Dataset
+) -> None:
+    with tarfile.open(artifact.path) as members:
+        reference = json.loads(members.extractfile("reference.json").read())  # type: ignore[union-attr]
+    statistics = reference["statistics"]
+    formats = statistics.pop("format")
+    (answered,) = (sum(counts) for counts in formats["counts"].values())
+    assert formats["counts"].keys() == set(phantoms.sources)
+    assert 0.9 * len(phantoms.scans) <= answered == formats["counts"][phantoms.sources[0]][2]
+    assert {*statistics} == {
+        "side",
+        "grey_spread",
+        "sharpness",
+        "symmetry",
+        "content",
+        "probability",
+        "score",
+    }
+    for histogram in statistics.values():
+        assert len(histogram["edges"]) == 19
+        assert histogram["edges"] == sorted(histogram["edges"])
+        (counts,) = histogram["counts"].values()
+        assert (len(counts), sum(counts)) == (20, answered)
+    # Nothing of the training lies outside the quantiles' edges.
+    assert statistics["grey_spread"]["counts"][phantoms.sources[0]][::19] == [0, 0]
+
+
 def test_two_exports_are_byte_identical(champion: ModelVersion, tmp_path: Path) -> None:
     first, second = (export(champion, to=tmp_path / name) for name in ("a", "b"))
     assert first.path.read_bytes() == second.path.read_bytes()
@@ -63,7 +91,8 @@ def test_two_exports_are_byte_identical(champion: ModelVersion, tmp_path: Path) 
     # And the archive has no times or owners
     with tarfile.open(first.path) as archive:
         members = archive.getmembers()
-    assert [member.name for member in members] == ["metadata.json", "model-card.md", "model.tflite"]
+    files = ["metadata.json", "model-card.md", "model.tflite", "reference.json"]
+    assert [member.name for member in members] == files
     for member in members:
         assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (0, 0, 0, "", "")
         assert member.mode == 0o644

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from model.evaluation.metrics import Difference
@@ -9,14 +11,23 @@ from model.release import gates
 from tests.model.passing_metrics import GOOD
 
 
-def refused(
-    metrics: dict[str, float], *, over: Difference | None = None, comparable: bool = True
-) -> set[str]:
+def details(
+    metrics: dict[str, float],
+    *,
+    over: Difference | None = None,
+    comparable: bool = True,
+    failed: bool = False,
+) -> dict[str, str]:
+    """The details of all gates, or of the failed ones alone."""
     outcomes = gates.evaluate(
-        metrics, comparable=comparable, over_champion=over, rival="version 1", dataset="one"
+        metrics, comparable=comparable, over_champion=over, rival="version 7", dataset="brain_mri"
     )
     assert all(outcome["detail"] for outcome in outcomes)
-    return {outcome["name"] for outcome in outcomes if not outcome["passed"]}
+    return {each["name"]: each["detail"] for each in outcomes if not failed or not each["passed"]}
+
+
+def refused(metrics: dict[str, float], **options: Any) -> set[str]:
+    return {*details(metrics, failed=True, **options)}
 
 
 def better(share: float) -> Difference:
@@ -60,16 +71,9 @@ def test_a_challenger_must_be_better_in_nine_of_ten_draws() -> None:
 
 
 def test_the_detail_names_value_and_limit() -> None:
-    outcomes = gates.evaluate(
-        GOOD | {"sensitivity": 0.5},
-        comparable=True,
-        over_champion=better(0.4),
-        rival="version 7",
-        dataset="brain_mri",
-    )
-    details = {outcome["name"]: outcome["detail"] for outcome in outcomes}
-    assert details["sensitivity"] == "sensitivity 0.500, at least 0.93 needed"
-    assert "against version 7, better in 40% of the paired draws, 90% needed" in details["beats_champion"]
+    found = details(GOOD | {"sensitivity": 0.5}, over=better(0.4))
+    assert found["sensitivity"] == "sensitivity 0.500, at least 0.93 needed"
+    assert "against version 7, better in 40% of the paired draws, 90% needed" in found["beats_champion"]
 
 
 @pytest.mark.parametrize(
@@ -83,8 +87,7 @@ def test_the_detail_names_value_and_limit() -> None:
 def test_a_network_of_too_few_sources_is_refused(both: float | None, failed: set[str], detail: str) -> None:
     inside = {name: value for name, value in GOOD.items() if not name.startswith(("held_out", "sources"))}
     metrics = inside | {"refused_mri": 0.025} | ({} if both is None else {"sources_with_both": both})
-    outcomes = gates.evaluate(metrics, comparable=True, over_champion=None, rival="", dataset="brain_mri")
-    found = {outcome["name"]: outcome["detail"] for outcome in outcomes if not outcome["passed"]}
+    found = details(metrics, failed=True)
     assert found.keys() == failed | {"accepts_mri"}  # of known sources, at most 2 % are refused
     assert detail in found["several_sources"]
     assert "docs/training.md" in found["several_sources"]

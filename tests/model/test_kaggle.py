@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
@@ -126,10 +127,7 @@ def test_a_damaged_set_is_named_and_leaves_nothing(
 
 
 def test_a_failed_download_names_the_alternative(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: str) -> str:
-        raise ConnectionError("no route to host")
-
-    fake_kagglehub(monkeypatch, refuse)
+    fake_kagglehub(monkeypatch, Mock(side_effect=ConnectionError("no route to host")))
     with pytest.raises(DataError, match=r"(?s)no route to host.*--data FOLDER"):
         kaggle.fetch([kaggle.DEFAULT])
     with pytest.raises(DataError, match="--kaggle brains: write OWNER/NAME, or one of navoneel"):

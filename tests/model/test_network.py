@@ -110,11 +110,8 @@ def test_maps_and_features_are_the_encoders(encoder: Encoder, greys: Greys) -> N
 
 def test_an_export_has_the_outputs_of_keras(encoder: Encoder, greys: Greys, tmp_path: Path) -> None:
     # Given a tail with an opinion, a refusal and a familiarity
-    tail, features, rng = (
-        network.build_tail("efficientnet_lite0", encoder.model),
-        encoder.features(greys),
-        np.random.default_rng(1),
-    )
+    tail = network.build_tail("efficientnet_lite0", encoder.model)
+    features, rng = encoder.features(greys), np.random.default_rng(1)
     last, width = tail.get_layer("evidence"), features.shape[1]
     last.set_weights([rng.normal(scale=0.05, size=weights.shape) for weights in last.get_weights()])
     brain = Head(np.asarray(rng.normal(scale=0.05, size=width)), bias=0.7)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -63,10 +64,7 @@ def test_a_folder_holds_both_classes_in_many_sizes_and_its_marker(tmp_path: Path
 
 
 def test_an_interrupted_folder_has_no_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(**_: object) -> bytes:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(phantom, "png", stop)
+    monkeypatch.setattr(phantom, "png", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         phantom.write_folder(tmp_path, count=2, seed=0)
     assert not (tmp_path / phantom.MARKER).exists()

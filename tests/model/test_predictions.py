@@ -62,14 +62,12 @@ def test_of_several_repeats_in_a_file_of_an_earlier_release_the_first_is_read(
 
 
 @pytest.mark.parametrize("what", ["labels", "groups", "folds"])
-def test_other_images_groups_or_folds_cannot_be_paired(classified: Predictions, what: str) -> None:
+def test_predictions_of_the_same_images_groups_and_folds_alone_are_paired(
+    classified: Predictions, what: str
+) -> None:
+    assert predictions.paired(classified, replace(classified, probabilities=1 - classified.probabilities))
     values = getattr(classified.cases, what).copy()
     values[5] += 1
     other = replace(classified, cases=replace(classified.cases, **{what: values}))
     assert not predictions.paired(classified, other)
     assert not predictions.paired(classified, classified[np.arange(N) < N - 1])
-
-
-def test_other_predictions_of_the_same_images_are_paired(classified: Predictions) -> None:
-    other = replace(classified, probabilities=1 - classified.probabilities)
-    assert predictions.paired(classified, other)

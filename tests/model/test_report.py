@@ -48,12 +48,9 @@ def classified(cases: Cases, *, wrong: Iterable[int] = ()) -> Predictions:
 @pytest.fixture(scope="module")
 def whole(cases: Cases) -> Report:
     measured = estimates(classified(cases, wrong=[1]))
-    refused, counts, left_out = (
-        {"a page": 1.0, "other": 0.8},
-        {"a page": 15, "other": 5},
-        {"a": 0.02, "b": 0.06},
-    )
-    refusal = Refusal(Head(np.zeros(2), 0.0), 0.3, refused, counts, left_out)
+    counts, left_out = {"a page": 15, "other": 5}, {"a": 0.02, "b": 0.06}
+    refused = {"a page": 1.0, "other": 0.8}
+    refusal = Refusal(Head(np.zeros(2), 0.0), 0.3, refused, counts, left_out, np.ones(2))
     familiarity = Familiarity(np.zeros((2, 1)), np.zeros(1), np.zeros((1, 1)))
     return Report(
         estimates=measured,

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import mlflow
 import pytest
@@ -78,10 +79,8 @@ def test_the_check_of_a_server_honours_mlflows_tls_settings(
 def test_a_registry_error_is_not_reported_as_a_missing_champion(
     another_store: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise MlflowException("you may not read this model", error_code=PERMISSION_DENIED)
-
-    another_store.setattr(mlflow.MlflowClient, "get_model_version_by_alias", refuse)
+    refused = MlflowException("you may not read this model", error_code=PERMISSION_DENIED)
+    another_store.setattr(mlflow.MlflowClient, "get_model_version_by_alias", Mock(side_effect=refused))
     with pytest.raises(registry.RegistryError, match="you may not read this model") as caught:
         registry.find_version("a-model")
     assert not isinstance(caught.value, registry.NoSuchVersionError)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scripts.monitoring.drift import Histograms, Reference
-from scripts.monitoring.records import NUMBERS, Record
+from model.evaluation.reference import FORMATS, SHARES, _histogram, _quantiles
+from scripts.monitoring.drift import Histograms, Reference, shifts
+from scripts.monitoring.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -42,20 +43,17 @@ def drawn(images: int, rng: np.random.Generator, *, contrast: float = 1.0) -> Va
 def reference(values: Values) -> bytes:
     """Write a training's `reference.json`, its images as two sources."""
     statistics: dict[str, Any] = {}
-    sources = np.arange(len(values["side"])) % 3 > 0
+    sources = np.where(np.arange(len(values["side"])) % 3, "first", "second")
     for name, found in values.items():
         if name == "format":
-            known: dict[str, Any] = {"values": ["dicom", "jpeg", "png"]}
-            bins, size = np.searchsorted(known["values"], found), 3
+            counts = {
+                source: [int((found[sources == source] == each).sum()) for each in FORMATS]
+                for source in ("first", "second")
+            }
+            statistics[name] = {"values": list(FORMATS), "counts": counts}
         else:
-            edges = np.quantile(found, np.arange(1, 20) / 20)
-            known = {"edges": edges.tolist()}
-            bins, size = np.searchsorted(edges, found, side="right"), 20
-        known["counts"] = {
-            name: np.bincount(bins[sources == second], minlength=size).tolist()
-            for name, second in (("first", False), ("second", True))
-        }
-        statistics[name] = known
+            edges = SHARES if name in {"probability", "score"} else _quantiles(found)
+            statistics[name] = _histogram(found, edges, sources)
     return json.dumps({"schema": 1, "statistics": statistics}).encode()
 
 
@@ -87,9 +85,9 @@ def histograms(known: Reference, values: Values) -> Histograms:
     return counted
 
 
-def ids(number: int) -> list[str]:
-    """Return new request ids."""
-    return [str(uuid.uuid4()) for _ in range(number)]
+def verdicts(values: Values, known: Reference) -> dict[str, str]:
+    """Judge answers by a reference."""
+    return {each.statistic: each.verdict for each in shifts(histograms(known, values))}
 
 
 def captured(
@@ -134,10 +132,6 @@ def lines(documents: Iterable[object]) -> bytes:
     return b"".join(json.dumps(each).encode() + b"\n" for each in documents)
 
 
-def chosen(values: Values, rng: np.random.Generator, images: int) -> Values:
-    """Draw images again, with repetition."""
-    drawn_again: Sequence[int] = rng.integers(0, len(values["side"]), images).tolist()
-    return {name: each[drawn_again] for name, each in values.items()}
-
-
-assert set(NUMBERS) < set(drawn(1, np.random.default_rng(0)))
+def chosen(values: Values, indices: NDArray[np.int64]) -> Values:
+    """Return some of the images, some of them repeatedly."""
+    return {name: each[indices] for name, each in values.items()}

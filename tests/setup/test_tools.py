@@ -138,7 +138,12 @@ def test_the_lock_files_hold_every_declared_package_once_with_hashes_and_without
     assert not set(locked["test"]) & set().union(*(locked[name] for name in ("deploy", "train", "local")))
     for name in set(locked["deploy"]) & set(locked["train"]):
         assert locked["deploy"][name] == locked["train"][name]
-    for path in (ROOT / "requirements").glob("*.txt"):
+    # And the image installs what the tests ran with
+    serving = ROOT / "container" / "requirements.lock"
+    everything = {name: version for packages in locked.values() for name, version in packages.items()}
+    assert lock.packages(serving)
+    assert lock.packages(serving).items() <= everything.items()
+    for path in (serving, *(ROOT / "requirements").glob("*.txt")):
         assert not re.search(r"://|^#", path.read_text(), re.MULTILINE)
         assert all("--hash=sha256:" in block for block in re.split(r"\n(?=\S)", path.read_text().strip()))
 

@@ -1,6 +1,6 @@
 """What `scripts/monitor` may do in a workflow: read answers, labels and references, and put its metrics.
 
-A captured file holds both sides of an exchange: where the settings capture the input, the role may read images.
+A captured file holds both sides of an exchange: where the input is captured, the role may read images.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import aws_cdk as cdk
 from infra import names
 from infra.constructs.gateway.gateway_function import ID as FUNCTION
 from infra.constructs.policies import allow, arn
+from infra.lambdas.gateway.labels import PREFIX as LABELS
 from infra.release import ARTIFACTS
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def allow_monitoring(role: iam.Role, settings: Settings, *, key: kms.IKey | None
     environment = settings.environment
     place = {"account": cdk.Stack.of(role).account, "region": settings.region}
     allow_objects(role, names.bucket(environment, **place), ARTIFACTS)
-    if getattr(settings, "feedback", None):
-        allow_objects(role, names.label_bucket(environment, **place), "labels", lists=True)
+    if settings.feedback:
+        allow_objects(role, names.label_bucket(environment, **place), LABELS, lists=True)
     if settings.captures_answers:
         captured = names.capture_bucket(environment, **place)
         allow_objects(role, captured, settings.endpoint_name, lists=True)

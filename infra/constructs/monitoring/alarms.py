@@ -68,15 +68,12 @@ class Alarms(Construct):
             above=drift.refused_share,
         )
         distance = f"ABS(FILL(yes, 0) / ({predicted}) - {drift.yes_share})"
+        distance = f"IF({predicted} >= {drift.minimum_requests}, {distance}, 0)"
         del counts["refused"]
         self._add(
             "ClassDrift",
             "The share of YES is far from the expected one: the input or the model has changed",
-            metrics.expression(
-                f"IF({predicted} >= {drift.minimum_requests}, {distance}, 0)",
-                "Distance of the share of YES",
-                counts,
-            ),
+            metrics.expression(distance, "Distance of the share of YES", counts),
             above=drift.yes_tolerance,
         )
 

@@ -28,6 +28,7 @@ app.pin_request_origin(source_ip, secure_transport)
 core.iam_actions.extract_resource_arn(service, method, path, headers, body, query_params, region,
     account_id)
 core.iam_actions.identity_denial_message(action, principal_arn, resource, explicit_deny)
+core.iam_actions.request_tag_context(service, iam_action, body, params)
 core.iam_evaluator._gather_role_policies(role_name, account_id)
 core.iam_evaluator._service_principal_matches(principal, service)
 core.iam_evaluator.enforce(access_key_id, iam_action, service, region, resource_arn, service_context)
@@ -49,6 +50,7 @@ class AccessDenied(Exception):  # noqa: N818 - AWS's own name for it
 def enforce() -> None:
     """Have ministack check signatures and policies."""
     pin, resource_of = app.pin_request_origin, iam_actions.extract_resource_arn
+    context_of = iam_actions.request_tag_context
 
     def pin_as_tls(source: str, _secure: bool) -> None:
         """Count each request as sent over TLS: none leaves this machine, and buckets refuse plain HTTP."""
@@ -64,9 +66,17 @@ def enforce() -> None:
                 return f"arn:aws:ecr:{region()}:{account_id()}:repository/{repositories[0]}"
         return resource_of(service, method, path, headers, body, *rest)
 
+    def with_namespace(service: str, action: str, body: bytes, params: object) -> Mapping[str, object]:
+        """Name the metrics' namespace, which ministack lacks, where it is sent as JSON, as botocore does."""
+        context: Mapping[str, object] = context_of(service, action, body, params)
+        if action == "cloudwatch:PutMetricData" and body.startswith(b"{"):
+            return {**context, "cloudwatch:namespace": json.loads(body).get("Namespace", "")}
+        return context
+
     app.AUTH = True
     app.pin_request_origin = pin_as_tls
     iam_actions.extract_resource_arn = with_repository
+    iam_actions.request_tag_context = with_namespace
     tagging._RESOURCE_TAG_COLLECTORS["apigateway"] = _tags_of_api_keys
 
 

@@ -7,6 +7,7 @@ holds open and never writes to: at its end the program gets SIGTERM, and SIGKILL
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import importlib
 import os
@@ -24,13 +25,10 @@ GRACE_S = 30.0  # SageMaker too gives a container 30 s between SIGTERM and SIGKI
 def responds(port: int, path: str) -> bool:
     """Whether a server on 127.0.0.1 answers 200."""
     connection = http.client.HTTPConnection(HOST, port, timeout=2)
-    try:
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
         connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    return False
 
 
 def stop(process: subprocess.Popen[bytes], *, grace_s: float) -> bool:

@@ -48,6 +48,7 @@ _REAL_TIME_MAX_BODY = 25 * 1024 * 1024
 _RUNTIME = "sagemaker-runtime"
 _RUNTIME_TYPE = "application/json"
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+_INFERENCE_ID = "x-amzn-sagemaker-inference-id"
 _FORWARDED = ("content-type", "accept", _ATTRIBUTES)
 
 
@@ -214,6 +215,15 @@ def _forward(running: Running, name: str, *, headers: Mapping[str, str], body: b
         connection.close()
     if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
         raise _model_error(name, status=response.status, message=content.decode(errors="replace"))
+    if running.capture:
+        running.capture.add(
+            {
+                "Input": (headers.get("content-type", ""), body),
+                "Output": (response.getheader("content-type", ""), content),
+            },
+            inference_id=headers.get(_INFERENCE_ID),
+            attributes=headers.get(_ATTRIBUTES),
+        )
     answered = {"x-Amzn-Invoked-Production-Variant": running.variant.name}
     for key in ("content-type", _ATTRIBUTES):
         if value := response.getheader(key):

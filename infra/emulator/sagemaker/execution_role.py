@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -74,6 +74,13 @@ class ExecutionRole:
         except ClientError:
             return False
         return True
+
+    def write(self, url: str, content: bytes, *, key: str | None) -> None:
+        """Put an object, encrypted under a KMS key if one is given."""
+        bucket, path = _location(url)
+        encryption: dict[str, Any] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
+        with self._acting(f"write {url}"):
+            self._session.client("s3").put_object(Bucket=bucket, Key=path, Body=content, **encryption)
 
     def unpack(self, url: str, *, to: Path) -> Path:
         """Download a ``model.tar.gz`` and return the read-only directory into which it is unpacked.

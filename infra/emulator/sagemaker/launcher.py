@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches import logs
 from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker.capture import Capture
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.model_server import Containers, ModelServer
 from infra.emulator.sagemaker.resources import ServerError
@@ -36,6 +37,7 @@ class Running:
     server: ModelServer
     image: str  # what runs: the image by its digest, or "process:" and the program
     directory: Path
+    capture: Capture | None
 
 
 @dataclass(kw_only=True)
@@ -78,11 +80,14 @@ class Launcher:
                 raise
             log.exception("%s could not be launched", label)
             raise ServerError(str(error)) from error
-        return Running(variant=variant, server=server, image=image, directory=directory)
+        capture = Capture(variant.data_capture, label=label, role=role) if variant.data_capture else None
+        return Running(variant, server, image, directory, capture)
 
     def stop(self, running: Running) -> None:
         """Stop a variant's server and remove its model."""
         self._stop(running.server)
+        if running.capture:
+            running.capture.write()
         shutil.rmtree(running.directory, ignore_errors=True)
 
     def close(self) -> None:

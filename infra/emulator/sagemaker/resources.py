@@ -129,6 +129,7 @@ class Variant:
     memory_mb: int | None  # of a serverless variant; None for a real-time one
     instances: int  # 0 of a serverless variant
     startup_timeout_s: float  # until /ping must answer 200
+    data_capture: Json | None  # the configuration's `DataCaptureConfig` where it is enabled
 
     @property
     def serverless(self) -> bool:
@@ -150,6 +151,7 @@ def resolve(config: Resource, models: Store[Resource]) -> Variant:
     model = models.get(declared["ModelName"]).properties
     container = model["PrimaryContainer"]
     serverless = declared.get("ServerlessConfig", {})
+    capture = config.properties.get("DataCaptureConfig", {})
     return Variant(
         name=declared["VariantName"],
         image=container["Image"],
@@ -164,4 +166,5 @@ def resolve(config: Resource, models: Store[Resource]) -> Variant:
             "ContainerStartupHealthCheckTimeoutInSeconds",
             _SERVERLESS_STARTUP_S if serverless else _REAL_TIME_STARTUP_S,
         ),
+        data_capture=capture if capture.get("EnableCapture") else None,
     )

@@ -43,11 +43,11 @@ class Endpoint:
         # Created on first use: predictions never need it.
         return cast("SageMakerClient", client(CONTROL, self._config))
 
-    def predict(self, image: bytes, attributes: Mapping[str, str]) -> bytes:
+    def predict(self, image: bytes, attributes: Mapping[str, str], *, inference_id: str) -> bytes:
         """Return the container's answer for an encoded image.
 
-        `attributes` are what the caller wants of it, and the ids by which the container's log names it, of
-        which `request_id` must be there.
+        `attributes` are what the caller wants of it, and the ids by which the container's log names it;
+        `inference_id` names it in what SageMaker captures.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class Endpoint:
         # The one free-form header that SageMaker passes on to the container.
         header = ";".join(f"{name}={value}" for name, value in attributes.items())
         try:
-            return self._invoke(image, header, inference_id=attributes["request_id"])
+            return self._invoke(image, header, inference_id)
         except (BotoCoreError, ClientError) as error:
             raise endpoint_errors.problem(error) from error
 
@@ -74,7 +74,7 @@ class Endpoint:
         except (BotoCoreError, ClientError) as error:
             raise endpoint_errors.problem(error) from error
 
-    def _invoke(self, image: bytes, attributes: str, *, inference_id: str, retry: bool = True) -> bytes:
+    def _invoke(self, image: bytes, attributes: str, inference_id: str, *, retry: bool = True) -> bytes:
         started = time.monotonic()
         try:
             response = self._runtime.invoke_endpoint(
@@ -82,7 +82,7 @@ class Endpoint:
                 ContentType="application/octet-stream",  # the bytes decide, whatever the sender declared
                 Accept="application/json",
                 CustomAttributes=attributes,
-                InferenceId=inference_id,  # by which captured data is found
+                InferenceId=inference_id,
                 Body=image,
             )
             return response["Body"].read()
@@ -90,4 +90,4 @@ class Endpoint:
             # A kept connection that was dropped while this Lambda was frozen fails at once.
             if not retry or time.monotonic() - started > STALE_WITHIN_S:
                 raise
-        return self._invoke(image, attributes, inference_id=inference_id, retry=False)
+        return self._invoke(image, attributes, inference_id, retry=False)

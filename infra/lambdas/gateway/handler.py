@@ -121,4 +121,5 @@ def _log(request: Request, response: Response, *, cause: str | None, seconds: fl
         at_ms = time.time_ns() // 1_000_000
         line |= metrics.members(response.outcome, endpoint_name=SETTINGS.endpoint_name, at_ms=at_ms)
         line["model_version"] = SETTINGS.model.version
+        line["watched"] = response.watched
     print(json.dumps(line))

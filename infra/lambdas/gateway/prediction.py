@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import NoReturn, TypeGuard
+from typing import NoReturn, TypeGuard, cast
 
 from .problems import Problem
 
@@ -16,8 +16,8 @@ MAX_BYTES = 1024**2
 PNG = re.compile("iVBORw0KGgo[A-Za-z0-9+/]+={0,2}")  # in base64, the first bytes included
 
 
-def parse(answer: bytes) -> Members:
-    """Return the members of a prediction.
+def parse(answer: bytes) -> tuple[Members, Members | None]:
+    """Return the members of a prediction, and what is watched of it, if the container measures that.
 
     Raises
     ------
@@ -32,7 +32,11 @@ def parse(answer: bytes) -> Members:
         members = None
     if not _is_prediction(members):
         raise Problem(502, "The endpoint's answer is not a prediction.", cause="malformed answer")
-    return members
+    statistics = members.pop("statistics", None)
+    if not isinstance(statistics, dict):
+        return members, None
+    sha256 = cast("Members", members["model"])["sha256"]
+    return members, {"probability": members["probability"], "model_sha256": sha256, **statistics}
 
 
 def is_probability(value: object) -> TypeGuard[float]:
@@ -55,7 +59,8 @@ def _is_prediction(members: object) -> TypeGuard[Members]:
             return False
     match others.get("heatmap"):
         case None | {"width": int(), "height": int(), "values": [*_]}:
-            return numbers and _has_reasons(others) and _has_preview(others)
+            additions = _has_preview(others) and _has_statistics(others)
+            return numbers and _has_reasons(others) and additions
         case _:
             return False
 
@@ -79,6 +84,15 @@ def _has_preview(others: dict[object, object]) -> bool:
             return bool(0 <= left < right < math.inf and 0 <= top < bottom < math.inf)
         case _:
             return "preview" not in others
+
+
+def _has_statistics(others: dict[object, object]) -> bool:
+    """Whether statistics, if there are any, are numbers and the name of a format."""
+    match others.get("statistics", {}):
+        case {"format": "dicom" | "jpeg" | "png", **measured}:
+            return all(type(value) in (int, float) for value in measured.values())
+        case _:
+            return "statistics" not in others
 
 
 def _reject_constant(constant: str) -> NoReturn:

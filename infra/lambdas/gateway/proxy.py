@@ -97,13 +97,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP response, and the metric that it counts for, if an image was classified or refused."""
+    """An HTTP response; if an image was classified or refused, also the metric and what is watched of it."""
 
     status: int
     media_type: str = ""
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     outcome: Outcome | None = None
+    watched: Mapping[str, object] | None = None
 
     def envelope(self) -> Envelope:
         """Return the response in the form that API Gateway expects: text, which it compresses."""

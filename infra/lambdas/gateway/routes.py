@@ -84,12 +84,14 @@ def predict(request: Request, *, endpoint: Endpoint) -> Response:
     """Return the endpoint's prediction for the request's image."""
     attributes = {
         **_options(request.query),
+        "statistics": "true",  # for what watches the model, not for the caller
         "request_id": request.id,
         **({"traceparent": request.traceparent} if request.traceparent else {}),
     }
-    members = prediction.parse(endpoint.predict(image_of(request), attributes))
+    answer = endpoint.predict(image_of(request), attributes, inference_id=request.id)
+    members, watched = prediction.parse(answer)
     response = _json({**members, "request_id": request.id})
-    return replace(response, outcome=metrics.OF_A_LABEL.get(members["label"]))
+    return replace(response, outcome=metrics.OF_A_LABEL.get(members["label"]), watched=watched)
 
 
 def label(request: Request, *, labels: Labels) -> Response:

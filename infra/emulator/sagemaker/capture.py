@@ -1,0 +1,107 @@
+"""SageMaker's data capture: a share of a variant's invocations is kept in S3, as files of JSON lines.
+
+docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html has the layout and the form.
+Whether AWS captures answers that are not 2xx is **unverified**; here they are not captured.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import random
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.emulator.ministack_patches.iam import AccessDenied
+
+if TYPE_CHECKING:
+    from infra.emulator.sagemaker.execution_role import ExecutionRole
+    from infra.emulator.validation.rules import Json
+
+log = logging.getLogger("sagemaker")
+
+_WRITTEN_AFTER_S = 1.0  # in which further records join the file; AWS takes minutes
+
+
+class Capture:
+    """What a variant's `DataCaptureConfig` keeps; written with the model's execution role.
+
+    Parameters
+    ----------
+    label
+        Endpoint and variant, with a slash between them, as the keys of the files have them.
+    """
+
+    def __init__(self, config: Json, *, label: str, role: ExecutionRole) -> None:
+        self._config = config
+        self._label = label
+        self._role = role
+        self._lines: list[str] = []
+        self._writing: threading.Timer | None = None
+        self._lock = threading.Lock()
+
+    def add(
+        self, data: dict[str, tuple[str, bytes]], *, inference_id: str | None, attributes: str | None
+    ) -> None:
+        """Take an invocation, of which `data` has the media type and the bytes by "Input" and "Output"."""
+        if random.random() * 100 >= self._config["InitialSamplingPercentage"]:  # noqa: S311 - a sample
+            return
+        named = {"inferenceId": inference_id, "customAttributes": [attributes] if attributes else None}
+        record = {
+            "captureData": {
+                f"endpoint{each['CaptureMode']}": self._described(
+                    each["CaptureMode"], *data[each["CaptureMode"]]
+                )
+                for each in self._config["CaptureOptions"]
+            },
+            "eventMetadata": {
+                "eventId": str(uuid.uuid4()),
+                **{name: value for name, value in named.items() if value},
+                "inferenceTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            },
+            "eventVersion": "0",
+        }
+        with self._lock:
+            self._lines.append(json.dumps(record) + "\n")
+            if self._writing is None:
+                self._writing = threading.Timer(_WRITTEN_AFTER_S, self.write)
+                self._writing.daemon = True
+                self._writing.start()
+
+    def write(self) -> None:
+        """Write what has been taken as one file, at once."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+            if self._writing:
+                self._writing.cancel()
+                self._writing = None
+        if not lines:
+            return
+        now = time.time()
+        hour = time.strftime("%Y/%m/%d/%H/%M-%S", time.gmtime(now))
+        path = f"{self._label}/{hour}-{now % 1 * 1000:03.0f}-{uuid.uuid4()}.jsonl"
+        url = f"{self._config['DestinationS3Uri'].rstrip('/')}/{path}"
+        try:
+            self._role.write(url, "".join(lines).encode(), key=self._config.get("KmsKeyId"))
+        except (AccessDenied, BotoCoreError, ClientError) as error:
+            log.error("%s: %d captured records are lost: %s", self._label, len(lines), error)
+
+    def _described(self, mode: str, media_type: str, content: bytes) -> dict[str, str]:
+        header = self._config.get("CaptureContentTypeHeader", {})
+        for encoding in ("Json", "Csv"):
+            if media_type in header.get(f"{encoding}ContentTypes", []):
+                text = content.decode(errors="replace")
+                break
+        else:
+            encoding, text = "Base64", base64.b64encode(content).decode()
+        return {
+            "observedContentType": media_type,
+            "mode": mode.upper(),
+            "data": text,
+            "encoding": encoding.upper(),
+        }
