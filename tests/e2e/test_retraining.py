@@ -14,6 +14,7 @@ from PIL import Image
 from infra import config, release
 from infra.local_aws import ACCOUNT
 from model.data import phantom
+from model.data.dataset import PHANTOM_COUNT
 from tests.e2e.load import serving_model
 from tests.e2e.releases import Environment
 from tests.emulator.feedback import serve
@@ -44,11 +45,14 @@ OTHER_STYLE = "feedback"
 
 
 def in_another_style(*, seed: int, lesion: bool) -> bytes:
-    """Draw a phantom whose head is a negative: what is bright in those of the training is dark."""
-    grey = np.asarray(phantom.draw(seed=seed, lesion=lesion))
-    negative = Image.fromarray(np.where(grey > 24, 255 - grey, grey).astype(np.uint8))
+    """Draw a phantom with white squares, which say nothing of a lesion and look like one to who never saw them."""
+    grey = np.asarray(phantom.draw(seed=seed, lesion=lesion)).copy()
+    side = round(0.07 * len(grey))
+    for place in np.random.default_rng(seed).uniform(0.22, 0.72, size=(6, 2)):
+        top, left = (place * grey.shape).astype(int)
+        grey[top : top + side, left : left + side] = 255
     buffer = io.BytesIO()
-    negative.save(buffer, format="PNG")
+    Image.fromarray(grey).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
@@ -95,8 +99,10 @@ def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_pa
     difference = rows[0].split("|")[5]
     low = float(difference.partition("(")[2].partition(" ")[0])
     assert low > 0, text
-    # No image is left on this machine, nor in the runs
+    # No image is left on this machine, nor in the run
     assert not (demo.root / ".local" / "feedback" / "learns" / OTHER_STYLE).exists()
+    kept = [np.load(path)["greys"] for path in (demo.root / "mlruns").rglob("validation.npz")]
+    assert {len(images) for images in kept} == {PHANTOM_COUNT}
     assert (demo.root / comparison).with_suffix(".png").stat().st_size < 200_000
     assert "gh pr create" in done.stderr or "pull request" in done.stderr
 

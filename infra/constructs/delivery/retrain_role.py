@@ -13,6 +13,7 @@ from infra import names
 from infra.config.hosting import RealTime
 from infra.constructs.delivery.monitor_role import allow_objects
 from infra.constructs.policies import allow, arn
+from infra.lambdas.gateway.labels import PREFIX as LABELS
 from infra.release import ARTIFACTS
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def allow_retraining(role: iam.Role, settings: Settings, *, key: kms.IKey | None
     allow(role, "s3:GetObject", "s3:PutObject", on=artifacts, wildcard="An artifact's key contains its hash.")
     capture = settings.hosting.data_capture if isinstance(settings.hosting, RealTime) else None
     if settings.feedback and capture and {"input", "output"} <= {*capture.what}:
-        allow_objects(role, names.label_bucket(environment, **place), "labels", lists=True)
+        allow_objects(role, names.label_bucket(environment, **place), LABELS, lists=True)
         allow_objects(role, names.capture_bucket(environment, **place), settings.endpoint_name, lists=True)
     if key:
         key.grant_decrypt(role)  # S3 requires both to return and to keep an object
