@@ -45,7 +45,7 @@ OTHER_STYLE = "feedback"
 
 
 def in_another_style(*, seed: int, lesion: bool) -> bytes:
-    """Draw a phantom with white squares, which say nothing of a lesion and look like one to who never saw them."""
+    """Draw a phantom with white squares: they say nothing of a lesion, and look like one to a newcomer."""
     grey = np.asarray(phantom.draw(seed=seed, lesion=lesion)).copy()
     side = round(0.07 * len(grey))
     for place in np.random.default_rng(seed).uniform(0.22, 0.72, size=(6, 2)):
