@@ -315,14 +315,8 @@ class Client:
     def label(self, request_id: str, label: Literal["NO", "YES"], note: str | None = None) -> Label:
         """Say what the image of an earlier prediction shows, where the deployment takes labels.
 
-        Parameters
-        ----------
-        request_id
-            Of the prediction.
-        label
-            YES for a tumour. The same again changes nothing; the other one counts from then on.
-        note
-            Why, in at most 500 characters; it must not name a person.
+        The same label again changes nothing; another one counts from then on. A note says why, in at most 500
+        characters, and must not name a person.
         """
         if not request_id.replace("-", "").isalnum():
             raise ClientError(f"{request_id!r} is not the id of a request.")

@@ -103,7 +103,7 @@ class HttpServer:
                     self.end_headers()
                     self.wfile.write(content)
 
-            do_GET = do_HEAD = do_POST = do_OPTIONS = do_CONNECT = answer  # noqa: N815 - the base class's names
+            do_GET = do_HEAD = do_POST = do_PUT = do_OPTIONS = do_CONNECT = answer  # noqa: N815 - the base's names
 
             def log_message(self, *_args: object) -> None:
                 pass

@@ -182,6 +182,8 @@ def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterat
     if "VersioningConfiguration" in properties:  # the models' bucket; that of captured data is not versioned
         yield Line("model artifacts", "s3-gb-month", traffic.artifacts_gb)
         return
+    if "-labels-" in json.dumps(properties["BucketName"]):  # people give few, of less than a kilobyte each
+        return
     captures = (config.get("DataCaptureConfig") for _, config in declared.of_type(_ENDPOINT_CONFIG))
     share = next((capture["InitialSamplingPercentage"] / 100 for capture in captures if capture), 0)
     requests = traffic.requests_per_month * share
@@ -221,6 +223,7 @@ PRICED: Mapping[str, Rule] = {
     "AWS::S3::Bucket": _bucket,
     "AWS::SageMaker::Endpoint": _endpoint,
     _ENDPOINT_CONFIG: _endpoint_config,
+    "AWS::SecretsManager::Secret": _one("key of request ids", "secret-month"),
     "AWS::WAFv2::WebACL": _web_acl,
 }
 

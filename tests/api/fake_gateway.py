@@ -23,7 +23,7 @@ def problem(status: int, detail: str = "No.", *, retry_after: int | None = None,
 
 
 class FakeGateway(ScriptedServer):
-    """One stage with a healthy model; `schemes` are the security schemes of its OpenAPI document."""
+    """One stage with a healthy model; `schemes` and `paths` are those of its OpenAPI document."""
 
     normal_body = prediction().body or b""
 
@@ -32,6 +32,7 @@ class FakeGateway(ScriptedServer):
         self.url += "/stage"
         self.health = Reply(body=json.dumps(HEALTH).encode())
         self.schemes: dict[str, object] = {}
+        self.paths: dict[str, object] = {}
 
     @property
     def images(self) -> list[Call]:
@@ -40,5 +41,6 @@ class FakeGateway(ScriptedServer):
     def answer(self, call: Call) -> Reply:
         self.calls.append(call)
         if call.target == "/stage/openapi.json":
-            return Reply(body=json.dumps({"components": {"securitySchemes": self.schemes}}).encode())
+            document = {"components": {"securitySchemes": self.schemes}, "paths": self.paths}
+            return Reply(body=json.dumps(document).encode())
         return self.health if call.target == "/stage/health" else self.scripted(call)

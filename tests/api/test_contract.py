@@ -22,12 +22,15 @@ from container.rules import out_of_distribution
 from infra.constructs.gateway import gateway_responses
 from infra.constructs.gateway.api import BINARY_MEDIA_TYPES
 from infra.lambdas.gateway import endpoint_errors, metrics, routes, upload
+from infra.lambdas.gateway.labels import CHOICES, MAX_BODY_BYTES, MAX_NOTE_CHARS, MEDIA_TYPE, Labels
 from infra.lambdas.gateway.pages import Site
 from infra.lambdas.gateway.problems import TITLES, Problem
-from infra.lambdas.gateway.settings import Model
+from infra.lambdas.gateway.settings import Feedback, Model
 from infra.paths import OPENAPI, ROOT
+from infra.site import render
 from infra.site.render import HERE
 from scripts import client
+from scripts.api import labels
 from tests.gateway.conftest import resolve
 
 if TYPE_CHECKING:
@@ -38,12 +41,14 @@ if TYPE_CHECKING:
 DOCUMENT: dict[str, Any] = json.loads(OPENAPI.read_text())
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 PREDICT: dict[str, Any] = DOCUMENT["paths"]["/predict"]["post"]
+LABEL: dict[str, Any] = DOCUMENT["paths"][routes.LABEL]["post"]
 ACCEPTED: dict[str, Any] = PREDICT["requestBody"]["content"]
 OPERATIONS = [
     (method, path, operation)
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 ]
+SIMPLE = [each for each in OPERATIONS if each[2] != LABEL]  # that one is in test_labels.py
 ANSWER = predictor.Answer
 VALUES = {"boolean": True, "integer": 3, "string": "the value"}  # of parameters
 PROBLEM_MEMBERS = Problem(400, "").document(request_id="")
@@ -86,7 +91,8 @@ class TestCode:
         unused = cast("Endpoint", None)  # only the table is read
         model = Model(name="", version="", sha256="", kind="images", gates_failed=())
         site = Site(Path(), sign_in=None)
-        table = routes.table(model=model, endpoint=unused, site=site)
+        labels = Labels(Feedback("", ""), model_sha256="")
+        table = routes.table(model=model, endpoint=unused, site=site, labels=labels)
         routed = {(method.lower(), path) for path, methods in table.items() for method in methods}
         part_of_the_page = ("get", "/dicom.js")
         assert routed == {part_of_the_page, *((method, path) for method, path, _ in OPERATIONS)}
@@ -162,6 +168,12 @@ class TestCode:
         assert {int(tag, 16) for tag in tags} == {tag_for_keyword(keyword) for keyword in dicom.TAGS}
         assert {"MR", "YES", "INVERSE", *dicom.MODALITIES, *dicom.GREY} <= client.DICOM_TERMS & set(terms)
 
+    def test_a_label_has_the_same_limits_everywhere(self) -> None:
+        members = LABEL["requestBody"]["content"][MEDIA_TYPE]["schema"]["properties"]
+        assert (set(members["label"]["enum"]), members["note"]["maxLength"]) == ({*CHOICES}, MAX_NOTE_CHARS)
+        assert LABEL["responses"]["413"]["description"] == f"More than {MAX_BODY_BYTES:,} bytes."
+        assert render.LABEL_PATH == routes.LABEL == labels.PATH
+
     def test_api_gateway_gives_documented_answers_only(self) -> None:
         documented = {int(status) for status in PREDICT["responses"]} | {404}
         for answer in gateway_responses.RESPONSES.values():
@@ -186,7 +198,7 @@ class TestClient:
         assert set(imported) <= sys.stdlib_module_names
         assert DOCUMENT["info"]["version"] in str(client.__doc__)
 
-    @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS)
+    @pytest.mark.parametrize(("method", "path", "operation"), SIMPLE)
     def test_each_operation_has_a_method(self, method: str, path: str, operation: dict[str, Any]) -> None:
         # Given the method and a value for each parameter
         recorder = Recorder("https://example.org/v1", api_key="the key")
@@ -275,14 +287,17 @@ def test_every_example_is_a_documented_request(where: str, command: str) -> None
     words = shlex.split(command)
     (url,) = (word for word in words if word.startswith("$URL"))
     target = urlsplit(url.removeprefix("$URL"))
-    posts = {"--data-binary", "-F"} & set(words)
-    operation = DOCUMENT["paths"][target.path]["post" if posts else "get"]
+    posts = {"--data-binary", "-F", "-d"} & set(words)
+    operation = DOCUMENT["paths"][routes.route(target.path)]["post" if posts else "get"]
     parameters = {each["name"]: each["schema"] for each in operation.get("parameters", [])}
     for name, value in parse_qsl(target.query, strict_parsing=bool(target.query)):
         OAS31Validator(parameters[name]).validate(json.loads(value))
     if "-F" in words:
         field, _, _ = words[words.index("-F") + 1].partition("=")
         assert field in ACCEPTED["multipart/form-data"]["schema"]["properties"]
+    if "-d" in words:
+        (content,) = operation["requestBody"]["content"].values()
+        OAS31Validator(content["schema"]).validate(json.loads(words[words.index("-d") + 1]))
     if "--data-binary" in words:
         (kind,) = re.findall(r"content-type: ([\w/]+)", command.lower())
         assert kind in ACCEPTED

@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from infra.constructs.delivery.github_access import LONGEST_DELIVERY
 from infra.paths import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
+ZIZMOR = ROOT / ".github" / "zizmor.yml"
 Json = dict[Any, Any]
 
 # (workflow, job) -> its rights besides reading this repository's content.
@@ -171,6 +173,19 @@ def test_actions_are_official_and_pinned_to_a_version_or_commit() -> None:
             assert re.fullmatch(r"v[0-9]+", version) or by_commit, action
             major = int(re.findall(r"v([0-9]+)", version + comment)[0])
             assert major >= RUNS_NODE_24[name], action
+
+
+@pytest.mark.parametrize(
+    "linter",
+    [
+        ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, FOLDER.glob("*.yml"))),
+        ("zizmor", "--offline", "--no-progress", "--config", str(ZIZMOR), str(FOLDER)),
+    ],
+)
+def test_the_workflows_have_no_finding(linter: tuple[str, ...]) -> None:
+    command = [str(ROOT / ".venv" / "bin" / linter[0]), *linter[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_job_has_a_time_limit() -> None:

@@ -42,6 +42,9 @@ begin = "20:00"
 end = "06:00"
 instances = 2
 
+[feedback]
+expire_days = 30
+
 [github]
 repository = "{REPOSITORY}"
 """

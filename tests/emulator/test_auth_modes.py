@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ from playwright.sync_api import expect, sync_playwright
 
 from infra import config, names
 from infra.config.auth import Auth, Firewall, SignIn
-from infra.local_aws import HOST
+from infra.config.environment import Feedback
+from infra.local_aws import ACCOUNT, HOST
 from scripts.api import gateway as delivery
 from tests.browser import find_chromium
 from tests.e2e.load import assert_problem
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from tests.emulator.cloud import Cloud
 
+NOTE = "a note for no log"
 PERSON, PASSWORD = "ada@example.org", "Correct-horse-7-battery"
 
 
@@ -71,6 +74,7 @@ def deploy(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
         cloud.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=config_name)
         cloud.wait(endpoint)
         deployed.append(endpoint)
+        cloud.create_bucket(label_bucket(auth))
         outputs = create_gateway(cloud, endpoint, chosen, tmp_path_factory.mktemp(auth))
         return Deployed(cloud, cloud.gateway_url(outputs["ApiId"], outputs["StageName"]), outputs)
 
@@ -100,7 +104,25 @@ def settings(auth: Auth, *, port: int) -> config.Settings:
         auth=auth,
         sign_in=sign_in if auth == "cognito" else None,
         firewall=Firewall(requests_per_five_minutes=100),
+        feedback=Feedback(expire_days=1),
     )
+
+
+def label_bucket(auth: Auth) -> str:
+    return names.label_bucket(auth.replace("_", ""), account=ACCOUNT, region="us-east-1")
+
+
+def label(gateway: Deployed, request_id: str, **headers: str) -> requests.Response:
+    """Say that the image of a prediction shows a tumour."""
+    url = f"{gateway.url}/predictions/{request_id}/label"
+    return requests.post(url, json={"label": "YES", "note": NOTE}, headers=headers, timeout=30)
+
+
+def labels_of(gateway: Deployed, auth: Auth, request_id: str) -> list[dict[str, Any]]:
+    """Return the labels of a prediction."""
+    s3, bucket = gateway.cloud.s3, label_bucket(auth)
+    found = s3.list_objects_v2(Bucket=bucket, Prefix=f"labels/{request_id}/").get("Contents", [])
+    return [json.load(s3.get_object(Bucket=bucket, Key=each["Key"])["Body"]) for each in found]
 
 
 def assert_predicted(answer: requests.Response) -> None:
@@ -121,6 +143,37 @@ def test_only_the_right_key_is_accepted(deploy: Deploy) -> None:
     key = gateway.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
     assert_problem(gateway.predict(**{"x-api-key": f"{key}x"}), 403)
     assert_predicted(gateway.predict(**{"x-api-key": key}))
+
+
+def test_a_label_needs_the_key_and_is_kept_once_for_it(deploy: Deploy) -> None:
+    # Given a prediction
+    gateway = deploy("api_key")
+    key_id = gateway.outputs["ApiKeyId"]
+    key = {"x-api-key": gateway.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]}
+    request_id = gateway.predict(**key).json()["request_id"]
+
+    # When it is labelled without the key, and 100 times at once with it
+    assert_problem(label(gateway, request_id, **{"x-api-key": "another"}), 403)
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: label(gateway, request_id, **key), range(100)))
+
+    # Then the key has one label there, an id that was not given has none, and no log has the note
+    assert {answer.status_code for answer in answers} == {200}, answers[0].text
+    (found,) = labels_of(gateway, "api_key", request_id)
+    assert (found["caller"], found["label"], found["note"]) == (key_id, "YES", NOTE)
+    assert_problem(label(gateway, request_id[:-13], **key), 404)
+    logs = gateway.client("logs")
+    for group in logs.describe_log_groups()["logGroups"]:
+        assert NOTE not in str(logs.filter_log_events(logGroupName=group["logGroupName"])["events"])
+
+
+def test_while_the_bucket_is_gone_a_label_is_503(deploy: Deploy) -> None:
+    gateway = deploy("none")
+    request_id = gateway.predict().json()["request_id"]
+    gateway.cloud.s3.delete_bucket(Bucket=label_bucket("none"))
+    assert_problem(label(gateway, request_id), 503)
+    gateway.cloud.create_bucket(label_bucket("none"))
+    assert label(gateway, request_id).ok
 
 
 @pytest.mark.parametrize("path", ["/predict/", "/predict?x=1", "/%70redict", "/health", "/predict//"])
@@ -160,7 +213,18 @@ def test_a_person_signs_in_at_the_page_and_gets_a_prediction(cognito: Deployed) 
         # And a program may use their token too, but no changed copy of it
         [kept] = json.loads(page.evaluate("JSON.stringify(Object.values(sessionStorage))"))
         token = json.loads(kept)["access"]
-        assert_predicted(cognito.predict(Authorization=f"Bearer {token}"))
+        answer = cognito.predict(Authorization=f"Bearer {token}")
+        assert_predicted(answer)
+
+        # And what they say at the page and by the program is theirs
+        page.get_by_role("button", name="No tumour").click()
+        expect(page.get_by_text("Noted: no tumour")).to_be_visible()
+        assert label(cognito, answer.json()["request_id"], Authorization=f"Bearer {token}").ok
+        (found,) = labels_of(cognito, "cognito", answer.json()["request_id"])
+        user = cognito.client("cognito-idp").admin_get_user(
+            UserPoolId=cognito.outputs["UserPoolId"], Username=PERSON
+        )
+        assert {"Name": "sub", "Value": found["caller"]} in user["UserAttributes"]
         for forged in (changed(token, exp=4102444800), f"{token[:-8]}AAAAAAAA", "x.y.z", ""):
             assert_problem(cognito.predict(Authorization=f"Bearer {forged}"), 401)
 

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import boto3
@@ -67,14 +67,30 @@ def health(prod: Prod) -> str | None:
     return _call(prod, "GET", "/health")
 
 
-def _call(prod: Prod, method: str, path: str) -> str | None:
-    """Call the gateway, signed as prod requires it; the reason is what its Lambda logged."""
+def label(prod: Prod) -> str | None:
+    """Label a prediction in a new instance of the Lambda, which has not read the key of the ids yet."""
+    name = names.function("prod")
+    prod.cloud.functions.update_function_configuration(FunctionName=name, Timeout=28)
+    request_id = _request(prod, "POST", "/predict").json()["request_id"]
+    path = f"/predictions/{request_id}/label"
+    return _call(prod, "POST", path, body=b'{"label": "NO"}', kind="application/json")
+
+
+def _call(prod: Prod, method: str, path: str, **sent: Any) -> str | None:
+    """Call the gateway; the reason is what its Lambda logged."""
+    answer = _request(prod, method, path, **sent)
+    return None if answer.ok else f"{answer.text} {prod.logged(names.function('prod'))[-40:]}"
+
+
+def _request(
+    prod: Prod, method: str, path: str, *, body: bytes = b"image", kind: str = "image/png"
+) -> requests.Response:
+    """Call the gateway, signed as prod requires it."""
     outputs = prod.outputs("gateway")
     url = prod.cloud.gateway_url(outputs["ApiId"], outputs["StageName"]) + path
-    request = AWSRequest(method=method, url=url, data=b"image", headers={"Content-Type": "image/png"})
+    request = AWSRequest(method=method, url=url, data=body, headers={"Content-Type": kind})
     SigV4Auth(Credentials(ACCOUNT, "local"), "execute-api", REGION).add_auth(request)
-    answer = requests.request(method, url, data=b"image", headers=dict(request.headers), timeout=30)
-    return None if answer.ok else f"{answer.text} {prod.logged(names.function('prod'))[-40:]}"
+    return requests.request(method, url, data=body, headers=dict(request.headers), timeout=30)
 
 
 def canary(prod: Prod) -> str | None:
@@ -152,6 +168,10 @@ PROVED: Mapping[tuple[str, str], tuple[Check, str]] = {
     ("model", "ecr:GetDownloadUrlForLayer"): (start, REFUSED),
     ("lambda", "sagemaker:InvokeEndpoint"): (predict, REFUSED),
     ("lambda", "sagemaker:DescribeEndpoint"): (health, REFUSED),
+    ("lambda", "s3:PutObject"): (label, REFUSED),
+    ("lambda", "secretsmanager:GetSecretValue"): (label, REFUSED),
+    ("lambda", "kms:Decrypt"): (label, REFUSED),
+    ("lambda", "kms:GenerateDataKey"): (label, REFUSED),
     ("lambda", "logs:CreateLogStream"): (log, SILENT),
     ("lambda", "logs:PutLogEvents"): (log, SILENT),
     ("canary", "lambda:InvokeFunction"): (canary, REFUSED),
@@ -206,7 +226,11 @@ DOCUMENTED = {
 OPTIONAL = {
     ("model", "kms:Decrypt"): ("prod", "full"),
     ("model", "cloudwatch:DescribeAlarms"): ("prod", "full"),
-    ("model", "s3:PutObject"): ("full",),
+    ("model", "s3:PutObject"): ("prod", "full"),
+    ("lambda", "s3:PutObject"): ("full",),
+    ("lambda", "secretsmanager:GetSecretValue"): ("full",),
+    ("lambda", "kms:Decrypt"): ("full",),
+    ("lambda", "kms:GenerateDataKey"): ("full",),
     **{("model", f"kms:{action}"): ("prod", "full") for action in VOLUME},
     **{("model", f"ec2:{action}"): ("full",) for action in VPC},
 }
@@ -246,7 +270,7 @@ def test_every_action_of_every_role_is_on_one_list(tmp_path: Path, environment: 
     }
 
 
-@pytest.mark.parametrize("path", [start, predict, health, canary, prune, log, canary_log, drifted])
+@pytest.mark.parametrize("path", [start, predict, health, label, canary, prune, log, canary_log, drifted])
 def test_with_its_policies_each_path_works(prod: Prod, path: Check) -> None:
     assert path(prod) is None
 
@@ -315,6 +339,17 @@ OUTSIDE: Mapping[str, tuple[str, str, str, Callable[[Prod], Mapping[str, object]
     ),
     "the Lambda describes another endpoint": (
         "lambda", "sagemaker", "describe_endpoint", lambda _: {"EndpointName": "another"},
+    ),
+    "the Lambda writes beside the labels": (
+        "lambda", "s3", "put_object",
+        lambda prod: {"Bucket": prod.outputs("registry")["LabelBucketName"], "Key": "notes.txt", "Body": b""},
+    ),
+    "the Lambda reads a label": (
+        "lambda", "s3", "get_object",
+        lambda prod: {"Bucket": prod.outputs("registry")["LabelBucketName"], "Key": "labels/any.json"},
+    ),
+    "the Lambda reads another secret": (
+        "lambda", "secretsmanager", "get_secret_value", lambda _: {"SecretId": "another"},
     ),
     "the model reads beside the artifacts": (
         "model", "s3", "get_object", lambda prod: {**prod.artifact, "Key": "notes.txt"},

@@ -12,6 +12,7 @@ from openapi_spec_validator import validate
 from infra.lambdas.gateway.auth import Mode
 from infra.site.render import script
 from tests.gateway.events import event
+from tests.gateway.label_store import FEEDBACK
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Send
@@ -24,7 +25,12 @@ SECRETS = {
     "API_KEY": "SECRET-OF-A-CALLER",  # a stack never sets it: the page must not show it if one did
 }
 # Text that identifies each mode's part of the page and of the documentation.
-ON_THE_PAGE = {"none": "No authentication", "api_key": "x-api-key", "iam": "aws-sigv4", "cognito": "PKCE"}
+ON_THE_PAGE = {
+    "none": "rejected: () => null",
+    "api_key": "x-api-key",
+    "iam": "aws-sigv4",
+    "cognito": "code_challenge",
+}
 IN_THE_DOCS = {"api_key": "x-api-key", "iam": "--aws-sigv4", "cognito": "Authorization: Bearer"}
 
 
@@ -36,7 +42,7 @@ def mode(request: pytest.FixtureRequest) -> Mode:
 
 @pytest.fixture
 def environment(environment: dict[str, str], mode: Mode) -> dict[str, str]:
-    return {**environment, **SECRETS, "AUTH": mode, "SIGN_IN": json.dumps(SIGN_IN)}
+    return {**environment, **SECRETS, **FEEDBACK, "AUTH": mode, "SIGN_IN": json.dumps(SIGN_IN)}
 
 
 def test_the_page_has_the_code_of_one_mode(send: Send, mode: Mode) -> None:
@@ -77,8 +83,9 @@ def test_the_document_has_the_security_scheme_of_the_mode(
     schemes = served["components"].pop("securitySchemes", {})
     assert list(schemes) == ([] if mode == "none" else [mode])
     scopes = [SIGN_IN["scope"]] if mode == "cognito" else []
-    security = served["paths"]["/predict"]["post"].pop("security", [])
-    assert security == ([] if mode == "none" else [{mode: scopes}])
+    for path in ("/predict", "/predictions/{request_id}/label"):
+        security = served["paths"][path]["post"].pop("security", [])
+        assert security == ([] if mode == "none" else [{mode: scopes}])
     if mode == "cognito":
         assert schemes[mode]["flows"]["authorizationCode"] == {
             "authorizationUrl": f"{ADDRESS}/oauth2/authorize",

@@ -145,7 +145,7 @@ def test_a_late_answer_is_504_and_not_retried(
 ) -> None:
     endpoint = Endpoint(handler.SETTINGS.endpoint_name, read_timeout=0.2)
     site = Site(pages.SITE, sign_in=handler.SETTINGS.sign_in)
-    table = routes.table(model=handler.SETTINGS.model, endpoint=endpoint, site=site)
+    table = routes.table(model=handler.SETTINGS.model, endpoint=endpoint, site=site, labels=None)
     monkeypatch.setattr(handler, "ROUTES", table)
     sagemaker.replies.append(Reply(delay_s=1.0))
     assert send(IMAGE).status == 504

@@ -14,6 +14,7 @@ import pytest
 from infra.lambdas.gateway.upload import MAX_IMAGE_BYTES
 from infra.site import render
 from tests.gateway.events import event
+from tests.gateway.label_store import FEEDBACK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,11 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
+
+
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return environment | FEEDBACK
 
 
 @pytest.fixture
@@ -135,7 +141,7 @@ def test_the_documents_text_cannot_become_markup(
     path = tmp_path / "openapi.json"
     path.write_text(json.dumps(json.loads(json.dumps(document), object_hook=poisoned)))
     monkeypatch.setattr(render, "OPENAPI", path)
-    rendered = render.render_site(auth="api_key", region="eu-west-1", card="")["docs.html"]
+    rendered = render.render_site(auth="api_key", region="eu-west-1", card="", feedback=True)["docs.html"]
     assert "&lt;img" in rendered
     assert "<img" not in rendered
 

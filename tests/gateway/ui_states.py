@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 from model.data import phantom
 from tests.dicom_files import dicom
 from tests.gateway.conftest import MODEL
+from tests.gateway.label_store import FEEDBACK
 from tests.gateway.sagemaker import LOW, FakeSageMaker, error, prediction
 from tests.gateway.sagemaker import refusal as refusal_reply
 from tests.gateway.visit import Visit, file
@@ -146,6 +147,20 @@ def starting(visit: Visit, sagemaker: FakeSageMaker) -> None:
 @ui_state("yes", ("light", 1280), ("dark", 320))
 def yes(visit: Visit, sagemaker: FakeSageMaker) -> None:
     visit.classify(answered_scan(sagemaker, 3, 0.93))
+
+
+@ui_state("label-noted", **FEEDBACK)
+def noted(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    visit.classify(answered_scan(sagemaker, 3, 0.93))
+    visit.page.get_by_role("button", name="No tumour").click()
+    expect(visit.page.get_by_text("Noted: no tumour. Thank you.")).to_be_visible()
+
+
+@ui_state("label-not-sent", **FEEDBACK, AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")
+def not_sent(visit: Visit, sagemaker: FakeSageMaker) -> None:
+    visit.classify(answered_scan(sagemaker, 3, 0.93))
+    visit.page.get_by_role("button", name="A tumour").click()
+    expect(visit.page.get_by_text("Not sent.")).to_be_visible()
 
 
 @ui_state("side-by-side", ("light", 1280))

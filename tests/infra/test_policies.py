@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MODELS = "arn:aws:s3:::tumor-detector-ENV-models-ACCOUNT-REGION"
 SAMPLES = "arn:aws:s3:::tumor-detector-ENV-sample-ACCOUNT-REGION"
+LABELS = "arn:aws:s3:::tumor-detector-ENV-labels-ACCOUNT-REGION"
 INTERFACES = "arn:aws:ec2:REGION:ACCOUNT:network-interface/*"
 STACKS = "arn:aws:cloudformation:REGION:ACCOUNT:stack/tumor-detector-ENV"
 APIS = "arn:aws:execute-api:REGION:ACCOUNT"
@@ -32,7 +33,8 @@ _TAGGED = "each release has new names; the environment's tag binds it"
 _GENERATED = "CloudFormation generates its name"
 # In a read handler, but they change or decrypt something, or return a secret.
 NOT_FOR_DRIFT = re.compile(
-    r"cognito-idp:(ListUserPoolClientSecrets|DescribeUserPoolClient)|(?!.*:(Describe|Get[A-Z]|GET|List|View)).*"
+    r"cognito-idp:(ListUserPoolClientSecrets|DescribeUserPoolClient)|secretsmanager:GetSecretValue|"
+    r"(?!.*:(Describe|Get[A-Z]|GET|List|View)).*"
 )
 WILDCARDS = (
     ("registry", "ecr:GetAuthorizationToken", "*", _UNSCOPED),
@@ -40,6 +42,8 @@ WILDCARDS = (
     ("registry", "s3:*", "<ModelsBucket.Arn>", "likewise"),
     ("registry", "s3:*", "<CapturedBucket.Arn>/*", "likewise"),
     ("registry", "s3:*", "<CapturedBucket.Arn>", "likewise"),
+    ("registry", "s3:*", "<LabelsBucket.Arn>/*", "likewise"),
+    ("registry", "s3:*", "<LabelsBucket.Arn>", "likewise"),
     ("registry", "kms:*", "*", "the key's own policy leaves it to the account's policies"),
     (
         "registry",
@@ -72,6 +76,7 @@ WILDCARDS = (
         "arn:aws:sagemaker:REGION:ACCOUNT:endpoint-config/*",
         _TAGGED,
     ),
+    ("gateway", "s3:PutObject", f"{LABELS}/labels/*", "a label's key has the id of its request"),
     ("gateway", "xray:PutTelemetryRecords xray:PutTraceSegments", "*", _UNSCOPED),
     *(
         ("delivery", "cloudformation:DescribeStacks", f"{STACKS}-{stack}/*", "its ARN ends in an id")

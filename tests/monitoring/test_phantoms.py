@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from container.predictor import Predictor
+from container import imaging
+from container.statistics import measure
 from model.data import phantom
 from scripts.monitoring.drift import Reference
-from tests.monitoring.served import chosen, reference, verdicts
-from tests.tiny_model import make_model_dir
+from scripts.monitoring.records import NUMBERS
+from tests.monitoring.served import chosen, drawn, reference, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Measure = Callable[[Sequence[Image.Image]], dict[str, Any]]
+    from tests.monitoring.served import Values
 
 RNG = np.random.default_rng(1)
 _FIRST, _REST = slice(300), slice(300, None)
@@ -33,30 +33,23 @@ def draw(seeds: range) -> list[Image.Image]:
     return [phantom.draw(seed=seed, lesion=bool(seed % 2)) for seed in seeds]
 
 
-@pytest.fixture(scope="module")
-def measure(tmp_path_factory: pytest.TempPathFactory) -> Measure:
-    folder = make_model_dir(tmp_path_factory.mktemp("model"), logit=0.0)
-    predictor = Predictor.load(folder, name="any", version="1", sha256="0" * 64)
-
-    def measured(images: Sequence[Image.Image]) -> dict[str, Any]:
-        rows = []
-        for image in images:
-            file = io.BytesIO()
-            image.save(file, format="PNG", compress_level=1)
-            answer = predictor.classify(predictor.preprocess(file.getvalue()), statistics=True)
-            rows.append({**answer["statistics"], "probability": answer["probability"]})
-        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
-
-    return measured
+def measured(images: Sequence[Image.Image]) -> Values:
+    """Measure images as the container does; what a network would add is drawn."""
+    rows = []
+    for image in images:
+        box = imaging.content_box(image)
+        rows.append(measure(image, imaging.preprocess(image, size=160, box=box), box))
+    found = {name: np.array([row[name] for row in rows]) for name in NUMBERS if name in rows[0]}  # type: ignore[literal-required]
+    return {**drawn(len(rows), RNG), **found}
 
 
 @pytest.fixture(scope="module")
-def trained(measure: Measure) -> dict[str, Any]:
-    return measure(draw(range(300)))
+def trained() -> Values:
+    return measured(draw(range(300)))
 
 
 @pytest.fixture(scope="module")
-def known(trained: dict[str, Any]) -> Reference:
+def known(trained: Values) -> Reference:
     return Reference.parse(reference(trained))
 
 
@@ -66,9 +59,9 @@ def live() -> list[Image.Image]:
 
 
 def test_phantoms_like_the_training_ones_raise_no_alarm(
-    known: Reference, trained: dict[str, Any], live: list[Image.Image], measure: Measure
+    known: Reference, trained: Values, live: list[Image.Image]
 ) -> None:
-    values = measure(live)
+    values = measured(live)
     assert set(verdicts(values, known).values()) == {"no drift"}
     few = {name: each[:20] for name, each in values.items()}
     assert set(verdicts(few, known).values()) == {"too few"}
@@ -83,14 +76,14 @@ def test_phantoms_like_the_training_ones_raise_no_alarm(
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_phantoms_are_drift_that_names_what_moved(
-    change: str, known: Reference, live: list[Image.Image], measure: Measure
+    change: str, known: Reference, live: list[Image.Image]
 ) -> None:
     changed, moved = CHANGES[change]
-    found = verdicts(measure([changed(image) for image in live[:250]]), known)
+    found = verdicts(measured([changed(image) for image in live[:250]]), known)
     assert moved <= {name for name, verdict in found.items() if verdict == "drift"}
 
 
-def test_a_fifth_less_contrast_is_found(known: Reference, live: list[Image.Image], measure: Measure) -> None:
-    less = measure([image.point(lambda level: 0.8 * level) for image in live])
+def test_a_fifth_less_contrast_is_found(known: Reference, live: list[Image.Image]) -> None:
+    less = measured([image.point(lambda level: 0.8 * level) for image in live])
     found = [verdicts(chosen(less, RNG.integers(0, 500, 500)), known)["grey_spread"] for _ in range(100)]
     assert found.count("drift") >= 95

@@ -2,7 +2,7 @@
 
 CloudFormation reads each resource with the caller's rights. The actions are those of the read handlers of our
 types in CloudFormation's registry, without those that change or decrypt something, or return an API key
-or a client's secret. **Unverified on AWS:** that they suffice, and that what may not be read is UNKNOWN.
+or a secret. **Unverified on AWS:** that they suffice, and that what may not be read is UNKNOWN.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ METADATA = """
     kms:GetKeyRotationStatus kms:ListAliases kms:ListResourceTags logs:DescribeIndexPolicies
     logs:DescribeLogGroups logs:DescribeMetricFilters logs:DescribeResourcePolicies
     logs:GetDataProtectionPolicy logs:ListTagsForResource sagemaker:DescribeEndpoint
-    sagemaker:DescribeEndpointConfig sagemaker:DescribeModel sagemaker:ListTags sns:GetDataProtectionPolicy
-    sns:GetSubscriptionAttributes sns:GetTopicAttributes sns:ListSubscriptionsByTopic sns:ListTagsForResource
+    sagemaker:DescribeEndpointConfig sagemaker:DescribeModel sagemaker:ListTags
+    secretsmanager:DescribeSecret sns:GetDataProtectionPolicy sns:GetSubscriptionAttributes
+    sns:GetTopicAttributes sns:ListSubscriptionsByTopic sns:ListTagsForResource
     wafv2:GetLoggingConfiguration wafv2:GetWebACL wafv2:GetWebACLForResource wafv2:ListTagsForResource
 """
 STACK = """

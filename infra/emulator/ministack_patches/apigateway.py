@@ -107,9 +107,8 @@ def _add_ids_of_keys() -> None:
         """Name the API key of a method that requires one, as AWS does in the event's identity."""
         event = build_event(*call, **context)
         _api, _stage, _settings, resource, _path, method, headers, *_ = call
-        declared = resource.get("resourceMethods", {}).get(method, {})
         key = gateway._resolve_api_key(gateway._api_key_from_request(headers))
-        if declared.get("apiKeyRequired") and key:
+        if key and resource["resourceMethods"].get(method, {}).get("apiKeyRequired"):
             event["requestContext"]["identity"] |= {"apiKey": key["value"], "apiKeyId": key["id"]}
         return event
 

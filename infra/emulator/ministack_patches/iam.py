@@ -1,7 +1,7 @@
 """IAM policies, enforced on request: a caller may do what its role allows and no more.
 
 ministack can evaluate policies itself. This module has it do so, and adds the checks that it lacks; `s3`
-and `secrets` add those of KMS keys, `lambdas` those of logs. The account's own keys, which `infra.local_aws`
+adds those of KMS keys, `lambdas` those of logs. The account's own keys, which `infra.local_aws`
 gives, belong to the root user, who may do everything.
 """
 

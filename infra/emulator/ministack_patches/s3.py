@@ -1,6 +1,6 @@
-"""S3 objects under a KMS key: reading or writing one needs permission for its key as well.
+"""S3 objects and secrets under a KMS key: reading or writing one needs permission for its key as well.
 
-On AWS, S3 itself calls KMS on the caller's behalf:
+On AWS, S3 and Secrets Manager call KMS on the caller's behalf:
 docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html. ministack does not, and its
 CloudFormation ignores a bucket's default encryption. Nothing is encrypted here.
 """
@@ -9,29 +9,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ministack import app
 from ministack.core import iam_actions
-from ministack.services import s3
+from ministack.core.responses import error_response_json
+from ministack.services import s3, secretsmanager
 from ministack.services.cloudformation import provisioners
 
 from infra.emulator.ministack_patches.app import account_id, region
+from infra.emulator.ministack_patches.iam import denial
+from infra.emulator.validation.requests import content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONTRACT = """
+app.SERVICE_HANDLERS: dict
+core.responses.error_response_json(code, message, status, extra, message_key, content_type)
 core.iam_actions.s3_additional_checks(method, path, headers, body, query_params)
 services.cloudformation.provisioners._S3_BUCKET_CONFIGURATIONS: tuple
 services.s3._bucket_default_sse_headers(bucket_name)
 services.s3._buckets: AccountScopedDict
 services.s3._delete_bucket_encryption(name)
 services.s3._put_bucket_encryption(name, body)
+services.secretsmanager._resolve(secret_id, use_arn_scope)
 """
 
 _KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 
 
 def enforce_key_permissions() -> None:
-    """Have ministack check the permission for the key beside that for the object."""
+    """Have ministack check the permission for the key beside that for the object or the secret."""
     known_checks = iam_actions.s3_additional_checks
 
     def checks(
@@ -47,6 +54,19 @@ def enforce_key_permissions() -> None:
             return [*found, *_permission("kms:Decrypt", stored.get("preserved_headers", {}).get(_KEY))]
         return found
 
+    answer = app.SERVICE_HANDLERS["secretsmanager"]
+
+    async def secrets(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, object]
+    ) -> object:
+        if headers.get("x-amz-target", "").endswith(".GetSecretValue"):
+            _, secret = secretsmanager._resolve(content(body).get("SecretId"))
+            key = (secret or {}).get("KmsKeyId")
+            if key and (reason := denial("kms:Decrypt", key, headers)):
+                return error_response_json("AccessDeniedException", reason, 400)
+        return await answer(method, path, headers, body, query)
+
+    app.SERVICE_HANDLERS["secretsmanager"] = secrets
     iam_actions.s3_additional_checks = checks
     provisioners._S3_BUCKET_CONFIGURATIONS = (
         *provisioners._S3_BUCKET_CONFIGURATIONS,

@@ -23,7 +23,6 @@ from infra.emulator.ministack_patches import (
     logs,
     resource_types,
     s3,
-    secrets,
     validation,
 )
 from infra.emulator.process import docker
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 PATCHES = (
     *(apigateway, app, cloudformation, cloudwatch, drift, ecr, iam, lambdas, logs, resource_types, s3),
-    *(secrets, validation),
+    validation,
 )
 
 _Application = Callable[..., Awaitable[None]]  # https://asgi.readthedocs.io/en/stable/specs/main.html
@@ -74,7 +73,6 @@ def run(
     if enforce_policies:
         iam.enforce()
         s3.enforce_key_permissions()
-        secrets.enforce_key_permissions()
         lambdas.enforce_log_permissions()
     _announce(port, containers)
     try:

@@ -16,16 +16,10 @@ from .endpoint import Endpoint
 from .labels import Labels
 from .problems import Problem
 from .proxy import Envelope, Event, Request, Response
-from .request_ids import RequestIds
 
 # Created at import: a cold start pays for it once, and an invalid environment fails the start.
 SETTINGS = settings.read(os.environ)
-IDS = RequestIds(SETTINGS.feedback.key_secret) if SETTINGS.feedback else None
-LABELS = (
-    Labels(SETTINGS.feedback.bucket, ids=IDS, model_sha256=SETTINGS.model.sha256)
-    if SETTINGS.feedback and IDS
-    else None
-)
+LABELS = Labels(SETTINGS.feedback, model_sha256=SETTINGS.model.sha256) if SETTINGS.feedback else None
 ROUTES = routes.table(
     model=SETTINGS.model,
     endpoint=Endpoint(SETTINGS.endpoint_name),
@@ -59,10 +53,11 @@ def _with_check(request: Request) -> tuple[Request, str | None]:
 
     An answer is worth more than its label: without the key the prediction is made under the plain id.
     """
-    if IDS is None or request.path != routes.PREDICT or request.id.startswith(metrics.UNCOUNTED):
+    predicts = (request.method, request.path) == ("POST", routes.PREDICT)
+    if LABELS is None or not predicts or request.id.startswith(metrics.UNCOUNTED):
         return request, None
     try:
-        return replace(request, id=IDS.checked(request.id)), None
+        return replace(request, id=LABELS.ids.checked(request.id)), None
     except (BotoCoreError, ClientError) as error:
         return request, f"no check for the request's id: {error}"[:500]
 

@@ -6,13 +6,14 @@ import hashlib
 import json
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .aws import client
 from .problems import Problem
+from .request_ids import RequestIds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from .proxy import Request
-    from .request_ids import RequestIds
+    from .settings import Feedback
 
 PREFIX = "labels"
 MEDIA_TYPE = "application/json"
@@ -28,25 +29,23 @@ MAX_BODY_BYTES = 2048
 MAX_NOTE_CHARS = 500
 CHOICES = ("YES", "NO")
 KEY_DIGITS = 16  # hexadecimal, of the hash of caller and label
-RETRY_AFTER_S = 5
+RETRY_AFTER_S = "5"
 # Two callers, or one who sends twice, may write at the same moment: S3 then answers one of them with a 409.
 ATTEMPTS = 4
 CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 class Labels:
-    """The bucket of labels. `ids` knows which may be labelled; the hash of the model that serves is kept."""
+    """The bucket of labels. `ids` knows what may be labelled; the hash of the model that serves is kept."""
 
-    def __init__(self, bucket: str, *, ids: RequestIds, model_sha256: str) -> None:
-        self._bucket = bucket
-        self._ids = ids
+    def __init__(self, feedback: Feedback, *, model_sha256: str) -> None:
+        self.ids = RequestIds(feedback.key_secret)
+        self._bucket = feedback.bucket
         self._model_sha256 = model_sha256
 
     @cached_property
     def _s3(self) -> S3Client:
-        # Created on first use: predictions never need it.
-        s3: S3Client = client("s3", CONFIG)
-        return s3
+        return cast("S3Client", client("s3", CONFIG))  # on first use: predictions never need it
 
     def keep(self, request: Request, request_id: str) -> Mapping[str, object]:
         """Keep the label in a request's body, for the request of an id, and return both.
@@ -60,12 +59,13 @@ class Labels:
             400, 413 or 415 for the body, 404 if no prediction has this id, 503 while nothing can be kept.
         """
         try:
-            if not self._ids.given(request_id):
+            if not self.ids.given(request_id):
                 raise Problem(404, "No prediction has this id: send the request_id of an answer.")
             sent = _parsed(request)
             self._put(request_id, sent, caller=request.caller)
         except (BotoCoreError, ClientError) as error:
-            raise _unavailable(f"{type(error).__name__}: {error}"[:500]) from error
+            cause, wait = f"{type(error).__name__}: {error}"[:500], {"Retry-After": RETRY_AFTER_S}
+            raise Problem(503, "The label cannot be kept at present.", headers=wait, cause=cause) from error
         return {"request_id": request_id, "label": sent["label"]}
 
     def _put(self, request_id: str, sent: Mapping[str, str], *, caller: str | None) -> None:
@@ -77,23 +77,21 @@ class Labels:
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "caller": caller,
         }
-        for _ in range(ATTEMPTS):
+        key = f"{PREFIX}/{request_id}/{digest[:KEY_DIGITS]}.json"
+        content = json.dumps(members).encode()
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._s3.put_object(
-                    Bucket=self._bucket,
-                    Key=f"{PREFIX}/{request_id}/{digest[:KEY_DIGITS]}.json",
-                    Body=json.dumps(members).encode(),
-                    ContentType=MEDIA_TYPE,
-                    IfNoneMatch="*",
+                    Bucket=self._bucket, Key=key, Body=content, ContentType=MEDIA_TYPE, IfNoneMatch="*"
                 )
             except ClientError as error:
                 code = error.response["Error"]["Code"]
-                if code == "ConditionalRequestConflict":
-                    continue
-                if code != "PreconditionFailed":  # that is, it is there already
+                if code == "PreconditionFailed":  # it is there already
+                    return
+                if code != "ConditionalRequestConflict" or attempt == ATTEMPTS:
                     raise
-            return
-        raise _unavailable("others wrote the same label at each attempt")
+            else:
+                return
 
 
 def _parsed(request: Request) -> dict[str, str]:
@@ -114,9 +112,3 @@ def _parsed(request: Request) -> dict[str, str]:
     if not isinstance(note, str) or len(note) > MAX_NOTE_CHARS:
         raise Problem(400, f'The member "note" must be text of at most {MAX_NOTE_CHARS} characters.')
     return members
-
-
-def _unavailable(cause: str) -> Problem:
-    """Return the problem of a bucket or a key that cannot be used at present."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return Problem(503, "The label cannot be kept at present; try again.", headers=headers, cause=cause)

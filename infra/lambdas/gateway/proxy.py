@@ -70,7 +70,7 @@ class Request:
         parameters = event.get("pathParameters") or {}
         path = event.get("resource", "/").replace("{proxy+}", parameters.get("proxy", ""))
         context = event.get("requestContext", {})
-        given, identity = context.get("requestId", ""), context.get("identity") or {}
+        given, identity = context.get("requestId") or "", context.get("identity") or {}
         claims = (context.get("authorizer") or {}).get("claims") or {}
         return cls(
             id=given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4()),

@@ -33,8 +33,10 @@ async function sendLabel(state, label) {
       signal: AbortSignal.timeout(STALLED_MS),
     });
     const body = parsed(await response.text());
-    if (response.ok) setFeedback(state, { kind: "sent", label });
-    else fail(body.detail || `The answer had status ${response.status}.`);
+    if (response.ok) return setFeedback(state, { kind: "sent", label });
+    const blocked = response.headers.get("X-Error-Type") === "WAF_FILTERED";
+    const rejected = UNAUTHORISED.includes(response.status) && !blocked && auth.rejected();
+    fail(rejected ? `${rejected.title}.` : body.detail || `The answer had status ${response.status}.`);
   } catch {
     fail("The gateway could not be reached.");
   }
