@@ -26,11 +26,7 @@ ROLES = {
     "lambda": ("gateway", "FrontRole", ("local", "prod", "full")),
     "canary": ("monitoring", "GoldenCanaryRole", ("prod", "full")),
     "watch": ("delivery", "GitHubWatchRole", ()),  # tests/infra/test_policies.py lists its actions
-    "retrain": (
-        "delivery",
-        "GitHubRetrainRole",
-        (),
-    ),  # tests/emulator/test_retraining.py proves its statements
+    "retrain": ("delivery", "GitHubRetrainRole", ()),  # see tests/emulator/test_retraining.py
     "pruning": ("endpoint", "PruningRole", ("local", "prod", "full")),
 }
 # Added to prod's settings.

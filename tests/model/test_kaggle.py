@@ -68,9 +68,7 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("sets")
 def test_the_public_sets_are_three_sources() -> None:
-    options = train.parse(
-        ["--kaggle", "--kaggle", kaggle.FOUR_CLASSES, "--kaggle", "lgg-mri-segmentation"]
-    )
+    options = train.parse(["--kaggle", "--kaggle", kaggle.FOUR_CLASSES, "--kaggle", "lgg-mri-segmentation"])
     loaded = train.read_data(options)
     assert loaded.sources == tuple(handle.rpartition("/")[2] for handle in kaggle.KNOWN)
     assert {scan.source for scan in loaded.scans if scan.label} == set(loaded.sources)
