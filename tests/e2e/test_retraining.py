@@ -116,7 +116,7 @@ def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_pa
     environment.run("rollback")
 
     # A worse challenger makes no branch
-    worse = environment.run("retrain", *QUICK, "--steps", "1", check=False)
+    worse = environment.run("retrain", *QUICK, "--steps", "2", check=False)
     assert worse.returncode == 3, worse.stderr
     assert "No branch was made: not_worse (" in worse.stderr
     assert branches(remote) == [name]
