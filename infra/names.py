@@ -36,6 +36,11 @@ def watch(environment: str) -> str:
     return f"{environment}-watch"
 
 
+def retraining(environment: str) -> str:
+    """Name of the GitHub environment that retrains: its role reads images and writes artifacts."""
+    return f"{environment}-retrain"
+
+
 def stack_prefix(environment: str) -> str:
     """Prefix of the names of an environment's stacks, and of no other's."""
     return f"{PROJECT}-{environment}-"

@@ -11,6 +11,7 @@ from infra import names
 from infra.constructs.delivery.drift_role import allow_drift_detection
 from infra.constructs.delivery.github_access import LONGEST_DELIVERY, GitHubAccess
 from infra.constructs.delivery.monitor_role import allow_monitoring
+from infra.constructs.delivery.retrain_role import allow_retraining
 from infra.constructs.delivery.smoke_role import SmokeRole
 from infra.constructs.policies import allow, arn
 from infra.constructs.storage.environment_key import environment_key
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class DeliveryStack(EnvironmentStack):
-    """Four roles: one deploys, one checks what serves, one detects drift of the stacks, one of the answers.
+    """Five roles: one deploys, one checks what serves, two detect drift of stacks and answers, one retrains.
 
     The first can only assume the roles of the CDK's bootstrap and the second; the third reads configurations,
-    the fourth what was answered.
+    the fourth what was answered, the fifth what was labelled, and it adds artifacts.
     """
 
     def __init__(self, scope: Construct, id_: str, *, settings: Settings, github: GitHub) -> None:
@@ -57,6 +58,13 @@ class DeliveryStack(EnvironmentStack):
             description=f"compares what {environment} answers with the training",
         )
         allow_monitoring(monitor, settings, key=key)
+        retrain = access.add_role(
+            "RetrainRole",
+            github_environment=names.retraining(environment),
+            description=f"trains with what {environment} served, and adds model artifacts",
+            longest=LONGEST_DELIVERY,
+        )
+        allow_retraining(retrain, settings, key=key)
         smoke = SmokeRole(self, "Smoke", settings=settings, key=key, trusts=delivery)
         prefix, suffix = f"cdk-{settings.bootstrap_qualifier}", f"role-{self.account}-{self.region}"
         assumed = [
@@ -73,3 +81,8 @@ class DeliveryStack(EnvironmentStack):
             "WatchRoleArn", watch.role_arn, f"AWS_ROLE_ARN of the environment {names.watch(environment)}"
         )
         self.add_output("MonitorRoleArn", monitor.role_arn, "AWS_MONITOR_ROLE_ARN of the same")
+        self.add_output(
+            "RetrainRoleArn",
+            retrain.role_arn,
+            f"AWS_ROLE_ARN of the environment {names.retraining(environment)}",
+        )

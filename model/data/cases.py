@@ -24,5 +24,5 @@ class Cases:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, chosen: NDArray[np.bool_]) -> Cases:
+    def __getitem__(self, chosen: NDArray[np.bool_] | Indices) -> Cases:
         return Cases(*(getattr(self, field.name)[chosen] for field in fields(self)))

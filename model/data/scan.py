@@ -23,6 +23,9 @@ CLASSES = ("no", "yes")
 """Names of the class folders; a label is an index into them."""
 REFUSE, REFUSED = "refuse", -1
 """Folder and label of images that are no brain MRI, from which the refusal is learnt."""
+FEEDBACK = "feedback"
+"""Name of the source that `scripts/retrain` makes of what was served. Its images are kept for a limited time
+elsewhere, so no run and no artifact keeps one."""
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels of the upright image."""
 _NAMED = 5  # files that a message names; of more it gives the count

@@ -43,7 +43,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference(Estimate):
-    """By how much one network's ROC AUC exceeds another's, and the share of draws in which it does."""
+    """By how much one network's figure exceeds another's, and the share of draws in which it does."""
 
     better: float
 
@@ -79,12 +79,26 @@ def weighted_estimate(values: Floats, cases: Cases, statistic: Callable[..., flo
 
 def compare(first: Predictions, second: Predictions) -> Difference:
     """Compare two networks' ROC AUC on the same images, by a paired bootstrap over groups."""
-    cases, labels = first.cases, first.cases.labels
-    value, draws = (
-        roc_auc(first.probabilities, labels, weights) - roc_auc(second.probabilities, labels, weights)
+    return differences(first, second)["roc_auc"]
+
+
+def differences(first: Predictions, second: Predictions) -> dict[str, Difference]:
+    """Compare every metric of two networks on the same images, by a paired bootstrap over groups.
+
+    Each draw is the same groups for both, which takes out how hard they are. Images of one class have no
+    metric that needs the other.
+    """
+    cases = first.cases
+    values, draws = (
+        {name: mine[name] - theirs[name] for name in mine}
         for weights in (cases.weights[None], cases.weights * _draws(cases))
+        for mine, theirs in [(_values(first, weights), _values(second, weights))]
     )
-    return Difference(float(value[0]), *_interval(draws), better=float(np.mean(draws > 0)))
+    return {
+        name: Difference(float(value), *_interval(draws[name]), better=float(np.mean(draws[name] > 0)))
+        for name, (value,) in values.items()
+        if not np.isnan(value)
+    }
 
 
 def majority_accuracy(cases: Cases) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from model.data.dataset import Scan
+    from model.evaluation.comparison import Comparison
     from model.evaluation.metrics import Estimates
     from model.evaluation.predictions import Predictions
     from model.evaluation.report import Mistake
@@ -95,6 +96,29 @@ def heatmaps(pixels: NDArray[np.float32], evidence: NDArray[np.float32], names: 
                 )  # fmt: skip
             axes.set_title(name if shown is None else "", fontsize=8)
             axes.axis("off")
+    return figure
+
+
+def paired(first: Predictions, second: Predictions, comparison: Comparison) -> Figure:
+    """ROC curves of two networks on the same images, and their paired differences by part."""
+    figure = Figure(figsize=(9.6, 4.8), dpi=DPI, layout="constrained")
+    curves, axes = figure.subplots(1, 2)
+    curves.plot([0, 1], [0, 1], color=GUIDE, linestyle=":", label="chance")
+    for name, predictions, colour in (("A", first, FIRST), ("B", second, SECOND)):
+        cases = predictions.cases
+        share = roc_curve(cases.labels, predictions.probabilities, sample_weight=cases.weights)
+        curves.plot(*share[:2], color=colour, linewidth=1.4, label=name)
+    curves.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC on the images of both")
+    curves.legend(frameon=False, loc="lower right")
+    axes.axvline(0, color=GUIDE, linestyle=":")
+    rows = [(part.name, name, each) for part in comparison.parts for name, each in part.figures.items()]
+    for row, (_, _, each) in enumerate(rows):
+        axes.plot([each.difference.low, each.difference.high], [row, row], color=FIRST)
+        axes.plot(each.difference.value, row, "o", color=FIRST, markersize=4)
+    axes.set_yticks(range(len(rows)), [f"{part}, {name.replace('_', ' ')}" for part, name, _ in rows])
+    axes.tick_params(labelsize=7)
+    axes.invert_yaxis()
+    axes.set(xlabel="A less B, with its 95 % interval", title="Differences")
     return figure
 
 

@@ -36,7 +36,7 @@ class Predictions:
     predicted: NDArray[np.int64]  # by the threshold that serves
     predicted_youden: NDArray[np.int64]  # by the threshold with the highest balanced accuracy
 
-    def __getitem__(self, chosen: NDArray[np.bool_]) -> Predictions:
+    def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:
         return Predictions(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
@@ -60,13 +60,22 @@ def read_csv(text: str) -> Predictions:
 
     Files of earlier releases may hold several repeats of the cross-validation; the first is read.
     """
-    table = csv.DictReader(io.StringIO(text))
-    table.fieldnames = [OLD_COLUMNS.get(name, name) for name in table.fieldnames or ()]
-    rows = sorted((row for row in table if row.get("repeat", "1") == "1"), key=lambda row: row["sha256"])
+    rows = _rows(text)
     columns = {name: np.array([float(row[name]) for row in rows]) for name in COLUMNS[2:]}
     whole = {name: columns[name].astype(np.int64) for name in set(columns) - {"weight", "probability"}}
     cases = Cases(whole["label"], whole["group"], whole["fold"], columns["weight"])
     return Predictions(cases, columns["probability"], whole["predicted"], whole["predicted_youden"])
+
+
+def read_images(text: str) -> list[tuple[str, str]]:
+    """Read the name and hash of each image, in the order of `read_csv`."""
+    return [(row["name"], row["sha256"]) for row in _rows(text)]
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    table = csv.DictReader(io.StringIO(text))
+    table.fieldnames = [OLD_COLUMNS.get(name, name) for name in table.fieldnames or ()]
+    return sorted((row for row in table if row.get("repeat", "1") == "1"), key=lambda row: row["sha256"])
 
 
 def paired(first: Predictions, second: Predictions) -> bool:

@@ -68,9 +68,14 @@ def plots_of(report: Report, predictions: Predictions) -> dict[str, Figure]:
     return {"roc": plots.roc(predictions, report.estimates), "calibration": plots.calibration(predictions)}
 
 
-def _inline(name: str, figure: Figure) -> str:
-    """Embed a plot in the Markdown, so that the card is one file."""
+def png(figure: Figure) -> bytes:
+    """Draw a plot; the same one has the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
-    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
+
+
+def _inline(name: str, figure: Figure) -> str:
+    """Embed a plot in the Markdown, so that the card is one file."""
+    encoded = base64.b64encode(png(figure)).decode()
     return f"![{plots.TITLES[name]}](data:image/png;base64,{encoded})"

@@ -15,6 +15,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from model import tracking
 from model.data.dataset import MODEL_NAME
 from model.evaluation import predictions
+from model.evaluation.comparison import Scored
 from model.evaluation.metrics import Difference, compare
 from model.release import gates
 
@@ -56,6 +57,7 @@ class ModelVersion:
     dataset_kind: str
     dataset_name: str
     dataset_fingerprint: str
+    sources: tuple[str, ...] = ()  # names, which begin its images' names if there are several
 
     def holdout(self) -> list[HeldOut]:
         """Images on which the network was not trained."""
@@ -65,6 +67,19 @@ class ModelVersion:
     def predictions(self) -> Predictions:
         """Out-of-fold predictions."""
         return predictions.read_csv(mlflow.artifacts.load_text(f"runs:/{self.run_id}/{predictions.FILE}"))
+
+    def scored(self) -> Scored:
+        """Out-of-fold predictions, with the images' names, hashes and sources."""
+        text = mlflow.artifacts.load_text(f"runs:/{self.run_id}/{predictions.FILE}")
+        images = predictions.read_images(text)
+        several = self.sources if len(self.sources) > 1 else ()
+        longest_first = sorted(several, key=len, reverse=True)
+        sources = [
+            next((each for each in longest_first if name.startswith(f"{each}/")), self.dataset_name)
+            for name, _ in images
+        ]
+        names, hashes = ([image[part] for image in images] for part in (0, 1))
+        return Scored(predictions.read_csv(text), names, hashes, sources)
 
     def gates(self) -> list[Outcome]:
         """Results of the quality gates at the time of registration, which early releases did not record."""
@@ -78,11 +93,12 @@ class ModelVersion:
         return outcomes
 
 
-def register_and_promote(name: str, *, run_id: str, model_uri: str) -> ModelVersion:
+def register_and_promote(name: str, *, run_id: str, model_uri: str, challenges: bool = False) -> ModelVersion:
     """Register a training's network, evaluate its gates, and return the resulting champion.
 
     A version that passes the gates becomes champion. One that fails a gate does so only if there is no
-    champion, or the champion failed gates too and was trained on other images or is no better.
+    champion, or the champion failed gates too and was trained on other images or is no better. One that only
+    `challenges` leaves the champion as it is.
     """
     with contextlib.redirect_stderr(io.StringIO()):  # MLflow's notices, which repeat the caller's output
         version = mlflow.register_model(model_uri, name).version
@@ -101,7 +117,7 @@ def register_and_promote(name: str, *, run_id: str, model_uri: str) -> ModelVers
     )
     client.set_model_version_tag(name, version, GATES, json.dumps(outcomes))
     client.log_dict(run_id, {"gates": outcomes}, "gates.json")
-    if champion and not passed(outcomes) and _stays(champion, challenger):
+    if champion and (challenges or (not passed(outcomes) and _stays(champion, challenger))):
         return champion
     client.set_registered_model_alias(name, CHAMPION, version)
     return challenger
@@ -117,7 +133,21 @@ def force(chosen: ModelVersion, *, reason: str) -> None:
     client = mlflow.MlflowClient()
     client.set_model_version_tag(chosen.name, chosen.version, FORCED, reason)
     client.set_tag(chosen.run_id, FORCED, reason)
-    client.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
+    make_champion(chosen)
+
+
+def make_champion(chosen: ModelVersion) -> None:
+    """Make a version the champion."""
+    mlflow.MlflowClient().set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
+
+
+def newest(name: str) -> int:
+    """Return the number of the newest version of a registered model; 0 where there is none."""
+    tracking.connect()
+    return max(
+        (int(each.version) for each in mlflow.MlflowClient().search_model_versions(f"name='{name}'")),
+        default=0,
+    )
 
 
 def find_version(name: str = MODEL_NAME, *, version: str | None = None) -> ModelVersion:
@@ -159,6 +189,7 @@ def find_version(name: str = MODEL_NAME, *, version: str | None = None) -> Model
         dataset_kind=metadata["dataset"]["kind"],
         dataset_name=metadata["dataset"]["name"],
         dataset_fingerprint=metadata["dataset"]["fingerprint"],
+        sources=tuple(each["name"] for each in metadata["dataset"].get("sources", ())),
     )
 
 

@@ -17,6 +17,7 @@ from model.data.dataset import model_name
 from model.data.image_cache import GREY_LEVELS, preprocessed
 from model.data.negatives.scrambled import scramble
 from model.data.perturbations import UNCHANGED
+from model.data.scan import FEEDBACK
 from model.evaluation.baselines import METADATA_FOREST, source_probe
 from model.evaluation.calibration import fit_rule
 from model.evaluation.left_out import count_classes
@@ -97,7 +98,8 @@ def fit_and_log(
     served = network.assemble(
         encoder.model, learner.tail, brain=refusal.head, familiarity=reliability.familiarity
     )
-    chosen = np.random.default_rng(plan.recipe.seed).permutation(len(scans))[:PARITY]
+    chosen = np.random.default_rng(plan.recipe.seed).permutation(len(scans))
+    chosen = np.array([index for index in chosen if scans[index].source != FEEDBACK][:PARITY])
     pixels = plan.images.views.greys[0, chosen].astype(np.float32) / GREY_LEVELS
     outputs = export.predict(served, pixels)
     scale = learner.scale

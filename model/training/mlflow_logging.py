@@ -17,6 +17,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from container.network import known_input
+from model.data.scan import FEEDBACK
 from model.evaluation import plots
 from model.evaluation.predictions import FILE, write_csv
 from model.release import export, model_card
@@ -59,7 +60,9 @@ def log_report(report: Report, predictions: Predictions, plan: TrainingPlan) -> 
     for name, figure in model_card.plots_of(report, predictions).items():
         mlflow.log_figure(figure, f"plots/{name}.png")
     # It shows images of the data set, so it is not part of the artifact.
-    mlflow.log_figure(plots.worst_mistakes(report.mistakes, scans), "images/worst_mistakes.png")
+    passing = {scan.name for scan in scans if scan.source == FEEDBACK}
+    shown = [mistake for mistake in report.mistakes if mistake.name not in passing]
+    mlflow.log_figure(plots.worst_mistakes(shown, scans), "images/worst_mistakes.png")
     mlflow.log_text(write_csv(predictions, scans), FILE)
     kept = [scan for scan, out in zip(scans, plan.held_out, strict=True) if out]
     rows = [{"name": scan.name, "label": scan.label, "sha256": scan.sha256} for scan in kept]

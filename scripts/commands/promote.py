@@ -21,12 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
         help="registered model (default: %(default)s; a model trained on phantoms is %(default)s-phantom)",
     )
     parser.add_argument("--version", help="a version other than the champion")
-    parser.add_argument(
-        "--force",
-        type=_reason,
-        metavar="REASON",
-        help="promote a model that fails gates; the reason is recorded in MLflow, the release and /health",
-    )
+    add_force(parser)
     options = parser.parse_args(arguments)
     common.run(
         options,
@@ -37,6 +32,16 @@ def main(arguments: list[str] | None = None) -> None:
             forced=options.force,
         ),
         expected=MODEL_ERRORS,
+    )
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that overrides gates."""
+    parser.add_argument(
+        "--force",
+        type=_reason,
+        metavar="REASON",
+        help="promote a model that fails gates; the reason is recorded in MLflow, the release and /health",
     )
 
 

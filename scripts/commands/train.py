@@ -38,7 +38,7 @@ SHOWN = {
 def main(arguments: list[str] | None = None) -> None:
     """Train, and report the results and the next command."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _options(arguments)
+    options = parse(arguments)
     with cli_errors(*MODEL_ERRORS):
         if options.on == "sagemaker":
             from scripts.training_job.submit import run  # noqa: PLC0415  # it imports SageMaker's SDK
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    dataset = _dataset(options)
+    dataset = read_data(options)
     print(f"Data: {dataset.summary()}", flush=True)
     from model.training import train  # noqa: PLC0415 - TensorFlow, which --help and bad data need not wait for
 
@@ -62,7 +62,10 @@ def _train(options: argparse.Namespace) -> None:
             echo=lambda line: print(line, flush=True),
         )
         champion = registry.register_and_promote(
-            result.experiment, run_id=result.run_id, model_uri=result.model_uri
+            result.experiment,
+            run_id=result.run_id,
+            model_uri=result.model_uri,
+            challenges=options.challenger,
         )
         _report(result, champion)
     except KeyboardInterrupt:
@@ -74,14 +77,16 @@ def _train(options: argparse.Namespace) -> None:
         sys.exit(130)
 
 
-def _dataset(options: argparse.Namespace) -> Dataset:
+def read_data(options: argparse.Namespace) -> Dataset:
+    """Read the images that the options name."""
     if not options.kaggle:
         return resolve(options.data, options.masks)
     fetched = kaggle.fetch(options.kaggle)
     return load([*options.data, *fetched], options.masks, names=fetched)
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
     parser = command_parser("train", __doc__)
     add_data_argument(parser)
     parser.add_argument(
@@ -128,6 +133,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--steps", type=_whole(1), help="training steps of every fit")
     parser.add_argument(
         "--seed", type=_whole(0, MAX_SEED), default=0, help="seed of split, initial weights and augmentation"
+    )
+    parser.add_argument(
+        "--challenger", action="store_true", help="register the version and leave the champion as it is"
     )
     training_job.add_arguments(parser)
     return parser.parse_args(arguments)

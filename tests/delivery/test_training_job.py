@@ -38,7 +38,7 @@ JOB = TrainingJob(tracking_uri=TRACKING, role=ROLE, bucket=BUCKET, image=IMAGE)
 
 def parse(*arguments: str) -> tuple[argparse.Namespace, list[str]]:
     """Parse as `scripts/train` does; return also what is passed on to the job."""
-    return train._options(arguments), training_job.passed_on([*arguments])
+    return train.parse(arguments), training_job.passed_on([*arguments])
 
 
 def test_the_request_describes_the_training(training_aws: Aws, images: Path) -> None:

@@ -29,6 +29,7 @@ RIGHTS = {
     ("deploy", "deploy"): {"id-token": "write"},
     ("drift", "drift"): {"id-token": "write"},
     ("monitor", "monitor"): {"id-token": "write"},
+    ("retrain", "retrain"): {"id-token": "write", "pull-requests": "write", "contents": "write"},
 }
 VARIABLES = {"AWS_ROLE_ARN", "AWS_SMOKE_ROLE_ARN", "AWS_MONITOR_ROLE_ARN", "MLFLOW_TRACKING_URI"}
 # The first major version of each action that runs on Node 24; runners have no Node 20 since September 2026.
@@ -78,8 +79,29 @@ def test_the_commands_have_the_options_of_the_workflows(
 def test_workflows_read_and_jobs_have_only_the_listed_rights() -> None:
     assert all(workflow["permissions"] == {"contents": "read"} for workflow in WORKFLOWS.values())
     given = [(name, id_, dict(job["permissions"])) for name, id_, job in JOBS if "permissions" in job]
-    assert all(rights.pop("contents", "read") == "read" for *_, rights in given)
-    assert {(name, id_): rights for name, id_, rights in given} == RIGHTS
+    assert {
+        (name, id_): {
+            right: level for right, level in rights.items() if (right, level) != ("contents", "read")
+        }
+        for name, id_, rights in given
+    } == RIGHTS
+
+
+def test_a_retraining_follows_a_failed_monitor_of_main_one_at_a_time_and_has_its_token_in_one_step() -> None:
+    workflow = WORKFLOWS["retrain"]
+    assert set(workflow[True]) == {"schedule", "workflow_dispatch", "workflow_run"}
+    followed = workflow[True]["workflow_run"]
+    assert followed == {"workflows": ["monitor"], "types": ["completed"], "branches": ["main"]}
+    assert set(followed["workflows"]) <= {each["name"] for each in WORKFLOWS.values()}
+    pinned, job = workflow["jobs"]["pinned"], workflow["jobs"]["retrain"]
+    assert pinned["if"].endswith("github.event.workflow_run.conclusion == 'failure'")
+    assert workflow["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
+    assert (job["strategy"]["max-parallel"], job["needs"]) == (1, "pinned")
+    assert sorted(job["strategy"]["matrix"]["environment"]) == DEPLOYED
+    assert job["environment"] == names.retraining("${{ matrix.environment }}")
+    with_token = [step.get("run", "") for step in job["steps"] if "github.token" in str(step)]
+    assert [command.split()[0] for command in with_token] == ["scripts/retrain"]
+    assert TEXTS["retrain"].count("github.token") == 1
 
 
 def test_jobs_of_pull_requests_get_no_credentials_and_do_not_write_where_their_code_runs() -> None:
@@ -123,8 +145,11 @@ def test_a_deploy_ends_with_the_smoke_test_and_lasts_no_longer_than_its_role_all
     runs = [step for step in steps if "run" in step]
     assert [step["run"].split()[0] for step in runs] == ["scripts/deploy", "scripts/smoke"]
     assert {step["env"]["TUMOR_SMOKE_ROLE"] for step in runs} == {"${{ vars.AWS_SMOKE_ROLE_ARN }}"}
-    given = [step["with"] for step in steps if "role-duration-seconds" in step.get("with", {})]
-    assert [int(each["role-duration-seconds"]) <= LONGEST_DELIVERY.to_seconds() for each in given] == [True]
+    for each in (steps, WORKFLOWS["retrain"]["jobs"]["retrain"]["steps"]):
+        given = [step["with"] for step in each if "role-duration-seconds" in step.get("with", {})]
+        assert [int(with_["role-duration-seconds"]) <= LONGEST_DELIVERY.to_seconds() for with_ in given] == [
+            True
+        ]
 
 
 def test_no_secrets_are_stored_and_no_tokens_left_behind() -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra import config, names
-from infra.config.environment import GitHub
+from infra.config.environment import Feedback, GitHub
+from infra.config.hosting import DataCapture, RealTime
 from infra.stacks.delivery import DeliveryStack
 from tests.infra.synthesis import Assembly, as_list, synthesize_stack, text
 from tests.infra.test_checks import acknowledgements, lint, reported
@@ -106,6 +107,7 @@ def test_each_role_trusts_one_repository_and_environment(assembly: Assembly) -> 
         ("DeliveryRole", environment),
         ("WatchRole", f"{environment}-watch"),
         ("MonitorRole", f"{environment}-watch"),
+        ("RetrainRole", f"{environment}-retrain"),
     ):
         (provider,) = template.all("IAM::OIDCProvider")
         assert trust(template, part) == {
@@ -199,6 +201,44 @@ def test_monitoring_reads_answers_where_they_are_and_puts_into_one_namespace(ass
     }
     namespace = {"StringEquals": {"cloudwatch:namespace": names.MONITOR_NAMESPACE}}
     assert found["cloudwatch:PutMetricData", "*"] == namespace
+
+
+FED = RealTime(
+    mode="real-time",
+    instance_type="ml.c7i.large",
+    instance_count=2,
+    data_capture=DataCapture(percent=100, expire_days=30, what=("input", "output")),
+)
+
+
+@pytest.mark.parametrize("fed", [True, False])
+def test_retraining_reads_what_was_labelled_where_it_is_kept_and_adds_artifacts(
+    tmp_path: Path, *, fed: bool
+) -> None:
+    settings = VARIANTS["prod"]
+    if fed:
+        settings = replace(settings, hosting=FED, feedback=Feedback(expire_days=30))
+    assembly = synthesize(settings, tmp_path, GitHub(repository=REPOSITORY))
+    bucket = f"arn:aws:s3:::tumor-detector-prod-{{}}-{ACCOUNT}-{REGION}"
+    stack = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/tumor-detector-prod-registry/*"
+    lists = {
+        ("s3:ListBucket", bucket.format("sample")): f"{settings.endpoint_name}/*",
+        ("s3:ListBucket", bucket.format("labels")): "labels/*",
+    }
+    reads = {("s3:GetObject", f"{name}/{prefix}") for (_, name), prefix in lists.items()}
+    found = granted(assembly.template("delivery"), "RetrainRole")
+    assert found.keys() == {
+        ("cloudformation:DescribeStacks", stack),
+        ("s3:ListBucket", bucket.format("models")),
+        ("s3:GetObject", f"{bucket.format('models')}/models/*"),
+        ("s3:PutObject", f"{bucket.format('models')}/models/*"),
+        *(("kms:" + action, "/tumor-detector/prod/key-arn") for action in ("Decrypt", "GenerateDataKey")),
+        *([*lists, *reads] if fed else ()),
+    }
+    conditions = {each: condition for each, condition in found.items() if condition}
+    assert conditions == (
+        {each: {"StringLike": {"s3:prefix": prefix}} for each, prefix in lists.items()} if fed else {}
+    )
 
 
 def test_the_tags_in_the_smoke_roles_condition_are_those_of_the_stacks(

@@ -87,6 +87,7 @@ WILDCARDS = (
     ("delivery", "cloudwatch:PutMetricData", "*", f"{_UNSCOPED}; a condition names the namespace"),
     ("delivery", "s3:GetObject", f"{SAMPLES}/tumor-detector-ENV-real-time/*", "a key has the hour and an id"),
     ("delivery", "s3:GetObject", f"{LABELS}/labels/*", "a label's key has the id of its request"),
+    ("delivery", "s3:PutObject", f"{MODELS}/models/*", "an artifact's key contains its hash"),
     ("delivery", "execute-api:Invoke", f"{APIS}:*/v1/POST/predict", _LATER),
     ("delivery", "apigateway:GET", "arn:aws:apigateway:REGION::/apikeys/*", f"{_LATER}; tags bind it"),
     *(

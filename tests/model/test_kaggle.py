@@ -68,10 +68,8 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("sets")
 def test_the_public_sets_are_three_sources() -> None:
-    options = train._options(
-        ["--kaggle", "--kaggle", kaggle.FOUR_CLASSES, "--kaggle", "lgg-mri-segmentation"]
-    )
-    loaded = train._dataset(options)
+    options = train.parse(["--kaggle", "--kaggle", kaggle.FOUR_CLASSES, "--kaggle", "lgg-mri-segmentation"])
+    loaded = train.read_data(options)
     assert loaded.sources == tuple(handle.rpartition("/")[2] for handle in kaggle.KNOWN)
     assert {scan.source for scan in loaded.scans if scan.label} == set(loaded.sources)
     assert {scan.source for scan in loaded.scans if not scan.label} == set(loaded.sources)
@@ -98,7 +96,7 @@ def test_slices_become_images_by_contrast_with_outlines_and_patients(converted: 
 
 @pytest.mark.usefixtures("sets")
 def test_one_set_is_named_after_itself() -> None:
-    loaded = train._dataset(train._options(["--kaggle"]))
+    loaded = train.read_data(train.parse(["--kaggle"]))
     assert (loaded.name, [scan.name for scan in loaded.scans]) == (
         "brain-mri-images-for-brain-tumor-detection",
         ["no/1.png", "yes/1.png"],

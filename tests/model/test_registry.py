@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
 import pytest
 
+from infra import release
 from model import ROOT, tracking
 from model.data import dataset
 from model.data.dataset import Scan
@@ -21,6 +23,8 @@ from model.evaluation.predictions import Predictions
 from model.release import registry
 from model.release.registry import RegistryError
 from model.training.train import TrainingResult
+from scripts.commands import compare
+from tests.infra.synthesis import RELEASE
 from tests.model.passing_metrics import GOOD
 
 if TYPE_CHECKING:
@@ -214,6 +218,63 @@ def test_a_forced_version_becomes_champion_with_its_reason(contest: Contest) -> 
     assert version.tags["forced"] == "the other one is too slow"
     assert mlflow.get_run(chosen.run_id).data.tags["forced"] == "the other one is too slow"
     assert json.loads(version.tags["gates"]) == chosen.gates()
+
+
+def test_a_challenger_leaves_the_champion_until_it_is_made_one(contest: Contest) -> None:
+    first, better = contest.trained(skill=1), contest.trained(skill=4)
+    kept = promoted(first)
+    champion = registry.register_and_promote(
+        better.experiment, run_id=better.run_id, model_uri=better.model_uri, challenges=True
+    )
+    assert champion.run_id == contest.champion() == first.run_id
+    assert contest.gate(better)[0]
+    challenger = registry.find_version(kept.name, version=str(registry.newest(kept.name)))
+    assert challenger.run_id == better.run_id
+    registry.make_champion(challenger)
+    assert contest.champion() == better.run_id
+
+
+def test_two_versions_are_compared_by_what_mlflow_keeps_of_them(
+    contest: Contest, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    first, second = promoted(contest.trained(skill=4)), contest.trained(skill=0)
+    promoted(second)
+    words = [f"{first.name}@{number}" for number in (1, 2)]
+    compare.main(words)
+    printed = capsys.readouterr().out
+    assert f"# {first.name} version 1 against {first.name} version 2" in printed
+    assert f"all images ({IMAGES} in {IMAGES} groups)" in printed
+    compare.main([*words, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    (everything,) = found["parts"]
+    assert everything["figures"]["roc_auc"]["difference"]["low"] > 0
+    assert found["A"]["run_id"] == first.run_id
+    assert {each["name"] for each in found["differing"]} <= {
+        f"{dataset.CLASSES[number % 2]}/{number}.png" for number in range(IMAGES)
+    }
+    # A release record names its run; one of another store is an error
+    record = tmp_path / "prod.json"
+    known = release.load(RELEASE)
+    named = replace(known, model=replace(known.model, name=first.name, version="1"))
+    for run_id, status in ((first.run_id, None), ("0" * 32, 1)):
+        release.save(record, replace(named, mlflow=replace(known.mlflow, run_id=run_id)))
+        if status is None:
+            compare.main([str(record), words[1]])
+        else:
+            with pytest.raises(SystemExit) as ended:
+                compare.main([str(record), words[1]])
+            assert ended.value.code == status
+            assert "it was trained with another store" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["99", "nothing@1", "absent.json"])
+def test_comparing_what_there_is_not_is_a_clear_error(
+    contest: Contest, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        compare.main([what, what])
+    assert ended.value.code == 1
+    assert "✗" in capsys.readouterr().err
 
 
 def test_promoting_needs_no_tensorflow() -> None:

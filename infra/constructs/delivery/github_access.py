@@ -16,7 +16,8 @@ from infra.constructs.policies import arn
 ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
 
-# A canary that bakes and waits for its old fleet takes longer than a session's default of an hour.
+# A canary that bakes and waits for its old fleet takes longer than a session's default of an hour, as does a
+# training.
 LONGEST_DELIVERY = cdk.Duration.hours(3)
 
 

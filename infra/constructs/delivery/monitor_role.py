@@ -28,12 +28,12 @@ def allow_monitoring(role: iam.Role, settings: Settings, *, key: kms.IKey | None
     """Allow a role to read what one environment answered, and to put the metrics of `scripts/monitor`."""
     environment = settings.environment
     place = {"account": cdk.Stack.of(role).account, "region": settings.region}
-    _allow_objects(role, names.bucket(environment, **place), ARTIFACTS)
+    allow_objects(role, names.bucket(environment, **place), ARTIFACTS)
     if settings.feedback:
-        _allow_objects(role, names.label_bucket(environment, **place), LABELS, lists=True)
+        allow_objects(role, names.label_bucket(environment, **place), LABELS, lists=True)
     if settings.captures_answers:
         captured = names.capture_bucket(environment, **place)
-        _allow_objects(role, captured, settings.endpoint_name, lists=True)
+        allow_objects(role, captured, settings.endpoint_name, lists=True)
     else:
         _allow_log(role, environment)
     if key:
@@ -44,7 +44,8 @@ def allow_monitoring(role: iam.Role, settings: Settings, *, key: kms.IKey | None
     allow(role, "cloudwatch:PutMetricData", on="*", conditions=only)
 
 
-def _allow_objects(role: iam.Role, bucket: str, prefix: str, *, lists: bool = False) -> None:
+def allow_objects(role: iam.Role, bucket: str, prefix: str, *, lists: bool = False) -> None:
+    """Allow a role to read the objects below a prefix of a bucket, and to list them."""
     bucket_arn, objects = (
         arn(role, "s3", bucket, name, region="", account="") for name in (None, f"{prefix}/*")
     )

@@ -1,0 +1,137 @@
+"""A challenger against the champion: how the comparison is judged and written down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from model.evaluation.comparison import EVERYTHING
+from model.release.model_card import LISTED, TITLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from model.evaluation.comparison import Comparison, Figure
+    from model.release.gates import Outcome
+    from model.release.registry import ModelVersion
+
+JUDGED = ("roc_auc",)
+"""Figures by which a challenger must not be worse on any source. Threshold and calibration are fitted to all
+sources together: a new one moves them for the others, whatever the network learnt."""
+JUDGED_IN_ALL = (*JUDGED, "balanced_accuracy", "calibration_error")
+"""On all images. Sensitivity and specificity trade against each other by the threshold alone and have a gate
+each: their mean is judged."""
+OF_TRAININGS = (
+    *("held_out_roc_auc", "held_out_balanced_accuracy", "held_out_calibration_error"),
+    *("held_out_all_tumour_free_specificity", "refused_other", "refused_mri", "largest_fall"),
+)
+"""Figures of gates that each training measured on its own images."""
+
+
+def judge(comparison: Comparison, *, new_images: bool) -> list[Outcome]:
+    """Judge the first network as the challenger of the second.
+
+    It is worse where the whole interval of a judged figure's difference is. Without new images it must also
+    be better in one: otherwise nothing was learnt, and a release would be a change for its own sake. With new
+    images "not worse" is enough, since it knows more.
+    """
+    worse, better, count = [], [], 0
+    for part in comparison.parts:
+        for name in (JUDGED_IN_ALL if part.name == EVERYTHING else JUDGED) if part.enough else ():
+            if name not in part.figures:
+                continue
+            count += 1
+            over, what = (
+                part.figures[name].difference,
+                f"{TITLES[name]} {_over(part.figures[name])} on {part.name}",
+            )
+            above, below = (over.low > 0, over.high < 0)[:: -1 if name == "calibration_error" else 1]
+            better += [what] * above
+            worse += [what] * below
+    of = "other images than the champion" if new_images else "the same images as the champion"
+    said = "; ".join(worse) or f"no difference is below the champion's, of {count} with enough images"
+    gained = f"better: {'; '.join(better)}" if better else "no difference is above the champion's"
+    return [
+        {"name": "not_worse", "passed": count > 0 and not worse, "detail": said},
+        {"name": "learnt", "passed": new_images or bool(better), "detail": f"trained on {of}; {gained}"},
+    ]
+
+
+def describe(
+    first: ModelVersion,
+    second: ModelVersion,
+    comparison: Comparison,
+    outcomes: Sequence[Outcome] = (),
+    *,
+    plot: str | None = None,
+) -> str:
+    """Describe a comparison as Markdown; `outcomes` are of gates, `plot` is the name of its file."""
+    versions = (first, second)
+    names = [f"{each.name} version {each.version}" for each in versions]
+    rows = [["model", *names], ["architecture", *(each.architecture for each in versions)]]
+    rows += [["trained on", *(each.dataset_name for each in versions)]]
+    rows += [["MLflow run", *(each.run_id for each in versions)]]
+    lines = [f"# {names[0]} against {names[1]}", "", *_table("", "A", "B", rows=rows), ""]
+    if outcomes:
+        marks = [f"- {'✓' if each['passed'] else '✗'} {each['name']}: {each['detail']}" for each in outcomes]
+        lines += ["## Gates", "", *marks, ""]
+    lines += ["## On images that neither was trained on", "", *_paired(comparison), ""]
+    if plot:
+        lines += [f"![ROC curves and differences]({plot})", ""]
+    own = [
+        [name, *(f"{each.metrics[name]:.3f}" if name in each.metrics else "-" for each in versions)]
+        for name in OF_TRAININGS
+        if any(name in each.metrics for each in versions)
+    ]
+    lines += [
+        "## Each on the images of its own training, not paired",
+        "",
+        *_table("Figure", "A", "B", rows=own),
+    ]
+    differing = [
+        [
+            each.name,
+            ("NO", "YES")[each.label],
+            f"{each.first:.2f}",
+            f"{each.second:.2f}",
+            "BA"[each.first_is_right],
+        ]
+        for each in comparison.differing
+    ]
+    head = ("Image", "Label", "A: p(YES)", "B: p(YES)", "Right")
+    lines += ["", "## Images of which they say another class", "", *_table(*head, rows=differing)]
+    return "\n".join(lines) + "\n"
+
+
+def _paired(comparison: Comparison) -> Iterator[str]:
+    rows = []
+    for part in comparison.parts:
+        few = "" if part.enough else ", too few to judge"
+        title = f"{part.name} ({part.images} in {part.groups} groups{few})"
+        for name, each in part.figures.items():
+            rows.append([title, TITLES[name], str(each.first), str(each.second), _over(each)])
+            title = ""
+    yield from _table("Images", "Figure", "A", "B", "A less B", rows=rows)
+    if comparison.agreement is not None:
+        yield f"\nThey give {comparison.agreement:.1%} of the images the same class."
+        yield "Intervals: 95 %, paired bootstrap over groups of near-duplicates."
+    mine, theirs = comparison.alone
+    yield f"Tested on further images: A on {mine}, B on {theirs}, which cannot be paired."
+    if named := comparison.relabelled:
+        more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
+        yield f"Left out for another label now: {', '.join(named[:LISTED])}{more}."
+
+
+def _over(figure: Figure) -> str:
+    over = figure.difference
+    return f"{over.value:+.3f} ({over.low:+.3f} to {over.high:+.3f})"
+
+
+def _table(*head: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Write a table whose columns line up where it is read as text."""
+    cells = [[each.replace("|", "\\|") for each in row] for row in [head, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    cells.insert(1, ["-" * width for width in widths])
+    for row in cells if rows else ():
+        yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+    if not rows:
+        yield "There are none."

@@ -1,0 +1,107 @@
+"""One commit on the remote's default branch, pushed as a branch of its own.
+
+Git's plumbing with an index and a folder of its own: the user's checkout, index and branches stay as they
+are, and a run that is killed leaves nothing but unreferenced objects.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.names import PROJECT
+from infra.paths import RELEASES, ROOT
+from scripts.console import DeliveryError, echo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REMOTE = "origin"
+INSIDE = RELEASES.relative_to(ROOT)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A commit in the making; `releases` holds the release records of the remote's default branch."""
+
+    base: str
+    folder: Path
+    own: dict[str, str]  # git's variables for an index and a folder of its own
+
+    @property
+    def releases(self) -> Path:
+        """Folder of the records, to be changed."""
+        return self.folder / INSIDE
+
+    def push(self, branch: str, *, subject: str, body: str) -> None:
+        """Commit what was changed and push it as a new branch."""
+        # Forced: those of `local` are ignored, and are wanted where they are asked for.
+        self.git("add", "--force", "--all", "--", str(INSIDE))
+        try:
+            self.git("var", "GIT_COMMITTER_IDENT")
+        except DeliveryError:  # a runner's git has none
+            for who in ("AUTHOR", "COMMITTER"):
+                self.own.update({f"GIT_{who}_NAME": PROJECT, f"GIT_{who}_EMAIL": f"{PROJECT}@localhost"})
+        tree = self.git("write-tree")
+        commit = self.git("commit-tree", tree, "-p", self.base, "-m", subject, "-m", body)
+        self.git("push", "--quiet", REMOTE, f"{commit}:refs/heads/{branch}")
+
+    def git(self, *arguments: str) -> str:
+        """Run git on this proposal's own index and folder."""
+        return _git(self.folder, *arguments, **self.own)
+
+
+def remote_head(repository: Path) -> str:
+    """Return the commit at the head of the remote's default branch."""
+    found = _git(repository, "ls-remote", REMOTE, "HEAD")
+    if not found:
+        raise DeliveryError(f"{REMOTE} has no branch yet: push the project first.")
+    return found.split()[0]
+
+
+@contextmanager
+def proposed(repository: Path) -> Iterator[Proposal]:
+    """Begin a commit on what the remote has now."""
+    base, place = remote_head(repository), _git(repository, "rev-parse", "--absolute-git-dir")
+    _git(repository, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", REMOTE, base)
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = Path(scratch) / "tree"
+        own = {"GIT_DIR": place, "GIT_INDEX_FILE": f"{scratch}/index", "GIT_WORK_TREE": str(tree)}
+        proposal = Proposal(base, tree, own)
+        proposal.releases.mkdir(parents=True)
+        proposal.git("read-tree", base)
+        files = proposal.git("ls-files", "-z", "--", str(INSIDE)).split("\0")
+        proposal.git("checkout-index", "--", *filter(None, files))
+        yield proposal
+
+
+def open_pull_request(repository: Path, branch: str, *, title: str, body: str) -> None:
+    """Open a pull request with `gh`; where it is not installed, print its command."""
+    command = ["gh", "pr", "create", "--head", branch, "--title", title, "--body", body]
+    line = shlex.join(command)
+    if shutil.which("gh") is None:
+        echo(f"  gh is not here: open the pull request at the remote, or run\n  {line}")
+        return
+    quiet = {**os.environ, "GH_PROMPT_DISABLED": "1"}
+    done = subprocess.run(command, cwd=repository, env=quiet, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip()
+        raise DeliveryError(f"{branch} is pushed, but gh opened no pull request: {reason}\n  {line}")
+    echo(f"  {done.stdout.strip()}")
+
+
+def _git(folder: Path, *arguments: str, **variables: str) -> str:
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **variables}
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise DeliveryError(f"git {arguments[0]} failed: {done.stderr.strip() or done.returncode}")
+    return done.stdout.strip()

@@ -1,0 +1,174 @@
+"""Captured images and labels become a source for one training; what has no label of one voice stays out."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra import config
+from infra.config import ENVIRONMENTS
+from scripts.console import DeliveryError
+from scripts.monitoring import labels as live_labels
+from scripts.monitoring.labels import Label, opinions
+from scripts.monitoring.records import Captured, Record
+from scripts.retraining import feedback
+from scripts.retraining.feedback import LEAST, Joined, collected, join
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.config import Settings
+
+NOW = datetime(2026, 11, 30, 20, tzinfo=UTC)
+FEEDS = """
+[hosting]
+mode = "real-time"
+instance_type = "ml.c7i.large"
+instance_count = 1
+
+[hosting.data_capture]
+percent = 100
+expire_days = 30
+what = ["input", "output"]
+
+[feedback]
+expire_days = 30
+"""
+
+
+def record(id_: str, image: bytes | None) -> Record:
+    return Record(id=id_, time=NOW, model_sha256="a" * 64, statistics={}, image=image)
+
+
+def label(id_: str, said: str, caller: str = "ann") -> Label:
+    return Label(request_id=id_, label=said, model_sha256="a" * 64, time=NOW, caller=caller)
+
+
+def joined(records: list[Record], labels: list[Label], folder: Path, **more: Any) -> tuple[Joined, set[str]]:
+    found = join(records, opinions(labels), to=folder, **more)
+    written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert written == {path.relative_to(folder).as_posix() for path in found.files.values()}
+    return found, written
+
+
+def test_labelled_images_go_into_the_folder_of_their_class(tmp_path: Path) -> None:
+    records = [record("a", b"one"), record("b", b"two"), record("c", b"unlabelled")]
+    found, written = joined(records, [label("a", "YES"), label("b", "NO")], tmp_path)
+    assert written == {"yes/a", "no/b"}
+    assert (tmp_path / "yes" / "a").read_bytes() == b"one"
+    assert (found.count("yes"), found.count("no"), found.left_out.total()) == (1, 1, 0)
+
+
+DISPUTED, KNOWN, MISSING = (
+    "on whose label people disagree",
+    "that the data has already",
+    "not captured, or expired",
+)
+
+
+@pytest.mark.parametrize(
+    ("records", "labels", "left_out"),
+    [
+        pytest.param(
+            [record("a", b"one")], [label("a", "YES"), label("a", "NO", "bob")], {DISPUTED: 1}, id="callers"
+        ),
+        pytest.param(
+            [record("a", b"one"), record("b", b"one"), record("c", b"one")],
+            [label("a", "YES"), label("b", "NO"), label("c", "NO")],
+            {DISPUTED: 3},
+            id="the-same-image-twice",
+        ),
+        pytest.param([], [label("a", "YES")], {MISSING: 1}, id="expired"),
+        pytest.param([record("a", None)], [label("a", "YES")], {MISSING: 1}, id="without-image"),
+        pytest.param([record("a", b"known")], [label("a", "YES")], {KNOWN: 1}, id="known"),
+        pytest.param([record("../a", b"one")], [label("../a", "YES")], {MISSING: 1}, id="no-request-id"),
+    ],
+)
+def test_what_is_left_out_is_counted_by_its_reason(
+    records: list[Record], labels: list[Label], left_out: dict[str, int], tmp_path: Path
+) -> None:
+    known = {hashlib.sha256(b"known").hexdigest()}
+    found, written = joined(records, labels, tmp_path / "feedback", known=known)
+    assert written == set()
+    assert found.left_out == left_out
+
+
+def test_the_same_image_with_the_same_label_counts_once(tmp_path: Path) -> None:
+    _, written = joined(
+        [record("a", b"one"), record("b", b"one")], [label("a", "YES"), label("b", "YES")], tmp_path
+    )
+    assert written == {"yes/a"}
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Settings, list[Record], list[Label]]:
+    """An environment that captures and takes labels, and what it has."""
+    settings = (ENVIRONMENTS / "local.toml").read_text()
+    (tmp_path / "fed.toml").write_text(
+        f"{settings.partition('[hosting]')[0]}{FEEDS}\n[throttle]{settings.partition('[throttle]')[2]}"
+    )
+    records: list[Record] = []
+    labels: list[Label] = []
+
+    class Kept(Captured):
+        def __iter__(self) -> Any:
+            return iter(records)
+
+    monkeypatch.setattr(feedback, "FOLDER", tmp_path / "kept")
+    monkeypatch.setattr(
+        feedback, "records", lambda _, *, since, images: Kept("captures", "endpoint", since, images)
+    )
+    monkeypatch.setattr(live_labels, "read", lambda *_: labels)
+    return config.load("fed", folder=tmp_path), records, labels
+
+
+def fill(records: list[Record], labels: list[Label], *, yes: int, no: int) -> None:
+    for number in range(yes + no):
+        records.append(record(f"{number}", f"image {number}".encode()))
+        labels.append(label(f"{number}", "YES" if number < yes else "NO"))
+
+
+def test_the_source_is_there_for_the_training_and_gone_after_it(
+    live: tuple[Settings, list[Record], list[Label]], tmp_path: Path
+) -> None:
+    settings, records, labels = live
+    fill(records, labels, yes=LEAST, no=LEAST)
+    folder = tmp_path / "kept" / "fed" / "feedback"
+    (folder / "yes").mkdir(parents=True)
+    (folder / "yes" / "expired").write_bytes(b"left by a run that was killed")
+    with collected(settings) as found:
+        assert len(found.files) == 2 * LEAST
+        assert {path.parent.parent for path in found.files.values()} == {folder}
+        assert not (folder / "yes" / "expired").exists()
+    assert not folder.exists()
+
+
+def test_a_failing_training_leaves_no_image_behind(
+    live: tuple[Settings, list[Record], list[Label]], tmp_path: Path
+) -> None:
+    settings, records, labels = live
+    fill(records, labels, yes=LEAST, no=LEAST)
+    with pytest.raises(DeliveryError), collected(settings):
+        raise DeliveryError
+    assert [path for path in (tmp_path / "kept").rglob("*") if path.is_file()] == []
+
+
+def test_too_few_images_of_a_class_make_no_source(
+    live: tuple[Settings, list[Record], list[Label]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, records, labels = live
+    fill(records, labels, yes=LEAST, no=LEAST - 1)
+    with collected(settings) as found:
+        assert found.files == {}
+    assert f"too few: {LEAST} of each class make a source" in capsys.readouterr().err
+
+
+def test_an_environment_that_captures_no_input_or_takes_no_labels_has_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with collected(config.load("local")) as found:
+        assert found.files == {}
+    assert "it takes [feedback], and [hosting.data_capture] with input" in capsys.readouterr().err

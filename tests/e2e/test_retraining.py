@@ -1,0 +1,123 @@
+"""What was served and labelled comes back as one branch; merged it serves, and a worse model makes none."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from infra import config, release
+from infra.local_aws import ACCOUNT
+from model.data import phantom
+from model.data.dataset import PHANTOM_COUNT
+from tests.e2e.load import serving_model
+from tests.e2e.releases import Environment
+from tests.emulator.feedback import serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.conftest import Demo
+
+pytestmark = pytest.mark.slow
+
+HOSTING = """\
+mode = "real-time"
+instance_type = "ml.c7i.large"
+instance_count = 1
+
+[hosting.data_capture]
+percent = 100
+expire_days = 30
+what = ["input", "output"]
+
+[feedback]
+expire_days = 30
+"""
+LABELLED = 200
+QUICK = ("--quick", "--folds", "3")
+OTHER_STYLE = "feedback"
+
+
+def in_another_style(*, seed: int, lesion: bool) -> bytes:
+    """Draw a phantom with white squares: they say nothing of a lesion, and look like one to a newcomer."""
+    grey = np.asarray(phantom.draw(seed=seed, lesion=lesion)).copy()
+    side = round(0.07 * len(grey))
+    for place in np.random.default_rng(seed).uniform(0.22, 0.72, size=(6, 2)):
+        top, left = (place * grey.shape).astype(int)
+        grey[top : top + side, left : left + side] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def branches(remote: Path) -> list[str]:
+    command = ["git", "for-each-ref", "--format=%(refname:short)", "refs/heads/retrain"]
+    done = subprocess.run(command, cwd=remote, check=True, capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_path: Path) -> None:
+    # Given a deployed environment that captures images and takes labels, in git with a bare remote
+    environment, remote = Environment(demo, "learns"), tmp_path / "remote.git"
+    environment.host(HOSTING)
+    environment.run("deploy")
+    url, first = environment.url(), environment.first
+    subprocess.run(["git", "init", "--quiet", "--bare", "-b", "main", remote], check=True)
+    if not (demo.root / ".git").exists():
+        environment.git("init", "--quiet")
+    environment.git("checkout", "-B", "main")
+    environment.git("add", ".")
+    environment.git("commit", "--quiet", "--message", "The project and its first release")
+    environment.git("remote", "add", "origin", str(remote))
+    environment.git("push", "--quiet", "origin", "main")
+    # And images of another drawing style, served and labelled
+    images = [
+        (in_another_style(seed=5000 + number, lesion=number % 2 == 0), number % 2 == 0)
+        for number in range(LABELLED)
+    ]
+    settings = config.load("learns", folder=demo.root / "infra" / "environments")
+    serve(demo.client("s3"), settings, images, account=ACCOUNT)
+
+    # When a challenger is trained with them
+    done = environment.run("retrain", *QUICK)
+
+    # Then there is one branch, and its model is better on that style
+    [name] = branches(remote)
+    compared = demo.run("scripts/compare", "tumor-detector-phantom@2", "tumor-detector-phantom@1", "--json")
+    assert json.loads(compared.stdout)["alone"][0] == LABELLED
+    environment.git("fetch", "--quiet", "origin")
+    comparison = "infra/releases/learns.comparison.md"
+    environment.git("merge", "--quiet", f"origin/{name}")
+    text = (demo.root / comparison).read_text()
+    rows = text[text.index(f"| {OTHER_STYLE} ({LABELLED}") :].splitlines()
+    difference = rows[0].split("|")[5]
+    low = float(difference.partition("(")[2].partition(" ")[0])
+    assert low > 0, text
+    # No image is left on this machine, nor in the run
+    assert not (demo.root / ".local" / "feedback" / "learns" / OTHER_STYLE).exists()
+    kept = [np.load(path)["greys"] for path in (demo.root / "mlruns").rglob("validation.npz")]
+    assert {len(images) for images in kept} == {PHANTOM_COUNT}
+    assert (demo.root / comparison).with_suffix(".png").stat().st_size < 200_000
+    assert "gh pr create" in done.stderr or "pull request" in done.stderr
+
+    # Merged, it serves; and it can be rolled back
+    released = release.load(environment.record)
+    assert released.model.version == "2"
+    environment.run("deploy")
+    assert serving_model(url) == released.model.sha256 != first
+    environment.run("rollback")
+    assert serving_model(url) == first
+    environment.run("rollback")
+
+    # A worse challenger makes no branch
+    worse = environment.run("retrain", *QUICK, "--steps", "2", check=False)
+    assert worse.returncode == 3, worse.stderr
+    assert "No branch was made: not_worse (" in worse.stderr
+    assert branches(remote) == [name]
+    environment.run("destroy", "--yes")
