@@ -141,7 +141,7 @@ class Learner:
         recipe = self._recipe
         warm_up = max(1, round(WARM_UP * recipe.steps))
         rate = keras.optimizers.schedules.CosineDecay(
-            0.0, recipe.steps - warm_up, warmup_target=recipe.learning_rate, warmup_steps=warm_up
+            0.0, max(1, recipe.steps - warm_up), warmup_target=recipe.learning_rate, warmup_steps=warm_up
         )
         optimizer = keras.optimizers.AdamW(
             rate, weight_decay=recipe.weight_decay, use_ema=True, ema_momentum=recipe.averaging

@@ -92,6 +92,11 @@ def test_a_training_that_diverges_fails_with_advice(
         logits_of(learner)
 
 
+def test_a_single_step_is_a_training(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner, "_recipe", replace(RECIPE, steps=1))
+    assert np.isfinite(logits_of(learner)).all()
+
+
 def test_a_fit_teaches_the_tail_alone_and_not_its_normalisation(learner: Learner) -> None:
     encoder = learner._encoder.model
     frozen = {layer.name: layer.get_weights() for layer in encoder.layers}
