@@ -7,6 +7,7 @@ the standard library only, and an older Python can read it to find or name a sup
 
 from __future__ import annotations
 
+import _thread
 import ast
 import fcntl
 import hashlib
@@ -15,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +84,7 @@ def run(module: str, *, layer: str, without_setup: tuple[str, ...] = (), install
     installs
         Whether the environment is made; if not, and it is not there, the command gets by without it.
     """
+    sys.unraisablehook = _interrupt_again
     try:
         supported = "{}.{}".format(*sys.version_info) in SUPPORTED
         bare = sys.argv[1:2] and sys.argv[1] in without_setup
@@ -94,6 +97,16 @@ def run(module: str, *, layer: str, without_setup: tuple[str, ...] = (), install
     except KeyboardInterrupt:
         print("✗ stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+    """Deliver Ctrl-C once more where Python lost it, as in a callback of an import or an executor."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        again = threading.Timer(0.1, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _enter(layer: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
+import weakref
 from typing import Any
 
 import pytest
 
+from scripts import _setup
 from scripts.delivery import program
 
 DEAF_ONCE = """
@@ -26,6 +29,15 @@ def test_a_lost_interrupt_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
     assert process.returncode == -signal.SIGINT
+
+
+def test_an_interrupt_that_is_lost_in_a_callback_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", _setup._interrupt_again)
+    dropped = {1}
+    _ = weakref.ref(dropped, lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes a moment after the callback
+        del dropped
+        time.sleep(10)
 
 
 def test_ctrl_c_while_a_program_starts_leaves_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
