@@ -39,7 +39,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Figure:
+class PairedEstimate:
     """A metric of both networks, and by how much the first exceeds the second, paired."""
 
     first: Estimate
@@ -55,7 +55,7 @@ class Part:
     images: int
     groups: int
     enough: bool
-    figures: dict[str, Figure]
+    metrics: dict[str, PairedEstimate]
 
 
 @dataclass(frozen=True)
@@ -141,5 +141,7 @@ def _part(name: str, first: Predictions, second: Predictions) -> Part:
     cases = first.cases
     groups = [len(np.unique(cases.groups[cases.labels == label])) for label in (0, 1)]
     mine, theirs, over = estimates(first), estimates(second), differences(first, second)
-    figures = {each: Figure(mine[each], theirs[each], over[each]) for each in PUBLISHED if each in over}
-    return Part(name, len(cases), len(np.unique(cases.groups)), min(groups) >= FEW, figures)
+    measured = {
+        each: PairedEstimate(mine[each], theirs[each], over[each]) for each in PUBLISHED if each in over
+    }
+    return Part(name, len(cases), len(np.unique(cases.groups)), min(groups) >= FEW, measured)

@@ -111,7 +111,7 @@ def paired(first: Predictions, second: Predictions, comparison: Comparison) -> F
     curves.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC on the images of both")
     curves.legend(frameon=False, loc="lower right")
     axes.axvline(0, color=GUIDE, linestyle=":")
-    rows = [(part.name, name, each) for part in comparison.parts for name, each in part.figures.items()]
+    rows = [(part.name, name, each) for part in comparison.parts for name, each in part.metrics.items()]
     for row, (_, _, each) in enumerate(rows):
         axes.plot([each.difference.low, each.difference.high], [row, row], color=FIRST)
         axes.plot(each.difference.value, row, "o", color=FIRST, markersize=4)

@@ -1,4 +1,4 @@
-"""A challenger against the champion: how the comparison is judged and written down."""
+"""A challenger against the champion: its gates, and the comparison in writing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from model.release.model_card import LISTED, TITLES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from model.evaluation.comparison import Comparison, Figure
+    from model.evaluation.comparison import Comparison, PairedEstimate
     from model.release.gates import Outcome
     from model.release.registry import ModelVersion
 
-JUDGED = ("roc_auc",)
+COMPARED = ("roc_auc",)
 """Figures by which a challenger must not be worse on any source. Threshold and calibration are fitted to all
 sources together: a new one moves them for the others, whatever the network learnt."""
-JUDGED_IN_ALL = (*JUDGED, "balanced_accuracy", "calibration_error")
+COMPARED_IN_ALL = (*COMPARED, "balanced_accuracy", "calibration_error")
 """On all images. Sensitivity and specificity trade against each other by the threshold alone and have a gate
-each: their mean is judged."""
+each: their mean is compared."""
 OF_TRAININGS = (
     *("held_out_roc_auc", "held_out_balanced_accuracy", "held_out_calibration_error"),
     *("held_out_all_tumour_free_specificity", "refused_other", "refused_mri", "largest_fall"),
@@ -27,31 +27,31 @@ OF_TRAININGS = (
 """Figures of gates that each training measured on its own images."""
 
 
-def judge(comparison: Comparison, *, new_images: bool) -> list[Outcome]:
-    """Judge the first network as the challenger of the second.
+def outcomes(comparison: Comparison, *, new_images: bool) -> list[Outcome]:
+    """Return whether the first network, as the challenger of the second, passes.
 
-    It is worse where the whole interval of a judged figure's difference is. Without new images it must also
+    It is worse where the whole interval of a compared metric's difference is. Without new images it must also
     be better in one: otherwise nothing was learnt, and a release would be a change for its own sake. With new
     images "not worse" is enough, since it knows more.
     """
     worse, better, count = [], [], 0
     for part in comparison.parts:
-        for name in (JUDGED_IN_ALL if part.name == EVERYTHING else JUDGED) if part.enough else ():
-            if name not in part.figures:
+        for name in (COMPARED_IN_ALL if part.name == EVERYTHING else COMPARED) if part.enough else ():
+            if name not in part.metrics:
                 continue
             count += 1
             over, what = (
-                part.figures[name].difference,
-                f"{TITLES[name]} {_over(part.figures[name])} on {part.name}",
+                part.metrics[name].difference,
+                f"{TITLES[name]} {_over(part.metrics[name])} on {part.name}",
             )
             above, below = (over.low > 0, over.high < 0)[:: -1 if name == "calibration_error" else 1]
             better += [what] * above
             worse += [what] * below
     of = "other images than the champion" if new_images else "the same images as the champion"
-    said = "; ".join(worse) or f"no difference is below the champion's, of {count} with enough images"
+    detail = "; ".join(worse) or f"no difference is below the champion's, of {count} with enough images"
     gained = f"better: {'; '.join(better)}" if better else "no difference is above the champion's"
     return [
-        {"name": "not_worse", "passed": count > 0 and not worse, "detail": said},
+        {"name": "not_worse", "passed": count > 0 and not worse, "detail": detail},
         {"name": "learnt", "passed": new_images or bool(better), "detail": f"trained on {of}; {gained}"},
     ]
 
@@ -105,9 +105,9 @@ def describe(
 def _paired(comparison: Comparison) -> Iterator[str]:
     rows = []
     for part in comparison.parts:
-        few = "" if part.enough else ", too few to judge"
+        few = "" if part.enough else ", too few to tell"
         title = f"{part.name} ({part.images} in {part.groups} groups{few})"
-        for name, each in part.figures.items():
+        for name, each in part.metrics.items():
             rows.append([title, TITLES[name], str(each.first), str(each.second), _over(each)])
             title = ""
     yield from _table("Images", "Figure", "A", "B", "A less B", rows=rows)
@@ -121,8 +121,8 @@ def _paired(comparison: Comparison) -> Iterator[str]:
         yield f"Left out for another label now: {', '.join(named[:LISTED])}{more}."
 
 
-def _over(figure: Figure) -> str:
-    over = figure.difference
+def _over(estimate: PairedEstimate) -> str:
+    over = estimate.difference
     return f"{over.value:+.3f} ({over.low:+.3f} to {over.high:+.3f})"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scripts.commands import common, train
 from scripts.commands.model_errors import MODEL_ERRORS
 from scripts.commands.promote import add_force
-from scripts.retraining.retraining import Wish, retrain
+from scripts.retraining.retraining import Options, retrain
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -25,17 +25,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--challenger-version", metavar="V", help="propose this registered version, without training"
     )
-    options, training = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
+    parsed, training = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
     if train.parse(training).no_wait:
         parser.error("--no-wait: a retraining compares what its training made, so it waits")
 
     def action(settings: Settings) -> None:
-        wish = Wish(
-            record=common.record_of(options),
+        chosen = Options(
+            record=common.record_of(parsed),
             training=tuple(training),
-            version=options.challenger_version,
-            forced=options.force,
+            version=parsed.challenger_version,
+            forced=parsed.force,
         )
-        retrain(settings, wish)
+        retrain(settings, chosen)
 
-    common.run(options, action, expected=MODEL_ERRORS)
+    common.run(parsed, action, expected=MODEL_ERRORS)

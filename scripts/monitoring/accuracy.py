@@ -15,7 +15,7 @@ from model.evaluation.predictions import Predictions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scripts.monitoring.labels import Opinion
+    from scripts.monitoring.labels import Consensus
     from scripts.monitoring.records import Record
 
 
@@ -35,18 +35,18 @@ class Accuracy:
     disputed: tuple[str, ...]
 
 
-def accuracy(answers: Sequence[Record], opinions: Mapping[str, Opinion]) -> Accuracy:
+def accuracy(answers: Sequence[Record], agreed: Mapping[str, Consensus]) -> Accuracy:
     """Join one model's answers with the labels by request id."""
-    named = {each.id: each for each in answers if each.id in opinions}
-    judged = [(each, opinions[id_].label) for id_, each in named.items() if opinions[id_].label]
-    right = {label: [each.label == label for each, own in judged if own == label] for label in ("YES", "NO")}
+    named = {each.id: each for each in answers if each.id in agreed}
+    rated = [(each, agreed[id_].label) for id_, each in named.items() if agreed[id_].label]
+    right = {label: [each.label == label for each, own in rated if own == label] for label in ("YES", "NO")}
     return Accuracy(
-        labelled=len(judged),
+        labelled=len(rated),
         sensitivity=_share(right["YES"]),
         specificity=_share(right["NO"]),
-        calibration_error=_calibration_error(judged) if judged else None,
-        wrong=tuple(sorted(each.id for each, label in judged if each.label != label)),
-        disputed=tuple(sorted(id_ for id_ in named if not opinions[id_].label)),
+        calibration_error=_calibration_error(rated) if rated else None,
+        wrong=tuple(sorted(each.id for each, label in rated if each.label != label)),
+        disputed=tuple(sorted(id_ for id_ in named if not agreed[id_].label)),
     )
 
 
@@ -58,10 +58,10 @@ def _share(right: list[bool]) -> Estimate | None:
     return Estimate(sum(right) / len(right), float(interval.low), float(interval.high))
 
 
-def _calibration_error(judged: Sequence[tuple[Record, str | None]]) -> Estimate:
-    alone = np.arange(len(judged))  # each a group and fold of its own
-    labels = np.array([int(label == "YES") for _, label in judged])
-    predicted = np.array([int(each.label == "YES") for each, _ in judged])
-    probabilities = np.array([float(each.statistics["probability"]) for each, _ in judged])
-    cases = Cases(labels, alone, alone, np.ones(len(judged)))
+def _calibration_error(rated: Sequence[tuple[Record, str | None]]) -> Estimate:
+    alone = np.arange(len(rated))  # each a group and fold of its own
+    labels = np.array([int(label == "YES") for _, label in rated])
+    predicted = np.array([int(each.label == "YES") for each, _ in rated])
+    probabilities = np.array([float(each.statistics["probability"]) for each, _ in rated])
+    cases = Cases(labels, alone, alone, np.ones(len(rated)))
     return estimates(Predictions(cases, probabilities, predicted, predicted))["calibration_error"]

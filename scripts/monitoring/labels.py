@@ -38,14 +38,14 @@ class Label:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Opinion:
+class Consensus:
     """What all callers say of one answer; `label` is None where they disagree."""
 
     label: str | None
     labels: tuple[Label, ...]
 
 
-def opinions(labels: Iterable[Label]) -> dict[str, Opinion]:
+def consensus(labels: Iterable[Label]) -> dict[str, Consensus]:
     """Join the labels by request: a caller's newest counts, and callers may disagree."""
     newest: dict[str, dict[str | None, Label]] = defaultdict(dict)
     for each in sorted(labels, key=lambda label: label.time):
@@ -53,7 +53,7 @@ def opinions(labels: Iterable[Label]) -> dict[str, Opinion]:
     joined = {}
     for id_, own in newest.items():
         found = {each.label for each in own.values()}
-        joined[id_] = Opinion(label=found.pop() if len(found) == 1 else None, labels=tuple(own.values()))
+        joined[id_] = Consensus(label=found.pop() if len(found) == 1 else None, labels=tuple(own.values()))
     return joined
 
 

@@ -108,10 +108,10 @@ class Report:
 def monitor(settings: Settings, *, since: datetime) -> Report:
     """Read an environment's answers and labels since a time, and judge them by model."""
     source = records(settings, since=since)
-    opinions: Mapping[str, labels.Opinion] = {}
+    agreed: Mapping[str, labels.Consensus] = {}
     if settings.feedback:
         with step("reading the labels"):
-            opinions = labels.opinions(labels.read(settings, source.faults))
+            agreed = labels.consensus(labels.read(settings, source.faults))
     account = boto3.client("sts").get_caller_identity()["Account"]
     bucket = names.bucket(settings.environment, account=account, region=settings.region)
     models: dict[str, Model] = {}
@@ -123,14 +123,14 @@ def monitor(settings: Settings, *, since: datetime) -> Report:
             model.answers += 1
             if model.histograms:
                 model.histograms.add(record)
-            if record.id in opinions:
+            if record.id in agreed:
                 model.labelled.append(record)
     judged = sum(each.histograms is not None for each in models.values())
     for model in models.values():
         if model.histograms:
             model.shifts = shifts(model.histograms, models=judged)
-        if opinions:
-            model.accuracy = accuracy(model.labelled, opinions)
+        if agreed:
+            model.accuracy = accuracy(model.labelled, agreed)
     return Report(
         environment=settings.environment,
         since=since,

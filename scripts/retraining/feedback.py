@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.config import Settings
-    from scripts.monitoring.labels import Opinion
+    from scripts.monitoring.labels import Consensus
     from scripts.monitoring.records import Record
 
 FOLDER = ROOT / ".local" / "feedback"
@@ -46,7 +46,7 @@ class Joined:
 
 
 def join(
-    found: Iterable[Record], opinions: Mapping[str, Opinion], *, to: Path, known: Collection[str] = ()
+    found: Iterable[Record], agreed: Mapping[str, Consensus], *, to: Path, known: Collection[str] = ()
 ) -> Joined:
     """Write each captured image with a label on which all agree into `to`/yes or `to`/no.
 
@@ -55,25 +55,25 @@ def join(
     known
         Hashes of the images that a training has anyway: with their own labels, and in their own source.
     """
-    joined, missing, disputed = Joined(), set(opinions), set[str]()
+    joined, missing, disputed = Joined(), set(agreed), set[str]()
     for record in found:
-        opinion = opinions.get(record.id)
-        if opinion is None or record.image is None or not _ID.fullmatch(record.id):
+        agreed_label = agreed.get(record.id)
+        if agreed_label is None or record.image is None or not _ID.fullmatch(record.id):
             continue
         missing.discard(record.id)
         sha256 = hashlib.sha256(record.image).hexdigest()
-        if opinion.label is None or sha256 in disputed:
+        if agreed_label.label is None or sha256 in disputed:
             joined.left_out["on whose label people disagree"] += 1
         elif sha256 in known:
             joined.left_out["that the data has already"] += 1
         elif before := joined.files.get(sha256):
-            if before.parent.name != opinion.label.lower():  # the same image, labelled twice
+            if before.parent.name != agreed_label.label.lower():  # the same image, labelled twice
                 before.unlink()
                 del joined.files[sha256]
                 disputed.add(sha256)
                 joined.left_out["on whose label people disagree"] += 2
         else:
-            path = to / opinion.label.lower() / record.id
+            path = to / agreed_label.label.lower() / record.id
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(record.image)
             joined.files[sha256] = path
@@ -102,8 +102,8 @@ def collected(settings: Settings, *, known: Collection[str] = ()) -> Iterator[Jo
             since = datetime.now(UTC) - timedelta(days=capture.expire_days)
             found = records(settings, since=since, images=True)
             faults = found.faults if isinstance(found, Captured) else Faults()
-            opinions = live_labels.opinions(live_labels.read(settings, faults))
-            joined = join(found, opinions, to=folder, known=known)
+            agreed = live_labels.consensus(live_labels.read(settings, faults))
+            joined = join(found, agreed, to=folder, known=known)
         for line in [*faults.lines(), *(f"{count} {why}" for why, count in joined.left_out.items())]:
             detail(f"  left out: {line}")
         counts = {name: joined.count(name) for name in CLASSES}

@@ -40,7 +40,7 @@ class NotProposedError(DeliveryError):
 
 
 @dataclass(frozen=True)
-class Wish:
+class Options:
     """What a retraining is asked for."""
 
     record: Path  # release record of what serves, the champion
@@ -50,25 +50,25 @@ class Wish:
     repository: Path = ROOT  # a clone of the project, whose remote gets the branch
 
 
-def retrain(settings: Settings, wish: Wish) -> None:
+def retrain(settings: Settings, options: Options) -> None:
     """Train, compare, and propose the challenger; what could stop it later is checked before the training."""
     with _alone():
-        champion = released(wish.record)
+        champion = released(options.record)
         stack_outputs(names.stack(settings.environment, "registry"))
-        branch.remote_head(wish.repository)
-        options = train.parse(wish.training)
-        known = train.read_data(options) if options.on == "here" else None
+        branch.remote_head(options.repository)
+        training = train.parse(options.training)
+        known = train.read_data(training) if training.on == "here" else None
         files = {scan.sha256: scan.path for scan in known.scans} if known else {}
         with collected(settings, known=files) as joined:
-            if wish.version:
-                challenger = registry.find_version(champion.name, version=wish.version)
+            if options.version:
+                challenger = registry.find_version(champion.name, version=options.version)
             else:
-                usual = known.folders if known and not options.data and not options.kaggle else ()
+                usual = known.folders if known and not training.data and not training.kaggle else ()
                 feedback = {path.parent.parent for path in joined.files.values()}
-                challenger = _train(champion, wish.training, (*usual, *feedback))
+                challenger = _train(champion, options.training, (*usual, *feedback))
             mine = challenger.scored()
             theirs = with_unseen(champion, mine, files | joined.files)
-        _propose(settings, wish, (challenger, mine), (champion, theirs))
+        _propose(settings, options, (challenger, mine), (champion, theirs))
 
 
 @contextmanager
@@ -96,7 +96,10 @@ def _train(champion: ModelVersion, training: tuple[str, ...], folders: tuple[Pat
 
 
 def _propose(
-    settings: Settings, wish: Wish, mine: tuple[ModelVersion, Scored], theirs: tuple[ModelVersion, Scored]
+    settings: Settings,
+    options: Options,
+    mine: tuple[ModelVersion, Scored],
+    theirs: tuple[ModelVersion, Scored],
 ) -> None:
     """Push one branch with the record, the card and the comparison, and open its pull request.
 
@@ -105,10 +108,10 @@ def _propose(
     (challenger, scored), (champion, answered) = mine, theirs
     comparison = compare(scored, answered)
     new_images = challenger.dataset_fingerprint != champion.dataset_fingerprint
-    judged, gates = challenge.judge(comparison, new_images=new_images), challenger.gates()
+    judged, gates = challenge.outcomes(comparison, new_images=new_images), challenger.gates()
     for outcome in (*gates, *judged):
         detail(f"  {'✓' if outcome['passed'] else '✗'} {outcome['name']}: {outcome['detail']}")
-    stops = judged if settings.local or wish.forced else [*gates, *judged]
+    stops = judged if settings.local or options.forced else [*gates, *judged]
     if failed := [f"{each['name']} ({each['detail']})" for each in stops if not each["passed"]]:
         raise NotProposedError(f"No branch was made: {'; '.join(failed)}.")
 
@@ -117,9 +120,9 @@ def _propose(
     title = f"Release {challenger.name} version {version} to {environment}"
     body = f"{judged[1]['detail']}. Read {branch.INSIDE}/{environment}.comparison.md: to merge is to deploy."
     try:
-        with step("writing the branch"), branch.proposed(wish.repository) as proposal:
+        with step("writing the branch"), branch.proposed(options.repository) as proposal:
             record = proposal.releases / f"{environment}.json"
-            promote(settings, challenger, record=record, forced=wish.forced)
+            promote(settings, challenger, record=record, forced=options.forced)
             plot = record.with_name(f"{environment}.comparison.png")
             ours, others, _ = shared(scored, answered)
             figure = plots.paired(ours.predictions, others.predictions, comparison)
@@ -135,4 +138,4 @@ def _propose(
         raise
     echo(f"✓ {branch.REMOTE} has the branch {name}")
     registry.make_champion(challenger)
-    branch.open_pull_request(wish.repository, name, title=title, body=body)
+    branch.open_pull_request(options.repository, name, title=title, body=body)

@@ -12,10 +12,11 @@ from infra import config
 from infra.config import ENVIRONMENTS
 from scripts.console import DeliveryError
 from scripts.monitoring import labels as live_labels
-from scripts.monitoring.labels import Label, opinions
+from scripts.monitoring.labels import Label, consensus
 from scripts.monitoring.records import Captured, Record
 from scripts.retraining import feedback
 from scripts.retraining.feedback import LEAST, Joined, collected, join
+from tests.emulator.feedback import HOSTING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,20 +24,7 @@ if TYPE_CHECKING:
     from infra.config import Settings
 
 NOW = datetime(2026, 11, 30, 20, tzinfo=UTC)
-FEEDS = """
-[hosting]
-mode = "real-time"
-instance_type = "ml.c7i.large"
-instance_count = 1
-
-[hosting.data_capture]
-percent = 100
-expire_days = 30
-what = ["input", "output"]
-
-[feedback]
-expire_days = 30
-"""
+FEEDS = f"\n[hosting]\n{HOSTING}"
 
 
 def record(id_: str, image: bytes | None) -> Record:
@@ -48,7 +36,7 @@ def label(id_: str, said: str, caller: str = "ann") -> Label:
 
 
 def joined(records: list[Record], labels: list[Label], folder: Path, **more: Any) -> tuple[Joined, set[str]]:
-    found = join(records, opinions(labels), to=folder, **more)
+    found = join(records, consensus(labels), to=folder, **more)
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert written == {path.relative_to(folder).as_posix() for path in found.files.values()}
     return found, written

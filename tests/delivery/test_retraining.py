@@ -22,7 +22,7 @@ from scripts.commands.retrain import main
 from scripts.console import BusyError, DeliveryError
 from scripts.retraining import retraining
 from scripts.retraining.feedback import Joined
-from scripts.retraining.retraining import NotProposedError, Wish, retrain
+from scripts.retraining.retraining import NotProposedError, Options, retrain
 from tests.infra.synthesis import RELEASE
 from tests.model.passing_metrics import GOOD
 from tests.model.test_comparison import skilled
@@ -64,11 +64,15 @@ class Bench:
     challenger: Version
     champion: Version = field(default_factory=lambda: version("5", skill=1, images="old"))
     trained: list[list[str]] = field(default_factory=list)
-    crowned: list[str] = field(default_factory=list)
+    champions: list[str] = field(default_factory=list)
 
-    def run(self, environment: str = "dev", **wish: Any) -> None:
-        wished = {"record": self.clone / "infra" / "releases" / "dev.json", "repository": self.clone, **wish}
-        retrain(config.load(environment), Wish(**wished))
+    def run(self, environment: str = "dev", **options: Any) -> None:
+        given = {
+            "record": self.clone / "infra" / "releases" / "dev.json",
+            "repository": self.clone,
+            **options,
+        }
+        retrain(config.load(environment), Options(**given))
 
     def branches(self) -> list[str]:
         listed = git(self.remote, "for-each-ref", "--format=%(refname:short)", "refs/heads")
@@ -131,7 +135,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
         (retraining, "promote", promote_fake),
         (registry, "newest", lambda _: 7 if made.trained else 6),
         (registry, "find_version", lambda *_, version: made.challenger),
-        (registry, "make_champion", lambda chosen: made.crowned.append(chosen.version)),
+        (registry, "make_champion", lambda chosen: made.champions.append(chosen.version)),
         (train, "read_data", lambda _: data),
         (train, "main", train_fake),
         (shutil, "which", lambda _: None),
@@ -164,14 +168,14 @@ def test_a_better_challenger_makes_one_branch_and_leaves_the_checkout_alone(
     # It trained on the data and the feedback, as a challenger, and became champion when the branch was there
     data, fed = (str(tmp_path / each) for each in ("data", "feedback"))
     assert bench.trained == [["--quick", "--data", data, "--data", fed, "--challenger"]]
-    assert bench.crowned == ["7"]
+    assert bench.champions == ["7"]
     assert bench.state() == before
     # Without gh its command is printed, whole
     assert f"gh pr create --head {name} --title 'Release tumor-detector" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("challenger", "environment", "wish", "reason"),
+    ("challenger", "environment", "options", "reason"),
     [
         (version("7", skill=3, specificity=0.4), "dev", {}, r"specificity \(specificity 0.400, at least"),
         (version("7", skill=-3), "dev", {}, r"not_worse \(ROC AUC -"),
@@ -182,13 +186,13 @@ def test_a_better_challenger_makes_one_branch_and_leaves_the_checkout_alone(
     ids=["gate", "worse", "worse-locally", "worse-though-forced", "nothing-learnt"],
 )
 def test_a_failing_gate_or_a_worse_challenger_makes_no_branch_and_is_named(
-    bench: Bench, challenger: Version, environment: str, wish: dict[str, str], reason: str
+    bench: Bench, challenger: Version, environment: str, options: dict[str, str], reason: str
 ) -> None:
     bench.challenger = challenger
     with pytest.raises(NotProposedError, match=f"No branch was made: .*{reason}") as error:
-        bench.run(environment, **wish)
+        bench.run(environment, **options)
     assert error.value.status == 3
-    assert bench.branches() == bench.crowned == []
+    assert bench.branches() == bench.champions == []
 
 
 @pytest.mark.parametrize("environment", ["local", "dev"])
@@ -208,7 +212,7 @@ def test_after_a_refused_push_the_next_run_proposes_without_training(
     with pytest.raises(DeliveryError, match=r"git push failed: [^$]*branches are closed"):
         bench.run()
     assert "--challenger-version 7 proposes it without training again" in capsys.readouterr().err
-    assert (bench.branches(), bench.crowned, bench.state()) == ([], [], before)
+    assert (bench.branches(), bench.champions, bench.state()) == ([], [], before)
     refuse.unlink()
     bench.run(version="7")
     assert len(bench.branches()) == len(bench.trained) == 1
@@ -229,7 +233,7 @@ def test_a_failing_promotion_makes_no_branch(bench: Bench, monkeypatch: pytest.M
     monkeypatch.setattr(retraining, "promote", refused)
     with pytest.raises(DeliveryError, match="cannot be written"):
         bench.run()
-    assert bench.branches() == bench.crowned == []
+    assert bench.branches() == bench.champions == []
 
 
 def test_two_at_once_are_refused_before_anything_happens(bench: Bench) -> None:
@@ -281,7 +285,7 @@ def test_gh_opens_the_pull_request_or_its_failure_is_told(
         assert said in capsys.readouterr().err
     [name] = bench.branches()
     assert f"pr create --head {name} --title Release" in (tmp_path / "asked").read_text()
-    assert bench.crowned == ["7"]
+    assert bench.champions == ["7"]
 
 
 def test_a_runner_without_an_identity_commits_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

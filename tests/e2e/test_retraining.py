@@ -17,7 +17,7 @@ from model.data import phantom
 from model.data.dataset import PHANTOM_COUNT
 from tests.e2e.load import serving_model
 from tests.e2e.releases import Environment
-from tests.emulator.feedback import serve
+from tests.emulator.feedback import HOSTING, serve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,19 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-HOSTING = """\
-mode = "real-time"
-instance_type = "ml.c7i.large"
-instance_count = 1
-
-[hosting.data_capture]
-percent = 100
-expire_days = 30
-what = ["input", "output"]
-
-[feedback]
-expire_days = 30
-"""
 LABELLED = 200
 QUICK = ("--quick", "--folds", "3")
 OTHER_STYLE = "feedback"

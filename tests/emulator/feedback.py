@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from infra.config import Settings
 
 
+HOSTING = """\
+mode = "real-time"
+instance_type = "ml.c7i.large"
+instance_count = 1
+
+[hosting.data_capture]
+percent = 100
+expire_days = 30
+what = ["input", "output"]
+
+[feedback]
+expire_days = 30
+"""
+
+
 def serve(s3: Any, settings: Settings, images: Sequence[tuple[bytes, bool]], *, account: str) -> None:
     """Capture images, given each with whether it shows a tumour, and label them so."""
     place = {"account": account, "region": settings.region}

@@ -96,7 +96,7 @@ def test_the_same_label_a_hundred_times_at_once_is_kept_once(
     assert members == expected | {"caller": "key-1"}
 
 
-def test_each_callers_opinions_are_kept_beside_each_other(store: FakeStore, label: Label) -> None:
+def test_each_callers_labels_are_kept_beside_each_other(store: FakeStore, label: Label) -> None:
     person = {"authorizer": {"claims": {"sub": "person"}}, "identity": {"userArn": None}}
     role = {"authorizer": None, "identity": {"userArn": "arn", "apiKeyId": None}}
     for who, said in (

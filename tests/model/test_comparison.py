@@ -1,4 +1,4 @@
-"""Two versions compared on the images that both were tested on: pairs, groups, and the judgement."""
+"""Two versions compared on the images that both were tested on: pairs, groups, and the gates."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_near_duplicates_by_either_networks_groups_are_one_group() -> None:
 def test_the_paired_interval_is_that_of_a_bootstrap_by_hand() -> None:
     first, second = skilled(2), skilled(1, seed=1)
     labels = first.predictions.cases.labels
-    over = compare(first, second).parts[0].figures["sensitivity"].difference
+    over = compare(first, second).parts[0].metrics["sensitivity"].difference
     # By hand: the same images drawn with replacement for both, within each class
     yes = np.flatnonzero(labels == 1)
     gain = (first.predictions.predicted - second.predictions.predicted)[yes].astype(float)
@@ -93,7 +93,7 @@ def test_pairing_tells_what_separate_intervals_do_not() -> None:
     base = skilled(1)
     labels = base.predictions.cases.labels
     nudged = np.clip(base.predictions.probabilities + 0.08 * (labels - 0.5), 0, 1)
-    found = compare(drawn(nudged, labels), base).parts[0].figures["roc_auc"]
+    found = compare(drawn(nudged, labels), base).parts[0].metrics["roc_auc"]
     # Then their own intervals overlap and the paired one is above 0
     assert found.first.low < found.second.high
     assert found.difference.low > 0
@@ -121,7 +121,7 @@ def test_nothing_in_common_is_said_and_never_passes() -> None:
 
 
 def verdict(found: Comparison, *, new_images: bool) -> dict[str, bool]:
-    return {each["name"]: each["passed"] for each in challenge.judge(found, new_images=new_images)}
+    return {each["name"]: each["passed"] for each in challenge.outcomes(found, new_images=new_images)}
 
 
 @pytest.mark.parametrize(
@@ -146,19 +146,19 @@ def test_worse_on_one_source_is_worse_however_good_the_others_are() -> None:
     half = np.arange(N) < N // 2
     mixed = np.where(half, good.predictions.probabilities, bad.predictions.probabilities)
     challenger = drawn(mixed, good.predictions.cases.labels)
-    (worse, _) = challenge.judge(compare(challenger, skilled(1)), new_images=True)
+    (worse, _) = challenge.outcomes(compare(challenger, skilled(1)), new_images=True)
     # Then the outcome names that source
     assert not worse["passed"]
     assert "ROC AUC -" in worse["detail"]
     assert "on feedback" in worse["detail"]
 
 
-def test_too_few_images_judge_nothing() -> None:
+def test_too_few_images_tell_nothing() -> None:
     first, second = skilled(-3, count=12), skilled(3, count=12)
     found = compare(first, second)
     assert not found.parts[0].enough
     assert verdict(found, new_images=True)["not_worse"] is False  # nothing tells that it is not
-    assert "too few to judge" in text(found)
+    assert "too few to tell" in text(found)
 
 
 def text(found: Comparison, **more: Any) -> str:
@@ -168,7 +168,7 @@ def text(found: Comparison, **more: Any) -> str:
 
 def test_the_description_holds_figures_gates_and_names() -> None:
     found = compare(skilled(3), skilled(1, seed=1))
-    outcomes = challenge.judge(found, new_images=False)
+    outcomes = challenge.outcomes(found, new_images=False)
     written = text(found, outcomes=outcomes, plot="plot.png")
     assert written.startswith("# m version 1 against m version 2\n")
     assert "- ✓ not_worse: " in written

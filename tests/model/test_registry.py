@@ -247,7 +247,7 @@ def test_two_versions_are_compared_by_what_mlflow_keeps_of_them(
     compare.main([*words, "--json"])
     found = json.loads(capsys.readouterr().out)
     (everything,) = found["parts"]
-    assert everything["figures"]["roc_auc"]["difference"]["low"] > 0
+    assert everything["metrics"]["roc_auc"]["difference"]["low"] > 0
     assert found["A"]["run_id"] == first.run_id
     assert {each["name"] for each in found["differing"]} <= {
         f"{dataset.CLASSES[number % 2]}/{number}.png" for number in range(IMAGES)
