@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.lambdas.gateway import pages, routes
-from infra.lambdas.gateway.endpoint import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, STALE_WITHIN_S, Endpoint
-from infra.lambdas.gateway.pages import Site
+from infra.lambdas.gateway import endpoint
+from infra.lambdas.gateway.routes import predict
 from tests.gateway.conftest import MODEL
 from tests.gateway.events import event
 from tests.gateway.sagemaker import error, model_error, prediction, refusal
@@ -143,10 +143,9 @@ def test_each_failure_of_the_endpoint_has_its_status(
 def test_a_late_answer_is_504_and_not_retried(
     send: Send, handler: ModuleType, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endpoint = Endpoint(handler.SETTINGS.endpoint_name, read_timeout=0.2)
-    site = Site(pages.SITE, sign_in=handler.SETTINGS.sign_in)
-    table = routes.table(model=handler.SETTINGS.model, endpoint=endpoint, site=site, labels=None)
-    monkeypatch.setattr(handler, "ROUTES", table)
+    monkeypatch.setattr(endpoint, "READ_TIMEOUT_S", 0.2)
+    impatient = endpoint.Endpoint(handler.SETTINGS.endpoint_name)
+    monkeypatch.setitem(handler.ROUTES, "/predict", {"POST": partial(predict, endpoint=impatient)})
     sagemaker.replies.append(Reply(delay_s=1.0))
     assert send(IMAGE).status == 504
     assert len(sagemaker.calls) == 1
@@ -154,7 +153,7 @@ def test_a_late_answer_is_504_and_not_retried(
 
 
 def test_the_endpoints_time_limit_is_below_api_gateways() -> None:
-    assert STALE_WITHIN_S + CONNECT_TIMEOUT_S + READ_TIMEOUT_S < 29
+    assert endpoint.STALE_WITHIN_S + endpoint.CONNECT_TIMEOUT_S + endpoint.READ_TIMEOUT_S < 29
 
 
 def test_a_dropped_connection_is_replaced(send: Send, sagemaker: FakeSageMaker) -> None:

@@ -27,12 +27,12 @@ RUNTIME, CONTROL = "sagemaker-runtime", "sagemaker"
 class Endpoint:
     """One SageMaker endpoint. Its runtime client is created at once, as part of a cold start."""
 
-    def __init__(self, name: str, *, read_timeout: float = READ_TIMEOUT_S) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         # One attempt: a second one after a read timeout could only end after the gateway has given up.
         self._config = Config(
             connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=read_timeout,
+            read_timeout=READ_TIMEOUT_S,
             retries={"mode": "standard", "total_max_attempts": 1},
             tcp_keepalive=True,
         )

@@ -13,11 +13,18 @@ from .problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException"})
+# What passes: by status, what is wrong and in how many seconds to try again.
+TRANSIENT = {
+    429: ("The endpoint is busy; try again.", "1"),
+    503: ("The model is not ready; try again.", "5"),
+    504: ("The model took too long to answer; try again.", None),
+}
 # Every request has the same form, so a validation error means that the endpoint is absent or not ready.
-NOT_READY = frozenset(
-    {"ValidationError", "ValidationException", "ModelNotReadyException", "ServiceUnavailable"}
-)
+STATUSES = {
+    **dict.fromkeys(("ThrottlingException", "Throttling", "TooManyRequestsException"), 429),
+    **dict.fromkeys(("ValidationError", "ValidationException", "ModelNotReadyException"), 503),
+    "ServiceUnavailable": 503,
+}
 # The container's statuses about an image; any other error status means that the container failed.
 ABOUT_THE_IMAGE = frozenset({400, 413, 415, 422})
 REFUSED = 422
@@ -29,32 +36,22 @@ def problem(error: BotoCoreError | ClientError) -> Problem:
     """Return the problem for a failed call to SageMaker."""
     cause = f"{type(error).__name__}: {error}"[:500]
     if isinstance(error, ReadTimeoutError | ConnectTimeoutError):
-        return too_slow(cause)
+        return transient(504, cause)
     if not isinstance(error, ClientError):
         return Problem(502, "The endpoint could not be reached.", cause=cause)
     code = error.response["Error"]["Code"]
     if code == "ModelError":
         return _container_problem(error.response, cause)
-    if code in THROTTLED:
-        return throttled(cause)
-    if code in NOT_READY:
-        return not_ready(cause)
+    if code in STATUSES:
+        return transient(STATUSES[code], cause)
     return Problem(502, "The endpoint failed.", cause=cause)
 
 
-def throttled(cause: str) -> Problem:
-    """Return the problem of an endpoint with too many requests."""
-    return Problem(429, "The endpoint is busy; try again.", headers={"Retry-After": "1"}, cause=cause)
-
-
-def not_ready(cause: str) -> Problem:
-    """Return the problem of an endpoint that is not in service."""
-    return Problem(503, "The model is not ready; try again.", headers={"Retry-After": "5"}, cause=cause)
-
-
-def too_slow(cause: str) -> Problem:
-    """Return the problem of an endpoint that did not answer in time."""
-    return Problem(504, "The model took too long to answer; try again.", cause=cause)
+def transient(status: int, cause: str) -> Problem:
+    """Return the problem of an endpoint that is busy (429), not in service (503) or too slow (504)."""
+    detail, retry_after = TRANSIENT[status]
+    headers = {"Retry-After": retry_after} if retry_after else None
+    return Problem(status, detail, headers=headers, cause=cause)
 
 
 def _container_problem(response: Mapping[str, object], cause: str) -> Problem:
@@ -66,14 +63,10 @@ def _container_problem(response: Mapping[str, object], cause: str) -> Problem:
     match response.get("OriginalStatusCode"):
         case int(status) if status in ABOUT_THE_IMAGE:
             return _image_problem(status, message)
-        case 429:
-            return throttled(cause)
-        case 503:
-            return not_ready(cause)
-        case 504:
-            return too_slow(cause)
+        case int(status) if status in TRANSIENT:
+            return transient(status, cause)
         case 0 if "timed out" in message:
-            return too_slow(cause)
+            return transient(504, cause)
         case _:
             return Problem(502, "The model failed.", cause=cause)
 

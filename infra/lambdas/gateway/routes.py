@@ -75,7 +75,7 @@ def health(_request: Request, *, model: Model, endpoint: Endpoint) -> Response:
     """Return whether the endpoint is in service, and with which model."""
     status = endpoint.status()
     if status not in SERVING:
-        raise endpoint_errors.not_ready(f"endpoint status {status}")
+        raise endpoint_errors.transient(503, f"endpoint status {status}")
     members = {key: value for key, value in asdict(model).items() if value is not None}
     return _json({"status": "ok", "model": members})
 
