@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
@@ -90,7 +89,7 @@ class TestCode:
     def test_the_routes_are_documented(self) -> None:
         unused = cast("Endpoint", None)  # only the table is read
         model = Model(name="", version="", sha256="", kind="images", gates_failed=())
-        site = Site(Path(), sign_in=None)
+        site = Site(sign_in=None)
         labels = Labels(Feedback("", ""), model_sha256="")
         table = routes.table(model=model, endpoint=unused, site=site, labels=labels)
         routed = {(method.lower(), path) for path, methods in table.items() for method in methods}

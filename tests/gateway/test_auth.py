@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from openapi_spec_validator import validate
 
-from infra.lambdas.gateway.auth import Mode
+from infra.lambdas.gateway.settings import Mode
 from infra.site.render import script
 from tests.gateway.events import event
 from tests.gateway.label_store import FEEDBACK

@@ -11,7 +11,6 @@ import pytest
 
 from infra.constructs.python_function import stage
 from infra.lambdas.gateway import settings
-from infra.lambdas.gateway.auth import SignIn
 from tests.gateway.conftest import MODEL
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def signing_in(**members: object) -> dict[str, str]:
 def test_people_sign_in_only_with_cognito() -> None:
     environment = {**GOOD, "SIGN_IN": json.dumps(SIGN_IN)}
     assert settings.read(environment).sign_in is None
-    assert settings.read({**environment, "AUTH": "cognito"}).sign_in == SignIn(**SIGN_IN)
+    assert settings.read({**environment, "AUTH": "cognito"}).sign_in == settings.SignIn(**SIGN_IN)
 
 
 @pytest.mark.parametrize("origin", ["https://example.org:8443", ""])

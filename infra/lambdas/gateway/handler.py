@@ -11,7 +11,6 @@ from dataclasses import replace
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import endpoint_errors, metrics, pages, problems, routes, settings
-from .auth import HEADERS
 from .endpoint import Endpoint
 from .labels import Labels
 from .problems import Problem
@@ -23,7 +22,7 @@ LABELS = Labels(SETTINGS.feedback, model_sha256=SETTINGS.model.sha256) if SETTIN
 ROUTES = routes.table(
     model=SETTINGS.model,
     endpoint=Endpoint(SETTINGS.endpoint_name),
-    site=pages.Site(pages.SITE, sign_in=SETTINGS.sign_in),
+    site=pages.Site(SETTINGS.sign_in),
     labels=LABELS,
 )
 
@@ -32,6 +31,13 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+}
+# The request headers that each auth mode adds for a page of the allowed origin.
+AUTH_HEADERS: dict[settings.Mode, tuple[str, ...]] = {
+    "none": (),
+    "api_key": ("X-Api-Key",),
+    "iam": ("Authorization", "X-Amz-Content-Sha256", "X-Amz-Date", "X-Amz-Security-Token"),
+    "cognito": ("Authorization",),
 }
 
 
@@ -90,7 +96,7 @@ def _cors(request: Request) -> dict[str, str]:
         "Access-Control-Expose-Headers": "Retry-After, X-Request-Id",
     }
     if request.method == "OPTIONS":
-        allowed = ("Content-Type", "Traceparent", *HEADERS[SETTINGS.auth])
+        allowed = ("Content-Type", "Traceparent", *AUTH_HEADERS[SETTINGS.auth])
         headers |= {
             "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS, POST",
             "Access-Control-Allow-Headers": ", ".join(allowed),

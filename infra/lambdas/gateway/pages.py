@@ -14,20 +14,19 @@ from .problems import Problem
 from .proxy import Request, Response
 
 if TYPE_CHECKING:
-    from .auth import SignIn
+    from .settings import SignIn
 
 SITE = Path(__file__).with_name("site")
 INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
 class Site:
-    """The documents in a folder. Each is read on first use: a prediction's cold start reads none.
+    """The documents in `SITE`. Each is read on first use: a prediction's cold start reads none.
 
     `sign_in` is where people sign in, which only a deployment knows.
     """
 
-    def __init__(self, folder: Path, *, sign_in: SignIn | None) -> None:
-        self._folder = folder
+    def __init__(self, sign_in: SignIn | None) -> None:
         self._sign_in = sign_in
         self._text = cache(self._read)
 
@@ -61,7 +60,7 @@ class Site:
         Problem
             404 if the deployment has no card.
         """
-        if not (self._folder / "model-card.md").exists():
+        if not (SITE / "model-card.md").exists():
             raise Problem(404, "This deployment came without a model card.")
         accept = request.headers.get("accept", "")
         if "text/markdown" in accept and "text/html" not in accept:
@@ -70,7 +69,7 @@ class Site:
         return self._html("model-card.html", "img-src data:", Vary="Accept")  # its plots are inline
 
     def _read(self, name: str) -> str:
-        text = (self._folder / name).read_text(encoding="utf-8")
+        text = (SITE / name).read_text(encoding="utf-8")
         for key, value in asdict(self._sign_in).items() if self._sign_in else ():
             text = text.replace(f"{{{{sign_in_{key}}}}}", value)  # plain characters only, see `settings`
         return text

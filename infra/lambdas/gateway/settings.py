@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast, get_args
-
-from .auth import Mode, SignIn
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+Mode = Literal["none", "api_key", "iam", "cognito"]
+"""How callers authenticate. API Gateway enforces it; the Lambda needs it for the page and for CORS."""
 
 # These values become part of headers, of HTML and of JSON: none has a character with a meaning there.
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
@@ -39,6 +40,15 @@ class Feedback:
 
     bucket: str
     key_secret: str
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """Where people sign in: an origin, the page's client id there, and the scope that it requests."""
+
+    address: str
+    client_id: str
+    scope: str
 
 
 @dataclass(frozen=True)
