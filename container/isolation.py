@@ -13,15 +13,12 @@ import struct
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from PIL import Image
 
 from . import dicom, imaging
 from .problem import MAX_IMAGE_PIXELS, Problem
-
-if TYPE_CHECKING:
-    from io import FileIO
 
 HEADER_BYTES = 128 * 1024**2  # more than the worker's, until the header is accepted
 HEADER_S = 0.7  # of processor time, likewise
@@ -70,23 +67,16 @@ def _answer(descriptor: int, data: bytes, frame: int | None) -> NoReturn:
             signal.signal(number, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no image on the disk
         _allow(HEADER_BYTES, HEADER_S)
-        with os.fdopen(descriptor, "wb", buffering=0) as answer:
-            try:
-                image = dicom.read(data, frame=frame, on_header=_allow_pixels)
-            except Problem as problem:
-                _write(answer, _HEAD.pack(problem.status, 0, 0) + problem.detail.encode())
-            else:
-                _write(answer, _HEAD.pack(HTTPStatus.OK, *image.size))
-                _write(answer, image.tobytes())
+        try:
+            image = dicom.read(data, frame=frame, on_header=_allow_pixels)
+            head, body = _HEAD.pack(HTTPStatus.OK, *image.size), image.tobytes()
+        except Problem as problem:
+            head, body = _HEAD.pack(problem.status, 0, 0), problem.detail.encode()
+        with os.fdopen(descriptor, "wb") as answer:
+            answer.writelines([head, body])
         code = 0
     finally:
         os._exit(code)
-
-
-def _write(answer: FileIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[answer.write(view) :]
 
 
 def _allow(more_bytes: int, seconds: float) -> None:
