@@ -247,14 +247,10 @@ def _grey(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     else:  # inverted first, so that the ends are those of the picture that is not inverted
         values = np.negative(values, dtype=np.int32) if inverse else values
         if not shown.all():
-            values = np.where(shown, values, _darkest(values[shown]))
+            # No signal is 0, but for values that are stored with an offset.
+            values = np.where(shown, values, values[shown].min(initial=0))
         grey = narrowed(values)
     return np.where(shown, grey, np.uint8(0))
-
-
-def _darkest(shown: NDArray[Any]) -> int:
-    """Return no signal, which is 0 but for values that are stored with an offset."""
-    return min(0, int(shown.min())) if shown.size else 0
 
 
 def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:

@@ -6,7 +6,7 @@ import math
 from base64 import b64encode
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from PIL import Image
@@ -19,6 +19,7 @@ from .rules import out_of_distribution, reason_to_refuse
 from .statistics import Statistics, measure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -72,12 +73,6 @@ Answer = TypedDict(
         "statistics": NotRequired[Watched],
     },
 )
-
-
-class Read(Protocol):
-    """Decodes an image file, as `imaging.read` does."""
-
-    def __call__(self, data: bytes, /, *, frame: int | None = None) -> Image.Image: ...  # noqa: D102
 
 
 class Preprocessed(NamedTuple):
@@ -141,7 +136,9 @@ class Predictor:
         """Classify one image file; parameters and errors as for `preprocess` and `classify`."""
         return self.classify(self.preprocess(data), heatmap=heatmap)
 
-    def preprocess(self, data: bytes, *, frame: int | None = None, read: Read = imaging.read) -> Preprocessed:
+    def preprocess(
+        self, data: bytes, *, frame: int | None = None, read: Callable[..., Image.Image] = imaging.read
+    ) -> Preprocessed:
         """Decode one image file, or a frame of it, by `read`, and prepare it for the network.
 
         Raises `Problem`: as `imaging.decode`, or with 422 and the reason for what cannot be a brain MRI.
