@@ -24,16 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from infra.config import Settings
-    from scripts.client import OnRetry, Sign
+    from scripts.client import Sign
 
 # Secrets come from the environment only: every user of a machine can read the arguments of its processes.
 API_KEY, ACCESS_TOKEN = "TUMOR_API_KEY", "TUMOR_ACCESS_TOKEN"
 
 
-def gateway_client(
-    settings: Settings, *, attempts: int = 4, patience_s: float = 60.0, on_retry: OnRetry | None = None
-) -> Client:
-    """Return an operator's client of an environment's gateway; retries as in `scripts.client.Client`.
+def gateway_client(settings: Settings, **retries: Any) -> Client:
+    """Return an operator's client of an environment's gateway; `retries` as in `scripts.client.Client`.
 
     With cognito, where only people can sign in, predictions bypass API Gateway and invoke the Lambda.
 
@@ -42,7 +40,6 @@ def gateway_client(
     DeliveryError
         If the gateway stack is not deployed, or the shell lacks credentials.
     """
-    retries: dict[str, Any] = {"attempts": attempts, "patience_s": patience_s, "on_retry": on_retry}
     url, api_key = deployed_gateway(settings)
     if settings.auth == "cognito":
         return LambdaClient(url, function=names.function(settings.environment), **retries)

@@ -42,11 +42,6 @@ def handle(_event: object, _context: object) -> None:
 
 
 def _difference(golden: dict[str, Any]) -> str | None:
-    status, body = _predict(golden)
-    return difference(status, body, probability=golden.get("probability"), sha256=os.environ["MODEL_SHA256"])
-
-
-def _predict(golden: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     phantom = PHANTOMS / phantom_file(seed=golden["seed"], lesion=golden["lesion"])
     request_id = f"{os.environ['REQUEST_ID_PREFIX']}{golden['seed']}"
     event = predict_event(phantom.read_bytes(), media_type="image/png", request_id=request_id)
@@ -55,8 +50,10 @@ def _predict(golden: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     )
     envelope = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        return 500, {"detail": "the gateway's Lambda failed"}
-    return envelope["statusCode"], json.loads(envelope["body"])
+        status, body = 500, {"detail": "the gateway's Lambda failed"}
+    else:
+        status, body = envelope["statusCode"], json.loads(envelope["body"])
+    return difference(status, body, probability=golden.get("probability"), sha256=os.environ["MODEL_SHA256"])
 
 
 def _endpoint_status() -> str:

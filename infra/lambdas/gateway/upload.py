@@ -36,7 +36,9 @@ def image_of(request: Request) -> bytes:
     if not request.body:
         raise Problem(400, "The request has no body: send an image as the body, or a form.")
     if request.media_type not in (*IMAGE_TYPES, *OTHER_NAMES, FORM_TYPE):
-        raise Problem(415, _unsupported(request.media_type))
+        given = f"{request.media_type[:100]} is not supported" if request.media_type else "is missing"
+        wanted = f"send {', '.join(IMAGE_TYPES)}, or {FORM_TYPE} with a part named {FORM_FIELD}."
+        raise Problem(415, f"The Content-Type {given}: {wanted}")
     if not request.body_is_base64:
         # API Gateway has already decoded such a body as text: the image's bytes are lost.
         raise Problem(415, "The body did not arrive as bytes: send its Content-Type in lower case, unquoted.")
@@ -51,12 +53,3 @@ def image_of(request: Request) -> bytes:
     if len(image) > MAX_IMAGE_BYTES:
         raise Problem(413, f"The image has {len(image):,} bytes; the limit is {MAX_IMAGE_BYTES:,} (4 MiB).")
     return image
-
-
-def _unsupported(media_type: str) -> str:
-    given = (
-        f"The Content-Type {media_type[:100]} is not supported"
-        if media_type
-        else "The Content-Type is missing"
-    )
-    return f"{given}: send {', '.join(IMAGE_TYPES)}, or {FORM_TYPE} with a part named {FORM_FIELD}."
