@@ -93,7 +93,7 @@ def as_series(outcomes: Iterable[Outcome]) -> str:
 def as_csv(outcomes: Iterable[Outcome]) -> str:
     """Return CSV (RFC 4180) with one row per image and no cell that a spreadsheet would evaluate."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, (*COLUMNS, *PLACE))
+    writer = csv.DictWriter(text, (*COLUMNS, *PLACE), extrasaction="ignore")
     writer.writeheader()
     for outcome in outcomes:
         writer.writerow({name: _cell(value) for name, value in _row(outcome).items()})
@@ -118,16 +118,13 @@ FORMATS: Mapping[str, Callable[[Sequence[Outcome]], str]] = {
 
 
 def _row(outcome: Outcome) -> dict[str, object]:
-    found, problem = outcome.prediction, outcome.problem
-    row = {"file": outcome.name, "answer": outcome.answer, "detail": outcome.detail, **outcome.place}
-    if found:
-        row |= {"probability": found.probability, "threshold": found.threshold, "status": 200}
-        row |= {"model": found.model.name, "version": found.model.version, "sha256": found.model.sha256}
-        row["request_id"] = found.request_id
-    if problem:
-        row |= {"score": problem.score, "score_threshold": problem.score_threshold}
-        row |= {"status": problem.status, "request_id": problem.request_id}
-    return row
+    row: dict[str, object] = {}
+    if outcome.prediction:
+        model = outcome.prediction.model
+        row = {**as_members(outcome.prediction), **asdict(model), "model": model.name, "status": 200}
+    elif outcome.problem:
+        row = as_members(outcome.problem)
+    return {**row, "file": outcome.name, "answer": outcome.answer, "detail": outcome.detail, **outcome.place}
 
 
 def _cell(value: object) -> object:
