@@ -49,57 +49,36 @@ def reason_to_fail(done: subprocess.CompletedProcess[str]) -> str:
     return str(events[0]["reason"])
 
 
-def edit(folder: Path, **replaced: object) -> None:
-    path = folder / "metadata.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | replaced))
+def changed(**values: object) -> Callable[[bytes], bytes]:
+    return lambda metadata: json.dumps(json.loads(metadata) | values).encode()
 
 
-def replaced(**values: object) -> Callable[[Path], None]:
-    return lambda folder: edit(folder, **values)
-
-
-def without(pattern: str) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
-        for file in folder.glob(pattern):
-            file.unlink()
-
-    return damage
-
-
-def cut(to: int) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
-        network = folder / "model.tflite"
-        network.write_bytes(network.read_bytes()[:to])
-
-    return damage
-
-
-def written(metadata: str) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
-        (folder / "metadata.json").write_text(metadata)
-
-    return damage
-
-
+NETWORK, METADATA = "model.tflite", "metadata.json"
 WRONG_KEYS = (
-    '{"schema": 1, "threshold": "high", "labels": ["NO"], "heatmap": {"low": 2, "high": 2}, '
-    '"refusal": {"threshold": 37}, "reliability": {"threshold": NaN}}'
+    b'{"schema": 1, "threshold": "high", "labels": ["NO"], "heatmap": {"low": 2, "high": 2}, '
+    b'"refusal": {"threshold": 37}, "reliability": {"threshold": NaN}}'
 )
-UNUSABLE: dict[str, tuple[Callable[[Path], None], list[str]]] = {
-    "no network": (without("model.tflite"), ["model.tflite", "cannot be loaded"]),
-    "no metadata": (without("metadata.json"), ["metadata.json", "No such file"]),
-    "nothing": (without("*"), ["metadata.json", "No such file"]),
-    "an empty network": (cut(0), ["model.tflite", "cannot be loaded"]),
-    "a truncated network": (cut(1000), ["model.tflite", "cannot be loaded"]),
-    "a network short of a byte": (cut(-1), ["model.tflite", "cannot be loaded"]),
-    "a newer schema": (replaced(schema=4), ["metadata.json", "schema must be a whole", "from 2 to 3, not 4"]),
+# The file that is changed, or deleted, and what the reason must name.
+UNUSABLE: dict[str, tuple[str, Callable[[bytes], bytes] | None, list[str]]] = {
+    "no network": (NETWORK, None, [NETWORK, "cannot be loaded"]),
+    "no metadata": (METADATA, None, [METADATA, "No such file"]),
+    "an empty network": (NETWORK, lambda _: b"", [NETWORK, "cannot be loaded"]),
+    "a truncated network": (NETWORK, lambda data: data[:1000], [NETWORK, "cannot be loaded"]),
+    "a network short of a byte": (NETWORK, lambda data: data[:-1], [NETWORK, "cannot be loaded"]),
+    "a newer schema": (
+        METADATA,
+        changed(schema=4),
+        [METADATA, "schema must be a whole", "from 2 to 3, not 4"],
+    ),
     "another network": (
-        replaced(known_answer={"input": "ramp", "logit": 2.26}),
+        METADATA,
+        changed(known_answer={"input": "ramp", "logit": 2.26}),
         ["not the network that was exported"],
     ),
-    "another size": (replaced(input={"size": 64}), ["(1, 32, 32, 1)", "64"]),
+    "another size": (METADATA, changed(input={"size": 64}), ["(1, 32, 32, 1)", "64"]),
     "wrong keys": (
-        written(WRONG_KEYS),
+        METADATA,
+        lambda _: WRONG_KEYS,
         [
             *("schema must be", '"high"', "labels.1", "input.size", "heatmap.width", "known_answer"),
             "heatmap.high must be above heatmap.low, not 2",
@@ -107,7 +86,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], None], list[str]]] = {
             "reliability.threshold must be a number from -1e+06 to 1e+06, not NaN",
         ],
     ),
-    "broken JSON": (written('{"schema": 3,'), ["metadata.json", "JSON"]),
+    "broken JSON": (METADATA, lambda _: b'{"schema": 3,', [METADATA, "JSON"]),
 }
 
 
@@ -115,19 +94,22 @@ UNUSABLE: dict[str, tuple[Callable[[Path], None], list[str]]] = {
 def test_an_unusable_model_ends_the_process_with_the_reason(
     model_dir: Path, tmp_path: Path, name: str
 ) -> None:
-    folder = shutil.copytree(model_dir, tmp_path / "model")
-    damage, reasons = UNUSABLE[name]
-    damage(folder)
-    reason = reason_to_fail(run(folder, "serve"))
+    file, change, reasons = UNUSABLE[name]
+    path = shutil.copytree(model_dir, tmp_path / "model") / file
+    if change:
+        path.write_bytes(change(path.read_bytes()))
+    else:
+        path.unlink()
+    reason = reason_to_fail(run(path.parent, "serve"))
     assert all(part in reason for part in reasons), reason
 
 
 def test_a_network_without_an_output_of_its_metadata_is_an_unusable_model(
     old_model_dir: Path, tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(old_model_dir, tmp_path / "model")
-    edit(folder, schema=3)
-    assert "no familiarity logit" in reason_to_fail(run(folder, "serve"))
+    path = shutil.copytree(old_model_dir, tmp_path / "model") / METADATA
+    path.write_bytes(changed(schema=3)(path.read_bytes()))
+    assert "no familiarity logit" in reason_to_fail(run(path.parent, "serve"))
 
 
 def test_wrong_settings_end_the_process_with_the_reason(model_dir: Path) -> None:
