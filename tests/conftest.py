@@ -40,13 +40,10 @@ REAL_FIXTURES = {"trained", "image", "base_image", "assemblies", "unreleased", "
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--dicom-files", type=int, default=2000, help="mutated DICOM files to send (default: %(default)s)"
-    )
-    parser.addoption(
         "--fuzz-seconds",
         type=float,
         default=15,
-        help="how long inputs are generated for the gateway, in all (default: %(default)s)",
+        help="how long inputs are generated for the gateway, about (default: %(default)s)",
     )
     parser.addoption("--fast", action="store_true", help="quick unit tests only")
     parser.addoption(

@@ -30,7 +30,7 @@ from infra.site import render
 from infra.site.render import HERE
 from scripts import client
 from scripts.api import labels
-from tests.gateway.conftest import resolve
+from tests.fuzz.contract import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -139,7 +139,20 @@ def connect(port: int) -> socket.socket:
 def answer_on(connection: http.client.HTTPConnection) -> Answer:
     response = connection.getresponse()
     headers = {name.lower(): value for name, value in response.getheaders()}
+    assert len(headers) == len(response.getheaders()), "a header came twice"
     return Answer(response.status, headers, response.read())
+
+
+def assert_problem(answer: Answer, status: int, words: str = "") -> None:
+    """Check that an answer is a problem document, with these words in its detail."""
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["type"], problem["status"]) == ("about:blank", status)
+    assert problem["title"]
+    assert problem["detail"]
+    assert words in str(problem["detail"])
+    assert "Traceback" not in str(problem)
 
 
 @contextmanager

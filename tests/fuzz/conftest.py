@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
 
 from infra.emulator import LocalAws
+from model.release.export import pack
 from tests.container import processes
 from tests.emulator.cloud import Cloud
 from tests.fuzz import images
@@ -17,34 +16,29 @@ from tests.tiny_model import make_model_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
 RETAINED = 24 * 2**20  # bytes that the heaps of the server's processes may keep of the largest images
 
 
 @pytest.fixture(scope="session")
 def seconds(request: pytest.FixtureRequest) -> float:
-    """How long inputs are generated, in all."""
+    """How long inputs are generated, about."""
     return float(request.config.getoption("--fuzz-seconds"))
 
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    scratch = tmp_path_factory.mktemp("fuzz")
-    log = scratch / "aws.log"
-    model = make_model_dir(
-        scratch / "model", logit=0.2, brain_logit=4.5
-    )  # classifies dark images, refuses bright ones
+    log = tmp_path_factory.mktemp("fuzz") / "aws.log"
     with LocalAws(port=0, engine="process", log=log) as aws:
-        made = Deployment(Cloud(aws), log, scratch)
-        made.serve("real", packed(model))
-        yield made
+        yield Deployment(Cloud(aws), log)
 
 
 @pytest.fixture(scope="session")
-def gateway(deployment: Deployment) -> Gateway:
-    """A gateway with an API key before the real server."""
-    return deployment.deploy("real", auth="api_key")
+def gateway(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Gateway:
+    """A gateway before the real server, whose model classifies dark images and refuses bright ones."""
+    scratch = tmp_path_factory.mktemp("deployed")
+    model = make_model_dir(scratch / "model", logit=0.2, brain_logit=4.5)
+    artifact = pack({path.name: path.read_bytes() for path in model.iterdir()})
+    return deployment.deploy(artifact, scratch / "stack")
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +62,3 @@ def unharmed(deployment: Deployment, gateway: Gateway) -> Iterator[None]:
             lambda pids=pids, owner=owner: processes.memory(pids) - before[owner] < RETAINED,  # type: ignore[misc]
             f"{owner} gives its memory back: it held {before[owner]} bytes",
         )
-
-
-def packed(model: Path) -> bytes:
-    """Pack a model directory as an endpoint takes it."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for path in sorted(model.iterdir()):
-            archive.add(path, arcname=path.name)
-    return buffer.getvalue()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import reduce
 from http import HTTPStatus
+from operator import getitem
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import requests
 from openapi_schema_validator import OAS31Validator
 
-from tests.gateway.conftest import resolve
+from infra.lambdas.gateway.routes import route
 
 if TYPE_CHECKING:
     from tests.container.serving import Answer
@@ -31,24 +32,26 @@ class Contract:
     def of(cls, url: str) -> Contract:
         return cls(requests.get(f"{url}/openapi.json", timeout=30).json())
 
-    def check(self, answer: Answer, *, method: str, path: str) -> None:
-        """Fail where a response breaks the contract."""
+    def check(self, answer: Answer, *, method: str, path: str) -> dict[str, Any]:
+        """Fail where a response breaks the contract; return its description, if the document has one."""
         shown = f"{method} {path[:100]} was answered {answer.status} {answer.headers}: {answer.body[:500]!r}"
         assert not any(piece in answer.body for piece in FORBIDDEN), shown
         if method == "HEAD":
             assert answer.body == b"", shown
-            return
+            return {}
         if answer.status >= HTTPStatus.BAD_REQUEST:
             self._check_problem(answer, shown)
-        operation = self.document["paths"].get(unquote(urlsplit(path).path) or "/", {}).get(method.lower())
+        operation = self.document["paths"].get(route(path), {}).get(method.lower())
         if operation is None:
-            return
+            return {}
         assert str(answer.status) in operation["responses"], shown
-        content = resolve(operation["responses"][str(answer.status)], self.document).get("content", {})
+        documented = resolve(operation["responses"][str(answer.status)], self.document)
+        content = documented.get("content", {})
         media_type = answer.headers.get("content-type", "").partition(";")[0]
         assert answer.status == HTTPStatus.NO_CONTENT or media_type in content, shown
         if media_type == "application/json" and answer.status == HTTPStatus.OK:
             self._validate(content[media_type]["schema"], json.loads(answer.body), shown)
+        return documented
 
     def check_prediction(self, answer: Answer) -> None:
         """Fail where a response is neither a consistent prediction nor blames the request."""
@@ -72,3 +75,10 @@ class Contract:
         whole = {**schema, "components": self.document["components"]}
         errors = [error.message for error in OAS31Validator(whole).iter_errors(content)]
         assert not errors, f"{errors}\n{shown}"
+
+
+def resolve(node: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """Return what a $ref of the document points at, or the node itself."""
+    if "$ref" not in node:
+        return node
+    return reduce(getitem, node["$ref"].removeprefix("#/").split("/"), document)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import http.client
 import json
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from infra import config, names
 from tests.container import processes
-from tests.container.serving import Answer
+from tests.container.serving import answer_on
 from tests.emulator.deployment import create_gateway
 from tests.fuzz.contract import Contract
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infra.config.auth import Auth
+    from tests.container.serving import Answer
     from tests.emulator.cloud import Cloud
 
 SERVER = "container.__main__:main serve"  # in its command line
@@ -32,32 +33,15 @@ class Gateway:
 
     url: str
     contract: Contract
-    key: str | None = None
+    key: str
 
-    @property
-    def netloc(self) -> str:
-        return urlsplit(self.url).netloc
-
-    def target(self, path: str) -> str:
-        return urlsplit(self.url).path + path
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    def request(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send one request on a connection of its own."""
-        connection = http.client.HTTPConnection(self.netloc, timeout=TIMEOUT_S)
-        key = {"x-api-key": self.key} if self.key else {}
-        try:
-            connection.request(method, self.target(path), body, {**key, **(headers or {})})
-            response = connection.getresponse()
-            answer = Answer(response.status, _lower(response.getheaders()), response.read())
-        finally:
-            connection.close()
-        self.contract.check(answer, method=method, path=path)
+        stage = urlsplit(self.url)
+        with closing(http.client.HTTPConnection(stage.netloc, timeout=TIMEOUT_S)) as connection:
+            connection.request(method, stage.path + path, body, {"x-api-key": self.key, **headers})
+            answer = answer_on(connection)
+        self.contract.check(answer, method=method, path=unquote(urlsplit(path).path) or "/")
         return answer
 
     def predict(
@@ -66,40 +50,26 @@ class Gateway:
         return self.request("POST", f"/predict{query}", body, {"content-type": media_type})
 
 
-def _lower(headers: list[tuple[str, str]]) -> dict[str, str]:
-    """Map headers by their names in lower case; one that comes twice fails the test."""
-    named = {name.lower(): value for name, value in headers}
-    assert len(named) == len(headers), headers
-    return named
-
-
 @dataclass(frozen=True)
 class Deployment:
     """A running emulator, whose endpoint is the serving image's own server, as a process."""
 
     cloud: Cloud
     log: Path
-    scratch: Path
 
-    def deploy(self, name: str, *, auth: Auth = "none") -> Gateway:
-        """Deploy the gateway of an environment, before the endpoint that `serve` created."""
+    def deploy(self, artifact: bytes, folder: Path) -> Gateway:
+        """Deploy an endpoint, and before it a gateway with an API key, whose stack is written to a folder."""
         local = config.load("local")
         throttle = replace(local.throttle, **UNTHROTTLED)
-        settings = replace(local, environment=name, auth=auth, throttle=throttle)
-        folder = self.scratch / name
-        outputs = create_gateway(self.cloud, f"gateway-{name}", settings, folder)
-        url = self.cloud.gateway_url(outputs["ApiId"], outputs["StageName"])
-        key = None
-        if key_id := outputs.get("ApiKeyId"):
-            key = self.cloud.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
-        return Gateway(url, Contract.of(url), key)
-
-    def serve(self, name: str, artifact: bytes) -> None:
-        """Create the endpoint of an environment."""
+        settings = replace(local, environment="fuzzed", auth="api_key", throttle=throttle)
         configuration = self.cloud.config(artifact=self.cloud.upload(artifact))
-        endpoint = names.endpoint(name, mode="real-time")
+        endpoint = names.endpoint(settings.environment, mode="real-time")
         self.cloud.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=configuration)
         self.cloud.wait(endpoint)
+        outputs = create_gateway(self.cloud, "gateway-fuzzed", settings, folder)
+        url = self.cloud.gateway_url(outputs["ApiId"], outputs["StageName"])
+        key = self.cloud.client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
+        return Gateway(url, Contract.of(url), key["value"])
 
     def server(self) -> list[int]:
         """Return the real server's processes: the one that listens first, then its workers."""

@@ -11,11 +11,15 @@ from PIL import Image
 
 from container.problem import MAX_IMAGE_BYTES
 from model.data import phantom
-from tests.container.samples import chunk, encoded, jpeg, png
+from tests.container.samples import chunk, encoded, jpeg, png, scan
+from tests.dicom_files import SYNTAXES, dicom
 from tests.fuzz import jpegs, pngs
 
-NUMBERS = (0, 1, 4, 8, 16, 127, 255, 256, 32_767, 65_535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)  # for headers
-MAGICS = (pngs.MAGIC, b"\xff\xd8\xff")
+NUMBERS = (  # for headers
+    *(0, 1, 2, 4, 8, 16, 127, 128, 255, 256, 32_767, 65_535),
+    *(2**24, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1),
+)
+MAGICS = (pngs.MAGIC, b"\xff\xd8\xff", bytes(128) + b"DICM")
 
 
 @functools.cache
@@ -61,9 +65,12 @@ def odd() -> dict[str, bytes]:
 
 
 def largest() -> list[bytes]:
-    """Return the images that take the most memory, each twice, so that every worker decodes some."""
+    """Return the images that take the most memory, each twice, so that every worker decodes some.
+
+    A DICOM file comes first, for which a worker imports a library that it keeps.
+    """
     names = ("PNG, 25 megapixels of 16-bit RGBA", "JPEG, 25 megapixels, progressive", "PNG, 25 megapixels")
-    return [odd()[name] for name in names for _ in range(2)]
+    return [each for each in (dicom_files()[0], *(odd()[name] for name in names)) for _ in range(2)]
 
 
 @functools.cache
@@ -72,10 +79,18 @@ def small() -> list[bytes]:
     return [*whole().values(), *(data for data in odd().values() if len(data) < 30_000)]
 
 
+@functools.cache
+def dicom_files() -> list[bytes]:
+    """Return files in every transfer syntax, and of several frames."""
+    frame = scan(64, 48)
+    one = [dicom(frame, syntax=syntax, bits=8) for syntax in SYNTAXES]
+    return [*one, *(dicom(np.stack([np.asarray(frame)] * 2), syntax=syntax) for syntax in SYNTAXES[:5])]
+
+
 @st.composite
-def broken(draw: st.DrawFn) -> bytes:
+def broken(draw: st.DrawFn, files: list[bytes]) -> bytes:
     """Break an image in one to four places; its checksums are then corrected or not."""
-    data = draw(st.sampled_from(small()))
+    data = draw(st.sampled_from(files))
     for _ in range(draw(st.integers(1, 4))):
         data = draw(st.sampled_from(CHANGES))(draw, data)
     if data.startswith(pngs.MAGIC) and draw(st.booleans()):
@@ -100,7 +115,7 @@ def _repeat(draw: st.DrawFn, data: bytes) -> bytes:
 
 
 def _set_number(draw: st.DrawFn, data: bytes) -> bytes:
-    start, form = draw(_place(data)), draw(st.sampled_from([">B", ">H", ">I", "<I"]))
+    start, form = draw(_place(data)), draw(st.sampled_from([">B", ">H", ">I", "<H", "<I"]))
     size = struct.calcsize(form)
     return data[:start] + struct.pack(form, draw(st.sampled_from(NUMBERS)) % 256**size) + data[start + size :]
 
@@ -127,12 +142,14 @@ def _change_content(draw: st.DrawFn, data: bytes) -> bytes:
 
 
 def _place(data: bytes) -> st.SearchStrategy[int]:
-    """A place in the data: as often in the first bytes, which are headers, as anywhere else.
+    """A place in the data: as often in the first bytes behind its magic, which are headers, as anywhere.
 
     Never in the magic, without which nothing reads the file as an image.
     """
     first = next((len(magic) for magic in MAGICS if data.startswith(magic)), 0)
-    return st.one_of(st.integers(first, max(first, min(200, len(data)))), st.integers(first, len(data)))
+    return st.one_of(
+        st.integers(first, max(first, min(first + 400, len(data)))), st.integers(first, len(data))
+    )
 
 
 CONTENT_CHANGES = (_replace, _cut_off, _repeat, _set_number)

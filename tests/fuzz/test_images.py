@@ -11,6 +11,8 @@ from tests.fuzz import images
 from tests.fuzz.generate import generate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.fuzz.deployment import Gateway
 
 CLIENTS = 4
@@ -34,8 +36,16 @@ def test_odd_files_are_classified_or_refused(gateway: Gateway) -> None:
             gateway.contract.check_prediction(answer)
 
 
-def test_broken_images_are_classified_or_refused(gateway: Gateway, seconds: float) -> None:
-    def check(data: bytes) -> None:
-        gateway.contract.check_prediction(gateway.predict(data))
+@pytest.mark.parametrize("files", [images.small, images.dicom_files])
+def test_broken_images_are_classified_or_refused(
+    gateway: Gateway, seconds: float, files: Callable[[], list[bytes]]
+) -> None:
+    statuses = set()
 
-    generate(images.broken(), check, seconds=seconds / 2)
+    def check(data: bytes) -> None:
+        answer = gateway.predict(data)
+        gateway.contract.check_prediction(answer)
+        statuses.add(answer.status)
+
+    generate(images.broken(files()), check, seconds=seconds / 2)
+    assert len(statuses) >= 3, statuses
