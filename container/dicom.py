@@ -50,28 +50,24 @@ PIXEL_TAGS = (
 """What a decoder of one frame needs to know."""
 END_OF_JPEG = b"\xff\xd9"
 
-BY_PYDICOM = {  # its own decoders, and those of Pillow and OpenJPEG behind it
-    "1.2.840.10008.1.2": "",
+DECODERS = {
+    "1.2.840.10008.1.2": "",  # pydicom's own
     "1.2.840.10008.1.2.1": "",
     "1.2.840.10008.1.2.2": "",
     "1.2.840.10008.1.2.5": "pydicom",  # RLE
     "1.2.840.10008.1.2.4.50": "pillow",  # JPEG baseline
-    "1.2.840.10008.1.2.4.90": "pylibjpeg",  # JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.51": "dicomsdl",  # JPEG extended, 8 and 12 bits
+    "1.2.840.10008.1.2.4.57": "dicomsdl",  # JPEG lossless
+    "1.2.840.10008.1.2.4.70": "dicomsdl",  # JPEG lossless, first-order prediction
+    "1.2.840.10008.1.2.4.80": "dicomsdl",  # JPEG-LS lossless
+    "1.2.840.10008.1.2.4.81": "dicomsdl",  # JPEG-LS near-lossless
+    "1.2.840.10008.1.2.4.90": "pylibjpeg",  # JPEG 2000 lossless, by OpenJPEG
     "1.2.840.10008.1.2.4.91": "pylibjpeg",  # JPEG 2000
     "1.2.840.10008.1.2.4.201": "pylibjpeg",  # HTJ2K lossless
     "1.2.840.10008.1.2.4.202": "pylibjpeg",  # HTJ2K lossless RPCL
     "1.2.840.10008.1.2.4.203": "pylibjpeg",  # HTJ2K
 }
-"""Transfer syntaxes, and the plugin of pydicom that decodes each."""
-BY_DICOMSDL = frozenset(
-    {
-        "1.2.840.10008.1.2.4.51",  # JPEG extended, 8 and 12 bits
-        "1.2.840.10008.1.2.4.57",  # JPEG lossless
-        "1.2.840.10008.1.2.4.70",  # JPEG lossless, first-order prediction
-        "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
-        "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
-    }
-)
+"""Transfer syntaxes, and what decodes each: DICOMSDL or a plugin of pydicom."""
 
 
 class Header(NamedTuple):
@@ -151,7 +147,7 @@ def _header(data: bytes, frame: int | None) -> Header:
         )
     dataset = _attempt(lambda: dcmread(BytesIO(data), specific_tags=list(TAGS)), "header")
     syntax = _attempt(lambda: str(dataset.file_meta.TransferSyntaxUID), "header")
-    if syntax not in BY_PYDICOM and syntax not in BY_DICOMSDL:
+    if syntax not in DECODERS:
         raise unsupported()
     return _attempt(lambda: _accepted(dataset, syntax, frame), "header")
 
@@ -188,7 +184,8 @@ def _accepted(dataset: Dataset, syntax: str, frame: int | None) -> Header:
 
 def _decode(header: Header) -> NDArray[Any]:
     """Return the stored values, (rows, columns)."""
-    if header.syntax in BY_DICOMSDL:
+    decoder = DECODERS[header.syntax]
+    if decoder == "dicomsdl":
         try:
             import dicomsdl  # noqa: PLC0415
         except ImportError:  # there is no wheel for Linux on arm64
@@ -198,8 +195,7 @@ def _decode(header: Header) -> NDArray[Any]:
         return stored.view(np.int8) if signed and stored.dtype == np.uint8 else stored
     from pydicom.pixels.utils import pixel_array  # noqa: PLC0415
 
-    plugin = BY_PYDICOM[header.syntax]
-    return pixel_array(header.dataset, index=header.frame, raw=True, decoding_plugin=plugin)
+    return pixel_array(header.dataset, index=header.frame, raw=True, decoding_plugin=decoder)
 
 
 def _one_frame(header: Header) -> bytes:
