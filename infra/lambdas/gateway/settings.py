@@ -8,14 +8,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    Check = Callable[[object], bool]
 
 Mode = Literal["none", "api_key", "iam", "cognito"]
 """How callers authenticate. API Gateway enforces it; the Lambda needs it for the page and for CORS."""
 
-# These values become part of headers, of HTML and of JSON: none has a character with a meaning there.
-ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
-SIGN_IN = {"address": ORIGIN, "client_id": re.compile(r"[\w+-]+"), "scope": re.compile(r"[\w./:-]+")}
+
+def _text(pattern: str) -> Check:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+# Origins and what is of a sign-in become part of headers, of HTML and of JSON: none has a character with a
+# meaning there.
+ORIGIN = "https?://[A-Za-z0-9.-]+(:[0-9]+)?"
+SIGN_IN = {"address": _text(ORIGIN), "client_id": _text(r"[\w+-]+"), "scope": _text(r"[\w./:-]+")}
+MODEL: dict[str, Check] = {
+    **dict.fromkeys(("name", "version", "sha256"), _text("(?s).*")),
+    "kind": _text("images|phantom"),
+    "gates_failed": lambda value: isinstance(value, list) and all(isinstance(gate, str) for gate in value),
+    "forced": lambda value: value is None or isinstance(value, str),
+}
 
 
 class SettingsError(ValueError):
@@ -76,62 +90,38 @@ def read(environ: Mapping[str, str]) -> Settings:
     if not endpoint_name:
         errors.append("ENDPOINT_NAME is missing: set it to the SageMaker endpoint's name")
     allowed_origin = environ.get("ALLOWED_ORIGIN") or None
-    if allowed_origin and not ORIGIN.fullmatch(allowed_origin):
+    if allowed_origin and not re.fullmatch(ORIGIN, allowed_origin):
         errors.append(f"ALLOWED_ORIGIN is {allowed_origin!r}: write an origin such as https://example.org")
     auth = environ.get("AUTH", "")
     if auth not in get_args(Mode):
         errors.append(f"AUTH is {auth!r}: set it to one of {', '.join(get_args(Mode))}")
-    sign_in = _sign_in(environ.get("SIGN_IN", ""), errors) if auth == "cognito" else None
+    sign_in = _members(environ, "SIGN_IN", SIGN_IN, errors) if auth == "cognito" else None
     bucket, key_secret = environ.get("LABEL_BUCKET", ""), environ.get("REQUEST_ID_KEY", "")
     if bool(bucket) != bool(key_secret):
         errors.append("LABEL_BUCKET and REQUEST_ID_KEY belong together: set both, or neither")
-    model = _model(environ.get("MODEL", ""), errors)
-    if model is None or errors:
+    model = _members(environ, "MODEL", MODEL, errors)
+    if errors:
         raise SettingsError("; ".join(errors))
     return Settings(
         endpoint_name=endpoint_name,
-        model=model,
+        model=Model(**{**model, "gates_failed": tuple(model["gates_failed"])}),
         auth=cast("Mode", auth),
-        sign_in=sign_in,
+        sign_in=SignIn(**sign_in) if sign_in else None,
         allowed_origin=allowed_origin,
         feedback=Feedback(bucket, key_secret) if bucket else None,
     )
 
 
-def _sign_in(text: str, errors: list[str]) -> SignIn | None:
-    members = _object(text)
-    wrong = [
-        key
-        for key, pattern in SIGN_IN.items()
-        if not (isinstance(value := members.get(key), str) and pattern.fullmatch(value))
-    ]
-    if wrong:
-        errors.append(f"SIGN_IN has missing or malformed keys: {', '.join(wrong)}")
-        return None
-    return SignIn(**{key: members[key] for key in SIGN_IN})
-
-
-def _object(text: str) -> dict[str, Any]:
-    """Return a JSON object's members; none if the text is anything else."""
+def _members(
+    environ: Mapping[str, str], variable: str, checks: Mapping[str, Check], errors: list[str]
+) -> dict[str, Any]:
+    """Return the members of a JSON object that have a check; report those that fail it."""
     try:
-        members = json.loads(text)
+        members = json.loads(environ.get(variable, ""))
     except ValueError:
-        return {}
-    return members if isinstance(members, dict) else {}
-
-
-def _model(text: str, errors: list[str]) -> Model | None:
-    members = _object(text)
-    gates = members.get("gates_failed")
-    valid = {
-        **{key: isinstance(members.get(key), str) for key in ("name", "version", "sha256")},
-        "kind": members.get("kind") in ("images", "phantom"),
-        "gates_failed": isinstance(gates, list) and all(isinstance(gate, str) for gate in gates),
-        "forced": isinstance(members.get("forced", ""), str),
-    }
-    wrong = [key for key, fine in valid.items() if not fine]
+        members = None
+    members = members if isinstance(members, dict) else {}
+    wrong = [key for key, is_valid in checks.items() if not is_valid(members.get(key))]
     if wrong:
-        errors.append(f"MODEL has missing or malformed keys: {', '.join(wrong)}")
-        return None
-    found = {key: members[key] for key in valid if key in members}
-    return Model(**{**found, "gates_failed": tuple(members["gates_failed"])})
+        errors.append(f"{variable} has missing or malformed keys: {', '.join(wrong)}")
+    return {key: members[key] for key in checks if key in members}
