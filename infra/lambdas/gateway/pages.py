@@ -33,24 +33,12 @@ class Site:
     def page(self, _request: Request) -> Response:
         """Return the page that classifies images."""
         connect = ["'self'", *([self._sign_in.address] if self._sign_in else [])]
-        return self._html(
+        return self.html(
             "page.html",
             "img-src blob: data:",
             f"connect-src {' '.join(connect)}",
             later=f" '{_hash(self._text('dicom.js'))}'",
         )
-
-    def dicom(self, _request: Request) -> Response:
-        """Return the page's code for DICOM files, which it runs as an inline script of known hash."""
-        return _document("text/javascript; charset=utf-8", self._text("dicom.js"))
-
-    def openapi(self, _request: Request) -> Response:
-        """Return the OpenAPI document of this deployment."""
-        return _document("application/json", self._text("openapi.json"))
-
-    def docs(self, _request: Request) -> Response:
-        """Return the OpenAPI document as HTML."""
-        return self._html("docs.html")
 
     def model_card(self, request: Request) -> Response:
         """Return the served model's card: as HTML, or as Markdown where only that is accepted.
@@ -64,27 +52,19 @@ class Site:
             raise Problem(404, "This deployment came without a model card.")
         accept = request.headers.get("accept", "")
         if "text/markdown" in accept and "text/html" not in accept:
-            markdown = self._text("model-card.md")
-            return _document("text/markdown; charset=utf-8", markdown, Vary="Accept")
-        return self._html("model-card.html", "img-src data:", Vary="Accept")  # its plots are inline
+            return self.document("model-card.md", "text/markdown; charset=utf-8", Vary="Accept")
+        return self.html("model-card.html", "img-src data:", Vary="Accept")  # its plots are inline
 
-    def _read(self, name: str) -> str:
-        text = (SITE / name).read_text(encoding="utf-8")
-        for key, value in asdict(self._sign_in).items() if self._sign_in else ():
-            text = text.replace(f"{{{{sign_in_{key}}}}}", value)  # plain characters only, see `settings`
-        return text
-
-    def _html(self, name: str, *directives: str, later: str = "", **headers: str) -> Response:
+    def html(self, name: str, *directives: str, later: str = "", **headers: str) -> Response:
         """Return a page whose policy allows only its own inline script and style, by their hashes.
 
         `later` is the hash of a script that the page adds to itself.
         """
-        text = self._text(name)
         policy = [
             "default-src 'none'",
             *(
                 f"{kind}-src '{_hash(code)}'{later if kind == 'script' else ''}"
-                for kind, code in INLINE.findall(text)
+                for kind, code in INLINE.findall(self._text(name))
             ),
             *directives,
             "base-uri 'none'",
@@ -92,12 +72,18 @@ class Site:
             "frame-ancestors 'none'",
         ]
         headers["Content-Security-Policy"] = "; ".join(policy)
-        return _document("text/html; charset=utf-8", text, **headers)
+        return self.document(name, "text/html; charset=utf-8", **headers)
+
+    def document(self, name: str, media_type: str, **headers: str) -> Response:
+        """Return a document as it is."""
+        return Response(200, media_type, self._text(name), {"Cache-Control": "no-cache", **headers})
+
+    def _read(self, name: str) -> str:
+        text = (SITE / name).read_text(encoding="utf-8")
+        for key, value in asdict(self._sign_in).items() if self._sign_in else ():
+            text = text.replace(f"{{{{sign_in_{key}}}}}", value)  # plain characters only, see `settings`
+        return text
 
 
 def _hash(code: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}"
-
-
-def _document(media_type: str, text: str, **headers: str) -> Response:
-    return Response(200, media_type, text, {"Cache-Control": "no-cache", **headers})

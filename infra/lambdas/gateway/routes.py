@@ -35,9 +35,10 @@ def table(*, model: Model, endpoint: Endpoint, site: Site, labels: Labels | None
     feedback: Routes = {LABEL: {"POST": partial(label, labels=labels)}} if labels else {}
     return {
         "/": {"GET": site.page},
-        "/dicom.js": {"GET": site.dicom},
-        "/openapi.json": {"GET": site.openapi},
-        "/docs": {"GET": site.docs},
+        # The page's code for DICOM files, which it runs as an inline script of known hash.
+        "/dicom.js": {"GET": lambda _: site.document("dicom.js", "text/javascript; charset=utf-8")},
+        "/openapi.json": {"GET": lambda _: site.document("openapi.json", "application/json")},
+        "/docs": {"GET": lambda _: site.html("docs.html")},
         "/model-card": {"GET": site.model_card},
         "/health": {"GET": partial(health, model=model, endpoint=endpoint)},
         PREDICT: {"POST": partial(predict, endpoint=endpoint)},
