@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 25.0  # API Gateway gives up after 29 s, and its own answer would not say why
 STALE_WITHIN_S = 1.0
-RUNTIME, CONTROL = "sagemaker-runtime", "sagemaker"
 
 
 class Endpoint:
@@ -36,12 +35,12 @@ class Endpoint:
             retries={"mode": "standard", "total_max_attempts": 1},
             tcp_keepalive=True,
         )
-        self._runtime = cast("SageMakerRuntimeClient", client(RUNTIME, self._config))
+        self._runtime = cast("SageMakerRuntimeClient", client("sagemaker-runtime", self._config))
 
     @cached_property
     def _control(self) -> SageMakerClient:
         # Created on first use: predictions never need it.
-        return cast("SageMakerClient", client(CONTROL, self._config))
+        return cast("SageMakerClient", client("sagemaker", self._config))
 
     def predict(self, image: bytes, attributes: Mapping[str, str], *, inference_id: str) -> bytes:
         """Return the container's answer for an encoded image.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,22 +10,10 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 
-# RFC 9110's phrases: Python's own (http.HTTPStatus) differ between versions.
-TITLES = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    413: "Content Too Large",
-    415: "Unsupported Media Type",
-    422: "Unprocessable Content",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
-}
+STATUSES = (400, 401, 403, 404, 405, 413, 415, 422, 429, 500, 502, 503, 504)
+# RFC 9110's phrases; Python's own for two of them differ between versions.
+NEW_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+TITLES = {status: HTTPStatus(status).phrase for status in STATUSES} | NEW_TITLES
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own name
