@@ -45,9 +45,7 @@ class Settings:
     port: int
     workers: int
     timeout_s: int
-    name: str | None
-    version: str | None
-    sha256: str | None
+    release: Mapping[str, str | None]  # its names for the model: name, version and sha256
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
@@ -67,9 +65,7 @@ class Settings:
             port=whole("SAGEMAKER_BIND_TO_PORT", 8080, 0, 2**16 - 1),
             workers=whole("SAGEMAKER_MODEL_SERVER_WORKERS", cores(), 1, MAX_WORKERS),
             timeout_s=whole("SAGEMAKER_MODEL_SERVER_TIMEOUT", TIMEOUT_S, 1, MAX_TIMEOUT_S),
-            name=environment.get("MODEL_NAME"),
-            version=environment.get("MODEL_VERSION"),
-            sha256=environment.get("MODEL_SHA256"),
+            release={key: environment.get(f"MODEL_{key.upper()}") for key in ("name", "version", "sha256")},
         )
         if errors:
             raise SettingsError("; ".join(errors))

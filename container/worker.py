@@ -145,9 +145,7 @@ def _load(settings: Settings) -> Predictor:
     from .predictor import Predictor  # noqa: PLC0415 - the server process has no use for numpy and LiteRT
 
     with log.native_output_muted():
-        return Predictor.load(
-            settings.model_dir, name=settings.name, version=settings.version, sha256=settings.sha256
-        )
+        return Predictor.load(settings.model_dir, **settings.release)
 
 
 def _be_worker(predictor: Predictor, connection: socket.socket) -> None:

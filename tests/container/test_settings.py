@@ -21,9 +21,7 @@ def test_an_empty_environment_means_sagemakers_defaults() -> None:
         port=8080,
         workers=cores(),
         timeout_s=settings.TIMEOUT_S,
-        name=None,
-        version=None,
-        sha256=None,
+        release={"name": None, "version": None, "sha256": None},
     )
 
 
@@ -47,9 +45,7 @@ def test_every_variable_is_read_and_documented() -> None:
         port=9001,
         workers=3,
         timeout_s=5,
-        name="mine",
-        version="7",
-        sha256="ab" * 32,
+        release={"name": "mine", "version": "7", "sha256": "ab" * 32},
     )
     assert all(variable in HELP for variable in variables)
 
