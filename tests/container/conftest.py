@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.container import containers
-from tests.container.serving import Server, serving
+from tests.container.serving import ROOT, Server, serving
 from tests.tiny_model import make_model_dir
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def server(model_dir: Path) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the image's build context, made when the tests begin."""
-    return containers.copy_context(tmp_path_factory.mktemp("context") / "container")
+    copy = tmp_path_factory.mktemp("context") / "container"
+    return shutil.copytree(ROOT / "container", copy, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 @pytest.fixture(scope="session")

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 import uuid
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.container.serving import ROOT, START_S, Client
+from tests.container.serving import START_S, Client
 from tests.docker_engine import docker, find_base_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-CONTEXT = ROOT / "container"
 TAG = "tumor-detector-test"
 MEMORY = 512 * 1024**2
 # Nowhere to write, no rights, no way to gain any, no memory shared with others, little memory and no swap.
@@ -34,11 +32,6 @@ def build(tag: str, context: Path, **arguments: str) -> str:
     options = [f"--build-arg={name}={value}" for name, value in named.items()]
     docker("build", "--quiet", "--tag", tag, *options, str(context))
     return tag
-
-
-def copy_context(to: Path) -> Path:
-    """Copy what the image is built from."""
-    return Path(shutil.copytree(CONTEXT, to, ignore=shutil.ignore_patterns("__pycache__")))
 
 
 def inspect(name: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from container.problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from tests.container import containers, samples
 from tests.container.containers import HARDENED, MEMORY, Container, inspect, internal_network, served, started
 from tests.container.processes import wait_until
-from tests.container.serving import connect
+from tests.container.serving import assert_problem
 from tests.dicom_files import SYNTAXES, dicom
 from tests.docker_engine import docker, succeeds
 
@@ -111,19 +110,13 @@ def test_a_server_that_no_longer_answers_is_unhealthy(image: str, model_dir: Pat
         wait_until(lambda: container.health() == "unhealthy", "the container is unhealthy")
 
 
-def test_another_user_is_a_build_argument_and_1024_files_are_enough(
-    image: str, context: Path, model_dir: Path
-) -> None:
+def test_another_user_is_a_build_argument(image: str, context: Path, model_dir: Path) -> None:
     rooted = containers.build(f"{image}:rooted", context, IMAGE_USER="0:0")
     try:
-        for each, user in ((image, "10001"), (rooted, "0")):
-            files = "--ulimit=nofile=1024:1024"
-            with served(each, model_dir, files) as container, contextlib.ExitStack() as clients:
-                assert container.python("import os; print(os.getuid())") == user
-                for _ in range(500):
-                    clients.enter_context(connect(container.port))
-                assert container.predict(IMAGE).status == 200
-                assert {event["level"] for event in container.events()} == {"info"}
+        with served(rooted, model_dir) as container:
+            assert container.python("import os; print(os.getuid())") == "0"
+            assert container.predict(IMAGE).status == 200
+            assert {event["level"] for event in container.events()} == {"info"}
     finally:
         docker("image", "rm", rooted)
 
@@ -225,9 +218,7 @@ def test_an_image_too_large_for_the_memory_costs_its_worker_and_no_other_answer(
             if sent is IMAGE:
                 assert answer.json() == expected
             else:
-                assert answer.status == 500
-                assert answer.headers["content-type"] == "application/problem+json"
-                assert "ended" in str(answer.json()["detail"])
+                assert_problem(answer, 500, "ended")
         ended = [line for line in container.events() if line["event"] == "worker ended"]
         assert [line["code"] for line in ended] == [-9] * images.count(largest)
         # And the server itself has lived on, and has all its workers again

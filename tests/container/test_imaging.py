@@ -240,10 +240,3 @@ def test_shrinking_averages_instead_of_skipping_pixels() -> None:
     board = Image.fromarray((np.indices((512, 512)).sum(axis=0) % 2 * 255).astype(np.uint8))
     square = imaging.preprocess(board, size=64)
     assert np.abs(square - 0.5).max() < 0.05
-
-
-def test_preprocessing_gives_one_channel_from_black_to_white() -> None:
-    square = imaging.preprocess(samples.scan(), size=64)
-    assert square.shape == (64, 64, 1)
-    assert square.dtype == np.float32
-    assert (square.min(), square.max()) == (0, 1)

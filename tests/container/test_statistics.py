@@ -24,10 +24,6 @@ def measured(image: Image.Image) -> Statistics:
     return measure(image, imaging.preprocess(image, size=32, box=box), box)
 
 
-def symmetric(image: Image.Image) -> Image.Image:
-    return Image.blend(image, ImageOps.mirror(image), 0.5)
-
-
 @pytest.mark.parametrize(
     ("change", "name", "factor"),
     [
@@ -44,7 +40,8 @@ def test_a_change_shows(change: object, name: str, factor: float) -> None:
 
 def test_blur_and_symmetry_show() -> None:
     assert measured(SCAN.filter(ImageFilter.GaussianBlur(4)))["sharpness"] < 0.9 * measured(SCAN)["sharpness"]
-    assert measured(symmetric(SCAN))["symmetry"] > 0.95 > measured(SCAN)["symmetry"]
+    symmetric = Image.blend(SCAN, ImageOps.mirror(SCAN), 0.5)
+    assert measured(symmetric)["symmetry"] > 0.95 > measured(SCAN)["symmetry"]
 
 
 def test_a_single_grey_has_statistics() -> None:

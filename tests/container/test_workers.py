@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.container import processes, samples
-from tests.container.serving import answer_on, serving, starting
+from tests.container.serving import answer_on, assert_problem, serving, starting
 
 if TYPE_CHECKING:
     import http.client
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.container.serving import Answer, Server
+    from tests.container.serving import Server
 
 IMAGE = samples.png(samples.scan())
 TWO, ONE = {"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}, {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
@@ -48,12 +48,6 @@ def post(server: Server) -> http.client.HTTPConnection:
     return connection
 
 
-def assert_failed(answer: Answer, reason: str) -> None:
-    assert answer.status == 500
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert reason in str(answer.json()["detail"])
-
-
 def test_a_killed_idle_worker_is_replaced_without_a_failed_request(pair: Server) -> None:
     killed, spared = pair.workers()
     os.kill(killed, signal.SIGKILL)
@@ -79,7 +73,7 @@ def test_a_killed_worker_costs_its_image_only(pair: Server) -> None:
     # Then one image gets a problem, the other its answer
     answers = sorted((answer_on(connection) for connection in waiting), key=lambda answer: answer.status)
     assert [answer.status for answer in answers] == [200, 500]
-    assert_failed(answers[1], "ended")
+    assert_problem(answers[1], 500, "ended")
     assert pair.wait_for("worker ended")["pid"] == killed
     # And there are two workers again
     assert spared in pair.workers()
@@ -94,7 +88,7 @@ def test_a_worker_that_hangs_is_replaced(model_dir: Path) -> None:
         first, second = post(server), post(server)
         # Then the first gets a problem, the second is answered by the next worker, and /ping always answers
         assert server.request("GET", "/ping").status == 200
-        assert_failed(answer_on(first), "longer than 1 second")
+        assert_problem(answer_on(first), 500, "longer than 1 second")
         assert answer_on(second).status == 200
         assert hanging not in server.workers()
         assert not processes.is_alive(hanging)
@@ -112,9 +106,7 @@ def test_without_a_worker_the_server_is_not_ready(own_model_dir: Path) -> None:
         processes.kill(killed)
         server.wait_for("worker ended")
         # Then nothing is ready, and an image waits
-        ping = server.request("GET", "/ping")
-        assert ping.status == 503
-        assert ping.headers["content-type"] == "application/problem+json"
+        assert_problem(server.request("GET", "/ping"), 503)
         connection = server.connect()
         connection.request("POST", "/invocations", IMAGE, {"content-type": "image/png"})
         assert server.request("GET", "/ping").status == 503
