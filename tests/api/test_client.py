@@ -19,7 +19,7 @@ from scripts.client import (
     TooManyRequestsError,
     UnprocessableContentError,
 )
-from tests.api.fake_gateway import HEALTH, REQUEST_ID, prediction, problem
+from tests.api.fake_gateway import REQUEST_ID, prediction, problem
 from tests.gateway.sagemaker import LOW, MODEL
 from tests.http_server import Reply
 
@@ -42,12 +42,6 @@ def test_a_prediction_is_typed(client: Client, gateway: FakeGateway) -> None:
     assert (call.target, call.body) == ("/stage/predict?heatmap=true", b"image")
     assert call.headers["content-type"] == "application/octet-stream"
     assert call.headers["traceparent"] == "00-ab-cd-01"
-
-
-def test_health_is_typed(client: Client) -> None:
-    health = client.health()
-    assert (health.status, health.model.kind, health.model.gates_failed) == ("ok", "images", [])
-    assert health.model.sha256 == HEALTH["model"]["sha256"]  # type: ignore[index]
 
 
 def test_a_refusal_is_an_error_of_its_own_with_the_scores(client: Client, gateway: FakeGateway) -> None:

@@ -9,7 +9,6 @@ from http import HTTPStatus
 from operator import getitem
 from typing import TYPE_CHECKING, Any
 
-import requests
 from openapi_schema_validator import OAS31Validator
 
 from infra.lambdas.gateway.routes import route
@@ -27,10 +26,6 @@ class Contract:
     """The OpenAPI document of a deployment."""
 
     document: dict[str, Any]
-
-    @classmethod
-    def of(cls, url: str) -> Contract:
-        return cls(requests.get(f"{url}/openapi.json", timeout=30).json())
 
     def check(self, answer: Answer, *, method: str, path: str) -> dict[str, Any]:
         """Fail where a response breaks the contract; return its description, if the document has one."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+import requests
+
 from infra import config, names
 from tests.container import processes
 from tests.container.serving import answer_on
@@ -69,7 +71,8 @@ class Deployment:
         outputs = create_gateway(self.cloud, "gateway-fuzzed", settings, folder)
         url = self.cloud.gateway_url(outputs["ApiId"], outputs["StageName"])
         key = self.cloud.client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
-        return Gateway(url, Contract.of(url), key["value"])
+        document = requests.get(f"{url}/openapi.json", timeout=TIMEOUT_S).json()
+        return Gateway(url, Contract(document), key["value"])
 
     def server(self) -> list[int]:
         """Return the real server's processes: the one that listens first, then its workers."""

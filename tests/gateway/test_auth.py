@@ -48,6 +48,7 @@ def environment(environment: dict[str, str], mode: Mode) -> dict[str, str]:
 def test_the_page_has_the_code_of_one_mode(send: Send, mode: Mode) -> None:
     page = send(event("get_page")).text
     assert [name for name, mark in ON_THE_PAGE.items() if mark in page] == [mode]
+    assert "Not a medical device" in page
     assert "{{" not in page
     assert len(page.encode()) < 60_000
 

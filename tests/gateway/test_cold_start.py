@@ -12,6 +12,7 @@ import pytest
 from infra.constructs.python_function import stage
 from infra.lambdas.gateway import settings
 from tests.gateway.conftest import MODEL
+from tests.gateway.test_auth import SIGN_IN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,6 @@ CLIENT = "from botocore.session import Session; Session().create_client('sagemak
 # Small modules of the standard library that the handler adds to botocore's own.
 SMALL = {"binascii", "dataclasses", "email", "gateway", "sagemaker"}
 GOOD = {"ENDPOINT_NAME": "tumor-detector-dev-serverless", "MODEL": json.dumps(MODEL), "AUTH": "api_key"}
-
-ADDRESS = "https://people.auth.eu-west-1.amazoncognito.com"
-SIGN_IN = {"address": ADDRESS, "client_id": "1a2b", "scope": "t/predict"}
 
 
 def modules(code: str, *, environment: dict[str, str], folder: Path) -> set[str]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tests.gateway.sagemaker import FakeSageMaker
 
 IMAGE = event("predict_image")
-FORCED = {**MODEL, "gates_failed": ["beats_metadata"], "forced": "the committee's vote"}
 ODD = "The image is <b>odd</b>."
 UNREADABLE = ("", '{"detail": "cut sho', "[]", "null", '{"title": "no detail"}')
 PNG, BOX = "iVBORw0KGgoAAAANSUhEUg==", [0, 0.5, 10, 20]
@@ -161,15 +160,6 @@ def test_a_dropped_connection_is_replaced(send: Send, sagemaker: FakeSageMaker) 
     sagemaker.replies.append(Reply(hang_up=True))
     assert send(IMAGE).status == 200
     assert len(sagemaker.calls) == 3
-
-
-class TestForcedModel:
-    @pytest.fixture
-    def environment(self, environment: dict[str, str]) -> dict[str, str]:
-        return {**environment, "MODEL": json.dumps(FORCED)}
-
-    def test_health_gives_the_reason(self, send: Send) -> None:
-        assert send(event("get_page", path="/health")).json == {"status": "ok", "model": FORCED}
 
 
 @pytest.mark.parametrize(

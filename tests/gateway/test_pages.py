@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.lambdas.gateway.upload import MAX_IMAGE_BYTES
 from infra.site import render
 from tests.gateway.events import event
 from tests.gateway.label_store import FEEDBACK
@@ -93,13 +92,6 @@ def test_policies_allow_only_the_pages_own_code(pages: dict[str, Answer], send: 
 
 def digest(code: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
-
-
-def test_the_page_carries_the_gateways_limits(pages: dict[str, Answer]) -> None:
-    page = pages["/"].text
-    body = next(attributes for tag, attributes in Tags(page).found if tag == "body")
-    assert body == {"data-max-bytes": str(MAX_IMAGE_BYTES)}
-    assert "Not a medical device" in page
 
 
 def test_the_docs_show_every_path_status_and_schema(
