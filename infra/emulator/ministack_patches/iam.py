@@ -22,24 +22,6 @@ from infra.emulator.ministack_patches.app import account_id, region
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-CONTRACT = """
-app.AUTH: bool
-app.pin_request_origin(source_ip, secure_transport)
-core.iam_actions.extract_resource_arn(service, method, path, headers, body, query_params, region,
-    account_id)
-core.iam_actions.identity_denial_message(action, principal_arn, resource, explicit_deny)
-core.iam_actions.request_tag_context(service, iam_action, body, params)
-core.iam_evaluator._gather_role_policies(role_name, account_id)
-core.iam_evaluator._service_principal_matches(principal, service)
-core.iam_evaluator.enforce(access_key_id, iam_action, service, region, resource_arn, service_context)
-core.iam_evaluator.evaluate(ctx, policies, limits)
-core.router.extract_access_key_id(headers, query_params)
-services.apigateway_v1._api_keys: AccountRegionScopedDict
-services.iam._roles: AccountScopedDict
-services.sts.register_session(access_key, session)
-services.tagging._RESOURCE_TAG_COLLECTORS: dict
-"""
-
 _SESSION_S = 3600
 
 
