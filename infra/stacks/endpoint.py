@@ -19,8 +19,6 @@ from infra.release import artifact_key
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
-    from constructs import Construct
-
     from infra.config import Settings
     from infra.release import Release
 
@@ -31,14 +29,12 @@ class EndpointStack(EnvironmentStack):
     `base_image` replaces the Dockerfile's default base image where that cannot be pulled.
     """
 
-    def __init__(
-        self, scope: Construct, id_: str, *, settings: Settings, release: Release, base_image: str | None
-    ) -> None:
+    def __init__(self, app: cdk.App, *, settings: Settings, release: Release, base_image: str | None) -> None:
         super().__init__(
-            scope,
-            id_,
+            app,
+            "endpoint",
             settings=settings,
-            description="tumor-detector: the model behind a SageMaker endpoint",
+            description="the model behind a SageMaker endpoint",
             synthesizer=_pushing_to_our_repository(settings),
         )
         image = ecr_assets.DockerImageAsset(

@@ -15,8 +15,6 @@ from infra.constructs.storage.private_bucket import PrivateBucket
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
-    from constructs import Construct
-
     from infra.config import Settings
 
 
@@ -27,10 +25,8 @@ class RegistryStack(EnvironmentStack):
     first deployment would delete the log that says why it failed.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, settings: Settings) -> None:
-        super().__init__(
-            scope, id_, settings=settings, description="tumor-detector: serving images and model artifacts"
-        )
+    def __init__(self, app: cdk.App, *, settings: Settings) -> None:
+        super().__init__(app, "registry", settings=settings, description="serving images and model artifacts")
         environment, retain = settings.environment, settings.retain_data
         key = None
         if settings.customer_key:

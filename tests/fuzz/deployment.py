@@ -87,7 +87,7 @@ class Deployment:
         throttle = replace(local.throttle, **UNTHROTTLED)
         settings = replace(local, environment=name, auth=auth, throttle=throttle)
         folder = self.scratch / name
-        outputs = create_gateway(self.cloud, f"gateway-{name}", settings, folder)
+        outputs = create_gateway(self.cloud, settings, folder)
         url = self.cloud.gateway_url(outputs["ApiId"], outputs["StageName"])
         key = None
         if key_id := outputs.get("ApiKeyId"):
