@@ -66,15 +66,14 @@ class EndpointStack(EnvironmentStack):
         if isinstance(settings.hosting, RealTime):
             if key:
                 execution.allow_volume(key)
-            if settings.hosting.data_capture:
+            if settings.data_capture:
                 execution.allow_capture(capture_bucket, key)
             if settings.hosting.network:
                 execution.allow_network(settings.hosting.network)
         endpoint = ModelEndpoint(
             self,
             "Endpoint",
-            name=endpoint_name,
-            hosting=settings.hosting,
+            settings=settings,
             image_uri=image.image_uri,
             model_data_url=f"s3://{bucket_name}/{artifact_key(release.model.sha256)}",
             container_environment={
