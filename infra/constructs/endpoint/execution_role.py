@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.config.hosting import VOLUME_KEY_ACTIONS
 from infra.constructs.policies import allow, arn
 from infra.release import ARTIFACTS
 
@@ -14,15 +15,6 @@ if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
 
     from infra.config.hosting import Network
-
-VOLUME_KEY_ACTIONS = (
-    "kms:DescribeKey",
-    "kms:Encrypt",
-    "kms:GenerateDataKey",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-)
 
 
 class ExecutionRole(Construct):
@@ -73,7 +65,7 @@ class ExecutionRole(Construct):
         """Allow encrypting the instances' volumes, for which SageMaker uses the key as this role.
 
         botocore's CreateEndpointConfig names no actions. These are those of an encrypted EBS volume, and
-        **unverified on AWS**: docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html.
+        **unverified on AWS**.
         """
         allow(self.role, *VOLUME_KEY_ACTIONS, on=key.key_arn)
         by_aws = {"Bool": {"kms:GrantIsForAWSResource": "true"}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -79,8 +79,6 @@ def _traffic_routing(rollout: AllAtOnce | Canary | Linear) -> _Endpoint.TrafficR
             return routing(type="CANARY", canary_size=_share(percent), wait_interval_in_seconds=bake_s)
         case Linear(step_percent=percent, bake_seconds=bake_s):
             return routing(type="LINEAR", linear_step_size=_share(percent), wait_interval_in_seconds=bake_s)
-        case _:
-            assert_never(rollout)
 
 
 def _share(percent: int) -> _Endpoint.CapacitySizeProperty:
