@@ -31,11 +31,9 @@ class MonitoringStack(EnvironmentStack):
             self,
             "Alarms",
             settings=settings,
-            latency_ms=monitoring.latency_alarm_ms,
+            monitoring=monitoring,
             topic=topic,
         )
-        if monitoring.drift:
-            alarms.watch_drift(monitoring.drift)
         if monitoring.golden_canary:
             canary = GoldenCanary(
                 self,

@@ -39,14 +39,7 @@ class RegistryStack(EnvironmentStack):
                 retention_days=settings.log_retention_days,
                 name=names.endpoint_log_group(endpoint),
             )
-        images = ImageRepository(
-            self,
-            "Images",
-            name=names.deployment(environment),
-            publishing_role_name=names.image_publishing_role(environment, region=settings.region),
-            key=key,
-            retain=retain,
-        )
+        images = ImageRepository(self, "Images", settings=settings, key=key)
         place = {"account": self.account, "region": settings.region}
         private_bucket = partial(PrivateBucket, self, key=key, retain=retain)
         models = private_bucket("Models", name=names.bucket(environment, **place))

@@ -133,9 +133,10 @@ class ContainerMetrics(Construct):
     container does not depend on CloudWatch. CloudWatch bills the same five metrics either way.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, environment: str, log_group_name: str) -> None:
+    def __init__(self, scope: Construct, id_: str, *, settings: Settings) -> None:
         super().__init__(scope, id_)
-        log_group = logs.LogGroup.from_log_group_name(self, "Log", log_group_name)
+        name = names.endpoint_log_group(settings.endpoint_name)
+        log_group = logs.LogGroup.from_log_group_name(self, "Log", name)
         for phase in PHASES:
             field = f"$.{phase}_us"
             logs.MetricFilter(
@@ -146,7 +147,7 @@ class ContainerMetrics(Construct):
                 filter_pattern=logs.FilterPattern.literal(
                     f'{{ ($.path = "/invocations") && ({field} >= 0) }}'
                 ),
-                metric_namespace=_container_namespace(environment),
+                metric_namespace=_container_namespace(settings.environment),
                 metric_name=phase,
                 metric_value=field,
                 unit=cloudwatch.Unit.MICROSECONDS,
