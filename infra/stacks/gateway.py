@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra import names
-from infra.config.auth import SignIn
+from infra.config.environment import SignIn
 from infra.constructs.gateway.api import Api
 from infra.constructs.gateway.firewall import Firewall
 from infra.constructs.gateway.gateway_function import ID, GatewayFunction

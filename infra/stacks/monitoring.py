@@ -15,7 +15,7 @@ from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
     from infra.config import Settings
-    from infra.config.monitoring import Monitoring
+    from infra.config.environment import Monitoring
     from infra.release import Release
 
 

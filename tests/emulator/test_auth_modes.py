@@ -22,8 +22,7 @@ from botocore.credentials import Credentials
 from playwright.sync_api import expect, sync_playwright
 
 from infra import config, names
-from infra.config.auth import Auth, Firewall, SignIn
-from infra.config.environment import Feedback
+from infra.config.environment import Auth, Feedback, Firewall, SignIn
 from infra.local_aws import ACCOUNT, HOST
 from scripts.api import gateway as delivery
 from tests.browser import find_chromium

@@ -18,7 +18,7 @@ from tests.fuzz.contract import Contract
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infra.config.auth import Auth
+    from infra.config.environment import Auth
     from tests.emulator.cloud import Cloud
 
 SERVER = "container.__main__:main serve"  # in its command line

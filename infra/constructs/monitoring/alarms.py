@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aws_cdk import aws_sns as sns
 
     from infra.config import Settings
-    from infra.config.monitoring import Drift, Monitoring
+    from infra.config.environment import Drift, Monitoring
     from infra.constructs.monitoring.golden_canary import GoldenCanary
 
 PERIOD = cdk.Duration.minutes(5)
