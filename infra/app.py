@@ -11,7 +11,7 @@ from pathlib import Path
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
-from infra import config, names
+from infra import config
 from infra.config.file_errors import FileError
 from infra.release import NO_RELEASE, card_path, load_for, record_path
 from infra.stacks.delivery import DeliveryStack
@@ -39,10 +39,9 @@ def declare(
     """
     settings = config.load(environment, folder=environments)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())
-    registry = RegistryStack(app, names.stack(environment, "registry"), settings=settings)
+    registry = RegistryStack(app, settings=settings)
     if settings.github:
-        name = names.stack(environment, "delivery")
-        delivery = DeliveryStack(app, name, settings=settings, github=settings.github)
+        delivery = DeliveryStack(app, settings=settings, github=settings.github)
         delivery.add_stack_dependency(registry)
     if record == Path(NO_RELEASE):
         return
@@ -55,28 +54,15 @@ def declare(
         )
         return
     release = load_for(environment, path, local=settings.local)
-    endpoint = EndpointStack(
-        app,
-        names.stack(environment, "endpoint"),
-        settings=settings,
-        release=release,
-        base_image=app.node.try_get_context("base_image"),
-    )
+    base_image = app.node.try_get_context("base_image")
+    endpoint = EndpointStack(app, settings=settings, release=release, base_image=base_image)
     card = card_path(path, sha256=release.model.sha256)
-    gateway = GatewayStack(
-        app, names.stack(environment, "gateway"), settings=settings, release=release, card=card
-    )
+    gateway = GatewayStack(app, settings=settings, release=release, card=card)
     # The stacks know each other by name, not by reference, so their order must be declared.
     endpoint.add_stack_dependency(registry)
     gateway.add_stack_dependency(endpoint)
     if settings.monitoring:
-        monitoring = MonitoringStack(
-            app,
-            names.stack(environment, "monitoring"),
-            settings=settings,
-            monitoring=settings.monitoring,
-            release=release,
-        )
+        monitoring = MonitoringStack(app, settings=settings, monitoring=settings.monitoring, release=release)
         monitoring.add_stack_dependency(gateway)
 
 

@@ -9,15 +9,13 @@ import json
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from infra import local_aws, names
-from infra.config.auth import Auth, Firewall, SignIn
-from infra.config.base import STRICT, EnvironmentName, matches
+from infra.config.base import STRICT, EnvironmentName, distinct, matches
 from infra.config.file_errors import FileError, Problem, problems
-from infra.config.hosting import Hosting, RealTime
-from infra.config.monitoring import Monitoring
+from infra.config.hosting import DataCapture, Hosting, RealTime
 from infra.config.rules import broken_rules
 from infra.paths import ENVIRONMENTS
 
@@ -38,14 +36,59 @@ RENAMED = {
     "sign_in.laptop_address": "sign_in.local_address",
 }
 
+Auth = Literal["none", "api_key", "iam", "cognito"]  # who may request a prediction
 Origin = Annotated[
     str, matches(r"https://[a-z0-9.-]+(:[0-9]+)?", like="https://host or https://host:port, in lower case")
 ]
 RetentionDays = Literal[1, 7, 14, 30, 90, 365, 731]  # some of those that CloudWatch Logs accepts
+Share = Annotated[float, Field(gt=0, lt=1)]
+MailAddress = Annotated[
+    str,
+    Field(max_length=254),
+    matches(r"[^@\s]+@[^@\s]+\.[^@\s.]+", like="one mail address, such as a@b.org"),
+]
+# Cognito redirects only to https or to localhost, and compares addresses character by character; the page
+# sends its own with a slash at the end:
+# docs.aws.amazon.com/cognito/latest/developerguide/cognito-user-pools-app-idp-settings.html
+PageAddress = Annotated[
+    str,
+    Field(max_length=1024),
+    matches(
+        r"(https://[a-z0-9.-]+|http://localhost)(:[0-9]+)?(/([A-Za-z0-9._~-]+|\{api_id\}))*/",
+        like="https://host/path/ or http://localhost:port/, the host in lower case, with a slash at the end",
+    ),
+]
+LocalAddress = Annotated[str, matches(r"http://localhost(:[0-9]+)?", like="http://localhost:PORT")]
 
 
 class SettingsError(FileError):
     """An environment's settings cannot be used; the message lists every reason."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Firewall:
+    """AWS WAF in front of the stage, billed by the month, the rule and the request.
+
+    docs.aws.amazon.com/waf/latest/developerguide/waf-rule-statement-type-rate-based.html has the limits.
+    """
+
+    requests_per_five_minutes: Annotated[int, Field(ge=10, le=2_000_000_000)]  # from one address
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SignIn:
+    """Addresses for the sign-in with Cognito.
+
+    `pages` are further addresses of the page, such as one under a domain of your own, beside the stage's
+    address; ``{api_id}`` stands for the API's id. `local_address` is where the emulator's Cognito answers.
+    """
+
+    pages: Annotated[
+        tuple[PageAddress, ...],
+        Field(max_length=99),  # Cognito takes 100, one of which is the stage's own
+        AfterValidator(distinct),
+    ] = ()
+    local_address: LocalAddress | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -80,6 +123,39 @@ class GitHub:
         ),
     ]
     provider: Literal["own", "existing"] = "own"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Drift:
+    """Limits on the shares of refusals and of class YES over the last `hours`.
+
+    They are compared only if at least `minimum_requests` arrived in that time: shares of a few are noise.
+    The share of YES may differ from `yes_share` by `yes_tolerance`.
+    """
+
+    hours: Annotated[int, Field(ge=1, le=24)]
+    minimum_requests: Annotated[int, Field(ge=10, le=1_000_000)]
+    refused_share: Share
+    yes_share: Share
+    yes_tolerance: Share
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GoldenCanary:
+    """A schedule for what `scripts/smoke` does after a deploy: checking the release's golden answers."""
+
+    every_minutes: Annotated[int, Field(ge=5, le=1440)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Monitoring:
+    """Dashboard, alarms and budget. Without `emails` the alarms reach only their topic."""
+
+    latency_alarm_ms: Annotated[int, Field(ge=1, le=29_000)]  # API Gateway gives up after 29 s
+    monthly_budget_usd: Annotated[int, Field(ge=1, le=1_000_000)]
+    emails: Annotated[tuple[MailAddress, ...], Field(max_length=10), AfterValidator(distinct)] = ()
+    drift: Drift | None = None
+    golden_canary: GoldenCanary | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -132,10 +208,14 @@ class Settings:
         return names.endpoint(self.environment, mode=self.hosting.mode)
 
     @property
+    def data_capture(self) -> DataCapture | None:
+        """What SageMaker captures at the endpoint; nothing at a serverless one."""
+        return self.hosting.data_capture if isinstance(self.hosting, RealTime) else None
+
+    @property
     def captures_answers(self) -> bool:
         """Whether SageMaker captures the endpoint's answers; otherwise only the gateway's log has them."""
-        capture = self.hosting.data_capture if isinstance(self.hosting, RealTime) else None
-        return capture is not None and "output" in capture.what
+        return self.data_capture is not None and "output" in self.data_capture.what
 
 
 _SETTINGS = TypeAdapter(Settings)

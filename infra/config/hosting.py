@@ -17,6 +17,12 @@ _LOCAL_DISKS = re.compile(r"ml\.([a-z]+[0-9]+[a-z]*d[a-z]*|g5|g6|g6e|p5|p5e|p5en
 # Graviton families have a g after their generation: c7g, m6gd; g5 and g4dn are x86.
 _ARM = re.compile(r"ml\.[a-z]+[0-9]+[a-z]*g")
 
+# What volumes under a KMS key take: docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+VOLUME_KEY_ACTIONS = (
+    "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom", "kms:ReEncryptTo",
+)  # fmt: skip
+
 
 def _runs_our_image(instance_type: str) -> str:
     if _ARM.match(instance_type):

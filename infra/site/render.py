@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from markdown_it.utils import OptionsDict
 
-    from infra.config.auth import Auth
+    from infra.config.environment import Auth
 
 Node = dict[str, Any]  # an object of the OpenAPI document
 

@@ -11,30 +11,29 @@ from infra.constructs.storage.environment_key import LogsUnderKey, environment_k
 
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
-    from constructs import Construct
 
     from infra.config import Settings
 
 
 class EnvironmentStack(cdk.Stack):
-    """A stack in an environment's account and region, with its protection and its tags.
+    """A part of an environment, in its account and region, with its protection and its tags.
 
     Without an account in the settings the template names none, and the deployer's is used.
     """
 
     def __init__(
         self,
-        scope: Construct,
-        id_: str,
+        app: cdk.App,
+        part: names.Part,
         *,
         settings: Settings,
         description: str,
         synthesizer: cdk.IStackSynthesizer | None = None,
     ) -> None:
         super().__init__(
-            scope,
-            id_,
-            description=description,
+            app,
+            names.stack(settings.environment, part),
+            description=f"{names.PROJECT}: {description}",
             env=cdk.Environment(account=settings.stack_account, region=settings.region),
             synthesizer=synthesizer or cdk.DefaultStackSynthesizer(qualifier=settings.bootstrap_qualifier),
             tags={

@@ -18,7 +18,7 @@ from infra.constructs.storage.environment_key import environment_key
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
-    from constructs import Construct
+    import aws_cdk as cdk
 
     from infra.config import Settings
     from infra.config.environment import GitHub
@@ -31,9 +31,9 @@ class DeliveryStack(EnvironmentStack):
     the fourth what was answered, the fifth what was labelled, and it adds artifacts.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, settings: Settings, github: GitHub) -> None:
+    def __init__(self, app: cdk.App, *, settings: Settings, github: GitHub) -> None:
         super().__init__(
-            scope, id_, settings=settings, description="tumor-detector: what GitHub's workflows may do here"
+            app, "delivery", settings=settings, description="what GitHub's workflows may do here"
         )
         environment = settings.environment
         access = GitHubAccess(

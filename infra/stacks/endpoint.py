@@ -8,10 +8,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_ecr_assets as ecr_assets
 
 from infra import names
-from infra.config.hosting import RealTime
-from infra.constructs.endpoint.execution_role import ExecutionRole
 from infra.constructs.endpoint.model_endpoint import ModelEndpoint
-from infra.constructs.endpoint.pruning_role import PruningRole
+from infra.constructs.endpoint.roles import ExecutionRole, PruningRole
 from infra.constructs.monitoring.metrics import ContainerMetrics
 from infra.constructs.storage.environment_key import environment_key
 from infra.paths import CONTAINER
@@ -19,8 +17,6 @@ from infra.release import artifact_key
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
-    from constructs import Construct
-
     from infra.config import Settings
     from infra.release import Release
 
@@ -31,14 +27,12 @@ class EndpointStack(EnvironmentStack):
     `base_image` replaces the Dockerfile's default base image where that cannot be pulled.
     """
 
-    def __init__(
-        self, scope: Construct, id_: str, *, settings: Settings, release: Release, base_image: str | None
-    ) -> None:
+    def __init__(self, app: cdk.App, *, settings: Settings, release: Release, base_image: str | None) -> None:
         super().__init__(
-            scope,
-            id_,
+            app,
+            "endpoint",
             settings=settings,
-            description="tumor-detector: the model behind a SageMaker endpoint",
+            description="the model behind a SageMaker endpoint",
             synthesizer=_pushing_to_our_repository(settings),
         )
         image = ecr_assets.DockerImageAsset(
@@ -54,50 +48,27 @@ class EndpointStack(EnvironmentStack):
         )
         endpoint_name = settings.endpoint_name
         place = {"account": self.account, "region": settings.region}
-        bucket_name = names.bucket(settings.environment, **place)
+        bucket = names.bucket(settings.environment, **place)
         capture_bucket = names.capture_bucket(settings.environment, **place)
         key = environment_key(self, settings)
-        log_group = names.endpoint_log_group(endpoint_name)
-        execution = ExecutionRole(
-            self,
-            "ExecutionRole",
-            repository_name=names.deployment(settings.environment),
-            bucket_name=bucket_name,
-            log_group_name=log_group,
-        )
-        if key:
-            execution.allow_key(key)
-        if isinstance(settings.hosting, RealTime):
-            if key:
-                execution.allow_volume(key)
-            if settings.hosting.data_capture:
-                execution.allow_capture(capture_bucket, key)
-            if settings.hosting.network:
-                execution.allow_network(settings.hosting.network)
         endpoint = ModelEndpoint(
             self,
             "Endpoint",
-            name=endpoint_name,
-            hosting=settings.hosting,
+            settings=settings,
             image_uri=image.image_uri,
-            model_data_url=f"s3://{bucket_name}/{artifact_key(release.model.sha256)}",
+            model_data_url=f"s3://{bucket}/{artifact_key(release.model.sha256)}",
             container_environment={
                 "MODEL_NAME": release.model.name,
                 "MODEL_VERSION": release.model.version,
                 "MODEL_SHA256": release.model.sha256,
             },
-            role=execution.role,
+            role=ExecutionRole(self, "ExecutionRole", settings=settings, key=key).role,
             key=key,
             capture_url=f"s3://{capture_bucket}/{endpoint_name}",
         )
-        PruningRole(
-            self,
-            "Pruning",
-            name=names.pruning_role(settings.environment, region=settings.region),
-            deployment=names.deployment(settings.environment),
-        )
+        PruningRole(self, "Pruning", settings=settings)
         if settings.monitoring:
-            ContainerMetrics(self, "Phases", environment=settings.environment, log_group_name=log_group)
+            ContainerMetrics(self, "Phases", settings=settings)
         self.add_output("EndpointName", endpoint_name, "SageMaker endpoint that the gateway invokes")
         self.add_output("EndpointConfigName", endpoint.config_name, "Endpoint configuration of this release")
         self.add_output("ModelName", endpoint.model_name, "The SageMaker model of the release")

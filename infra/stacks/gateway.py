@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra import names
-from infra.config.auth import SignIn
+from infra.config.environment import SignIn
 from infra.constructs.gateway.api import Api
 from infra.constructs.gateway.firewall import Firewall
 from infra.constructs.gateway.gateway_function import ID, GatewayFunction
@@ -15,7 +15,7 @@ from infra.stacks.base import EnvironmentStack
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from constructs import Construct
+    import aws_cdk as cdk
 
     from infra.config import Settings
     from infra.release import Release
@@ -27,12 +27,8 @@ class GatewayStack(EnvironmentStack):
     `card` is the served model's card, shown at /model-card.
     """
 
-    def __init__(
-        self, scope: Construct, id_: str, *, settings: Settings, release: Release, card: Path
-    ) -> None:
-        super().__init__(
-            scope, id_, settings=settings, description="tumor-detector: the public API and its page"
-        )
+    def __init__(self, app: cdk.App, *, settings: Settings, release: Release, card: Path) -> None:
+        super().__init__(app, "gateway", settings=settings, description="the public API and its page")
         key = self.put_logs_under_key(settings)
         gateway = GatewayFunction(self, ID, settings=settings, release=release, card=card)
         if settings.feedback:

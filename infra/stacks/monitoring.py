@@ -14,22 +14,16 @@ from infra.constructs.monitoring.notifications import AlarmTopic, MonthlyBudget
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
-    from constructs import Construct
-
     from infra.config import Settings
-    from infra.config.monitoring import Monitoring
+    from infra.config.environment import Monitoring
     from infra.release import Release
 
 
 class MonitoringStack(EnvironmentStack):
     """Dashboard, alarms, budget and canary; other stacks' resources are found by name."""
 
-    def __init__(
-        self, scope: Construct, id_: str, *, settings: Settings, monitoring: Monitoring, release: Release
-    ) -> None:
-        super().__init__(
-            scope, id_, settings=settings, description="tumor-detector: dashboard, alarms and budget"
-        )
+    def __init__(self, app: cdk.App, *, settings: Settings, monitoring: Monitoring, release: Release) -> None:
+        super().__init__(app, "monitoring", settings=settings, description="dashboard, alarms and budget")
         environment = settings.environment
         key = self.put_logs_under_key(settings)
         topic = AlarmTopic(self, "Topic", emails=monitoring.emails, key=key).topic
@@ -37,11 +31,9 @@ class MonitoringStack(EnvironmentStack):
             self,
             "Alarms",
             settings=settings,
-            latency_ms=monitoring.latency_alarm_ms,
+            monitoring=monitoring,
             topic=topic,
         )
-        if monitoring.drift:
-            alarms.watch_drift(monitoring.drift)
         if monitoring.golden_canary:
             canary = GoldenCanary(
                 self,

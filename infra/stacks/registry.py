@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aws_cdk as cdk
 
 from infra import names
-from infra.config.hosting import RealTime
 from infra.constructs.logs import log_group
 from infra.constructs.storage.environment_key import EnvironmentKey, LogsUnderKey
 from infra.constructs.storage.image_repository import ImageRepository
@@ -15,8 +15,6 @@ from infra.constructs.storage.private_bucket import PrivateBucket
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
-    from constructs import Construct
-
     from infra.config import Settings
 
 
@@ -27,10 +25,8 @@ class RegistryStack(EnvironmentStack):
     first deployment would delete the log that says why it failed.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, settings: Settings) -> None:
-        super().__init__(
-            scope, id_, settings=settings, description="tumor-detector: serving images and model artifacts"
-        )
+    def __init__(self, app: cdk.App, *, settings: Settings) -> None:
+        super().__init__(app, "registry", settings=settings, description="serving images and model artifacts")
         environment, retain = settings.environment, settings.retain_data
         key = None
         if settings.customer_key:
@@ -43,37 +39,17 @@ class RegistryStack(EnvironmentStack):
                 retention_days=settings.log_retention_days,
                 name=names.endpoint_log_group(endpoint),
             )
-        images = ImageRepository(
-            self,
-            "Images",
-            name=names.deployment(environment),
-            publishing_role_name=names.image_publishing_role(environment, region=settings.region),
-            key=key,
-            retain=retain,
-        )
+        images = ImageRepository(self, "Images", settings=settings, key=key)
         place = {"account": self.account, "region": settings.region}
-        models = PrivateBucket(
-            self, "Models", name=names.bucket(environment, **place), key=key, retain=retain
-        )
-        if isinstance(settings.hosting, RealTime) and settings.hosting.data_capture:
-            captured = PrivateBucket(
-                self,
-                "Captured",
-                name=names.capture_bucket(environment, **place),
-                key=key,
-                retain=retain,
-                expire_days=settings.hosting.data_capture.expire_days,
-            )
+        private_bucket = partial(PrivateBucket, self, key=key, retain=retain)
+        models = private_bucket("Models", name=names.bucket(environment, **place))
+        if capture := settings.data_capture:
+            name = names.capture_bucket(environment, **place)
+            captured = private_bucket("Captured", name=name, expire_days=capture.expire_days)
             self.add_output("CaptureBucketName", captured.bucket.bucket_name, "Holds captured answers")
         if settings.feedback:
-            labels = PrivateBucket(
-                self,
-                "Labels",
-                name=names.label_bucket(environment, **place),
-                key=key,
-                retain=retain,
-                expire_days=settings.feedback.expire_days,
-            )
+            name = names.label_bucket(environment, **place)
+            labels = private_bucket("Labels", name=name, expire_days=settings.feedback.expire_days)
             self.add_output("LabelBucketName", labels.bucket.bucket_name, "Holds what callers said")
         self.add_output("RepositoryName", images.repository.repository_name, "Holds the serving images")
         self.add_output("RepositoryUri", images.repository.repository_uri, "URI of the image repository")

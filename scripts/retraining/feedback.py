@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from infra.config.hosting import RealTime
 from infra.paths import ROOT
 from model.data.scan import CLASSES, FEEDBACK
 from scripts.console import detail, step
@@ -89,8 +88,7 @@ def collected(settings: Settings, *, known: Collection[str] = ()) -> Iterator[Jo
     The folder is made anew and removed at the end, so that nothing here outlives the retention of the
     bucket of captures. With fewer than `LEAST` images of a class there are none.
     """
-    hosting = settings.hosting
-    capture = hosting.data_capture if isinstance(hosting, RealTime) else None
+    capture = settings.data_capture
     folder = FOLDER / settings.environment / FEEDBACK
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     if capture is None or not {"input", "output"} <= {*capture.what} or not settings.feedback:

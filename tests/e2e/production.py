@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from infra import config, names
-from infra.config.auth import SignIn
+from infra.config.environment import SignIn
 from infra.local_aws import ACCOUNT, HOST, gateway_url, local_environment
 from tests.e2e.conftest import Clone, clean_environment
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from infra.config.auth import Auth
+    from infra.config.environment import Auth
 
 SETTINGS = config.load("prod")
 REPOSITORY = "owner@12/tumor-detector@34"

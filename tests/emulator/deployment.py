@@ -6,16 +6,14 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import aws_cdk as cdk
 import pytest
 from botocore.exceptions import WaiterError
 
 from infra import names
 from infra import release as releases
 from infra.local_aws import ACCOUNT
-from infra.stacks.gateway import GatewayStack
 from tests.emulator.cloud import IMAGE, ROLE, Cloud, archive, zipped
-from tests.infra.synthesis import FULL, RELEASE, cli_context, record_for, synthesize
+from tests.infra.synthesis import FULL, RELEASE, Assembly, record_for, synthesize, synthesize_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
 
     from infra.config import Settings
-    from tests.infra.synthesis import Assembly
 
 REGION = "us-east-1"
 CONDITION: dict[str, Any] = {  # of the alarms that tests create
@@ -132,16 +129,13 @@ def publish(cloud: Cloud, assets: dict[str, Any], folder: Path) -> None:
             cloud.s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=body)
 
 
-def create_gateway(cloud: Cloud, name: str, settings: Settings, folder: Path) -> dict[str, str]:
+def create_gateway(cloud: Cloud, settings: Settings, folder: Path) -> dict[str, str]:
     """Synthesize and deploy the gateway's stack alone, in front of an endpoint; return its outputs."""
-    app = cdk.App(context=cli_context(), outdir=str(folder))
-    release = releases.load(RELEASE)
-    card = releases.card_path(RELEASE, sha256=release.model.sha256)
-    GatewayStack(app, name, settings=settings, release=release, card=card)
-    app.synth()
+    template = synthesize_gateway(settings, folder)
+    assembly = Assembly(settings.environment, folder)
     mark_bootstrapped(cloud)
-    publish(cloud, json.loads((folder / f"{name}.assets.json").read_text())["files"], folder)
-    return cloud.create_stack(name, json.loads((folder / f"{name}.template.json").read_text()))
+    publish(cloud, assembly.assets("gateway")["files"], folder)
+    return cloud.create_stack(names.stack(settings.environment, "gateway"), template.content)
 
 
 class EndpointStack:

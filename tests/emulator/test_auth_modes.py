@@ -22,8 +22,7 @@ from botocore.credentials import Credentials
 from playwright.sync_api import expect, sync_playwright
 
 from infra import config, names
-from infra.config.auth import Auth, Firewall, SignIn
-from infra.config.environment import Feedback
+from infra.config.environment import Auth, Feedback, Firewall, SignIn
 from infra.local_aws import ACCOUNT, HOST
 from scripts.api import gateway as delivery
 from tests.browser import find_chromium
@@ -65,7 +64,7 @@ Deploy = Callable[[Auth], Deployed]
 def deploy(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploy]:
     """Deploy the gateway in a mode, once, in front of an endpoint that always predicts YES."""
     config_name = cloud.config(adds=PREDICTION)
-    deployed: list[str] = []
+    deployed: list[str] = []  # environments
 
     @cache
     def deploy(auth: Auth) -> Deployed:
@@ -73,15 +72,15 @@ def deploy(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
         endpoint = names.endpoint(chosen.environment, mode="real-time")
         cloud.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=config_name)
         cloud.wait(endpoint)
-        deployed.append(endpoint)
+        deployed.append(chosen.environment)
         cloud.create_bucket(label_bucket(auth))
-        outputs = create_gateway(cloud, endpoint, chosen, tmp_path_factory.mktemp(auth))
+        outputs = create_gateway(cloud, chosen, tmp_path_factory.mktemp(auth))
         return Deployed(cloud, cloud.gateway_url(outputs["ApiId"], outputs["StageName"]), outputs)
 
     yield deploy
     for name in deployed:
-        cloud.delete_stack(name)
-        cloud.delete(name)
+        cloud.delete_stack(names.stack(name, "gateway"))
+        cloud.delete(names.endpoint(name, mode="real-time"))
 
 
 @pytest.fixture(scope="module")

@@ -90,9 +90,7 @@ def watched(request: pytest.FixtureRequest, aws: Cloud, tmp_path_factory: pytest
     fill(aws, settings, key)
     name = names.stack(request.param, "delivery")
     folder = tmp_path_factory.mktemp(request.param)
-    template = synthesize_stack(
-        lambda app: DeliveryStack(app, name, settings=settings, github=github), folder
-    )
+    template = synthesize_stack(lambda app: DeliveryStack(app, settings=settings, github=github), folder)
     (role,) = (id_ for id_ in template.all("IAM::Role") if "MonitorRole" in id_)
     aws.create_stack(name, template.content)
     found = aws.stacks.describe_stack_resource(StackName=name, LogicalResourceId=role)

@@ -57,7 +57,7 @@ def test_a_second_environment_leaves_the_regions_log_role(bootstrapped: Cloud, t
     set_role("")
     # Given an environment whose stack has set the role, which deploys again without complaint
     refuse_to_replace_log_role(one)
-    create_gateway(bootstrapped, names.stack("one", "gateway"), one, tmp_path / "one")
+    create_gateway(bootstrapped, one, tmp_path / "one")
     refuse_to_replace_log_role(one)
     role = gateway.get_account()["cloudwatchRoleArn"]
     # When a second one would set another, Then its deploy is refused with what to write
@@ -66,7 +66,7 @@ def test_a_second_environment_leaves_the_regions_log_role(bootstrapped: Cloud, t
     # And with that it is deployed, and the role is the first one's
     existing = replace(two, api_log_role="existing")
     refuse_to_replace_log_role(existing)
-    create_gateway(bootstrapped, names.stack("two", "gateway"), existing, tmp_path / "two")
+    create_gateway(bootstrapped, existing, tmp_path / "two")
     assert gateway.get_account()["cloudwatchRoleArn"] == role
     for name in ("two", "one"):
         bootstrapped.delete_stack(names.stack(name, "gateway"))

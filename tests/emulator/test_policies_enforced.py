@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from unittest import mock
 
 import boto3
@@ -168,91 +168,64 @@ REFUSED = "not authorized to perform: {action}"
 LOST = "nothing was captured"
 SILENT = "nothing was logged"  # on AWS, too, a Lambda without permission to log still runs
 
-VOLUME = (
-    "CreateGrant",
-    "DescribeKey",
-    "Encrypt",
-    "GenerateDataKey",
-    "GenerateDataKeyWithoutPlaintext",
-    "ReEncryptFrom",
-    "ReEncryptTo",
-)
+T = TypeVar("T")
 
-# (role, action): the path that fails without it, and how.
-PROVED: Mapping[tuple[str, str], tuple[Check, str]] = {
-    ("model", "s3:GetObject"): (start, REFUSED),
-    ("model", "s3:PutObject"): (captured, LOST),
-    ("model", "kms:Decrypt"): (start, REFUSED),
-    **{("model", f"kms:{action}"): (start, REFUSED) for action in VOLUME},
-    ("model", "ecr:GetAuthorizationToken"): (start, REFUSED),
-    ("model", "ecr:BatchGetImage"): (start, REFUSED),
-    ("model", "ecr:GetDownloadUrlForLayer"): (start, REFUSED),
-    ("lambda", "sagemaker:InvokeEndpoint"): (predict, REFUSED),
-    ("lambda", "sagemaker:DescribeEndpoint"): (health, REFUSED),
-    ("lambda", "s3:PutObject"): (label, REFUSED),
-    ("lambda", "secretsmanager:GetSecretValue"): (label, REFUSED),
-    ("lambda", "kms:Decrypt"): (label, REFUSED),
-    ("lambda", "kms:GenerateDataKey"): (label, REFUSED),
-    ("lambda", "logs:CreateLogStream"): (log, SILENT),
-    ("lambda", "logs:PutLogEvents"): (log, SILENT),
-    ("canary", "lambda:InvokeFunction"): (canary, REFUSED),
-    ("canary", "sagemaker:DescribeEndpoint"): (canary, REFUSED),
-    ("canary", "logs:CreateLogStream"): (canary_log, SILENT),
-    ("canary", "logs:PutLogEvents"): (canary_log, SILENT),
-    ("pruning", "sagemaker:DeleteModel"): (prune, REFUSED),
-    ("pruning", "sagemaker:DeleteEndpointConfig"): (prune, REFUSED),
-    ("watch", "cloudformation:DetectStackDrift"): (drifted, REFUSED),
-    ("watch", "cloudformation:DescribeStacks"): (drifted, REFUSED),
-    ("watch", "cloudformation:DescribeStackResourceDrifts"): (drifted, REFUSED),
-    ("watch", "cloudformation:DescribeStackDriftDetectionStatus"): (drifted, REFUSED),
-    ("watch", "application-autoscaling:DescribeScalableTargets"): (drifted, REFUSED),
-    ("watch", "sagemaker:DescribeEndpoint"): (drifted, REFUSED),
-    ("watch", "apigateway:GET"): (drifted, REFUSED),
-    ("watch", "iam:GetRole"): (drifted, REFUSED),
-    ("watch", "lambda:GetFunction"): (drifted, REFUSED),
-    ("watch", "s3:GetBucketVersioning"): (drifted, REFUSED),
-    ("watch", "ssm:GetParameters"): (drifted, REFUSED),
-}
+
+def by_action(*rows: tuple[str, str, T]) -> dict[tuple[str, str], T]:
+    """Return what rows say of a role's actions, by role and action."""
+    return {(role, action): value for role, actions, value in rows for action in actions.split()}
+
+
+VOLUME = (
+    "kms:CreateGrant kms:DescribeKey kms:Encrypt kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext "
+    "kms:ReEncryptFrom kms:ReEncryptTo"
+)
+VPC = (
+    "ec2:CreateNetworkInterface ec2:CreateNetworkInterfacePermission ec2:DeleteNetworkInterface "
+    "ec2:DeleteNetworkInterfacePermission ec2:DescribeDhcpOptions ec2:DescribeNetworkInterfaces "
+    "ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcs"
+)
+DRIFT = (
+    "cloudformation:DetectStackDrift cloudformation:DescribeStacks "
+    "cloudformation:DescribeStackResourceDrifts cloudformation:DescribeStackDriftDetectionStatus "
+    "application-autoscaling:DescribeScalableTargets sagemaker:DescribeEndpoint apigateway:GET "
+    "iam:GetRole lambda:GetFunction s3:GetBucketVersioning ssm:GetParameters"
+)
+PULL = "ecr:GetAuthorizationToken ecr:BatchGetImage ecr:GetDownloadUrlForLayer"
+LOGS = "logs:CreateLogStream logs:PutLogEvents"
+LABELS = "s3:PutObject secretsmanager:GetSecretValue kms:Decrypt kms:GenerateDataKey"
+
+# The path that fails without each action, and how.
+PROVED: Mapping[tuple[str, str], tuple[Check, str]] = by_action(
+    ("model", f"s3:GetObject kms:Decrypt {VOLUME}", (start, REFUSED)),
+    ("model", PULL, (start, REFUSED)),
+    ("model", "s3:PutObject", (captured, LOST)),
+    ("lambda", "sagemaker:InvokeEndpoint", (predict, REFUSED)),
+    ("lambda", "sagemaker:DescribeEndpoint", (health, REFUSED)),
+    ("lambda", LABELS, (label, REFUSED)),
+    ("lambda", LOGS, (log, SILENT)),
+    ("canary", "lambda:InvokeFunction sagemaker:DescribeEndpoint", (canary, REFUSED)),
+    ("canary", LOGS, (canary_log, SILENT)),
+    ("pruning", "sagemaker:DeleteModel sagemaker:DeleteEndpointConfig", (prune, REFUSED)),
+    ("watch", DRIFT, (drifted, REFUSED)),
+)
 
 _SAGEMAKER_ROLES = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"  # CreateModel API
 _GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html"
 _XRAY = "https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html"  # Execution role permissions
 
-VPC = (
-    "CreateNetworkInterface",
-    "CreateNetworkInterfacePermission",
-    "DeleteNetworkInterface",
-    "DeleteNetworkInterfacePermission",
-    "DescribeDhcpOptions",
-    "DescribeNetworkInterfaces",
-    "DescribeSecurityGroups",
-    "DescribeSubnets",
-    "DescribeVpcs",
+# The page of AWS that requires an action, where the emulator cannot tell.
+DOCUMENTED = by_action(
+    ("model", f"ecr:BatchCheckLayerAvailability logs:DescribeLogStreams {LOGS} {VPC}", _SAGEMAKER_ROLES),
+    ("model", "cloudwatch:DescribeAlarms", _GUARDRAILS),
+    ("lambda", "xray:PutTraceSegments xray:PutTelemetryRecords", _XRAY),
 )
-
-# (role, action): the page of AWS that requires it, where the emulator cannot tell.
-DOCUMENTED = {
-    ("model", "ecr:BatchCheckLayerAvailability"): _SAGEMAKER_ROLES,
-    ("model", "logs:CreateLogStream"): _SAGEMAKER_ROLES,
-    ("model", "logs:DescribeLogStreams"): _SAGEMAKER_ROLES,
-    ("model", "logs:PutLogEvents"): _SAGEMAKER_ROLES,
-    ("model", "cloudwatch:DescribeAlarms"): _GUARDRAILS,
-    **{("model", f"ec2:{action}"): _SAGEMAKER_ROLES for action in VPC},
-    ("lambda", "xray:PutTraceSegments"): _XRAY,
-    ("lambda", "xray:PutTelemetryRecords"): _XRAY,
-}
 # Actions that only some of the environments with the role have.
-OPTIONAL = {
-    ("model", "kms:Decrypt"): ("prod", "full"),
-    ("model", "cloudwatch:DescribeAlarms"): ("prod", "full"),
-    ("model", "s3:PutObject"): ("prod", "full"),
-    ("lambda", "s3:PutObject"): ("full",),
-    ("lambda", "secretsmanager:GetSecretValue"): ("full",),
-    ("lambda", "kms:Decrypt"): ("full",),
-    ("lambda", "kms:GenerateDataKey"): ("full",),
-    **{("model", f"kms:{action}"): ("prod", "full") for action in VOLUME},
-    **{("model", f"ec2:{action}"): ("full",) for action in VPC},
-}
+OPTIONAL = by_action(
+    ("model", f"kms:Decrypt {VOLUME} cloudwatch:DescribeAlarms s3:PutObject", ("prod", "full")),
+    ("model", VPC, ("full",)),
+    ("lambda", LABELS, ("full",)),
+)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 # By operation: a right request, and the wrong ones as its changed member (null removes it), the value, and
 # the refusal as a regular expression with these abbreviations.
-CASES: dict[str, Any] = json.loads((ROOT / "tests" / "fixtures" / "requests.json").read_text())
+FIXTURES = ROOT / "tests" / "fixtures"
+CASES: dict[str, Any] = json.loads((FIXTURES / "requests.json").read_text())
 WRONG = [(operation, *wrong) for operation, cases in CASES.items() for wrong in cases["wrong"]]
 CONSTRAINTS = {
     "<length>": r"Member must have length (less|greater) than",
@@ -29,7 +30,8 @@ CONSTRAINTS = {
     "<enum>": r"Member must satisfy enum value set: \[",
     "<required>": r"Member must not be null",
 }
-VARIANT = {"VariantName": "a", "ModelName": "m"}
+# Wrong resources of a template: type, properties, and the refusal as a regular expression.
+RESOURCES = json.loads((FIXTURES / "resources.json").read_text())
 
 
 def changed(request: dict[str, Any], member: str, value: object) -> dict[str, Any]:
@@ -89,37 +91,7 @@ def test_a_canary_needs_two_instances_and_the_same_variant(cloud: Cloud) -> None
         cloud.sagemaker.describe_endpoint(EndpointName="refused")
 
 
-@pytest.mark.parametrize(
-    ("kind", "properties", "refusal"),
-    [
-        (
-            "SageMaker::EndpointConfig",
-            {"ProductionVariants": [VARIANT]},
-            "an InstanceType or a ServerlessConfig",
-        ),
-        (
-            "SageMaker::Endpoint",
-            {
-                "EndpointName": "e",
-                "EndpointConfigName": "c",
-                "DeploymentConfig": {
-                    "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE"}}
-                },
-            },
-            "waitIntervalInSeconds' failed to satisfy constraint: Member must not be null",
-        ),
-        ("ECR::Repository", {"RepositoryName": "Images"}, "must satisfy regular expression"),
-        ("ApiGateway::RestApi", {"Name": "api", "MinimumCompressionSize": "-1"}, "between 0 and 10485760"),
-        (
-            "ApplicationAutoScaling::ScalableTarget",
-            {
-                **CASES["application-autoscaling RegisterScalableTarget"]["right"],
-                "ScheduledActions": [{"ScheduledActionName": "a", "Schedule": "rate(1 day)"}],
-            },
-            "needs a capacity",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("kind", "properties", "refusal"), RESOURCES)
 def test_what_cloudformation_would_request_is_checked_as_well(
     cloud: Cloud, kind: str, properties: dict[str, Any], refusal: str
 ) -> None:

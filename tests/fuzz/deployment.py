@@ -68,7 +68,7 @@ class Deployment:
         endpoint = names.endpoint(settings.environment, mode="real-time")
         self.cloud.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=configuration)
         self.cloud.wait(endpoint)
-        outputs = create_gateway(self.cloud, "gateway-fuzzed", settings, folder)
+        outputs = create_gateway(self.cloud, settings, folder)
         url = self.cloud.gateway_url(outputs["ApiId"], outputs["StageName"])
         key = self.cloud.client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
         document = requests.get(f"{url}/openapi.json", timeout=TIMEOUT_S).json()

@@ -137,7 +137,7 @@ def synthesize_gateway(settings: Settings, folder: Path, *, release: Release | N
     released = release or load(RELEASE)
     card = card_path(RELEASE, sha256=released.model.sha256)
     return synthesize_stack(
-        lambda app: GatewayStack(app, "gateway", settings=settings, release=released, card=card), folder
+        lambda app: GatewayStack(app, settings=settings, release=released, card=card), folder
     )
 
 

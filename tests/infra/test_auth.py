@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from infra import config
-from infra.config.auth import Auth, Firewall, SignIn
+from infra.config.environment import Auth, Firewall, SignIn
 from infra.constructs.gateway.firewall import MANAGED_GROUPS, SECRET_HEADERS
 from tests.infra.synthesis import synthesize_gateway, text
 from tests.infra.test_checks import lint

@@ -32,8 +32,7 @@ REGION = VARIANTS["dev"].region
 
 
 def synthesize(settings: Settings, folder: Path, github: GitHub) -> Assembly:
-    name = names.stack(settings.environment, "delivery")
-    synthesize_stack(lambda app: DeliveryStack(app, name, settings=settings, github=github), folder)
+    synthesize_stack(lambda app: DeliveryStack(app, settings=settings, github=github), folder)
     return Assembly(settings.environment, folder)
 
 

@@ -30,27 +30,21 @@ ASSETS = f"cdk-hnb659fds-assets-123456789012-{REGION}"  # the bootstrap's bucket
 # the gateway it has neither stage nor gateway responses: no API could be read back as declared. No
 # environment that is deployed here declares a delivery stack.
 SKIPPED = {"AWS::Logs::MetricFilter", "AWS::S3::BucketPolicy"}  # moto's CloudFormation has no such types
-UNREAD = {  # by type, the properties that are not compared, or members of theirs
+# By type, the properties that are not compared, or members of theirs: moto's types drop them.
+UNREAD: Mapping[str, set[str]] = {
     "AWS::ECR::Repository": {
-        "EmptyOnDelete": "CloudFormation's own",
-        "EncryptionConfiguration": "moto's type drops it",
-        "ImageScanningConfiguration": "moto's type drops it",
-        "LifecyclePolicy": "moto's type drops it",
+        *("EncryptionConfiguration", "ImageScanningConfiguration", "LifecyclePolicy"),
+        "EmptyOnDelete",  # CloudFormation's own
     },
-    "AWS::KMS::Key": {
-        "Description": "DescribeKey fails on the policy",
-        "KeyPolicy": "moto stores it as an object instead of text",
-    },
-    "AWS::Logs::LogGroup": {"KmsKeyId": "moto's type drops it"},
+    # DescribeKey fails on the policy, which moto stores as an object instead of text.
+    "AWS::KMS::Key": {"Description", "KeyPolicy"},
+    "AWS::Logs::LogGroup": {"KmsKeyId"},
     "AWS::S3::Bucket": {
-        "BucketKeyEnabled": "moto's type drops it",
-        "LifecycleConfiguration": "moto's type drops it",
-        "OwnershipControls": "moto's type drops it",
-        "PublicAccessBlockConfiguration": "moto's type drops it",
-        "VersioningConfiguration": "moto's type drops it",
+        *("BucketKeyEnabled", "LifecycleConfiguration", "OwnershipControls"),
+        *("PublicAccessBlockConfiguration", "VersioningConfiguration"),
     },
-    "AWS::SageMaker::EndpointConfig": {"MetricsConfig": "moto's type drops it"},
-    "AWS::SageMaker::Endpoint": {"EndpointName": "moto's type drops it"},
+    "AWS::SageMaker::EndpointConfig": {"MetricsConfig"},
+    "AWS::SageMaker::Endpoint": {"EndpointName"},
 }
 Client = Any  # of boto3, for whichever service
 Read = Any  # a description
@@ -134,7 +128,7 @@ def differences(template: Template, made: Mapping[str, str], client: Callable[[s
     for logical_id, physical_id in made.items():
         each = template.content["Resources"][logical_id]
         kind, declared = each["Type"], resolve(each.get("Properties", {}), made, unknown="**")
-        unread = UNREAD.get(kind, {}).keys()
+        unread = UNREAD.get(kind, set())
         read = set(leaves(READERS[kind](client, physical_id, declared)))
         compared = {name: value for name, value in declared.items() if name not in unread}
         for key, value in leaves(compared):

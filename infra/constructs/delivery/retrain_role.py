@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import aws_cdk as cdk
 
 from infra import names
-from infra.config.hosting import RealTime
 from infra.constructs.delivery.monitor_role import allow_objects
 from infra.constructs.policies import allow, arn
 from infra.lambdas.gateway.labels import PREFIX as LABELS
@@ -35,7 +34,7 @@ def allow_retraining(role: iam.Role, settings: Settings, *, key: kms.IKey | None
     allow(role, "s3:ListBucket", on=arn(role, "s3", models, region="", account=""))
     artifacts = arn(role, "s3", models, f"{ARTIFACTS}/*", region="", account="")
     allow(role, "s3:GetObject", "s3:PutObject", on=artifacts, wildcard="An artifact's key contains its hash.")
-    capture = settings.hosting.data_capture if isinstance(settings.hosting, RealTime) else None
+    capture = settings.data_capture
     if settings.feedback and capture and {"input", "output"} <= {*capture.what}:
         allow_objects(role, names.label_bucket(environment, **place), LABELS, lists=True)
         allow_objects(role, names.capture_bucket(environment, **place), settings.endpoint_name, lists=True)

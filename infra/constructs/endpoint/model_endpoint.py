@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from aws_cdk import aws_iam as iam
     from aws_cdk import aws_kms as kms
 
+    from infra.config import Settings
     from infra.config.hosting import DataCapture, Network
+    from infra.config.rollout import Rollout
 
 # The container answers /ping within a second or so; after this long it never will.
 START_TIMEOUT_S = 120
@@ -40,8 +42,7 @@ class ModelEndpoint(Construct):
         scope: Construct,
         id_: str,
         *,
-        name: str,
-        hosting: Serverless | RealTime,
+        settings: Settings,
         image_uri: str,
         model_data_url: str,
         container_environment: Mapping[str, str],
@@ -50,6 +51,7 @@ class ModelEndpoint(Construct):
         capture_url: str,
     ) -> None:
         super().__init__(scope, id_)
+        hosting = settings.hosting
         real_time = hosting if isinstance(hosting, RealTime) else None  # serverless refuses its options
         model = sagemaker.CfnModel(
             self,
@@ -63,7 +65,7 @@ class ModelEndpoint(Construct):
         )
         # The reference covers the role, not its policy, without which the first create can be refused.
         model.node.add_dependency(role)
-        capture = real_time.data_capture if real_time else None
+        capture = settings.data_capture
         config = sagemaker.CfnEndpointConfig(
             self,
             "Config",
@@ -80,27 +82,29 @@ class ModelEndpoint(Construct):
             replaced.cfn_options.update_replace_policy = cdk.CfnDeletionPolicy.RETAIN
             replaced.cfn_options.deletion_policy = cdk.CfnDeletionPolicy.DELETE
         endpoint = sagemaker.CfnEndpoint(
-            self, "Endpoint", endpoint_name=name, endpoint_config_name=config.attr_endpoint_config_name
+            self,
+            "Endpoint",
+            endpoint_name=settings.endpoint_name,
+            endpoint_config_name=config.attr_endpoint_config_name,
         )
         if real_time:
-            self._add_rollout(endpoint, real_time, name, role)
+            self._add_rollout(endpoint, settings, real_time.rollout, role)
             self._scale(endpoint, real_time)
         self.model_name = model.attr_model_name
         self.config_name = config.attr_endpoint_config_name
 
     def _add_rollout(
-        self, endpoint: sagemaker.CfnEndpoint, hosting: RealTime, name: str, role: iam.Role
+        self, endpoint: sagemaker.CfnEndpoint, settings: Settings, rollout: Rollout, role: iam.Role
     ) -> None:
         """Add the guardrails, without which SageMaker moves all traffic once the new fleet is healthy."""
-        rollout = hosting.rollout
         if rollout.latency_alarm_ms is None:
             return
         endpoint.deployment_config = RolloutWithAlarms(
             self,
             "Rollout",
+            settings=settings,
             rollout=rollout,
             latency_alarm_ms=rollout.latency_alarm_ms,
-            endpoint_name=name,
             role=role,
         ).deployment_config
         # SageMaker drops the guardrails in an update that neither has nor retains them. **Unverified on a

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -11,8 +11,11 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from infra.config.rollout import AllAtOnce, Canary, Linear, update_timeout_s
-from infra.constructs.monitoring.metrics import MICROSECONDS_PER_MS, EndpointMetrics
+from infra.constructs.monitoring.metrics import MICROSECONDS_PER_MS, Metrics
 from infra.constructs.policies import allow
+
+if TYPE_CHECKING:
+    from infra.config import Settings
 
 _Endpoint = sagemaker.CfnEndpoint
 
@@ -28,13 +31,13 @@ class RolloutWithAlarms(Construct):
         scope: Construct,
         id_: str,
         *,
+        settings: Settings,
         rollout: AllAtOnce | Canary | Linear,
         latency_alarm_ms: int,
-        endpoint_name: str,
         role: iam.Role,
     ) -> None:
         super().__init__(scope, id_)
-        metrics = EndpointMetrics(endpoint_name, period=cdk.Duration.minutes(1))
+        metrics = Metrics(settings, period=cdk.Duration.minutes(1))
         latency_us = latency_alarm_ms * MICROSECONDS_PER_MS
         alarms = [
             self._alarm("ServerErrors", metric=metrics.server_errors(), above=0, minutes=1),
@@ -76,8 +79,6 @@ def _traffic_routing(rollout: AllAtOnce | Canary | Linear) -> _Endpoint.TrafficR
             return routing(type="CANARY", canary_size=_share(percent), wait_interval_in_seconds=bake_s)
         case Linear(step_percent=percent, bake_seconds=bake_s):
             return routing(type="LINEAR", linear_step_size=_share(percent), wait_interval_in_seconds=bake_s)
-        case _:
-            assert_never(rollout)
 
 
 def _share(percent: int) -> _Endpoint.CapacitySizeProperty:

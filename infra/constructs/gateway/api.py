@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
 
     from infra.config import Settings
-    from infra.config.auth import Auth
-    from infra.config.environment import Throttle
+    from infra.config.environment import Auth, Throttle
     from infra.constructs.gateway.users import Users
 
 # Listed, never */*: that would turn every body, JSON too, into base64.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aws_cdk import aws_sns as sns
 
     from infra.config import Settings
-    from infra.config.monitoring import Drift
+    from infra.config.environment import Drift, Monitoring
     from infra.constructs.monitoring.golden_canary import GoldenCanary
 
 PERIOD = cdk.Duration.minutes(5)
@@ -34,29 +34,30 @@ class Alarms(Construct):
         id_: str,
         *,
         settings: Settings,
-        latency_ms: int,
+        monitoring: Monitoring,
         topic: sns.ITopic,
     ) -> None:
         super().__init__(scope, id_)
         self.all: list[cloudwatch.Alarm] = []
-        self._settings = settings
         self._action = actions.SnsAction(topic)
         metrics = Metrics(settings, period=PERIOD)
         # The average of an error metric is the share of requests that ended so.
         failed = metrics.api("5XXError", "Average")
         self._add("GatewayErrors", "Requests end in 5XX", failed, above=FAILED_SHARE, of=(2, 3))
         slow = metrics.api("Latency", "p99")
-        self._add("GatewayLatency", "Answers are slow", slow, above=latency_ms, of=(3, 3))
+        self._add("GatewayLatency", "Answers are slow", slow, above=monitoring.latency_alarm_ms, of=(3, 3))
         crashed = metrics.function("Errors", "Sum")
         self._add("FunctionErrors", "The Lambda crashed or ran out of time", crashed, above=0)
         throttled = metrics.function("Throttles", "Sum")
         self._add("FunctionThrottles", "The account's Lambda concurrency is used up", throttled, above=0)
         self._add("EndpointErrors", "SageMaker failed requests", metrics.server_errors(), above=0, of=(2, 3))
         self._add("ModelFaults", "The container failed requests", metrics.model_faults(), above=0, of=(2, 3))
+        if monitoring.drift:
+            self._watch_drift(settings, monitoring.drift)
 
-    def watch_drift(self, drift: Drift) -> None:
+    def _watch_drift(self, settings: Settings, drift: Drift) -> None:
         """Notify when too much is refused, or the share of YES is far from the expected one."""
-        metrics = Metrics(self._settings, period=cdk.Duration.hours(drift.hours))
+        metrics = Metrics(settings, period=cdk.Duration.hours(drift.hours))
         counts = metrics.outcomes()
         predicted = "FILL(yes, 0) + FILL(no, 0)"
         requests = f"{predicted} + FILL(refused, 0)"

@@ -28,10 +28,6 @@ TIMEOUT = cdk.Duration.minutes(2)  # four answers, each within the gateway's 28 
 MEMORY_MB = 256
 
 
-class DrawingError(FileError):
-    """The canary has no drawing of a phantom that the release's golden answers are about."""
-
-
 class GoldenCanary(PythonFunction):
     """What `scripts/smoke` checks after a deploy, checked again every few minutes.
 
@@ -80,6 +76,7 @@ class GoldenCanary(PythonFunction):
 
 
 def _check_drawings(release: Release) -> None:
+    """Refuse a release whose golden answers are about a phantom that is not drawn."""
     files = [phantom_file(seed=golden.seed, lesion=golden.lesion) for golden in release.golden]
     missing = [
         f"{name}: missing; draw it with model/data/phantom.py, or leave out [monitoring.golden_canary]"
@@ -87,4 +84,4 @@ def _check_drawings(release: Release) -> None:
         if not (PHANTOMS / name).is_file()
     ]
     if missing:
-        raise DrawingError(PHANTOMS, missing)
+        raise FileError(PHANTOMS, missing)

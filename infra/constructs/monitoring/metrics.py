@@ -22,14 +22,17 @@ MICROSECONDS_PER_MS = 1000  # ModelLatency and OverheadLatency are in microsecon
 PHASES = ("read", "queue", "decode", "inference", "write")
 
 
-class EndpointMetrics:
-    """The metrics of an endpoint's one variant, each over one `period`.
+class Metrics:
+    """The metrics of an environment's API, Lambda, endpoint and container, each over one `period`.
 
-    docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html lists names and units.
+    Names and units are listed in docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html,
+    docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html and
+    docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html.
     """
 
-    def __init__(self, endpoint_name: str, *, period: cdk.Duration) -> None:
-        self._endpoint_name = endpoint_name
+    def __init__(self, settings: Settings, *, period: cdk.Duration) -> None:
+        self._environment = settings.environment
+        self._endpoint_name = settings.endpoint_name
         self._period = period
 
     def endpoint(
@@ -79,35 +82,6 @@ class EndpointMetrics:
             expression=expression, label=label, using_metrics=using, period=self._period
         )
 
-    def _metric(
-        self,
-        namespace: str,
-        name: str,
-        statistic: str,
-        dimensions: dict[str, str] | None,
-        label: str | None,
-    ) -> cloudwatch.Metric:
-        return cloudwatch.Metric(
-            namespace=namespace,
-            metric_name=name,
-            dimensions_map=dimensions,
-            statistic=statistic,
-            period=self._period,
-            label=label,
-        )
-
-
-class Metrics(EndpointMetrics):
-    """The metrics of an environment: its API, its Lambda, the endpoint and the container.
-
-    docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html and
-    docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html list names and units.
-    """
-
-    def __init__(self, settings: Settings, *, period: cdk.Duration) -> None:
-        super().__init__(settings.endpoint_name, period=period)
-        self._environment = settings.environment
-
     def api(self, name: str, statistic: str, *, label: str | None = None) -> cloudwatch.Metric:
         """Return a metric of the API's stage."""
         dimensions = {"ApiName": names.deployment(self._environment), "Stage": names.STAGE_NAME}
@@ -134,6 +108,23 @@ class Metrics(EndpointMetrics):
             )
         }
 
+    def _metric(
+        self,
+        namespace: str,
+        name: str,
+        statistic: str,
+        dimensions: dict[str, str] | None,
+        label: str | None,
+    ) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace=namespace,
+            metric_name=name,
+            dimensions_map=dimensions,
+            statistic=statistic,
+            period=self._period,
+            label=label,
+        )
+
 
 class ContainerMetrics(Construct):
     """A metric filter on the container's log for each phase.
@@ -142,9 +133,10 @@ class ContainerMetrics(Construct):
     container does not depend on CloudWatch. CloudWatch bills the same five metrics either way.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, environment: str, log_group_name: str) -> None:
+    def __init__(self, scope: Construct, id_: str, *, settings: Settings) -> None:
         super().__init__(scope, id_)
-        log_group = logs.LogGroup.from_log_group_name(self, "Log", log_group_name)
+        name = names.endpoint_log_group(settings.endpoint_name)
+        log_group = logs.LogGroup.from_log_group_name(self, "Log", name)
         for phase in PHASES:
             field = f"$.{phase}_us"
             logs.MetricFilter(
@@ -155,7 +147,7 @@ class ContainerMetrics(Construct):
                 filter_pattern=logs.FilterPattern.literal(
                     f'{{ ($.path = "/invocations") && ({field} >= 0) }}'
                 ),
-                metric_namespace=_container_namespace(environment),
+                metric_namespace=_container_namespace(settings.environment),
                 metric_name=phase,
                 metric_value=field,
                 unit=cloudwatch.Unit.MICROSECONDS,

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra import names
 from infra.constructs.policies import acknowledge_wildcard
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_kms as kms
+
+    from infra.config import Settings
 
 
 class ImageRepository(Construct):
@@ -17,21 +24,13 @@ class ImageRepository(Construct):
     So a rollback can pull the image of any earlier release.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        name: str,
-        publishing_role_name: str,
-        key: kms.IKey | None,
-        retain: bool,
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, settings: Settings, key: kms.IKey | None) -> None:
         super().__init__(scope, id_)
+        environment, retain = settings.environment, settings.retain_data
         self.repository = ecr.Repository(
             self,
             "Repository",
-            repository_name=name,
+            repository_name=names.deployment(environment),
             image_tag_mutability=ecr.TagMutability.IMMUTABLE,
             image_scan_on_push=True,
             # ECR uses the key by a grant of its own: neither pull nor push needs permission for it.
@@ -51,7 +50,7 @@ class ImageRepository(Construct):
         role = iam.Role(
             self,
             "PublishingRole",
-            role_name=publishing_role_name,
+            role_name=names.image_publishing_role(environment, region=settings.region),
             assumed_by=iam.AccountRootPrincipal(),
             description="cdk deploy assumes it to push the serving image",
         )

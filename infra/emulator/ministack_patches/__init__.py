@@ -1,5 +1,5 @@
 """Everything that touches ministack's private names, one module per service.
 
-Each module lists the names that it needs as its `CONTRACT`, which `contract.check` compares with the
-installed ministack. Nothing else in this project imports ministack.
+`contract.toml` lists the names that each module needs, which `contract.check` compares with the installed
+ministack. Nothing else in this project imports ministack.
 """

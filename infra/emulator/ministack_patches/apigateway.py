@@ -17,24 +17,6 @@ if TYPE_CHECKING:
 
 _Answer = tuple[int, dict[str, str], bytes | str]
 
-CONTRACT = """
-app._handle_options_request(method, path, headers, query_params, request_id)
-app._parse_execute_api_url(host, path)
-services.apigateway_v1._api_key_from_request(headers)
-services.apigateway_v1._account_settings: AccountRegionScopedDict
-services.apigateway_v1._build_lambda_event_v1(api_id, stage_name, stage, resource, request_path, method,
-    headers, body, query_params, path_params, binary_media_types, authorizer_context, caller_identity)
-services.apigateway_v1._call_lambda_raw(function_ref, event, account_id, region)
-services.apigateway_v1._execute_in_scope(request, api_id, stage_name, method, path, headers, body,
-    query_params, owner_account_id, owner_region)
-services.apigateway_v1._gateway_error_response(error, request)
-services.apigateway_v1._gw_error(response_type, message)
-services.apigateway_v1._lambda_proxy_response(result)
-services.apigateway_v1._resolve_api_key(value)
-services.apigateway_v1._rest_apis: AccountRegionScopedDict
-services.apigateway_v1._stages_v1: AccountRegionScopedDict
-"""
-
 # docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 GATEWAY_MAX_BODY = 10_485_760
 # docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: of the event, with the body in base64

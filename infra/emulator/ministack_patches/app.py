@@ -18,16 +18,6 @@ __all__ = ["Answer", "account_id", "add_service", "add_tags", "application", "re
 
 Answer = tuple[int, dict[str, str], bytes]  # status, headers, body
 
-CONTRACT = """
-app.SERVICE_HANDLERS: dict
-app.app(scope, receive, send)
-core.responses.get_account_id()
-core.responses.get_region()
-core.router.SERVICE_PATTERNS: dict
-services.tagging._COLLECTORS: dict
-services.tagging._RESOURCE_TAG_COLLECTORS: dict
-"""
-
 application = app.app
 
 

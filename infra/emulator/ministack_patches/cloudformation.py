@@ -13,22 +13,6 @@ from typing import Any
 from ministack.services import cloudwatch, cloudwatch_logs, ecr, iam, kms
 from ministack.services.cloudformation import changesets, handlers, provisioners, stacks
 
-CONTRACT = """
-services.cloudformation.changesets._IMPORT_LOOKUPS: dict
-services.cloudformation.handlers._ACTION_HANDLERS: dict
-services.cloudformation.provisioners._REPLACING_PROPERTIES: dict
-services.cloudformation.provisioners._RESOURCE_HANDLERS: dict
-services.cloudformation.provisioners._STACK_TAG_PROPERTY: dict
-services.cloudformation.provisioners._physical_name(stack_name, logical_id, lowercase, max_len, seeded)
-services.cloudformation.stacks._runs_on_worker_thread(resource_type)
-services.cloudwatch._dashboards: AccountRegionScopedDict
-services.cloudwatch_logs._log_groups: AccountRegionScopedDict
-services.ecr._repositories: AccountRegionScopedDict
-services.iam._roles: AccountScopedDict
-services.kms._alias_arn(alias_name)
-services.kms._aliases: AccountRegionScopedDict
-"""
-
 # What cannot be created twice: the property with its name, and whether there is one of that name already.
 # ministack would take it over, overwrite or empty it.
 _TAKEN: Mapping[str, tuple[str, Callable[[str], bool]]] = {

@@ -20,22 +20,6 @@ from ministack.services.cloudformation import provisioners
 _Properties = Mapping[str, object]
 _Alarm = dict[str, Any]
 
-CONTRACT = """
-core.responses.AccountScopedDict: type
-services.cloudformation.provisioners._cw_metric_alarm_record(name, props)
-services.cloudwatch._alarms: AccountRegionScopedDict
-services.cloudwatch._dashboards: AccountRegionScopedDict
-services.cloudwatch._calc_stats(points)
-services.cloudwatch._dims_key(dims)
-services.cloudwatch._dispatch_alarm_actions(alarm, old_state, new_state, reason)
-services.cloudwatch._evaluate_alarm(alarm)
-services.cloudwatch._evaluate_parent_alarms(child, seen)
-services.cloudwatch._metric_bucket(key)
-services.cloudwatch._record_history(alarm_name, old_state, new_state, reason, alarm_type, reason_data)
-services.cloudwatch._stat_value(stats, stat_name, points)
-services.cloudwatch.record_metric(namespace, metric_name, value, unit, dimensions)
-"""
-
 # A minute of SageMaker lasts one second here, in the stages of an update (`sagemaker.endpoints`) and in the
 # periods of the alarms on its metrics, so that a local update does not take a quarter of an hour.
 MINUTE_S = 1.0

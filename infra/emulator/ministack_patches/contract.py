@@ -1,4 +1,4 @@
-"""Checks that the installed ministack still has the private names that the patches need.
+"""Checks that the installed ministack still has the names that the patches need: `contract.toml`.
 
 A changed ministack then fails with one line per name, instead of a traceback or patches without effect.
 """
@@ -7,39 +7,34 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
+import tomllib
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.local_aws import LocalAwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
+    from collections.abc import Iterator, Mapping
 
-# A module's CONTRACT has one entry a line: a function with its parameters, or another object with its class.
-_ENTRY = re.compile(r"^([\w.]+)(\([^)]*\)|: \w+)$", re.MULTILINE)
+# By module of this folder and name: a function's parameters, or another object's class.
+CONTRACT: Mapping[str, Mapping[str, str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 
 
-def check(*patches: ModuleType) -> None:
+def check(contract: Mapping[str, Mapping[str, str]] = CONTRACT) -> None:
     """Raise LocalAwsError with a line for each name that the installed ministack lacks or has changed."""
-    if found := [line for patch in patches for line in breaches(patch)]:
+    if found := [*_breaches(contract)]:
         raise LocalAwsError("\n".join(found))
 
 
-def breaches(patch: ModuleType) -> Iterator[str]:
-    """Yield a line for each entry of a module's contract that ministack does not keep."""
+def _breaches(contract: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     version = metadata.version("ministack")
-    path = f"{patch.__name__.replace('.', '/')}.py"
-    for name, shape in names(patch).items():
-        if (found := _shape(name)) != shape:
-            actual = f"it is {name}{found}" if found else "it is gone"
-            yield f"ministack {version} no longer has {name}{shape} ({actual}); see {path}"
-
-
-def names(patch: ModuleType) -> dict[str, str]:
-    """Return the shape of each name in a module's contract."""
-    return {name: re.sub(r"\s+", " ", shape) for name, shape in _ENTRY.findall(patch.CONTRACT)}
+    for module, shapes in contract.items():
+        for name, shape in shapes.items():
+            if (found := _shape(name)) != shape:
+                actual = f"it is {name}{found}" if found else "it is gone"
+                path = f"infra/emulator/ministack_patches/{module}.py"
+                yield f"ministack {version} no longer has {name}{shape} ({actual}); see {path}"
 
 
 def _shape(name: str) -> str | None:

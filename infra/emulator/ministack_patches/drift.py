@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
     Read = Callable[[str, Mapping[str, object]], Mapping[str, object] | None]
 
-CONTRACT = """
-core.iam_actions.identity_denial_message(action, principal_arn, resource, explicit_deny)
-core.iam_evaluator.caller_arn()
-services.apigateway_v1._api_keys: AccountRegionScopedDict
-services.apigateway_v1._rest_apis: AccountRegionScopedDict
-services.cloudformation.drift._DRIFT_READERS: dict
-"""
-
 _TARGET = "AWS::ApplicationAutoScaling::ScalableTarget"
 # Type -> its ARN after the partition, and the actions that return what is compared of it.
 _READ_BY = {

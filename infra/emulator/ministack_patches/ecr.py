@@ -17,17 +17,6 @@ from infra.local_aws import HOST, endpoint_url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CONTRACT = """
-core.responses.error_response_json(code, message, status, extra, message_key, content_type)
-core.responses.json_response(data, status, content_type)
-services.ecr._describe_images(data)
-services.ecr._find_image(repo_name, image_id)
-services.ecr._get_authorization_token(data)
-services.ecr._put_image(data)
-services.ecr._repo_uri(name)
-services.ecr._repositories: AccountRegionScopedDict
-"""
-
 # The CDK tags an image asset with the hash of all that it is built from.
 _ASSET_TAG = re.compile(r"[0-9a-f]{64}")
 _TOKEN = base64.b64encode(b"AWS:local").decode()

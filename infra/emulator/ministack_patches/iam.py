@@ -8,39 +8,17 @@ gives, belong to the root user, who may do everything.
 from __future__ import annotations
 
 import json
-import secrets
-import time
 from typing import TYPE_CHECKING
 
 import boto3
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, router
-from ministack.services import apigateway_v1, iam, sts, tagging
+from ministack.services import apigateway_v1, iam, tagging
 
 from infra.emulator.ministack_patches.app import account_id, region
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-CONTRACT = """
-app.AUTH: bool
-app.pin_request_origin(source_ip, secure_transport)
-core.iam_actions.extract_resource_arn(service, method, path, headers, body, query_params, region,
-    account_id)
-core.iam_actions.identity_denial_message(action, principal_arn, resource, explicit_deny)
-core.iam_actions.request_tag_context(service, iam_action, body, params)
-core.iam_evaluator._gather_role_policies(role_name, account_id)
-core.iam_evaluator._service_principal_matches(principal, service)
-core.iam_evaluator.enforce(access_key_id, iam_action, service, region, resource_arn, service_context)
-core.iam_evaluator.evaluate(ctx, policies, limits)
-core.router.extract_access_key_id(headers, query_params)
-services.apigateway_v1._api_keys: AccountRegionScopedDict
-services.iam._roles: AccountScopedDict
-services.sts.register_session(access_key, session)
-services.tagging._RESOURCE_TAG_COLLECTORS: dict
-"""
-
-_SESSION_S = 3600
 
 
 class AccessDenied(Exception):  # noqa: N818 - AWS's own name for it
@@ -110,21 +88,10 @@ def assume_role(arn: str, *, service: str) -> boto3.Session:
         raise AccessDenied(
             f"{service} may not assume the role {arn}: it does not exist or does not trust it."
         )
-    session = service.partition(".")[0]
-    key, secret, token = f"ASIA{secrets.token_hex(8).upper()}", secrets.token_hex(20), secrets.token_hex(32)
-    sts.register_session(
-        key,
-        {
-            "Arn": _session_arn(account, name, session),
-            "UserId": f"{role['RoleId']}:{session}",
-            "SecretAccessKey": secret,
-            "SessionToken": token,
-            "Expiration": time.time() + _SESSION_S,
-            "AccountId": account,
-            "PrincipalType": "AssumedRole",
-        },
-    )
-    return boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token)
+    # By the root user, for the service: as a principal a service has no keys.
+    sts, session = boto3.Session().client("sts"), service.partition(".")[0]
+    keys = sts.assume_role(RoleArn=arn, RoleSessionName=session)["Credentials"]
+    return boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 
 
 def role_allows(

@@ -18,11 +18,6 @@ from infra.emulator.ministack_patches.iam import role_allows
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-CONTRACT = """
-core.lambda_runtime.kill_workers(workers)
-services.lambda_svc._emit_lambda_logs(func, request_id, log_text, error, duration_ms, log_source)
-"""
-
 _LONGEST_INVOCATION_S = 900  # docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _POLL_S = 0.05
 _LOG_ACTIONS = ("logs:CreateLogStream", "logs:PutLogEvents")

@@ -16,12 +16,6 @@ from infra.names import endpoint_log_group
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CONTRACT = """
-core.responses.request_scope(account_id, region)
-services.cloudwatch_logs._create_log_stream(data)
-services.cloudwatch_logs._put_log_events(data)
-"""
-
 _ACTIONS = ("logs:CreateLogStream", "logs:PutLogEvents")
 
 

@@ -21,14 +21,6 @@ from infra.emulator.ministack_patches.cloudformation import (
     physical_name,
 )
 
-CONTRACT = """
-services.iam._create_oidc_provider(p)
-services.iam._delete_oidc_provider(p)
-services.waf._associate_web_acl(data)
-services.waf._associations: AccountRegionScopedDict
-services.waf._disassociate_web_acl(data)
-"""
-
 STUBS = (
     "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::Budgets::Budget",

@@ -22,18 +22,6 @@ from infra.emulator.validation.requests import content
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CONTRACT = """
-app.SERVICE_HANDLERS: dict
-core.responses.error_response_json(code, message, status, extra, message_key, content_type)
-core.iam_actions.s3_additional_checks(method, path, headers, body, query_params)
-services.cloudformation.provisioners._S3_BUCKET_CONFIGURATIONS: tuple
-services.s3._bucket_default_sse_headers(bucket_name)
-services.s3._buckets: AccountScopedDict
-services.s3._delete_bucket_encryption(name)
-services.s3._put_bucket_encryption(name, body)
-services.secretsmanager._resolve(secret_id, use_arn_scope)
-"""
-
 _KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 
 

@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
     from infra.emulator.ministack_patches.cloudformation import Properties
 
-CONTRACT = """
-app.SERVICE_HANDLERS: dict
-core.responses.error_response_json(code, message, status, extra, message_key, content_type)
-services.cloudformation.provisioners._RESOURCE_HANDLERS: dict
-"""
-
 
 def patch() -> None:
     """Check the requests of services and of CloudFormation; called when all of them are there."""

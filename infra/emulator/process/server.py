@@ -20,7 +20,6 @@ from infra.emulator.ministack_patches import (
     ecr,
     iam,
     lambdas,
-    logs,
     resource_types,
     s3,
     validation,
@@ -36,11 +35,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-PATCHES = (
-    *(apigateway, app, cloudformation, cloudwatch, drift, ecr, iam, lambdas, logs, resource_types, s3),
-    validation,
-)
 
 _Application = Callable[..., Awaitable[None]]  # https://asgi.readthedocs.io/en/stable/specs/main.html
 
@@ -62,7 +56,7 @@ def run(
 
     Parameters as of `infra.emulator.process.local_aws.LocalAws`; `scratch` is a directory for the models.
     """
-    contract.check(*PATCHES)
+    contract.check()
     port: int = listener.getsockname()[1]
     containers = _containers(engine)
     launcher = Launcher(

@@ -33,6 +33,7 @@ from infra.emulator.validation.requests import content, of_http
 from infra.emulator.validation.rules import Json
 from infra.emulator.validation.shapes import InvalidRequest, validate
 from infra.local_aws import HOST
+from infra.names import endpoint_log_group
 
 if TYPE_CHECKING:
     from infra.emulator.sagemaker.endpoints import Endpoint
@@ -234,7 +235,7 @@ def _forward(running: Running, name: str, *, headers: Mapping[str, str], body: b
 def _model_error(name: str, *, status: int, message: str) -> InvalidRequest:
     """Return the error that carries a container's own answer when it is not a success."""
     side = "client" if 400 <= status < 500 else "server"  # noqa: PLR2004 - HTTP's own classes
-    group = f"/aws/sagemaker/Endpoints/{name}"
+    group = endpoint_log_group(name)
     console = f"https://{region()}.console.aws.amazon.com/cloudwatch/home?region={region()}"
     members = {
         "OriginalStatusCode": status,

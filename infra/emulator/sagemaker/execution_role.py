@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.exceptions import ClientError
 
+from infra.config.hosting import VOLUME_KEY_ACTIONS
 from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.iam import AccessDenied
 from infra.emulator.sagemaker.resources import ServerError, invalid
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
 
 _ECR_HOST = re.compile(r"\d{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
 _SERVICE = "sagemaker.amazonaws.com"
-# For an encrypted EBS volume: docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
-VOLUME_KEY_ACTIONS = (
-    "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:ReEncryptFrom", "kms:ReEncryptTo",
-)  # fmt: skip
 _own_session = cache(boto3.Session)
 
 
@@ -59,7 +55,7 @@ class ExecutionRole:
         self._session = iam.assume_role(arn, service=_SERVICE) if iam.enforced() else _own_session()
 
     def check_volume_key(self, key: str) -> None:
-        """Check the permissions that an encrypted volume takes (constructs/endpoint/execution_role.py)."""
+        """Check the permissions that an encrypted volume takes."""
         for action in (*VOLUME_KEY_ACTIONS, "kms:CreateGrant") if iam.enforced() else ():
             context = {"kms:GrantIsForAWSResource": "true"} if action == "kms:CreateGrant" else None
             if not iam.role_allows(self._arn, action, key, session="SageMaker", context=context):

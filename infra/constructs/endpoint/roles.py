@@ -1,48 +1,46 @@
-"""The role with which SageMaker fetches the image and the model and writes the container's logs."""
+"""The role of SageMaker for the endpoint, and the role that deletes what earlier releases left."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra import names
+from infra.config.hosting import VOLUME_KEY_ACTIONS, RealTime
 from infra.constructs.policies import allow, arn
 from infra.release import ARTIFACTS
 
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
 
+    from infra.config import Settings
     from infra.config.hosting import Network
-
-VOLUME_KEY_ACTIONS = (
-    "kms:DescribeKey",
-    "kms:Encrypt",
-    "kms:GenerateDataKey",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-)
 
 
 class ExecutionRole(Construct):
-    """May read one repository and the artifacts of one bucket, and write one log group.
+    """SageMaker's: may read one repository and the artifacts of one bucket, and write one log group.
+
+    The settings add their key, captured data and a network.
 
     The permissions are those that docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html lists for
     CreateModel, without metrics (the container sends none) and without listing the bucket.
     """
 
-    def __init__(
-        self, scope: Construct, id_: str, *, repository_name: str, bucket_name: str, log_group_name: str
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, settings: Settings, key: kms.IKey | None) -> None:
         super().__init__(scope, id_)
+        environment = settings.environment
+        place = {"account": cdk.Stack.of(self).account, "region": settings.region}
+        log_group = names.endpoint_log_group(settings.endpoint_name)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
         allow(
             self.role,
             "ecr:BatchCheckLayerAvailability",
             "ecr:BatchGetImage",
             "ecr:GetDownloadUrlForLayer",
-            on=arn(self, "ecr", "repository", repository_name),
+            on=arn(self, "ecr", "repository", names.deployment(environment)),
         )
         allow(
             self.role,
@@ -53,7 +51,7 @@ class ExecutionRole(Construct):
         allow(
             self.role,
             "s3:GetObject",
-            on=self._in_bucket(bucket_name, f"{ARTIFACTS}/*"),
+            on=self._in_bucket(names.bucket(environment, **place), f"{ARTIFACTS}/*"),
             wildcard="While an update runs both the old release's artifact and the new one's are read.",
         )
         allow(
@@ -61,32 +59,37 @@ class ExecutionRole(Construct):
             "logs:CreateLogStream",
             "logs:DescribeLogStreams",
             "logs:PutLogEvents",
-            on=arn(self, "logs", "log-group", f"{log_group_name}:*", colon=True),
+            on=arn(self, "logs", "log-group", f"{log_group}:*", colon=True),
             wildcard="SageMaker names the streams of the group.",
         )
+        if key:
+            allow(self.role, "kms:Decrypt", on=key.key_arn)  # for the artifacts
+        if isinstance(settings.hosting, RealTime):
+            if key:
+                self._allow_volume(key)
+            if settings.data_capture:
+                self._allow_capture(names.capture_bucket(environment, **place), key)
+            if settings.hosting.network:
+                self._allow_network(settings.hosting.network)
 
-    def allow_key(self, key: kms.IKey) -> None:
-        """Allow reading the artifacts, which are encrypted with the environment's key."""
-        allow(self.role, "kms:Decrypt", on=key.key_arn)
-
-    def allow_volume(self, key: kms.IKey) -> None:
+    def _allow_volume(self, key: kms.IKey) -> None:
         """Allow encrypting the instances' volumes, for which SageMaker uses the key as this role.
 
         botocore's CreateEndpointConfig names no actions. These are those of an encrypted EBS volume, and
-        **unverified on AWS**: docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html.
+        **unverified on AWS**.
         """
         allow(self.role, *VOLUME_KEY_ACTIONS, on=key.key_arn)
         by_aws = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
         allow(self.role, "kms:CreateGrant", on=key.key_arn, conditions=by_aws)
 
-    def allow_capture(self, bucket_name: str, key: kms.IKey | None) -> None:
+    def _allow_capture(self, bucket_name: str, key: kms.IKey | None) -> None:
         """Allow writing captured data, but not reading it."""
         reason = "SageMaker names each captured file by its time; all go in here."
         allow(self.role, "s3:PutObject", on=self._in_bucket(bucket_name, "*"), wildcard=reason)
         if key:
             allow(self.role, "kms:GenerateDataKey", on=key.key_arn)
 
-    def allow_network(self, network: Network) -> None:
+    def _allow_network(self, network: Network) -> None:
         """Allow attaching the instances to the subnets.
 
         docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html, CreateModel with a VPC.
@@ -115,3 +118,22 @@ class ExecutionRole(Construct):
 
     def _in_bucket(self, bucket_name: str, keys: str) -> str:
         return arn(self, "s3", bucket_name, keys, region="", account="")
+
+
+class PruningRole(Construct):
+    """May delete models and endpoint configurations with one value of the tag `deployment` only."""
+
+    def __init__(self, scope: Construct, id_: str, *, settings: Settings) -> None:
+        super().__init__(scope, id_)
+        role = iam.Role(
+            self,
+            "Role",
+            role_name=names.pruning_role(settings.environment, region=settings.region),
+            assumed_by=iam.AccountRootPrincipal(),
+            description="scripts/deploy assumes it to delete what earlier releases left",
+        )
+        reason = "CloudFormation gives each release new names; the tag is this environment's."
+        ours = {"StringEquals": {"aws:ResourceTag/deployment": names.deployment(settings.environment)}}
+        for action, kind in (("DeleteModel", "model"), ("DeleteEndpointConfig", "endpoint-config")):
+            everything = arn(self, "sagemaker", kind, "*")
+            allow(role, f"sagemaker:{action}", on=everything, wildcard=reason, conditions=ours)
