@@ -19,11 +19,8 @@ from model.evaluation.predictions import Predictions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats
     from model.data.cases import Cases
-
-    Floats = NDArray[np.float64]
 
 TARGET_SENSITIVITY = 0.95
 """Sensitivity that the served threshold must reach: a missed tumour costs more than a false alarm."""

@@ -29,8 +29,7 @@ from model.evaluation.slices import measure, named, terciles
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Indices, Mask, Names
     from model.data.cases import Cases
     from model.evaluation.calibration import Rule
     from model.evaluation.crossval import Logits
@@ -39,10 +38,6 @@ if TYPE_CHECKING:
     from model.evaluation.predictions import Predictions
     from model.evaluation.slices import Slice
 
-    Floats = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
-    Indices = NDArray[np.int64]
-    Names = NDArray[np.str_]
     Related = Mapping[str, frozenset[str]]
     Parts = dict[tuple[str, str], Mask]
 

@@ -14,13 +14,10 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Indices, Mask
     from model.data.cases import Cases
     from model.evaluation.predictions import Predictions
 
-    Floats = NDArray[np.float64]
-    Labels = NDArray[np.int64]
     Estimates = dict[str, "Estimate"]
 
 BOOTSTRAP_DRAWS = 1000
@@ -116,7 +113,7 @@ def flat(measured: Estimates, *, prefix: str = "") -> dict[str, float]:
     }
 
 
-def roc_auc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
+def roc_auc(scores: Floats, labels: Indices, weights: Floats) -> Floats:
     """Area under the ROC curve; ties count half.
 
     One area for each row of weights, (rows, n) -> (rows,); NaN where a row has one class only. Scores and
@@ -133,7 +130,7 @@ def roc_auc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
     return area
 
 
-def calibration_error(probabilities: Floats, labels: Labels, weights: Floats) -> Floats:
+def calibration_error(probabilities: Floats, labels: Indices, weights: Floats) -> Floats:
     """Expected calibration error: mean gap between a bin's probability and its share of tumours.
 
     The bins have equal mass under the first row of weights and are the same for every row. Shapes as for
@@ -210,7 +207,7 @@ def _values(predictions: Predictions, weights: Floats) -> dict[str, Floats]:
     }
 
 
-def _share(what: NDArray[np.bool_] | Floats, among: NDArray[np.bool_], weights: Floats) -> Floats:
+def _share(what: Mask | Floats, among: Mask, weights: Floats) -> Floats:
     """Weighted mean of `what` over the images of the mask `among`."""
     counted = weights * among
     with np.errstate(invalid="ignore"):

@@ -14,8 +14,7 @@ from model.data.cases import Cases
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Indices, Mask
     from model.data.dataset import Scan
 
 FILE = "predictions.csv"
@@ -32,11 +31,11 @@ class Predictions:
     """A probability and two predicted classes, 0 or 1, for each case; every array has shape (n,)."""
 
     cases: Cases
-    probabilities: NDArray[np.float64]
-    predicted: NDArray[np.int64]  # by the threshold that serves
-    predicted_youden: NDArray[np.int64]  # by the threshold with the highest balanced accuracy
+    probabilities: Floats
+    predicted: Indices  # by the threshold that serves
+    predicted_youden: Indices  # by the threshold with the highest balanced accuracy
 
-    def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:
+    def __getitem__(self, chosen: Mask | Indices) -> Predictions:
         return Predictions(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 

@@ -16,8 +16,7 @@ from model.evaluation.slices import measure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Mask
     from model.data.dataset import Scan
     from model.evaluation.baselines import SourceProbe
     from model.evaluation.crossval import OutOfFold
@@ -56,7 +55,7 @@ class Refusal:
     refused: dict[str, float]  # share of each other kind, by the rules or by a head trained without that kind
     counts: dict[str, int]  # number of images of each other kind
     left_out: dict[str, float]  # share of each source's (or fold's) brain MRIs, by a head that never saw it
-    scores: NDArray[np.float64]  # of the brain MRIs, by heads that never saw their source (or fold), (n,)
+    scores: Floats  # of the brain MRIs, by heads that never saw their source (or fold), (n,)
 
     @property
     def wrongly_refused(self) -> float:
@@ -171,7 +170,7 @@ def measure_perturbations(out_of_fold: OutOfFold) -> dict[str, Perturbed]:
     }
 
 
-def measure_slices(predictions: Predictions, masks: dict[str, dict[str, NDArray[np.bool_]]]) -> list[Slice]:
+def measure_slices(predictions: Predictions, masks: dict[str, dict[str, Mask]]) -> list[Slice]:
     """Estimate the metrics of each slice; one with a single class is left out."""
     measured = [
         measure(by, name, predictions[mask]) for by, named in masks.items() for name, mask in named.items()

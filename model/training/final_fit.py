@@ -32,17 +32,15 @@ from model.training.reference import reference
 from model.training.refusal import fit_refusal, fit_reliability
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL import Image
 
+    from model.arrays import Floats32
     from model.evaluation.calibration import Rule
     from model.evaluation.left_out import LeftOutSources
     from model.evaluation.predictions import Predictions
     from model.evaluation.report import Refusal
     from model.release.export import Metadata
     from model.training.plan import Measured, TrainingPlan
-
-    Features = NDArray[np.float32]
 
 HEATMAP_CELLS = 16
 """Side of the heatmap in a response, to which the evidence is interpolated: finer than it, since the evidence
@@ -176,7 +174,7 @@ def describe(
     }
 
 
-def _fit_refusal(plan: TrainingPlan, encoder: network.Encoder, scans: Features) -> Refusal:
+def _fit_refusal(plan: TrainingPlan, encoder: network.Encoder, scans: Floats32) -> Refusal:
     """Fit the refusal to the scans' features and to the negatives that pass the rules, all in every view."""
     recipe, rng = plan.recipe, np.random.default_rng(plan.recipe.seed)
     drawn = negatives.negatives(per_kind=recipe.per_kind, seed=recipe.seed)
@@ -189,7 +187,7 @@ def _fit_refusal(plan: TrainingPlan, encoder: network.Encoder, scans: Features) 
         if reason_to_refuse(image, grey) is None:
             passed.setdefault(kind, []).append(grey)
 
-    def features(images: list[Image.Image], view: int) -> Features:
+    def features(images: list[Image.Image], view: int) -> Floats32:
         seen = (augment(each, None, rng)[0] if view else each for each in images)
         return encoder.features(preprocessed(seen, size=recipe.size))
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.data.perturbations import UNCHANGED
 from model.evaluation.localisation import MEASURES, locate
@@ -19,13 +18,14 @@ from model.training.config import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
+    from model.arrays import Floats, Floats32, Indices, Mask, Names
     from model.data.cases import Cases
     from model.data.image_cache import ImageCache
     from model.training.config import Recipe
 
 ops = keras.ops
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 OnEpoch = Callable[[int, float], None]
 """Called after every `EPOCH` steps with their number, from 1, and their mean loss."""
 EPOCH = 20
@@ -64,7 +64,7 @@ class Learner:
         encoder: network.Encoder,
         recipe: Recipe,
         *,
-        sources: NDArray[np.str_],
+        sources: Names,
     ) -> None:
         keras.utils.set_random_seed(recipe.seed)
         tensorflow.config.experimental.enable_op_determinism()
@@ -109,7 +109,7 @@ class Learner:
         evidence = np.concatenate(list(self._batches_of_evidence(self._views[0][healthy])))
         self.scale = Scale(float(mean), float(deviation), float(np.quantile(evidence, 1 - RARE)))
 
-    def logits(self, perturbation: str = UNCHANGED, chosen: NDArray[np.int64] | None = None) -> Floats:
+    def logits(self, perturbation: str = UNCHANGED, chosen: Indices | None = None) -> Floats:
         """Standardised logits of every image, or of the chosen ones under one of `PERTURBATIONS`: (n,)."""
         if chosen is None:
             maps = self._views[0]
@@ -133,7 +133,7 @@ class Learner:
         logits = [self._pool(evidence).numpy() for evidence in self._batches_of_evidence(maps)]
         return np.concatenate(logits)[:, 0].astype(np.float64)
 
-    def _batches_of_evidence(self, maps: NDArray[np.float16]) -> Iterator[NDArray[np.float32]]:
+    def _batches_of_evidence(self, maps: NDArray[np.float16]) -> Iterator[Floats32]:
         for first in range(0, len(maps), BATCH):
             yield self._evidence(maps[first : first + BATCH]).numpy()
 
@@ -169,7 +169,7 @@ class Learner:
 
     def _batches(
         self, cases: Cases, chances: Floats, rng: np.random.Generator
-    ) -> Iterator[tuple[NDArray[np.float16], NDArray[np.float32]]]:
+    ) -> Iterator[tuple[NDArray[np.float16], Floats32]]:
         """Yield random training images, each in a random view, without end."""
         views, shares, outlined = self._views, self._images.views.shares, self._images.outlined
         # Without an outlined tumour, the cells of the tumour-free images would teach that no cell is tumour.

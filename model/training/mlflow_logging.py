@@ -25,9 +25,8 @@ from model.release import export, model_card
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from container.predictor import NetworkOutputs
+    from model.arrays import Floats32
     from model.data.dataset import Dataset, Scan
     from model.evaluation.predictions import Predictions
     from model.evaluation.report import Report
@@ -76,7 +75,7 @@ def log_network(
     predictions: Predictions,
     *,
     reference: dict[str, Any],
-    pixels: NDArray[np.float32],
+    pixels: Floats32,
     outputs: NetworkOutputs,
     scans: Sequence[Scan],
 ) -> str:
@@ -100,7 +99,7 @@ def log_network(
     return _keras_model(served, metrics=metadata["metrics"])
 
 
-def log_heatmaps(outputs: NetworkOutputs, pixels: NDArray[np.float32], scans: Sequence[Scan]) -> None:
+def log_heatmaps(outputs: NetworkOutputs, pixels: Floats32, scans: Sequence[Scan]) -> None:
     """Log a grid of tumour images overlaid with the served network's evidence."""
     tumours = [index for index, scan in enumerate(scans) if scan.label]
     chosen = tumours[:: max(1, len(tumours) // plots.HEATMAPS)][: plots.HEATMAPS]

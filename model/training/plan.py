@@ -19,14 +19,13 @@ from model.evaluation.left_out import Facts, LeaveOut
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Mask, Names
     from model.data.cases import Cases
     from model.data.dataset import Dataset
     from model.evaluation.crossval import OutOfFold
     from model.evaluation.left_out import LeftOutSources
     from model.training.config import Recipe
-    from model.training.learner import Learner, Mask
+    from model.training.learner import Learner
 
 FITTING_CODE = (
     "container/imaging.py",
@@ -89,7 +88,7 @@ class TrainingPlan:
         return cls(dataset, recipe, images, cases, held_out, perturbed, related or {})
 
     @cached_property
-    def sources(self) -> NDArray[np.str_]:
+    def sources(self) -> Names:
         """Each image's source: (n,)."""
         return np.array([scan.source for scan in self.dataset.scans])
 
@@ -108,7 +107,7 @@ class TrainingPlan:
             judged=np.array([scan.details.get("level_matched", "1") == "1" for scan in scans]),
         )
 
-    def left_out_parts(self) -> tuple[NDArray[np.str_], dict[str, Mask]]:
+    def left_out_parts(self) -> tuple[Names, dict[str, Mask]]:
         """Each image's source, or its fold if there is one source, and the mask without each, all (n,)."""
         if len(self.dataset.sources) > 1:
             plan = LeaveOut(self.cases, self.sources, self.related)
@@ -118,7 +117,7 @@ class TrainingPlan:
         return folds, {str(fold): folds != fold for fold in np.unique(folds)}
 
     @property
-    def views(self) -> NDArray[np.str_]:
+    def views(self) -> Names:
         """The view that each image shows, a plane and contrast of a source: (n,)."""
         parts = zip(self.sources, self.facts.planes, self.facts.contrasts, strict=True)
         return np.array([" ".join(part) for part in parts])

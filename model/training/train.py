@@ -29,15 +29,15 @@ from model.training.plan import Measured, TrainingPlan
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from model.arrays import Floats, Mask
     from model.data.cases import Cases
     from model.data.dataset import Dataset
     from model.evaluation.baselines import Baseline
-    from model.evaluation.crossval import Fit, Floats, Logits
+    from model.evaluation.crossval import Fit, Logits
     from model.evaluation.left_out import LeftOutSources
     from model.evaluation.metrics import Estimates
     from model.evaluation.predictions import Predictions
     from model.training.config import Recipe
-    from model.training.learner import Mask
 
 LOGITS = "logits.json"
 

@@ -13,12 +13,10 @@ from model.evaluation.left_out import Facts, leave_sources_out
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Names
     from model.evaluation.crossval import Fit, Logits
     from model.evaluation.left_out import LeftOutSources
 
-    Names = NDArray[np.str_]
 
 # Images, groups and the share of YES of each source; "mixed" has groups with both classes.
 MADE = {

@@ -15,11 +15,8 @@ from model.evaluation.baselines import BASELINES, header
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Greys
     from model.data.dataset import Dataset, Scan
-
-    Scores = NDArray[np.float64]
 
 METADATA_FOREST, REGRESSION = BASELINES
 
@@ -34,7 +31,7 @@ def plain_cases(scans: tuple[Scan, ...]) -> Cases:
     return Cases(labels, alone, folds, np.ones(len(scans)))
 
 
-def out_of_fold(name: str, scans: tuple[Scan, ...], cases: Cases, *, seed: int = 0) -> Scores:
+def out_of_fold(name: str, scans: tuple[Scan, ...], cases: Cases, *, seed: int = 0) -> Floats:
     baseline, scores = BASELINES[name](scans), np.empty(len(scans))
     for fold in np.unique(cases.folds):
         tested = cases.folds == fold
@@ -42,13 +39,11 @@ def out_of_fold(name: str, scans: tuple[Scan, ...], cases: Cases, *, seed: int =
     return scores
 
 
-def auc(scores: Scores, cases: Cases) -> float:
+def auc(scores: Floats, cases: Cases) -> float:
     return float(metrics.roc_auc(scores, cases.labels, cases.weights[None])[0])
 
 
-def scans_of(
-    folder: Path, planes: NDArray[np.uint8], *, padding: tuple[int, int] = (0, 0)
-) -> tuple[Scan, ...]:
+def scans_of(folder: Path, planes: Greys, *, padding: tuple[int, int] = (0, 0)) -> tuple[Scan, ...]:
     """PNG files of equal length, half of each class, plus `padding` bytes for NO and for YES."""
     for number, plane in enumerate(planes):
         label = number % 2
@@ -60,11 +55,11 @@ def scans_of(
     return dataset.load(folder).scans
 
 
-def noise(count: int, *, seed: int) -> NDArray[np.uint8]:
+def noise(count: int, *, seed: int) -> Greys:
     return np.random.default_rng(seed).integers(0, 256, size=(count, 40, 30), dtype=np.uint8)
 
 
-def bright_on_one_side(count: int) -> NDArray[np.uint8]:
+def bright_on_one_side(count: int) -> Greys:
     """Noise, brighter on the left for class yes and on the right for class no."""
     planes = noise(count, seed=5) // 2
     planes[1::2, :, :15] += 60

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -10,6 +12,9 @@ from model.data.cases import Cases
 from model.evaluation import calibration, metrics
 from model.evaluation.calibration import Calibration, Rule
 from model.evaluation.predictions import Predictions
+
+if TYPE_CHECKING:
+    from model.arrays import Floats
 
 N, FOLDS = 120, 4
 
@@ -24,13 +29,13 @@ def cases() -> Cases:
 
 
 @pytest.fixture
-def logits(cases: Cases) -> calibration.Floats:
+def logits(cases: Cases) -> Floats:
     """Informative and far from calibrated."""
     return 5 * (cases.labels - 0.2) + np.random.default_rng(1).normal(scale=4, size=N)
 
 
 @pytest.fixture
-def inner(cases: Cases, logits: calibration.Floats) -> calibration.Floats:
+def inner(cases: Cases, logits: Floats) -> Floats:
     """Logits of each fold's inner fits, NaN inside the fold, as in a cross-validation."""
     rows = logits + np.random.default_rng(2).normal(scale=1, size=(FOLDS, N))
     rows[cases.folds == np.arange(FOLDS)[:, None]] = np.nan
@@ -61,7 +66,7 @@ def test_probabilities_of_extreme_logits_are_finite() -> None:
     assert Calibration(2.0, 0.0).probabilities(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
 
 
-def rates(probabilities: calibration.Floats, cases: Cases, threshold: float) -> tuple[float, float]:
+def rates(probabilities: Floats, cases: Cases, threshold: float) -> tuple[float, float]:
     """Sensitivity and specificity, counted by hand."""
     predicted, yes = probabilities >= threshold, cases.labels == 1
     sensitivity = np.average(predicted[yes], weights=cases.weights[yes])
@@ -69,9 +74,7 @@ def rates(probabilities: calibration.Floats, cases: Cases, threshold: float) -> 
     return float(sensitivity), float(specificity)
 
 
-def test_no_threshold_has_a_higher_balanced_accuracy_than_youdens(
-    cases: Cases, logits: calibration.Floats
-) -> None:
+def test_no_threshold_has_a_higher_balanced_accuracy_than_youdens(cases: Cases, logits: Floats) -> None:
     probabilities = Calibration(0.3, 0.0).probabilities(logits)
     best = max(sum(rates(probabilities, cases, threshold)) for threshold in np.linspace(0, 1, 5001))
     chosen = calibration.youden_threshold(probabilities, cases)
@@ -81,7 +84,7 @@ def test_no_threshold_has_a_higher_balanced_accuracy_than_youdens(
 
 @pytest.mark.parametrize("at_least", [0.5, 0.8, 0.95, 1.0])
 def test_the_sensitive_threshold_is_the_highest_with_the_target_sensitivity(
-    cases: Cases, logits: calibration.Floats, at_least: float
+    cases: Cases, logits: Floats, at_least: float
 ) -> None:
     probabilities = Calibration(0.3, 0.0).probabilities(logits)
     chosen = calibration.sensitive_threshold(probabilities, cases, sensitivity=at_least)
@@ -95,7 +98,7 @@ def test_the_sensitive_threshold_is_the_highest_with_the_target_sensitivity(
         assert calibration.sensitive_threshold(probabilities, cases) == chosen
 
 
-def test_copies_do_not_move_a_threshold(cases: Cases, logits: calibration.Floats) -> None:
+def test_copies_do_not_move_a_threshold(cases: Cases, logits: Floats) -> None:
     every = np.repeat(np.arange(N), np.where(cases.groups % 3 == 0, 4, 1))
     weights = cases.weights[every] / np.bincount(every)[every]
     copied = Cases(cases.labels[every], cases.groups[every], cases.folds[every], weights)
@@ -104,9 +107,7 @@ def test_copies_do_not_move_a_threshold(cases: Cases, logits: calibration.Floats
 
 
 @pytest.mark.parametrize("fold", range(FOLDS))
-def test_the_rule_of_a_fold_comes_from_its_own_row_of_logits(
-    cases: Cases, inner: calibration.Floats, fold: int
-) -> None:
+def test_the_rule_of_a_fold_comes_from_its_own_row_of_logits(cases: Cases, inner: Floats, fold: int) -> None:
     # tests/model/test_crossval.py proves that it does not depend on the fold's labels
     foreign = np.where(np.arange(FOLDS)[:, None] == fold, inner, -inner)
     before, after = calibration.nested_rules(inner, cases), calibration.nested_rules(foreign, cases)
@@ -114,7 +115,7 @@ def test_the_rule_of_a_fold_comes_from_its_own_row_of_logits(
         assert (before[other] == after[other]) == (other == fold)
 
 
-def test_each_fold_is_classified_by_its_own_rule(cases: Cases, logits: calibration.Floats) -> None:
+def test_each_fold_is_classified_by_its_own_rule(cases: Cases, logits: Floats) -> None:
     # Given a different rule for each fold
     rules = [Rule(Calibration(1.0, float(fold)), 0.2 * (fold + 1), 0.9) for fold in range(FOLDS)]
     classified = calibration.classify(logits, cases, rules)
@@ -126,7 +127,7 @@ def test_each_fold_is_classified_by_its_own_rule(cases: Cases, logits: calibrati
 
 
 @pytest.fixture
-def networks(cases: Cases, logits: metrics.Floats) -> list[Predictions]:
+def networks(cases: Cases, logits: Floats) -> list[Predictions]:
     """Predictions of two networks, the second a little worse."""
     worse = logits + np.random.default_rng(2).normal(scale=3, size=N)
     return [
@@ -134,7 +135,7 @@ def networks(cases: Cases, logits: metrics.Floats) -> list[Predictions]:
     ]
 
 
-def test_the_area_equals_that_of_scikit_learn(cases: Cases, logits: metrics.Floats) -> None:
+def test_the_area_equals_that_of_scikit_learn(cases: Cases, logits: Floats) -> None:
     scores = np.round(logits)  # ties
     weighted, plain = metrics.roc_auc(scores, cases.labels, np.stack([cases.weights, np.ones(N)]))
     assert weighted == pytest.approx(roc_auc_score(cases.labels, scores, sample_weight=cases.weights))

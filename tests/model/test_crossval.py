@@ -14,8 +14,7 @@ from model.evaluation.crossval import Fit, OutOfFold, cross_validate
 from model.evaluation.metrics import roc_auc
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats
     from model.data.cases import Cases
     from model.evaluation.crossval import Logits
 
@@ -44,7 +43,7 @@ class Recorder:
             logits[MIRRORED] = np.where(fit.training, np.nan, 100 + logits[UNCHANGED])
         return logits
 
-    def fits_of(self, logits: NDArray[np.float64]) -> list[Fit]:
+    def fits_of(self, logits: Floats) -> list[Fit]:
         return [self.fits[int(logit)] for logit in logits]
 
 

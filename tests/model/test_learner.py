@@ -23,9 +23,7 @@ from tests.model.drawn_scans import DrawnScan
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from model.arrays import Floats, Greys, Names
 
 COUNT, SIZE = 36, 32
 SEEN, UNSEEN, SIDE = 140, 40, 96
@@ -37,7 +35,7 @@ SCANS = [DrawnScan(seed, label=seed % 2, mask=seed < COUNT / 2) for seed in rang
 CASES = assign_folds(np.arange(COUNT) % 2, np.arange(COUNT), folds=3, seed=0)
 
 
-def build(name: str, *, sources: NDArray[np.str_] | None = None) -> Learner:
+def build(name: str, *, sources: Names | None = None) -> Learner:
     images = ImageCache(SCANS, size=SIZE, views=1, seed=0)  # type: ignore[arg-type]
     sources = np.full(COUNT, "one") if sources is None else sources
     return Learner(name, images, Encoder(SIZE), RECIPE, sources=sources)
@@ -170,7 +168,7 @@ def test_unseen_heads_are_classified_and_a_lesion_raises_the_logit(taught: Learn
 @pytest.mark.parametrize("change", ["mirrored", "rotated", "darker"])
 def test_the_logit_is_invariant_to_benign_changes(taught: Learner, heads: ImageCache, change: str) -> None:
     plain = heads.views.greys[0, SEEN:]
-    changed: NDArray[np.uint8] = {
+    changed: Greys = {
         "mirrored": plain[:, :, ::-1],
         "rotated": np.stack([rotate(head, 5, reshape=False, order=1) for head in plain]),
         "darker": (plain * 0.8).astype(np.uint8),

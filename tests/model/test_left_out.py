@@ -20,12 +20,8 @@ from tests.model.drawn_sources import CASES, JUDGED, RELATED, SOURCES, TUMOUR_FR
 from tests.model.passing_metrics import GOOD
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from model.evaluation.crossval import Fit, Logits
     from model.evaluation.left_out import LeftOutSources
-
-    Names = NDArray[np.str_]
 
 
 @pytest.fixture(scope="module")
