@@ -52,25 +52,19 @@ class Scale(NamedTuple):
 
 
 class Learner:
-    """One architecture on one data set; each fit starts from the same weights.
+    """A recipe's architecture on one data set; each fit starts from the same weights.
 
     The model is traced and compiled once for all fits: that takes longer than a short fit.
     """
 
     def __init__(
-        self,
-        architecture: str,
-        images: ImageCache,
-        encoder: network.Encoder,
-        recipe: Recipe,
-        *,
-        sources: Names,
+        self, images: ImageCache, encoder: network.Encoder, recipe: Recipe, *, sources: Names
     ) -> None:
         keras.utils.set_random_seed(recipe.seed)
         tensorflow.config.experimental.enable_op_determinism()
-        self.tail = network.build_tail(architecture, encoder.model)
-        self._level = network.TAILS[architecture]
-        self._encoder, self._images, self._recipe, self._sources = encoder, images, recipe, sources
+        self.tail = network.build_tail(recipe.architecture, encoder.model)
+        self._level = network.TAILS[recipe.architecture]
+        self.encoder, self._images, self._recipe, self._sources = encoder, images, recipe, sources
         self._evidence = tensorflow.function(
             lambda maps: self.tail(maps, training=False), reduce_retracing=True
         )
@@ -83,7 +77,7 @@ class Learner:
     @cached_property
     def _views(self) -> NDArray[np.float16]:
         """What the tail takes of every image in every view: (1 + views, n, ...)."""
-        return np.stack([self._encoder.maps(greys, self._level) for greys in self._images.views.greys])
+        return np.stack([self.encoder.maps(greys, self._level) for greys in self._images.views.greys])
 
     def fit(self, cases: Cases, training: Mask, *, seed: int, on_epoch: OnEpoch | None = None) -> None:
         """Train on the images of the mask `training`, shape (n,), and on no other.
@@ -114,7 +108,7 @@ class Learner:
         if chosen is None:
             maps = self._views[0]
         else:
-            maps = self._encoder.maps(self._images.perturbed(perturbation, chosen), self._level)
+            maps = self.encoder.maps(self._images.perturbed(perturbation, chosen), self._level)
         return (self._pooled(maps) - self.scale.mean) / self.scale.deviation
 
     def locate(self, chosen: Mask) -> dict[str, Floats]:

@@ -71,9 +71,8 @@ def log_report(report: Report, predictions: Predictions, plan: TrainingPlan) -> 
 def log_network(
     served: keras.Model,
     metadata: Metadata,
-    report: Report,
-    predictions: Predictions,
     *,
+    card: str,
     reference: dict[str, Any],
     pixels: Floats32,
     outputs: NetworkOutputs,
@@ -89,7 +88,6 @@ def log_network(
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder, parity = Path(scratch) / "serving", Path(scratch) / "parity"
-        card = model_card.write(metadata, report, predictions)
         export.write(folder, network=served, metadata=metadata, card=card, reference=reference)
         export.write_validation(parity, pixels=pixels, outputs=outputs)
         difference = export.check_parity(folder, validation=parity)

@@ -17,15 +17,12 @@ from model.data.split import assign_folds, group, hold_out
 from model.evaluation.left_out import Facts, LeaveOut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from model.arrays import Mask, Names
     from model.data.cases import Cases
     from model.data.dataset import Dataset
-    from model.evaluation.crossval import OutOfFold
-    from model.evaluation.left_out import LeftOutSources
     from model.training.config import Recipe
-    from model.training.learner import Learner
 
 FITTING_CODE = (
     "container/imaging.py",
@@ -130,12 +127,3 @@ class TrainingPlan:
         groups = self.cases.groups.tolist()  # a manifest may change them, and with them the folds
         facts = f"{self.dataset.fingerprint} {groups} {related} {recipe} {code_fingerprint()}"
         return hashlib.sha256(facts.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Measured:
-    """How an architecture did by the folds and on sources left out, and what builds its learner."""
-
-    out_of_fold: OutOfFold
-    left_out: LeftOutSources | None  # None where too few sources have both classes
-    learner: Callable[[], Learner]

@@ -38,7 +38,7 @@ CASES = assign_folds(np.arange(COUNT) % 2, np.arange(COUNT), folds=3, seed=0)
 def build(name: str, *, sources: Names | None = None) -> Learner:
     images = ImageCache(SCANS, size=SIZE, views=1, seed=0)  # type: ignore[arg-type]
     sources = np.full(COUNT, "one") if sources is None else sources
-    return Learner(name, images, Encoder(SIZE), RECIPE, sources=sources)
+    return Learner(images, Encoder(SIZE), replace(RECIPE, architecture=name), sources=sources)
 
 
 @pytest.fixture(scope="module", params=TAUGHT)
@@ -96,7 +96,7 @@ def test_a_single_step_is_a_training(learner: Learner, monkeypatch: pytest.Monke
 
 
 def test_a_fit_teaches_the_tail_alone_and_not_its_normalisation(learner: Learner) -> None:
-    encoder = learner._encoder.model
+    encoder = learner.encoder.model
     frozen = {layer.name: layer.get_weights() for layer in encoder.layers}
     losses: dict[int, float] = {}
     learner.fit(CASES, CASES.folds != 0, seed=0, on_epoch=losses.__setitem__)
@@ -153,8 +153,8 @@ def heads() -> ImageCache:
 def taught(request: pytest.FixtureRequest, heads: ImageCache) -> Learner:
     """Fitted to the seen heads."""
     labels, alone = np.array([scan.label for scan in heads._scans]), np.arange(len(heads))
-    recipe = replace(QUICK, size=SIDE, views=1, steps=STEPS[request.param])
-    made = Learner(request.param, heads, Encoder(SIDE), recipe, sources=np.full(len(heads), "one"))
+    recipe = replace(QUICK, architecture=request.param, size=SIDE, views=1, steps=STEPS[request.param])
+    made = Learner(heads, Encoder(SIDE), recipe, sources=np.full(len(heads), "one"))
     made.fit(Cases(labels, alone, alone, np.ones(len(heads))), alone < SEEN, seed=0)
     return made
 
@@ -173,7 +173,7 @@ def test_the_logit_is_invariant_to_benign_changes(taught: Learner, heads: ImageC
         "rotated": np.stack([rotate(head, 5, reshape=False, order=1) for head in plain]),
         "darker": (plain * 0.8).astype(np.uint8),
     }[change]
-    after = taught._pooled(taught._encoder.maps(changed, taught._level))
+    after = taught._pooled(taught.encoder.maps(changed, taught._level))
     assert np.corrcoef(taught.logits()[SEEN:], after)[0, 1] > 0.8
 
 
