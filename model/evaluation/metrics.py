@@ -74,11 +74,6 @@ def weighted_estimate(values: Floats, cases: Cases, statistic: Callable[..., flo
     return Estimate(float(statistic(values, weights=cases.weights)), *_interval(np.array(draws)))
 
 
-def compare(first: Predictions, second: Predictions) -> Difference:
-    """Compare two networks' ROC AUC on the same images, by a paired bootstrap over groups."""
-    return differences(first, second)["roc_auc"]
-
-
 def differences(first: Predictions, second: Predictions) -> dict[str, Difference]:
     """Compare every metric of two networks on the same images, by a paired bootstrap over groups.
 

@@ -54,27 +54,20 @@ def write_csv(predictions: Predictions, scans: Sequence[Scan]) -> str:
     return table.getvalue()
 
 
-def read_csv(text: str) -> Predictions:
-    """Read the predictions, with the images sorted by hash.
+def read_csv(text: str) -> tuple[Predictions, list[str], list[str]]:
+    """Read the predictions, and the images' names and hashes, sorted by hash.
 
     Files of earlier releases may hold several repeats of the cross-validation; the first is read.
     """
-    rows = _rows(text)
+    table = csv.DictReader(io.StringIO(text))
+    table.fieldnames = [OLD_COLUMNS.get(name, name) for name in table.fieldnames or ()]
+    first = (row for row in table if row.get("repeat", "1") == "1")
+    rows = sorted(first, key=lambda row: row["sha256"])
     columns = {name: np.array([float(row[name]) for row in rows]) for name in COLUMNS[2:]}
     whole = {name: columns[name].astype(np.int64) for name in set(columns) - {"weight", "probability"}}
     cases = Cases(whole["label"], whole["group"], whole["fold"], columns["weight"])
-    return Predictions(cases, columns["probability"], whole["predicted"], whole["predicted_youden"])
-
-
-def read_images(text: str) -> list[tuple[str, str]]:
-    """Read the name and hash of each image, in the order of `read_csv`."""
-    return [(row["name"], row["sha256"]) for row in _rows(text)]
-
-
-def _rows(text: str) -> list[dict[str, str]]:
-    table = csv.DictReader(io.StringIO(text))
-    table.fieldnames = [OLD_COLUMNS.get(name, name) for name in table.fieldnames or ()]
-    return sorted((row for row in table if row.get("repeat", "1") == "1"), key=lambda row: row["sha256"])
+    read = Predictions(cases, columns["probability"], whole["predicted"], whole["predicted_youden"])
+    return read, [row["name"] for row in rows], [row["sha256"] for row in rows]
 
 
 def paired(first: Predictions, second: Predictions) -> bool:

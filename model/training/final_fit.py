@@ -21,7 +21,7 @@ from model.data.scan import FEEDBACK
 from model.evaluation.baselines import METADATA_FOREST, source_probe
 from model.evaluation.calibration import fit_rule
 from model.evaluation.left_out import count_classes
-from model.evaluation.metrics import compare, estimates, majority_accuracy
+from model.evaluation.metrics import differences, estimates, majority_accuracy
 from model.evaluation.report import Report, find_mistakes, measure_perturbations, measure_slices
 from model.evaluation.slices import named, slices
 from model.networks import architectures as network
@@ -81,7 +81,7 @@ def fit_and_log(
     report = Report(
         estimates=estimates(predictions),
         baselines={name: estimates(each) for name, each in baselines.items()},
-        over_forest=compare(predictions, baselines[METADATA_FOREST]),
+        over_forest=differences(predictions, baselines[METADATA_FOREST])["roc_auc"],
         perturbations=measure_perturbations(out_of_fold),
         slices=measure_slices(predictions, by_source | slices(scans)),
         mistakes=find_mistakes(predictions, scans),

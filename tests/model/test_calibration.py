@@ -160,7 +160,7 @@ def test_a_calibrated_network_has_little_calibration_error() -> None:
 def test_a_difference_is_paired_and_has_a_sign(networks: list[Predictions]) -> None:
     good, bad = networks
     areas = [metrics.estimates(each)["roc_auc"] for each in (good, bad)]
-    ahead, behind = metrics.compare(good, bad), metrics.compare(bad, good)
+    ahead, behind = (metrics.differences(*pair)["roc_auc"] for pair in ((good, bad), (bad, good)))
     assert ahead.value == pytest.approx(areas[0].value - areas[1].value) == -behind.value
     assert (ahead.low, ahead.high) == pytest.approx((-behind.high, -behind.low))
     assert ahead.better > 0.5 > behind.better

@@ -45,9 +45,10 @@ def columns(each: Predictions) -> list[np.ndarray]:
 def test_a_table_is_read_back_in_the_order_of_the_hashes(scans: list[Scan], classified: Predictions) -> None:
     order = np.argsort([scan.sha256 for scan in scans])
     assert order.tolist() != sorted(order)
-    read = predictions.read_csv(predictions.write_csv(classified, scans))
+    read, names, hashes = predictions.read_csv(predictions.write_csv(classified, scans))
     for ours, theirs in zip(columns(read), columns(classified), strict=True):
         assert np.array_equal(ours, theirs[order])
+    assert [*zip(names, hashes, strict=True)] == [(scans[place].name, scans[place].sha256) for place in order]
 
 
 def test_of_several_repeats_in_a_file_of_an_earlier_release_the_first_is_read(
@@ -57,7 +58,7 @@ def test_of_several_repeats_in_a_file_of_an_earlier_release_the_first_is_read(
     header, *rows = predictions.write_csv(classified, scans).splitlines()
     others = predictions.write_csv(second, scans).splitlines()[1:]
     lines = [f"repeat,{header}", *(f"2,{row}" for row in others), *(f"1,{row}" for row in rows)]
-    read, alone = (predictions.read_csv("\n".join(each)) for each in (lines, [header, *rows]))
+    read, alone = (predictions.read_csv("\n".join(each))[0] for each in (lines, [header, *rows]))
     assert all(map(np.array_equal, columns(read), columns(alone)))
 
 
