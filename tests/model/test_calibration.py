@@ -75,9 +75,9 @@ def rates(probabilities: Floats, cases: Cases, threshold: float) -> tuple[float,
 
 
 def test_no_threshold_has_a_higher_balanced_accuracy_than_youdens(cases: Cases, logits: Floats) -> None:
-    probabilities = Calibration(0.3, 0.0).probabilities(logits)
+    rule = calibration.fit_rule(logits, cases)
+    probabilities, chosen = rule.calibration.probabilities(logits), rule.youden
     best = max(sum(rates(probabilities, cases, threshold)) for threshold in np.linspace(0, 1, 5001))
-    chosen = calibration.youden_threshold(probabilities, cases)
     assert sum(rates(probabilities, cases, chosen)) == pytest.approx(best, abs=1e-3)
     assert chosen not in probabilities
 
@@ -86,8 +86,8 @@ def test_no_threshold_has_a_higher_balanced_accuracy_than_youdens(cases: Cases, 
 def test_the_sensitive_threshold_is_the_highest_with_the_target_sensitivity(
     cases: Cases, logits: Floats, at_least: float
 ) -> None:
-    probabilities = Calibration(0.3, 0.0).probabilities(logits)
-    chosen = calibration.sensitive_threshold(probabilities, cases, sensitivity=at_least)
+    rule = calibration.fit_rule(logits, cases, sensitivity=at_least)
+    probabilities, chosen = rule.calibration.probabilities(logits), rule.threshold
     assert rates(probabilities, cases, chosen)[0] >= at_least - 1e-9
     # And the next higher threshold has a lower sensitivity
     next_level = probabilities[probabilities > chosen].min()
@@ -95,7 +95,7 @@ def test_the_sensitive_threshold_is_the_highest_with_the_target_sensitivity(
     assert chosen not in probabilities
     # And the default target is 0.95
     if at_least == 0.95:
-        assert calibration.sensitive_threshold(probabilities, cases) == chosen
+        assert calibration.fit_rule(logits, cases) == rule
 
 
 def test_copies_do_not_move_a_threshold(cases: Cases, logits: Floats) -> None:
