@@ -44,7 +44,7 @@ def group(images: Iterable[Image.Image], subjects: Sequence[tuple[str, str | Non
     """Number the groups of near-duplicates, which are their connected components, shape (n,).
 
     The images, of mode L and any size, are each read once and not kept. `subjects` names the source of each
-    and its patient or case there, if known (`Scan.subject`); all images of one are in the same group.
+    and its patient or case there, if known; all images of one are in the same group.
     """
     whole, heads = _thumbnails(images)
     count = len(whole)

@@ -78,7 +78,7 @@ class TrainingPlan:
                 f"{', '.join(dataset.sources)}."
             )
         images = ImageCache(dataset.scans, size=recipe.size, views=recipe.views, seed=recipe.seed)
-        groups = group(images.decoded, [scan.subject for scan in dataset.scans])
+        groups = group(images.decoded, [(scan.source, scan.group) for scan in dataset.scans])
         cases = assign_folds(dataset.labels, groups, folds=recipe.folds, seed=recipe.seed)
         held_out = hold_out(dataset.labels, groups, seed=recipe.seed)
         perturbed = np.random.default_rng(recipe.seed).permutation(len(images)) < PERTURBED
@@ -104,12 +104,16 @@ class TrainingPlan:
             judged=np.array([scan.details.get("level_matched", "1") == "1" for scan in scans]),
         )
 
+    @cached_property
+    def leave_out(self) -> LeaveOut:
+        """Which sources are left out together, and which are judged."""
+        return LeaveOut(self.cases, self.sources, self.related)
+
     def left_out_parts(self) -> tuple[Names, dict[str, Mask]]:
         """Each image's source, or its fold if there is one source, and the mask without each, all (n,)."""
         if len(self.dataset.sources) > 1:
-            plan = LeaveOut(self.cases, self.sources, self.related)
-            names = np.unique(self.sources)
-            return self.sources, {str(name): plan.training_without(self.sources == name) for name in names}
+            names, without = np.unique(self.sources), self.leave_out.training_without
+            return self.sources, {str(name): without(self.sources == name) for name in names}
         folds = np.array([f"fold {fold}" for fold in self.cases.folds])
         return folds, {str(fold): folds != fold for fold in np.unique(folds)}
 

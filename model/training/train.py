@@ -15,7 +15,7 @@ from model.data.dataset import model_name
 from model.data.perturbations import PERTURBATIONS, UNCHANGED
 from model.evaluation.baselines import BASELINES, METADATA_FOREST
 from model.evaluation.crossval import cross_validate
-from model.evaluation.left_out import fits_needed, leave_sources_out
+from model.evaluation.left_out import leave_sources_out
 from model.evaluation.metrics import estimates, roc_auc
 from model.networks.architectures import Encoder
 from model.networks.imagenet import WeightsError
@@ -96,9 +96,7 @@ def train(
         for name, build in progress(BASELINES.items(), "baselines", unit="baseline"):
             runs[name] = partial(_baseline_logits, build(dataset.scans), plan)
             baselines[name] = cross_validate(plan.cases, runs[name]).predictions()
-        forest = leave_sources_out(
-            plan.cases, plan.sources, runs[METADATA_FOREST], facts=plan.facts, related=plan.related
-        )
+        forest = leave_sources_out(plan.leave_out, runs[METADATA_FOREST], facts=plan.facts)
         echo("Fitting the network that serves")
         model_uri = fit_and_log(
             plan, learner, out_of_fold, left_out, baselines=baselines, forest=forest, run_id=run_id
@@ -122,8 +120,7 @@ def _measure(
     `finished` holds the run ids of finished fits by name, whose logits are loaded.
     """
     folds = plan.recipe.folds
-    count = folds * (folds + 1) // 2
-    count += fits_needed(plan.cases, plan.sources, related=plan.related)
+    count = folds * (folds + 1) // 2 + plan.leave_out.fits
     with tqdm(total=count, unit="fit", smoothing=0.05, disable=None) as bar:
 
         def run(fit: Fit) -> Logits:
@@ -135,12 +132,7 @@ def _measure(
 
         out_of_fold = cross_validate(plan.cases, run)
         left_out = leave_sources_out(
-            plan.cases,
-            plan.sources,
-            run,
-            facts=plan.facts,
-            related=plan.related,
-            out_of_fold=out_of_fold.outer[UNCHANGED],
+            plan.leave_out, run, facts=plan.facts, out_of_fold=out_of_fold.outer[UNCHANGED]
         )
     return out_of_fold, left_out
 
