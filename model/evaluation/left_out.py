@@ -12,7 +12,6 @@ has a held-out ROC AUC near 0.5, which a gate refuses.
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -104,7 +103,7 @@ class LeftOutSources:
             name if name in (TUMOUR_FREE, PEOPLE) else f"source {name}": found
             for name, found in self.sources.items()
         }
-        parts |= {re.sub(r"\W", "_", f"{name}_"): found.estimates for name, found in sources.items()}
+        parts |= {f"{name}_": found.estimates for name, found in sources.items()}
         flattened: dict[str, float] = {}
         for part, found in parts.items():
             published = {name: found[name] for name in PUBLISHED if name in found}
@@ -112,7 +111,7 @@ class LeftOutSources:
         for name, source in self.judged.items():
             if heat := source.located.get("all"):
                 measured = {each: getattr(heat, each) for each in MEASURES[:2]}
-                flattened |= flat(measured, prefix=re.sub(r"\W", "_", f"held_out_source_{name}_heatmap_"))
+                flattened |= flat(measured, prefix=f"held_out_source_{name}_heatmap_")
         return flattened
 
     def document(self) -> dict[str, object]:

@@ -6,6 +6,7 @@ rather than images: a copy adds no evidence. Predictions of several networks are
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,10 +103,15 @@ def majority_accuracy(cases: Cases) -> float:
 def flat(measured: Estimates, *, prefix: str = "") -> dict[str, float]:
     """Flatten to `name`, `name_low` and `name_high`, as MLflow and `metadata.json` hold them."""
     return {
-        f"{prefix}{name}{bound}": value
+        metric_name(f"{prefix}{name}{bound}"): value
         for name, estimate in measured.items()
         for bound, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high))
     }
+
+
+def metric_name(text: str) -> str:
+    """Replace what MLflow does not take in a metric's name."""
+    return re.sub(r"\W", "_", text)
 
 
 def roc_auc(scores: Floats, labels: Indices, weights: Floats) -> Floats:

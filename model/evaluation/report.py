@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from model.data.perturbations import PERTURBATIONS, UNCHANGED
 from model.evaluation.baselines import METADATA_FOREST
-from model.evaluation.metrics import estimates, flat
+from model.evaluation.metrics import estimates, flat, metric_name
 from model.evaluation.slices import measure
 
 if TYPE_CHECKING:
@@ -70,8 +69,8 @@ class Refusal:
 
     def metrics(self) -> dict[str, float]:
         """As MLflow and `metadata.json` hold them."""
-        kinds = {_name(f"refused_kind_{kind}"): share for kind, share in self.refused.items()}
-        sources = {_name(f"refused_mri_of_{name}"): share for name, share in self.left_out.items()}
+        kinds = {metric_name(f"refused_kind_{kind}"): share for kind, share in self.refused.items()}
+        sources = {metric_name(f"refused_mri_of_{name}"): share for name, share in self.left_out.items()}
         return {"refused_mri": self.wrongly_refused, "refused_other": self.rightly_refused} | kinds | sources
 
 
@@ -86,7 +85,7 @@ class Reliability:
 
     def metrics(self) -> dict[str, float]:
         """As MLflow and `metadata.json` hold them."""
-        views = {_name(f"unreliable_unknown_{view}"): share for view, share in self.unknown.items()}
+        views = {metric_name(f"unreliable_unknown_{view}"): share for view, share in self.unknown.items()}
         return {"unreliable_known": self.known} | views
 
 
@@ -149,11 +148,6 @@ class Report:
             "reliability": self.reliability.metrics() | {"threshold": self.reliability.threshold},
             "left_out": self.left_out and self.left_out.document(),
         }
-
-
-def _name(text: str) -> str:
-    """Replace what MLflow does not take in a metric's name."""
-    return re.sub(r"\W", "_", text)
 
 
 def measure_perturbations(out_of_fold: OutOfFold) -> dict[str, Perturbed]:

@@ -97,10 +97,10 @@ class Learner:
             callbacks=[_epoch_callback(on_epoch)],
         )
         healthy = np.flatnonzero(training & (cases.labels == 0))
-        logits, weights = self._pooled(self._views[0][healthy]), chances[healthy]
+        evidence, weights = self._evidence_of(self._views[0][healthy]), chances[healthy]
+        logits = self._pooled(evidence)
         mean = np.average(logits, weights=weights)
         deviation = max(np.average((logits - mean) ** 2, weights=weights) ** 0.5, LEAST_DEVIATION)
-        evidence = np.concatenate(list(self._batches_of_evidence(self._views[0][healthy])))
         self.scale = Scale(float(mean), float(deviation), float(np.quantile(evidence, 1 - RARE)))
 
     def logits(self, perturbation: str = UNCHANGED, chosen: Indices | None = None) -> Floats:
@@ -109,27 +109,26 @@ class Learner:
             maps = self._views[0]
         else:
             maps = self.encoder.maps(self._images.perturbed(perturbation, chosen), self._level)
-        return (self._pooled(maps) - self.scale.mean) / self.scale.deviation
+        return (self._pooled(self._evidence_of(maps)) - self.scale.mean) / self.scale.deviation
 
     def locate(self, chosen: Mask) -> dict[str, Floats]:
         """Compare the evidence of the chosen images, (n,), with their outlines; NaN for those without one."""
         numbers = [number for number in self._images.outlines if chosen[number]]
         measures = {name: np.full(len(chosen), np.nan) for name in MEASURES}
         if numbers:
-            evidence = np.concatenate(list(self._batches_of_evidence(self._views[0][numbers])))[..., 0]
+            evidence = self._evidence_of(self._views[0][numbers])[..., 0]
             outlines = np.stack([self._images.outlines[number] for number in numbers])
             greys = self._images.views.greys[0, numbers, ..., 0]
             for name, values in locate(evidence - self.scale.no_opinion, greys, outlines).items():
                 measures[name][numbers] = values
         return measures
 
-    def _pooled(self, maps: NDArray[np.float16]) -> Floats:
-        logits = [self._pool(evidence).numpy() for evidence in self._batches_of_evidence(maps)]
-        return np.concatenate(logits)[:, 0].astype(np.float64)
+    def _evidence_of(self, maps: NDArray[np.float16]) -> Floats32:
+        starts = range(0, len(maps), BATCH)
+        return np.concatenate([self._evidence(maps[first : first + BATCH]).numpy() for first in starts])
 
-    def _batches_of_evidence(self, maps: NDArray[np.float16]) -> Iterator[Floats32]:
-        for first in range(0, len(maps), BATCH):
-            yield self._evidence(maps[first : first + BATCH]).numpy()
+    def _pooled(self, evidence: Floats32) -> Floats:
+        return np.asarray(self._pool(evidence), dtype=np.float64)[:, 0]
 
     def _compile(self) -> keras.Model:
         recipe = self._recipe

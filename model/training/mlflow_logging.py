@@ -93,17 +93,13 @@ def log_network(
         difference = export.check_parity(folder, validation=parity)
         mlflow.log_artifacts(scratch)
     mlflow.log_metric("parity_largest_difference", difference)
-    log_heatmaps(outputs, pixels, scans)
-    return _keras_model(served, metrics=metadata["metrics"])
-
-
-def log_heatmaps(outputs: NetworkOutputs, pixels: Floats32, scans: Sequence[Scan]) -> None:
-    """Log a grid of tumour images overlaid with the served network's evidence."""
+    # A grid of tumour images overlaid with the network's evidence.
     tumours = [index for index, scan in enumerate(scans) if scan.label]
     chosen = tumours[:: max(1, len(tumours) // plots.HEATMAPS)][: plots.HEATMAPS]
     names = [scans[index].name for index in chosen]
     figure = plots.heatmaps(pixels[chosen], outputs.evidence[chosen], names)
     mlflow.log_figure(figure, "images/heatmaps.png")
+    return _keras_model(served, metrics=metadata["metrics"])
 
 
 def _keras_model(trained: keras.Model, *, metrics: dict[str, float]) -> str:

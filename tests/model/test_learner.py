@@ -173,13 +173,13 @@ def test_the_logit_is_invariant_to_benign_changes(taught: Learner, heads: ImageC
         "rotated": np.stack([rotate(head, 5, reshape=False, order=1) for head in plain]),
         "darker": (plain * 0.8).astype(np.uint8),
     }[change]
-    after = taught._pooled(taught.encoder.maps(changed, taught._level))
+    after = taught._pooled(taught._evidence_of(taught.encoder.maps(changed, taught._level)))
     assert np.corrcoef(taught.logits()[SEEN:], after)[0, 1] > 0.8
 
 
 def test_outlines_teach_where_the_lesion_is(taught: Learner, heads: ImageCache) -> None:
     shares = heads.views.shares[0, -UNSEEN:].astype(float)
-    evidence = np.asarray(taught._evidence(taught._views[0, -UNSEEN:].astype(np.float32)))[..., 0]
+    evidence = taught._evidence_of(taught._views[0, -UNSEEN:])[..., 0]
     large = shares.max(axis=(1, 2)) > 0.4
     assert large.mean() > 0.5
     # Then the evidence is higher inside an outline than outside
