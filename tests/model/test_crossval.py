@@ -47,26 +47,14 @@ class Recorder:
         return [self.fits[int(logit)] for logit in logits]
 
 
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
-def logits(cases: Cases, recorder: Recorder) -> OutOfFold:
-    return cross_validate(cases, recorder)
-
-
-def test_no_fit_is_tested_on_its_training_groups(cases: Cases, recorder: Recorder, logits: OutOfFold) -> None:
+def test_no_fit_is_tested_on_its_training_groups(cases: Cases) -> None:
+    recorder = Recorder()
+    logits = cross_validate(cases, recorder)
     for place, fit in enumerate(recorder.fits_of(logits.outer[UNCHANGED])):
         assert fit.outer
         assert cases.groups[place] not in cases.groups[fit.training]
     assert np.array_equal(logits.outer[MIRRORED], 100 + logits.outer[UNCHANGED])
-
-
-def test_inner_logits_come_from_fits_without_the_fold_and_the_image(
-    cases: Cases, recorder: Recorder, logits: OutOfFold
-) -> None:
+    # And inner logits come from fits without the fold and the image
     for fold, row in enumerate(logits.inner):
         own = cases.folds == fold
         assert np.isnan(row[own]).all()

@@ -109,10 +109,10 @@ class Contest:
         uri = f"runs:/{run.info.run_id}/model"
         return TrainingResult(self._name, run.info.run_id, "drawn", uri, {"roc_auc": area}, {}, None)
 
-    def gate(self, result: TrainingResult, name: str = "beats_champion") -> tuple[bool, str]:
-        """Whether a training passed a gate, and the detail."""
+    def gate(self, result: TrainingResult) -> tuple[bool, str]:
+        """Whether a training beat the champion, and the detail."""
         kept = mlflow.artifacts.load_dict(f"runs:/{result.run_id}/gates.json")
-        (outcome,) = [each for each in kept["gates"] if each["name"] == name]
+        (outcome,) = [each for each in kept["gates"] if each["name"] == "beats_champion"]
         return outcome["passed"], outcome["detail"]
 
     def champion(self) -> str:
