@@ -35,14 +35,6 @@ def logits(cases: Cases) -> Floats:
     return 5 * (cases.labels - 0.2) + np.random.default_rng(1).normal(scale=4, size=N)
 
 
-@pytest.fixture
-def inner(cases: Cases, logits: Floats) -> Floats:
-    """Logits of each fold's inner fits, NaN inside the fold, as in a cross-validation."""
-    rows = logits + np.random.default_rng(2).normal(scale=1, size=(FOLDS, N))
-    rows[cases.folds == np.arange(FOLDS)[:, None]] = np.nan
-    return rows
-
-
 def test_calibration_undoes_scale_and_shift() -> None:
     # Given labels drawn with probability sigmoid(0.5 * logit - 1)
     rng = np.random.default_rng(0)
@@ -107,15 +99,6 @@ def test_copies_do_not_move_a_threshold(cases: Cases, logits: Floats) -> None:
     assert (after.threshold, after.youden) == pytest.approx((before.threshold, before.youden), abs=1e-4)
 
 
-@pytest.mark.parametrize("fold", range(FOLDS))
-def test_the_rule_of_a_fold_comes_from_its_own_row_of_logits(cases: Cases, inner: Floats, fold: int) -> None:
-    # tests/model/test_crossval.py proves that it does not depend on the fold's labels
-    foreign = np.where(np.arange(FOLDS)[:, None] == fold, inner, -inner)
-    before, after = calibration.nested_rules(inner, cases), calibration.nested_rules(foreign, cases)
-    for other in range(FOLDS):
-        assert (before[other] == after[other]) == (other == fold)
-
-
 def test_each_fold_is_classified_by_its_own_rule(cases: Cases, logits: Floats) -> None:
     # Given a different rule for each fold
     rules = [Rule(Calibration(1.0, float(fold)), 0.2 * (fold + 1), 0.9) for fold in range(FOLDS)]
@@ -141,10 +124,6 @@ def test_the_area_equals_that_of_scikit_learn(cases: Cases, logits: Floats) -> N
     weighted, plain = metrics.roc_auc(scores, cases.labels, np.stack([cases.weights, np.ones(N)]))
     assert weighted == pytest.approx(roc_auc_score(cases.labels, scores, sample_weight=cases.weights))
     assert plain == pytest.approx(roc_auc_score(cases.labels, scores))
-
-
-def test_the_area_of_one_class_is_nan() -> None:
-    assert np.isnan(metrics.roc_auc(np.arange(3.0), np.ones(3, dtype=np.int64), np.ones((1, 3)))[0])
 
 
 def test_a_calibrated_network_has_little_calibration_error() -> None:

@@ -130,14 +130,6 @@ def contest(request: pytest.FixtureRequest, tmp_path: Path) -> Contest:
     return Contest(f"contest-{request.node.name}", tmp_path)
 
 
-def test_the_first_version_becomes_champion_even_if_it_fails_gates(contest: Contest) -> None:
-    first = contest.trained(skill=2, passing=False)
-    promoted_version = promoted(first)
-    assert promoted_version.run_id == contest.champion() == first.run_id
-    assert not registry.passed(promoted_version.gates())
-    assert contest.gate(first) == (True, "there is no champion yet")
-
-
 FAILED = {"skill": 2, "passing": False}
 
 
