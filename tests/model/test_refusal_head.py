@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pytest
 
+from model.networks.familiarity import FEWEST, fit_familiarity
 from model.training import refusal
 from model.training.refusal import UNFAMILIAR, WRONGLY_REFUSED, fit_refusal, fit_reliability
 
@@ -173,3 +174,19 @@ def test_no_familiarity_is_measured_by_what_was_fitted_to_its_group() -> None:
     found = fit_reliability(features, groups, planes, planes, np.full(120, ""))
     # Then they set the threshold, at which they are less familiar than to a fit that has seen them
     assert found.threshold < found.familiarity.of(features[:20]).min() - 1
+
+
+def test_an_unknown_view_is_less_familiar_and_the_layer_agrees() -> None:
+    # Given features of two views, of a rare one, and of a fourth that is not learnt
+    rng = np.random.default_rng(0)
+    views = np.repeat(["axial t1", "axial flair", "rare"], [80, 60, FEWEST - 1])
+    shifts = {"axial t1": 0.0, "axial flair": 2.0, "rare": 3.0}
+    features = rng.normal(size=(len(views), 12)) + np.array([[shifts[view]] for view in views])
+    known, unknown = features.astype(np.float32), rng.normal(loc=-4, size=(50, 12)).astype(np.float32)
+    fitted = fit_familiarity(known, views)
+    assert len(fitted.means) == 3
+    assert np.quantile(fitted.of(known), 0.05) > fitted.of(unknown).max()
+    # Then the layer in the network computes the same
+    everything = np.concatenate([known, unknown])
+    computed = np.asarray(fitted.layer()(everything))
+    np.testing.assert_allclose(computed[:, 0], fitted.of(everything), rtol=1e-3, atol=1e-3)
