@@ -13,7 +13,7 @@ from scipy import ndimage
 from model.evaluation.metrics import weighted_estimate
 
 if TYPE_CHECKING:
-    from model.arrays import Floats, Greys, Mask
+    from model.arrays import Floats, Floats32, Greys, Mask
     from model.data.cases import Cases
     from model.evaluation.metrics import Estimate
 
@@ -32,7 +32,7 @@ class Localisation:
     share_of_maximum: float  # median share of the image that has the largest value
 
 
-def locate(evidence: Floats, greys: Greys, outlines: Mask) -> dict[str, Floats]:
+def locate(evidence: Floats | Floats32, greys: Greys, outlines: Mask) -> dict[str, Floats]:
     """Compare maps of the evidence above that of no opinion with images and outlines, (n, size, size).
 
     Returns

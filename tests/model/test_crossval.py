@@ -50,17 +50,17 @@ class Recorder:
 def test_no_fit_is_tested_on_its_training_groups(cases: Cases) -> None:
     recorder = Recorder()
     logits = cross_validate(cases, recorder)
-    for place, fit in enumerate(recorder.fits_of(logits.outer[UNCHANGED])):
+    for group, fit in zip(cases.groups, recorder.fits_of(logits.outer[UNCHANGED]), strict=True):
         assert fit.outer
-        assert cases.groups[place] not in cases.groups[fit.training]
+        assert group not in cases.groups[fit.training]
     assert np.array_equal(logits.outer[MIRRORED], 100 + logits.outer[UNCHANGED])
     # And inner logits come from fits without the fold and the image
     for fold, row in enumerate(logits.inner):
         own = cases.folds == fold
         assert np.isnan(row[own]).all()
-        for place, fit in zip(np.flatnonzero(~own), recorder.fits_of(row[~own]), strict=True):
+        for group, fit in zip(cases.groups[~own], recorder.fits_of(row[~own]), strict=True):
             learnt = cases.groups[fit.training]
-            assert cases.groups[place] not in learnt
+            assert group not in learnt
             assert not set(cases.groups[own]) & set(learnt)
             assert not fit.outer
 
