@@ -31,7 +31,7 @@ NOT_FAST = {
     *(f"infra/test_{name}.py" for name in ("monitoring", "policies", "registry", "requests")),
     *(f"infra/test_{name}.py" for name in ("second_opinion", "snapshots", "synthesis")),
     *(f"model/test_{name}.py" for name in ("card", "command", "crossval", "export", "learner")),
-    *(f"model/test_{name}.py" for name in ("familiarity", "imagenet", "network", "old_store")),
+    *(f"model/test_{name}.py" for name in ("imagenet", "network", "old_store")),
     *(f"model/test_{name}.py" for name in ("refusal_head", "registry", "report", "resume")),
     *(f"model/test_{name}.py" for name in ("tracking", "training")),
 }

@@ -6,10 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Indices = NDArray[np.int64]
+    from model.arrays import Floats, Indices, Mask
 
 
 @dataclass(frozen=True)
@@ -19,10 +16,10 @@ class Cases:
     labels: Indices  # 1 for yes, 0 for no
     groups: Indices  # number of the group of near-duplicates
     folds: Indices  # number of the fold in which the image is tested
-    weights: NDArray[np.float64]  # 1 / size of the group, so that all groups count the same
+    weights: Floats  # 1 / size of the group, so that all groups count the same
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, chosen: NDArray[np.bool_] | Indices) -> Cases:
+    def __getitem__(self, chosen: Mask | Indices) -> Cases:
         return Cases(*(getattr(self, field.name)[chosen] for field in fields(self)))

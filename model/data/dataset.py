@@ -20,8 +20,7 @@ from model.data.scan import CLASSES, REFUSED, DataError, Scan, listed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Indices
     from model.data.source import Source
 
 __all__ = ["CLASSES", "DataError", "Dataset", "Scan", "load", "model_name", "resolve"]
@@ -62,7 +61,7 @@ class Dataset:
         return [image for images in self.refuse.values() for image in images]
 
     @property
-    def labels(self) -> NDArray[np.int64]:
+    def labels(self) -> Indices:
         """1 for yes, 0 for no, shape (n,)."""
         return np.array([scan.label for scan in self.scans], dtype=np.int64)
 

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from model.arrays import Floats, Greys, Indices, Mask
     from model.data.scan import Scan
-
-    Greys = NDArray[np.uint8]
 
 STRIDE = 16  # pixels of the preprocessed image in a cell of the evidence map
 GREY_LEVELS = 255
@@ -59,18 +58,18 @@ class ImageCache:
         return [scan.image() for scan in progress(self._scans, "decoding images")]
 
     @cached_property
-    def outlined(self) -> NDArray[np.bool_]:
+    def outlined(self) -> Mask:
         """Whether it is known of every cell of an image whether it shows tumour: (n,)."""
         return np.array([scan.label == 0 or bool(scan.mask or scan.boxes) for scan in self._scans])
 
     @cached_property
-    def areas(self) -> NDArray[np.float64]:
+    def areas(self) -> Floats:
         """Share of each image inside its tumour's outline, NaN without one: (n,)."""
         outlines = (scan.outline() for scan in progress(self._scans, "reading outlines"))
         return np.array([np.nan if each is None else np.mean(np.asarray(each) > 0) for each in outlines])
 
     @cached_property
-    def outlines(self) -> dict[int, NDArray[np.bool_]]:
+    def outlines(self) -> dict[int, Mask]:
         """The tumour in each preprocessed image whose outline is not empty, (size, size), by its index."""
         found = {}
         for number, scan in enumerate(self._scans):
@@ -101,7 +100,7 @@ class ImageCache:
                     shares[view, number] = np.asarray(inside) / np.float16(GREY_LEVELS)
         return Views(greys, shares)
 
-    def perturbed(self, name: str, chosen: NDArray[np.int64]) -> Greys:
+    def perturbed(self, name: str, chosen: Indices) -> Greys:
         """The images of these indices under one of `PERTURBATIONS`: (chosen, size, size, 1)."""
         return preprocessed((PERTURBATIONS[name](self.decoded[index]) for index in chosen), size=self.size)
 

@@ -65,11 +65,6 @@ class Scan:
         _, *folders, _ = self.relative.split("/")
         return folders[0] if folders else REFUSE
 
-    @property
-    def subject(self) -> tuple[str, str | None]:
-        """Source and manifest group: images with the same group of one source are never separated."""
-        return self.source, self.group
-
     def image(self) -> Image.Image:
         """Decode the file exactly as serving does."""
         return decode_file(self.path)[0]

@@ -23,11 +23,9 @@ from model.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from numpy.typing import NDArray
+    from model.arrays import Floats32, Indices, Mask
 
-    Plane = NDArray[np.float32]
-    Indices = NDArray[np.int64]
-    Least = Callable[[slice, slice], Plane]
+    Least = Callable[[slice, slice], Floats32]
 
 DUPLICATE = 0.87
 """Smallest correlation of near-duplicates. On the Kaggle set, pairs known to differ reach 0.865 and the
@@ -46,7 +44,7 @@ def group(images: Iterable[Image.Image], subjects: Sequence[tuple[str, str | Non
     """Number the groups of near-duplicates, which are their connected components, shape (n,).
 
     The images, of mode L and any size, are each read once and not kept. `subjects` names the source of each
-    and its patient or case there, if known (`Scan.subject`); all images of one are in the same group.
+    and its patient or case there, if known; all images of one are in the same group.
     """
     whole, heads = _thumbnails(images)
     count = len(whole)
@@ -56,7 +54,7 @@ def group(images: Iterable[Image.Image], subjects: Sequence[tuple[str, str | Non
     first: dict[tuple[str, str | None], int] = {}
     patients = np.array([first.setdefault(each, place) for place, each in enumerate(subjects)])
 
-    def least(rows: slice, columns: slice) -> Plane:
+    def least(rows: slice, columns: slice) -> Floats32:
         """Return the smallest correlation of near-duplicates for each pair."""
         both_known = known[rows, None] & known[columns] & (patients[rows, None] != patients[columns])
         inside = np.where(both_known, BETWEEN_PATIENTS, DUPLICATE)
@@ -91,7 +89,7 @@ def assign_folds(labels: Indices, groups: Indices, *, folds: int, seed: int) -> 
     return Cases(labels=labels, groups=groups, folds=numbers, weights=1 / sizes[inverse])
 
 
-def hold_out(labels: Indices, groups: Indices, *, seed: int) -> NDArray[np.bool_]:
+def hold_out(labels: Indices, groups: Indices, *, seed: int) -> Mask:
     """Choose `HELD_OUT` groups of each class, fewer in small sets; return a mask of their images.
 
     Groups of one class alone are preferred: where every patient has images of both, whole patients are held
@@ -134,10 +132,10 @@ def head_box(image: Image.Image) -> tuple[float, float, float, float]:
     return columns.start * across, rows.start * down, columns.stop * across, rows.stop * down
 
 
-def _thumbnails(images: Iterable[Image.Image]) -> tuple[Plane, Plane]:
+def _thumbnails(images: Iterable[Image.Image]) -> tuple[Floats32, Floats32]:
     """Thumbnails of the whole images and of the heads in them, each (n, `THUMBNAIL`, `THUMBNAIL`)."""
-    whole: list[Plane] = []
-    heads: list[Plane] = []
+    whole: list[Floats32] = []
+    heads: list[Floats32] = []
     for image in progress(images, "finding near-duplicates"):
         for thumbnails, box in ((whole, None), (heads, head_box(image))):
             small = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, box=box)
@@ -145,7 +143,7 @@ def _thumbnails(images: Iterable[Image.Image]) -> tuple[Plane, Plane]:
     return np.stack(whole), np.stack(heads)
 
 
-def _correlated(thumbnails: Plane, least: Least) -> sparse.csr_array:
+def _correlated(thumbnails: Floats32, least: Least) -> sparse.csr_array:
     """Sparse matrix of the pairs that correlate by `least` in any of the eight orientations."""
     plain = _unit(thumbnails)
     turned = [_unit(orientation) for orientation in _orientations(thumbnails)]
@@ -160,16 +158,16 @@ def _correlated(thumbnails: Plane, least: Least) -> sparse.csr_array:
     return sparse.vstack(rows, format="csr")
 
 
-def _orientations(thumbnails: Plane) -> Iterator[Plane]:
+def _orientations(thumbnails: Floats32) -> Iterator[Floats32]:
     for quarter in range(4):
         turned = np.rot90(thumbnails, quarter, axes=(1, 2))
         yield turned
         yield turned[:, :, ::-1]
 
 
-def _unit(thumbnails: Plane) -> Plane:
+def _unit(thumbnails: Floats32) -> Floats32:
     """Centre and normalise, so that a dot product is a correlation; 0 for a constant image."""
     flat = thumbnails.reshape(len(thumbnails), -1)
     centred = flat - flat.mean(axis=1, keepdims=True)
-    unit: Plane = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1)
+    unit: Floats32 = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1)
     return unit

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import logit
 from sklearn.ensemble import RandomForestClassifier
@@ -16,14 +15,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from container import imaging
+from model.arrays import Floats, Mask, Names
 from model.data.scan import read_file
 
 if TYPE_CHECKING:
     from model.data.cases import Cases
     from model.data.dataset import Scan
 
-Floats = NDArray[np.float64]
-Baseline = Callable[[NDArray[np.bool_], "Cases", int], Floats]
+Baseline = Callable[[Mask, "Cases", int], Floats]
 """Fits to the cases of a mask, which has both classes, with a seed, and scores all cases: (n,), positive for
 YES. It reads no label outside the mask."""
 METADATA_FOREST = "metadata-only forest"
@@ -71,7 +70,7 @@ def metadata_forest(scans: Sequence[Scan]) -> Baseline:
         dtype=np.float64,
     )
 
-    def scores(chosen: NDArray[np.bool_], cases: Cases, seed: int) -> Floats:
+    def scores(chosen: Mask, cases: Cases, seed: int) -> Floats:
         # One thread: more are slower for so few images, and sum the votes in a varying order.
         forest = RandomForestClassifier(TREES, min_samples_leaf=2, random_state=seed)
         forest.fit(features[chosen], cases.labels[chosen], sample_weight=cases.weights[chosen])
@@ -87,7 +86,7 @@ def pixel_regression(scans: Sequence[Scan]) -> Baseline:
     small = [scan.image().resize((SIDE, SIDE), Image.Resampling.BOX) for scan in scans]  # of any aspect
     pixels = np.stack([np.asarray(image).ravel() for image in small]) / 255.0
 
-    def scores(chosen: NDArray[np.bool_], cases: Cases, _: int) -> Floats:
+    def scores(chosen: Mask, cases: Cases, _: int) -> Floats:
         regression = make_pipeline(StandardScaler(), LogisticRegression(C=1 / PENALTY, max_iter=1000))
         weights = cases.weights[chosen]
         regression.fit(pixels[chosen], cases.labels[chosen], logisticregression__sample_weight=weights)
@@ -111,7 +110,7 @@ class SourceProbe:
     chance: float  # that of guessing
 
 
-def source_probe(features: Floats, sources: NDArray[np.str_], cases: Cases) -> SourceProbe | None:
+def source_probe(features: Floats, sources: Names, cases: Cases) -> SourceProbe | None:
     """Tell the sources apart by pooled features, (n, d), each fold by a logistic regression on the others.
 
     None where no class comes from several sources.

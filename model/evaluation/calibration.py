@@ -19,11 +19,8 @@ from model.evaluation.predictions import Predictions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats
     from model.data.cases import Cases
-
-    Floats = NDArray[np.float64]
 
 TARGET_SENSITIVITY = 0.95
 """Sensitivity that the served threshold must reach: a missed tumour costs more than a false alarm."""
@@ -75,11 +72,22 @@ def classify(logits: Floats, cases: Cases, rules: Sequence[Rule]) -> Predictions
 
 
 def fit_rule(logits: Floats, cases: Cases, *, sensitivity: float = TARGET_SENSITIVITY) -> Rule:
-    """Fit calibration and thresholds to logits of images not trained on, shape (n,)."""
+    """Fit calibration and thresholds to logits of images not trained on, shape (n,).
+
+    A threshold is half-way between a probability and the next lower one. The Youden threshold is the middle
+    one of equally good ones.
+    """
     calibration = calibrate(logits, cases)
     probabilities = calibration.probabilities(logits)
-    threshold = sensitive_threshold(probabilities, cases, sensitivity=sensitivity)
-    return Rule(calibration, threshold, youden=youden_threshold(probabilities, cases))
+    false_positive, found, levels = roc_curve(
+        cases.labels, probabilities, sample_weight=cases.weights, drop_intermediate=False
+    )
+    levels, found = levels[1:], found[1:]  # of every distinct probability, descending; the first is infinite
+    between = (levels + np.append(levels[1:], levels[-1])) / 2
+    balanced = found + (1 - false_positive[1:])
+    best = np.flatnonzero(balanced >= balanced.max() - TIE)
+    threshold = between[np.argmax(found >= sensitivity - TIE)]
+    return Rule(calibration, float(threshold), youden=float(between[best[(len(best) - 1) // 2]]))
 
 
 def calibrate(logits: Floats, cases: Cases) -> Calibration:
@@ -89,32 +97,3 @@ def calibrate(logits: Floats, cases: Cases) -> Calibration:
     """
     fitted = LogisticRegression(C=1.0).fit(logits[:, None], cases.labels, sample_weight=cases.weights)
     return Calibration(slope=float(fitted.coef_[0, 0]), intercept=float(fitted.intercept_[0]))
-
-
-def sensitive_threshold(
-    probabilities: Floats, cases: Cases, *, sensitivity: float = TARGET_SENSITIVITY
-) -> float:
-    """Return the highest threshold with this sensitivity, half-way to the next lower probability."""
-    levels, sensitivities, _ = _rates(probabilities, cases)
-    return _between(levels, int(np.flatnonzero(sensitivities >= sensitivity - TIE)[-1]))
-
-
-def youden_threshold(probabilities: Floats, cases: Cases) -> float:
-    """Return the threshold with the highest balanced accuracy, the middle one of equally good ones."""
-    levels, sensitivities, specificities = _rates(probabilities, cases)
-    scores = sensitivities + specificities
-    best = np.flatnonzero(scores >= scores.max() - TIE)
-    return _between(levels, int(best[len(best) // 2]))
-
-
-def _between(levels: Floats, index: int) -> float:
-    """Half-way between a level and the next lower one."""
-    return float((levels[index] + levels[max(0, index - 1)]) / 2)
-
-
-def _rates(probabilities: Floats, cases: Cases) -> tuple[Floats, Floats, Floats]:
-    """Return each distinct probability, ascending, with its sensitivity and specificity as a threshold."""
-    false_positive, sensitivity, levels = roc_curve(
-        cases.labels, probabilities, sample_weight=cases.weights, drop_intermediate=False
-    )
-    return levels[:0:-1], sensitivity[:0:-1], 1 - false_positive[:0:-1]  # the first level is infinite

@@ -20,13 +20,9 @@ from model.evaluation.metrics import roc_auc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Mask
     from model.data.cases import Cases
     from model.evaluation.predictions import Predictions
-
-    Floats = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ has a held-out ROC AUC near 0.5, which a gate refuses.
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -29,8 +28,7 @@ from model.evaluation.slices import measure, named, terciles
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Indices, Mask, Names
     from model.data.cases import Cases
     from model.evaluation.calibration import Rule
     from model.evaluation.crossval import Logits
@@ -39,10 +37,6 @@ if TYPE_CHECKING:
     from model.evaluation.predictions import Predictions
     from model.evaluation.slices import Slice
 
-    Floats = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
-    Indices = NDArray[np.int64]
-    Names = NDArray[np.str_]
     Related = Mapping[str, frozenset[str]]
     Parts = dict[tuple[str, str], Mask]
 
@@ -109,7 +103,7 @@ class LeftOutSources:
             name if name in (TUMOUR_FREE, PEOPLE) else f"source {name}": found
             for name, found in self.sources.items()
         }
-        parts |= {re.sub(r"\W", "_", f"{name}_"): found.estimates for name, found in sources.items()}
+        parts |= {f"{name}_": found.estimates for name, found in sources.items()}
         flattened: dict[str, float] = {}
         for part, found in parts.items():
             published = {name: found[name] for name in PUBLISHED if name in found}
@@ -117,7 +111,7 @@ class LeftOutSources:
         for name, source in self.judged.items():
             if heat := source.located.get("all"):
                 measured = {each: getattr(heat, each) for each in MEASURES[:2]}
-                flattened |= flat(measured, prefix=re.sub(r"\W", "_", f"held_out_source_{name}_heatmap_"))
+                flattened |= flat(measured, prefix=f"held_out_source_{name}_heatmap_")
         return flattened
 
     def document(self) -> dict[str, object]:
@@ -136,19 +130,48 @@ def count_classes(cases: Cases, sources: Names) -> dict[str, tuple[int, int]]:
     }
 
 
-def fits_needed(cases: Cases, sources: Names, *, related: Related | None = None) -> int:
-    """Number of fits that `leave_sources_out` runs; 0 where it returns None."""
-    plan = LeaveOut(cases, sources, related or {})
-    return bool(plan.judged) * len(plan.judged + plan.tumour_free + plan.pairs)
+class LeaveOut:
+    """Which sources are judged, and what is left out with each.
+
+    Parameters
+    ----------
+    sources
+        Each image's source, shape (n,).
+    related
+        By source, those that may show the same patients: each is left out with the other.
+    """
+
+    def __init__(self, cases: Cases, sources: Names, related: Related) -> None:
+        self.cases, self.sources = cases, sources
+        counts = count_classes(cases, sources)
+        given = {name: {name, *related.get(name, ())} for name in counts}
+        self.kin = {
+            name: {each for each in counts if each in given[name] or name in given[each]} for name in counts
+        }
+        self.tumour_free = [name for name, (_, yes) in counts.items() if not yes]
+        self.judged = [name for name, of_class in counts.items() if min(of_class)]
+        self.pairs = [pair for pair in combinations(self.judged, 2) if pair[1] not in self.kin[pair[0]]]
+        if min((sum(name in pair for pair in self.pairs) for name in self.judged), default=0) < OTHERS:
+            self.judged, self.pairs = [], []
+
+    @property
+    def fits(self) -> int:
+        """Number of fits that `leave_sources_out` runs; 0 where it returns None."""
+        return bool(self.judged) * len(self.judged + self.tumour_free + self.pairs)
+
+    def training_without(self, own: Mask) -> Mask:
+        """Mask without the images `own`, the relations of sources wholly among them, and all their groups."""
+        whole = [name for name in self.kin if own[self.sources == name].all()]
+        out = own | np.isin(self.sources, [each for name in whole for each in self.kin[name]])
+        mask: Mask = ~np.isin(self.cases.groups, self.cases.groups[out])
+        return mask
 
 
 def leave_sources_out(
-    cases: Cases,
-    sources: Names,
+    plan: LeaveOut,
     run: Callable[[Fit], Logits],
     *,
     facts: Facts,
-    related: Related | None = None,
     out_of_fold: Floats | None = None,
 ) -> LeftOutSources | None:
     """Judge every source with both classes, and the tumour-free ones, by fits that never saw them.
@@ -158,12 +181,8 @@ def leave_sources_out(
 
     Parameters
     ----------
-    sources
-        Each image's source, shape (n,).
     run
         Trains on a fit's training images and returns the logits of the others, at least.
-    related
-        By source, those that may show the same patients: each is left out with the other.
     out_of_fold
         Each image's logit by a network that was trained without its group but with its source, (n,).
 
@@ -172,11 +191,13 @@ def leave_sources_out(
     None where fewer than three sources have both classes, or one of them has fewer than two unrelated ones
     to be calibrated on. Images of one class to judge a source by, or a missing logit, are a ValueError.
     """
-    plan = LeaveOut(cases, sources, related or {})
     if not plan.judged:
         return None
-    plan.check(count_classes(cases[facts.judged], sources[facts.judged]))
-    outer, inner, located = _run_fits(plan, cases, sources, run)
+    cases, sources = plan.cases, plan.sources
+    counts = count_classes(cases[facts.judged], sources[facts.judged])
+    if lacking := [name for name in plan.judged if min(counts.get(name, (0, 0))) == 0]:
+        raise ValueError(f"{', '.join(lacking)}: the images to judge by lack a class; judge by more of them")
+    outer, inner, located = _run_fits(plan, run)
     group = np.unique(cases.groups, return_inverse=True)[1]
     weights = 1 / np.maximum(np.bincount(group, facts.judged), 1)[group]  # images not judged do not count
     # The number of the rule by which each image is judged: the last one is for tumour-free sources.
@@ -216,7 +237,7 @@ def leave_sources_out(
 
 
 def _run_fits(
-    plan: LeaveOut, cases: Cases, sources: Names, run: Callable[[Fit], Logits]
+    plan: LeaveOut, run: Callable[[Fit], Logits]
 ) -> tuple[Floats, dict[str, Floats], dict[str, Floats]]:
     """Run every fit.
 
@@ -225,7 +246,8 @@ def _run_fits(
     Each image's logit by the network without its source, (n,); by judged source, the logits of the others by
     networks without both, (n,); and the `MEASURES` of the images with an outline, (n,).
     """
-    outer = np.full(len(cases), np.nan)
+    sources = plan.sources
+    outer = np.full(len(sources), np.nan)
     inner = {name: outer.copy() for name in plan.judged}
     located = {name: outer.copy() for name in MEASURES}
 
@@ -247,37 +269,6 @@ def _run_fits(
         for name, other in (pair, pair[::-1]):
             inner[name][sources == other] = logits[sources == other]
     return outer, inner, located
-
-
-class LeaveOut:
-    """Which sources are judged, and what is left out with each."""
-
-    def __init__(self, cases: Cases, sources: Names, related: Related) -> None:
-        self._groups, self._sources = cases.groups, sources
-        counts = count_classes(cases, sources)
-        given = {name: {name, *related.get(name, ())} for name in counts}
-        self.kin = {
-            name: {each for each in counts if each in given[name] or name in given[each]} for name in counts
-        }
-        self.tumour_free = [name for name, (_, yes) in counts.items() if not yes]
-        self.judged = [name for name, of_class in counts.items() if min(of_class)]
-        self.pairs = [pair for pair in combinations(self.judged, 2) if pair[1] not in self.kin[pair[0]]]
-        if min((sum(name in pair for pair in self.pairs) for name in self.judged), default=0) < OTHERS:
-            self.judged, self.pairs = [], []
-
-    def check(self, counts: dict[str, tuple[int, int]]) -> None:
-        """Check that the images on which each source is judged have both classes."""
-        if lacking := [name for name in self.judged if min(counts.get(name, (0, 0))) == 0]:
-            raise ValueError(
-                f"{', '.join(lacking)}: the images to judge by lack a class; judge by more of them"
-            )
-
-    def training_without(self, own: Mask) -> Mask:
-        """Mask without the images `own`, the relations of sources wholly among them, and all their groups."""
-        whole = [name for name in self.kin if own[self._sources == name].all()]
-        out = own | np.isin(self._sources, [each for name in whole for each in self.kin[name]])
-        mask: Mask = ~np.isin(self._groups, self._groups[out])
-        return mask
 
 
 def _rule(logits: Floats, cases: Cases, sources: Names, chosen: Mask) -> Rule:

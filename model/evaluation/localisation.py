@@ -13,12 +13,9 @@ from scipy import ndimage
 from model.evaluation.metrics import weighted_estimate
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Floats32, Greys, Mask
     from model.data.cases import Cases
     from model.evaluation.metrics import Estimate
-
-    Floats = NDArray[np.float64]
 
 MEASURES = ("strongest_point_inside", "concentration", "share_of_maximum")
 HEAD = 15  # grey level above which a pixel belongs to the head
@@ -35,7 +32,7 @@ class Localisation:
     share_of_maximum: float  # median share of the image that has the largest value
 
 
-def locate(evidence: Floats, greys: NDArray[np.uint8], outlines: NDArray[np.bool_]) -> dict[str, Floats]:
+def locate(evidence: Floats | Floats32, greys: Greys, outlines: Mask) -> dict[str, Floats]:
     """Compare maps of the evidence above that of no opinion with images and outlines, (n, size, size).
 
     Returns

@@ -6,6 +6,7 @@ rather than images: a copy adds no evidence. Predictions of several networks are
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,10 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Indices, Mask
     from model.data.cases import Cases
     from model.evaluation.predictions import Predictions
 
-    Floats = NDArray[np.float64]
-    Labels = NDArray[np.int64]
     Estimates = dict[str, "Estimate"]
 
 BOOTSTRAP_DRAWS = 1000
@@ -77,11 +75,6 @@ def weighted_estimate(values: Floats, cases: Cases, statistic: Callable[..., flo
     return Estimate(float(statistic(values, weights=cases.weights)), *_interval(np.array(draws)))
 
 
-def compare(first: Predictions, second: Predictions) -> Difference:
-    """Compare two networks' ROC AUC on the same images, by a paired bootstrap over groups."""
-    return differences(first, second)["roc_auc"]
-
-
 def differences(first: Predictions, second: Predictions) -> dict[str, Difference]:
     """Compare every metric of two networks on the same images, by a paired bootstrap over groups.
 
@@ -110,13 +103,18 @@ def majority_accuracy(cases: Cases) -> float:
 def flat(measured: Estimates, *, prefix: str = "") -> dict[str, float]:
     """Flatten to `name`, `name_low` and `name_high`, as MLflow and `metadata.json` hold them."""
     return {
-        f"{prefix}{name}{bound}": value
+        metric_name(f"{prefix}{name}{bound}"): value
         for name, estimate in measured.items()
         for bound, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high))
     }
 
 
-def roc_auc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
+def metric_name(text: str) -> str:
+    """Replace what MLflow does not take in a metric's name."""
+    return re.sub(r"\W", "_", text)
+
+
+def roc_auc(scores: Floats, labels: Indices, weights: Floats) -> Floats:
     """Area under the ROC curve; ties count half.
 
     One area for each row of weights, (rows, n) -> (rows,); NaN where a row has one class only. Scores and
@@ -133,7 +131,7 @@ def roc_auc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
     return area
 
 
-def calibration_error(probabilities: Floats, labels: Labels, weights: Floats) -> Floats:
+def calibration_error(probabilities: Floats, labels: Indices, weights: Floats) -> Floats:
     """Expected calibration error: mean gap between a bin's probability and its share of tumours.
 
     The bins have equal mass under the first row of weights and are the same for every row. Shapes as for
@@ -210,7 +208,7 @@ def _values(predictions: Predictions, weights: Floats) -> dict[str, Floats]:
     }
 
 
-def _share(what: NDArray[np.bool_] | Floats, among: NDArray[np.bool_], weights: Floats) -> Floats:
+def _share(what: Mask | Floats, among: Mask, weights: Floats) -> Floats:
     """Weighted mean of `what` over the images of the mask `among`."""
     counted = weights * among
     with np.errstate(invalid="ignore"):

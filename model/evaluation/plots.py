@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
+    from model.arrays import Floats32
     from model.data.dataset import Scan
     from model.evaluation.comparison import Comparison
     from model.evaluation.metrics import Estimates
@@ -80,7 +80,7 @@ def worst_mistakes(mistakes: Sequence[Mistake], scans: Sequence[Scan]) -> Figure
     return figure
 
 
-def heatmaps(pixels: NDArray[np.float32], evidence: NDArray[np.float32], names: Sequence[str]) -> Figure:
+def heatmaps(pixels: Floats32, evidence: Floats32, names: Sequence[str]) -> Figure:
     """Images (n, size, size, 1), each next to a copy overlaid with its evidence (n, rows, columns)."""
     rows = math.ceil(len(names) / 4)
     figure = Figure(figsize=(13, 1.9 * rows), layout="constrained")

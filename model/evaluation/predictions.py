@@ -14,8 +14,7 @@ from model.data.cases import Cases
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Indices, Mask
     from model.data.dataset import Scan
 
 FILE = "predictions.csv"
@@ -32,11 +31,11 @@ class Predictions:
     """A probability and two predicted classes, 0 or 1, for each case; every array has shape (n,)."""
 
     cases: Cases
-    probabilities: NDArray[np.float64]
-    predicted: NDArray[np.int64]  # by the threshold that serves
-    predicted_youden: NDArray[np.int64]  # by the threshold with the highest balanced accuracy
+    probabilities: Floats
+    predicted: Indices  # by the threshold that serves
+    predicted_youden: Indices  # by the threshold with the highest balanced accuracy
 
-    def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:
+    def __getitem__(self, chosen: Mask | Indices) -> Predictions:
         return Predictions(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
@@ -55,27 +54,20 @@ def write_csv(predictions: Predictions, scans: Sequence[Scan]) -> str:
     return table.getvalue()
 
 
-def read_csv(text: str) -> Predictions:
-    """Read the predictions, with the images sorted by hash.
+def read_csv(text: str) -> tuple[Predictions, list[str], list[str]]:
+    """Read the predictions, and the images' names and hashes, sorted by hash.
 
     Files of earlier releases may hold several repeats of the cross-validation; the first is read.
     """
-    rows = _rows(text)
+    table = csv.DictReader(io.StringIO(text))
+    table.fieldnames = [OLD_COLUMNS.get(name, name) for name in table.fieldnames or ()]
+    first = (row for row in table if row.get("repeat", "1") == "1")
+    rows = sorted(first, key=lambda row: row["sha256"])
     columns = {name: np.array([float(row[name]) for row in rows]) for name in COLUMNS[2:]}
     whole = {name: columns[name].astype(np.int64) for name in set(columns) - {"weight", "probability"}}
     cases = Cases(whole["label"], whole["group"], whole["fold"], columns["weight"])
-    return Predictions(cases, columns["probability"], whole["predicted"], whole["predicted_youden"])
-
-
-def read_images(text: str) -> list[tuple[str, str]]:
-    """Read the name and hash of each image, in the order of `read_csv`."""
-    return [(row["name"], row["sha256"]) for row in _rows(text)]
-
-
-def _rows(text: str) -> list[dict[str, str]]:
-    table = csv.DictReader(io.StringIO(text))
-    table.fieldnames = [OLD_COLUMNS.get(name, name) for name in table.fieldnames or ()]
-    return sorted((row for row in table if row.get("repeat", "1") == "1"), key=lambda row: row["sha256"])
+    read = Predictions(cases, columns["probability"], whole["predicted"], whole["predicted_youden"])
+    return read, [row["name"] for row in rows], [row["sha256"] for row in rows]
 
 
 def paired(first: Predictions, second: Predictions) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,14 +9,13 @@ import numpy as np
 
 from model.data.perturbations import PERTURBATIONS, UNCHANGED
 from model.evaluation.baselines import METADATA_FOREST
-from model.evaluation.metrics import estimates, flat
+from model.evaluation.metrics import estimates, flat, metric_name
 from model.evaluation.slices import measure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Mask
     from model.data.dataset import Scan
     from model.evaluation.baselines import SourceProbe
     from model.evaluation.crossval import OutOfFold
@@ -56,7 +54,7 @@ class Refusal:
     refused: dict[str, float]  # share of each other kind, by the rules or by a head trained without that kind
     counts: dict[str, int]  # number of images of each other kind
     left_out: dict[str, float]  # share of each source's (or fold's) brain MRIs, by a head that never saw it
-    scores: NDArray[np.float64]  # of the brain MRIs, by heads that never saw their source (or fold), (n,)
+    scores: Floats  # of the brain MRIs, by heads that never saw their source (or fold), (n,)
 
     @property
     def wrongly_refused(self) -> float:
@@ -71,8 +69,8 @@ class Refusal:
 
     def metrics(self) -> dict[str, float]:
         """As MLflow and `metadata.json` hold them."""
-        kinds = {_name(f"refused_kind_{kind}"): share for kind, share in self.refused.items()}
-        sources = {_name(f"refused_mri_of_{name}"): share for name, share in self.left_out.items()}
+        kinds = {metric_name(f"refused_kind_{kind}"): share for kind, share in self.refused.items()}
+        sources = {metric_name(f"refused_mri_of_{name}"): share for name, share in self.left_out.items()}
         return {"refused_mri": self.wrongly_refused, "refused_other": self.rightly_refused} | kinds | sources
 
 
@@ -87,7 +85,7 @@ class Reliability:
 
     def metrics(self) -> dict[str, float]:
         """As MLflow and `metadata.json` hold them."""
-        views = {_name(f"unreliable_unknown_{view}"): share for view, share in self.unknown.items()}
+        views = {metric_name(f"unreliable_unknown_{view}"): share for view, share in self.unknown.items()}
         return {"unreliable_known": self.known} | views
 
 
@@ -152,11 +150,6 @@ class Report:
         }
 
 
-def _name(text: str) -> str:
-    """Replace what MLflow does not take in a metric's name."""
-    return re.sub(r"\W", "_", text)
-
-
 def measure_perturbations(out_of_fold: OutOfFold) -> dict[str, Perturbed]:
     """Test the same networks and rules on the images that were perturbed, under each of `PERTURBATIONS`."""
     perturbed = ~np.isnan(out_of_fold.outer[next(name for name in PERTURBATIONS if name != UNCHANGED)])
@@ -171,7 +164,7 @@ def measure_perturbations(out_of_fold: OutOfFold) -> dict[str, Perturbed]:
     }
 
 
-def measure_slices(predictions: Predictions, masks: dict[str, dict[str, NDArray[np.bool_]]]) -> list[Slice]:
+def measure_slices(predictions: Predictions, masks: dict[str, dict[str, Mask]]) -> list[Slice]:
     """Estimate the metrics of each slice; one with a single class is left out."""
     measured = [
         measure(by, name, predictions[mask]) for by, named in masks.items() for name, mask in named.items()

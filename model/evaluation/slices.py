@@ -14,13 +14,10 @@ from model.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Mask
     from model.data.dataset import Scan
     from model.evaluation.metrics import Estimates
     from model.evaluation.predictions import Predictions
-
-    Mask = NDArray[np.bool_]
 
 FEW = 10
 """Groups of each class that a slice needs to be compared."""
@@ -82,7 +79,7 @@ def terciles(values: Sequence[float], name: str) -> dict[str, Mask]:
     return {name.format(_range(found[mask])): mask for mask in masks}
 
 
-def _range(values: NDArray[np.float64]) -> str:
+def _range(values: Floats) -> str:
     low, high = values.min(), values.max()
     return f"{low}" if low == high else f"{low} to {high}"
 

@@ -19,6 +19,7 @@ from model.networks.backend import keras, tensorflow
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from model.arrays import Floats, Floats32, Greys
     from model.networks.familiarity import Familiarity
 
 layers, ops = keras.layers, keras.ops
@@ -37,10 +38,10 @@ GREY_LEVELS = 255
 class Head:
     """A linear head on the encoder's pooled features."""
 
-    weights: NDArray[np.float64]
+    weights: Floats
     bias: float
 
-    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def logits(self, features: Floats32) -> Floats:
         """Logits of `Encoder.features`, (n, features) -> (n,)."""
         return np.asarray(features @ self.weights + self.bias, dtype=np.float64)
 
@@ -75,18 +76,18 @@ class Encoder:
             for name, output in outputs.items()
         }
 
-    def maps(self, greys: NDArray[np.uint8], level: Level) -> NDArray[np.float16]:
+    def maps(self, greys: Greys, level: Level) -> NDArray[np.float16]:
         """What a tail takes of preprocessed scans, (n, size, size, 1), in half precision: (n, ...)."""
         if level == "scan":
             return (greys / np.float16(GREY_LEVELS)).astype(np.float16)
         return self._run(greys, level).astype(np.float16)
 
-    def features(self, greys: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def features(self, greys: Greys) -> Floats32:
         """Means of all outputs' maps, (n, size, size, 1) -> (n, features)."""
         return self._run(greys, "features")
 
-    def _run(self, greys: NDArray[np.uint8], output: str) -> NDArray[np.float32]:
-        def batch(first: int) -> NDArray[np.float32]:
+    def _run(self, greys: Greys, output: str) -> Floats32:
+        def batch(first: int) -> Floats32:
             scans = greys[first : first + BATCH].astype(np.float32) / GREY_LEVELS
             return np.asarray(self._compute[output](scans).numpy())
 

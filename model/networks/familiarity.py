@@ -14,9 +14,7 @@ import numpy as np
 from model.networks.backend import keras
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from model.arrays import Floats, Floats32, Names
 
 DIRECTIONS = 100  # largest number of principal components
 SHRINKAGE = 0.1  # of the covariance towards a multiple of the identity
@@ -31,7 +29,7 @@ class Familiarity:
     bias: Floats  # (directions,)
     means: Floats  # (views, directions)
 
-    def of(self, features: NDArray[np.float32]) -> Floats:
+    def of(self, features: Floats32) -> Floats:
         """Minus the mean squared distance from the nearest view: (n, features) -> (n,)."""
         white = features @ self.weights + self.bias
         distances = ((white[:, None] - self.means[None]) ** 2).mean(axis=2)
@@ -51,7 +49,7 @@ class Familiarity:
         return model
 
 
-def fit_familiarity(features: NDArray[np.float32], views: NDArray[np.str_]) -> Familiarity:
+def fit_familiarity(features: Floats32, views: Names) -> Familiarity:
     """Fit to features, (n, features), of images of these views, (n,); rare views share one mean."""
     names, view, sizes = np.unique(views, return_inverse=True, return_counts=True)
     view = np.where(sizes[view] >= FEWEST, view, len(names))

@@ -26,8 +26,7 @@ from container.network import known_input
 from container.predictor import NetworkOutputs, Predictor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Floats32
     from model.networks.backend import keras
     from model.release.registry import ModelVersion
 
@@ -114,7 +113,7 @@ def unpack(archive: Path, *, to: Path) -> Path:
     return to
 
 
-def predict(network: keras.Model, pixels: NDArray[np.float32]) -> NetworkOutputs:
+def predict(network: keras.Model, pixels: Floats32) -> NetworkOutputs:
     """Run the Keras model on preprocessed images, (n, size, size, 1)."""
     logits, evidence = network.predict(pixels, batch_size=32, verbose=0)
     tumour, brain, familiarity = np.asarray(logits, dtype=np.float64).T
@@ -135,7 +134,7 @@ def write(
     (folder / REFERENCE).write_text(json.dumps(reference) + "\n", encoding="utf-8")
 
 
-def write_validation(folder: Path, *, pixels: NDArray[np.float32], outputs: NetworkOutputs) -> None:
+def write_validation(folder: Path, *, pixels: Floats32, outputs: NetworkOutputs) -> None:
     """Keep the images and Keras's outputs, so that an export can be checked without the data set and Keras.
 
     Preprocessing yields whole grey levels, which 8 bits represent exactly.
@@ -175,9 +174,9 @@ def check_parity(served: Path, *, validation: Path) -> float:
     return largest
 
 
-def _scale(outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scale(outputs: Floats) -> Floats:
     """Largest absolute value of each image's output, at least 1: (n, ...) -> (n, 1, ...)."""
-    largest: NDArray[np.float64] = np.abs(outputs).max(axis=tuple(range(1, outputs.ndim)), keepdims=True)
+    largest: Floats = np.abs(outputs).max(axis=tuple(range(1, outputs.ndim)), keepdims=True)
     return np.maximum(1, largest)
 
 

@@ -16,11 +16,10 @@ from model import tracking
 from model.data.dataset import MODEL_NAME
 from model.evaluation import predictions
 from model.evaluation.comparison import Scored
-from model.evaluation.metrics import Difference, compare
+from model.evaluation.metrics import Difference, differences
 from model.release import gates
 
 if TYPE_CHECKING:
-    from model.evaluation.predictions import Predictions
     from model.release.gates import Outcome
 
 CHAMPION = "champion"
@@ -64,22 +63,17 @@ class ModelVersion:
         held_out: list[HeldOut] = json.loads(mlflow.artifacts.load_text(f"runs:/{self.run_id}/holdout.json"))
         return held_out
 
-    def predictions(self) -> Predictions:
-        """Out-of-fold predictions."""
-        return predictions.read_csv(mlflow.artifacts.load_text(f"runs:/{self.run_id}/{predictions.FILE}"))
-
     def scored(self) -> Scored:
         """Out-of-fold predictions, with the images' names, hashes and sources."""
         text = mlflow.artifacts.load_text(f"runs:/{self.run_id}/{predictions.FILE}")
-        images = predictions.read_images(text)
+        tested, names, hashes = predictions.read_csv(text)
         several = self.sources if len(self.sources) > 1 else ()
         longest_first = sorted(several, key=len, reverse=True)
         sources = [
             next((each for each in longest_first if name.startswith(f"{each}/")), self.dataset_name)
-            for name, _ in images
+            for name in names
         ]
-        names, hashes = ([image[part] for image in images] for part in (0, 1))
-        return Scored(predictions.read_csv(text), names, hashes, sources)
+        return Scored(tested, names, hashes, sources)
 
     def gates(self) -> list[Outcome]:
         """Results of the quality gates at the time of registration, which early releases did not record."""
@@ -223,11 +217,11 @@ def _compare(challenger: ModelVersion, champion: ModelVersion | None) -> tuple[b
     named = f"version {champion.version}"
     if champion.dataset_fingerprint != challenger.dataset_fingerprint:
         return True, None, f"{named} was tested on other images: they cannot be compared"
-    mine, theirs = challenger.predictions(), champion.predictions()
+    mine, theirs = challenger.scored().predictions, champion.scored().predictions
     if not predictions.paired(mine, theirs):
         named += " was tested on the same images with other folds: train with its seed and folds"
         return False, None, named
-    return True, compare(mine, theirs), named
+    return True, differences(mine, theirs)["roc_auc"], named
 
 
 def _stays(champion: ModelVersion, challenger: ModelVersion) -> bool:

@@ -21,28 +21,28 @@ from model.data.scan import FEEDBACK
 from model.evaluation.baselines import METADATA_FOREST, source_probe
 from model.evaluation.calibration import fit_rule
 from model.evaluation.left_out import count_classes
-from model.evaluation.metrics import compare, estimates, majority_accuracy
+from model.evaluation.metrics import differences, estimates, majority_accuracy
 from model.evaluation.report import Report, find_mistakes, measure_perturbations, measure_slices
 from model.evaluation.slices import named, slices
 from model.networks import architectures as network
 from model.progress import progress
-from model.release import export
+from model.release import export, model_card
 from model.training import mlflow_logging
 from model.training.reference import reference
 from model.training.refusal import fit_refusal, fit_reliability
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL import Image
 
+    from model.arrays import Floats32
     from model.evaluation.calibration import Rule
+    from model.evaluation.crossval import OutOfFold
     from model.evaluation.left_out import LeftOutSources
     from model.evaluation.predictions import Predictions
     from model.evaluation.report import Refusal
     from model.release.export import Metadata
-    from model.training.plan import Measured, TrainingPlan
-
-    Features = NDArray[np.float32]
+    from model.training.learner import Learner
+    from model.training.plan import TrainingPlan
 
 HEATMAP_CELLS = 16
 """Side of the heatmap in a response, to which the evidence is interpolated: finer than it, since the evidence
@@ -56,8 +56,9 @@ PARITY = 500
 
 def fit_and_log(
     plan: TrainingPlan,
-    measured: Measured,
-    encoder: network.Encoder,
+    learner: Learner,
+    out_of_fold: OutOfFold,
+    left_out: LeftOutSources | None,
     *,
     baselines: dict[str, Predictions],
     forest: LeftOutSources | None,
@@ -67,9 +68,8 @@ def fit_and_log(
 
     The baselines' predictions and the metadata forest's figures on sources left out are for comparison.
     """
-    out_of_fold = measured.out_of_fold
     predictions = out_of_fold.predictions()
-    learner, scans = measured.learner(), plan.dataset.scans
+    encoder, scans = learner.encoder, plan.dataset.scans
     learner.fit(plan.cases, ~plan.held_out, seed=plan.recipe.seed)
     views = progress(plan.images.views.greys, "computing features", unit="view")
     features = np.stack([encoder.features(greys) for greys in views])
@@ -81,7 +81,7 @@ def fit_and_log(
     report = Report(
         estimates=estimates(predictions),
         baselines={name: estimates(each) for name, each in baselines.items()},
-        over_forest=compare(predictions, baselines[METADATA_FOREST]),
+        over_forest=differences(predictions, baselines[METADATA_FOREST])["roc_auc"],
         perturbations=measure_perturbations(out_of_fold),
         slices=measure_slices(predictions, by_source | slices(scans)),
         mistakes=find_mistakes(predictions, scans),
@@ -89,12 +89,12 @@ def fit_and_log(
         reliability=reliability,
         training_auc=out_of_fold.training_auc,
         majority_accuracy=majority_accuracy(plan.cases),
-        left_out=measured.left_out,
+        left_out=left_out,
         forest_left_out=forest.mean["roc_auc"] if forest else None,
         sources=count_classes(plan.cases, plan.sources),
         source_probe=source_probe(features[0], plan.sources, plan.cases) if several else None,
     )
-    rule = measured.left_out.rule if measured.left_out else fit_rule(out_of_fold.outer[UNCHANGED], plan.cases)
+    rule = left_out.rule if left_out else fit_rule(out_of_fold.outer[UNCHANGED], plan.cases)
     served = network.assemble(
         encoder.model, learner.tail, brain=refusal.head, familiarity=reliability.familiarity
     )
@@ -121,8 +121,7 @@ def fit_and_log(
     return mlflow_logging.log_network(
         served,
         metadata,
-        report,
-        predictions,
+        card=model_card.write(metadata, report, predictions),
         reference=watched,
         pixels=pixels,
         outputs=outputs,
@@ -176,7 +175,7 @@ def describe(
     }
 
 
-def _fit_refusal(plan: TrainingPlan, encoder: network.Encoder, scans: Features) -> Refusal:
+def _fit_refusal(plan: TrainingPlan, encoder: network.Encoder, scans: Floats32) -> Refusal:
     """Fit the refusal to the scans' features and to the negatives that pass the rules, all in every view."""
     recipe, rng = plan.recipe, np.random.default_rng(plan.recipe.seed)
     drawn = negatives.negatives(per_kind=recipe.per_kind, seed=recipe.seed)
@@ -189,7 +188,7 @@ def _fit_refusal(plan: TrainingPlan, encoder: network.Encoder, scans: Features) 
         if reason_to_refuse(image, grey) is None:
             passed.setdefault(kind, []).append(grey)
 
-    def features(images: list[Image.Image], view: int) -> Features:
+    def features(images: list[Image.Image], view: int) -> Floats32:
         seen = (augment(each, None, rng)[0] if view else each for each in images)
         return encoder.features(preprocessed(seen, size=recipe.size))
 

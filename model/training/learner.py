@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.data.perturbations import UNCHANGED
 from model.evaluation.localisation import MEASURES, locate
@@ -19,13 +18,14 @@ from model.training.config import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
+    from model.arrays import Floats, Floats32, Indices, Mask, Names
     from model.data.cases import Cases
     from model.data.image_cache import ImageCache
     from model.training.config import Recipe
 
 ops = keras.ops
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 OnEpoch = Callable[[int, float], None]
 """Called after every `EPOCH` steps with their number, from 1, and their mean loss."""
 EPOCH = 20
@@ -52,25 +52,19 @@ class Scale(NamedTuple):
 
 
 class Learner:
-    """One architecture on one data set; each fit starts from the same weights.
+    """A recipe's architecture on one data set; each fit starts from the same weights.
 
     The model is traced and compiled once for all fits: that takes longer than a short fit.
     """
 
     def __init__(
-        self,
-        architecture: str,
-        images: ImageCache,
-        encoder: network.Encoder,
-        recipe: Recipe,
-        *,
-        sources: NDArray[np.str_],
+        self, images: ImageCache, encoder: network.Encoder, recipe: Recipe, *, sources: Names
     ) -> None:
         keras.utils.set_random_seed(recipe.seed)
         tensorflow.config.experimental.enable_op_determinism()
-        self.tail = network.build_tail(architecture, encoder.model)
-        self._level = network.TAILS[architecture]
-        self._encoder, self._images, self._recipe, self._sources = encoder, images, recipe, sources
+        self.tail = network.build_tail(recipe.architecture, encoder.model)
+        self._level = network.TAILS[recipe.architecture]
+        self.encoder, self._images, self._recipe, self._sources = encoder, images, recipe, sources
         self._evidence = tensorflow.function(
             lambda maps: self.tail(maps, training=False), reduce_retracing=True
         )
@@ -83,7 +77,7 @@ class Learner:
     @cached_property
     def _views(self) -> NDArray[np.float16]:
         """What the tail takes of every image in every view: (1 + views, n, ...)."""
-        return np.stack([self._encoder.maps(greys, self._level) for greys in self._images.views.greys])
+        return np.stack([self.encoder.maps(greys, self._level) for greys in self._images.views.greys])
 
     def fit(self, cases: Cases, training: Mask, *, seed: int, on_epoch: OnEpoch | None = None) -> None:
         """Train on the images of the mask `training`, shape (n,), and on no other.
@@ -103,39 +97,38 @@ class Learner:
             callbacks=[_epoch_callback(on_epoch)],
         )
         healthy = np.flatnonzero(training & (cases.labels == 0))
-        logits, weights = self._pooled(self._views[0][healthy]), chances[healthy]
+        evidence, weights = self._evidence_of(self._views[0][healthy]), chances[healthy]
+        logits = self._pooled(evidence)
         mean = np.average(logits, weights=weights)
         deviation = max(np.average((logits - mean) ** 2, weights=weights) ** 0.5, LEAST_DEVIATION)
-        evidence = np.concatenate(list(self._batches_of_evidence(self._views[0][healthy])))
         self.scale = Scale(float(mean), float(deviation), float(np.quantile(evidence, 1 - RARE)))
 
-    def logits(self, perturbation: str = UNCHANGED, chosen: NDArray[np.int64] | None = None) -> Floats:
+    def logits(self, perturbation: str = UNCHANGED, chosen: Indices | None = None) -> Floats:
         """Standardised logits of every image, or of the chosen ones under one of `PERTURBATIONS`: (n,)."""
         if chosen is None:
             maps = self._views[0]
         else:
-            maps = self._encoder.maps(self._images.perturbed(perturbation, chosen), self._level)
-        return (self._pooled(maps) - self.scale.mean) / self.scale.deviation
+            maps = self.encoder.maps(self._images.perturbed(perturbation, chosen), self._level)
+        return (self._pooled(self._evidence_of(maps)) - self.scale.mean) / self.scale.deviation
 
     def locate(self, chosen: Mask) -> dict[str, Floats]:
         """Compare the evidence of the chosen images, (n,), with their outlines; NaN for those without one."""
         numbers = [number for number in self._images.outlines if chosen[number]]
         measures = {name: np.full(len(chosen), np.nan) for name in MEASURES}
         if numbers:
-            evidence = np.concatenate(list(self._batches_of_evidence(self._views[0][numbers])))[..., 0]
+            evidence = self._evidence_of(self._views[0][numbers])[..., 0]
             outlines = np.stack([self._images.outlines[number] for number in numbers])
             greys = self._images.views.greys[0, numbers, ..., 0]
             for name, values in locate(evidence - self.scale.no_opinion, greys, outlines).items():
                 measures[name][numbers] = values
         return measures
 
-    def _pooled(self, maps: NDArray[np.float16]) -> Floats:
-        logits = [self._pool(evidence).numpy() for evidence in self._batches_of_evidence(maps)]
-        return np.concatenate(logits)[:, 0].astype(np.float64)
+    def _evidence_of(self, maps: NDArray[np.float16]) -> Floats32:
+        starts = range(0, len(maps), BATCH)
+        return np.concatenate([self._evidence(maps[first : first + BATCH]).numpy() for first in starts])
 
-    def _batches_of_evidence(self, maps: NDArray[np.float16]) -> Iterator[NDArray[np.float32]]:
-        for first in range(0, len(maps), BATCH):
-            yield self._evidence(maps[first : first + BATCH]).numpy()
+    def _pooled(self, evidence: Floats32) -> Floats:
+        return np.asarray(self._pool(evidence), dtype=np.float64)[:, 0]
 
     def _compile(self) -> keras.Model:
         recipe = self._recipe
@@ -169,7 +162,7 @@ class Learner:
 
     def _batches(
         self, cases: Cases, chances: Floats, rng: np.random.Generator
-    ) -> Iterator[tuple[NDArray[np.float16], NDArray[np.float32]]]:
+    ) -> Iterator[tuple[NDArray[np.float16], Floats32]]:
         """Yield random training images, each in a random view, without end."""
         views, shares, outlined = self._views, self._images.views.shares, self._images.outlined
         # Without an outlined tumour, the cells of the tumour-free images would teach that no cell is tumour.

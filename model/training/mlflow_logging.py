@@ -25,9 +25,8 @@ from model.release import export, model_card
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from container.predictor import NetworkOutputs
+    from model.arrays import Floats32
     from model.data.dataset import Dataset, Scan
     from model.evaluation.predictions import Predictions
     from model.evaluation.report import Report
@@ -72,11 +71,10 @@ def log_report(report: Report, predictions: Predictions, plan: TrainingPlan) -> 
 def log_network(
     served: keras.Model,
     metadata: Metadata,
-    report: Report,
-    predictions: Predictions,
     *,
+    card: str,
     reference: dict[str, Any],
-    pixels: NDArray[np.float32],
+    pixels: Floats32,
     outputs: NetworkOutputs,
     scans: Sequence[Scan],
 ) -> str:
@@ -90,23 +88,18 @@ def log_network(
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder, parity = Path(scratch) / "serving", Path(scratch) / "parity"
-        card = model_card.write(metadata, report, predictions)
         export.write(folder, network=served, metadata=metadata, card=card, reference=reference)
         export.write_validation(parity, pixels=pixels, outputs=outputs)
         difference = export.check_parity(folder, validation=parity)
         mlflow.log_artifacts(scratch)
     mlflow.log_metric("parity_largest_difference", difference)
-    log_heatmaps(outputs, pixels, scans)
-    return _keras_model(served, metrics=metadata["metrics"])
-
-
-def log_heatmaps(outputs: NetworkOutputs, pixels: NDArray[np.float32], scans: Sequence[Scan]) -> None:
-    """Log a grid of tumour images overlaid with the served network's evidence."""
+    # A grid of tumour images overlaid with the network's evidence.
     tumours = [index for index, scan in enumerate(scans) if scan.label]
     chosen = tumours[:: max(1, len(tumours) // plots.HEATMAPS)][: plots.HEATMAPS]
     names = [scans[index].name for index in chosen]
     figure = plots.heatmaps(pixels[chosen], outputs.evidence[chosen], names)
     mlflow.log_figure(figure, "images/heatmaps.png")
+    return _keras_model(served, metrics=metadata["metrics"])
 
 
 def _keras_model(trained: keras.Model, *, metrics: dict[str, float]) -> str:

@@ -17,16 +17,12 @@ from model.data.split import assign_folds, group, hold_out
 from model.evaluation.left_out import Facts, LeaveOut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Mask, Names
     from model.data.cases import Cases
     from model.data.dataset import Dataset
-    from model.evaluation.crossval import OutOfFold
-    from model.evaluation.left_out import LeftOutSources
     from model.training.config import Recipe
-    from model.training.learner import Learner, Mask
 
 FITTING_CODE = (
     "container/imaging.py",
@@ -82,14 +78,14 @@ class TrainingPlan:
                 f"{', '.join(dataset.sources)}."
             )
         images = ImageCache(dataset.scans, size=recipe.size, views=recipe.views, seed=recipe.seed)
-        groups = group(images.decoded, [scan.subject for scan in dataset.scans])
+        groups = group(images.decoded, [(scan.source, scan.group) for scan in dataset.scans])
         cases = assign_folds(dataset.labels, groups, folds=recipe.folds, seed=recipe.seed)
         held_out = hold_out(dataset.labels, groups, seed=recipe.seed)
         perturbed = np.random.default_rng(recipe.seed).permutation(len(images)) < PERTURBED
         return cls(dataset, recipe, images, cases, held_out, perturbed, related or {})
 
     @cached_property
-    def sources(self) -> NDArray[np.str_]:
+    def sources(self) -> Names:
         """Each image's source: (n,)."""
         return np.array([scan.source for scan in self.dataset.scans])
 
@@ -108,17 +104,21 @@ class TrainingPlan:
             judged=np.array([scan.details.get("level_matched", "1") == "1" for scan in scans]),
         )
 
-    def left_out_parts(self) -> tuple[NDArray[np.str_], dict[str, Mask]]:
+    @cached_property
+    def leave_out(self) -> LeaveOut:
+        """Which sources are left out together, and which are judged."""
+        return LeaveOut(self.cases, self.sources, self.related)
+
+    def left_out_parts(self) -> tuple[Names, dict[str, Mask]]:
         """Each image's source, or its fold if there is one source, and the mask without each, all (n,)."""
         if len(self.dataset.sources) > 1:
-            plan = LeaveOut(self.cases, self.sources, self.related)
-            names = np.unique(self.sources)
-            return self.sources, {str(name): plan.training_without(self.sources == name) for name in names}
+            names, without = np.unique(self.sources), self.leave_out.training_without
+            return self.sources, {str(name): without(self.sources == name) for name in names}
         folds = np.array([f"fold {fold}" for fold in self.cases.folds])
         return folds, {str(fold): folds != fold for fold in np.unique(folds)}
 
     @property
-    def views(self) -> NDArray[np.str_]:
+    def views(self) -> Names:
         """The view that each image shows, a plane and contrast of a source: (n,)."""
         parts = zip(self.sources, self.facts.planes, self.facts.contrasts, strict=True)
         return np.array([" ".join(part) for part in parts])
@@ -131,12 +131,3 @@ class TrainingPlan:
         groups = self.cases.groups.tolist()  # a manifest may change them, and with them the folds
         facts = f"{self.dataset.fingerprint} {groups} {related} {recipe} {code_fingerprint()}"
         return hashlib.sha256(facts.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Measured:
-    """How an architecture did by the folds and on sources left out, and what builds its learner."""
-
-    out_of_fold: OutOfFold
-    left_out: LeftOutSources | None  # None where too few sources have both classes
-    learner: Callable[[], Learner]

@@ -21,11 +21,7 @@ from model.networks.architectures import Head
 from model.networks.familiarity import FEWEST, fit_familiarity
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
-    Features = NDArray[np.float32]
+    from model.arrays import Floats, Floats32, Indices, Mask, Names
 
 STRENGTH = 0.001  # inverse strength of the head's penalty
 TOLERANCE = 1e-3  # of the optimiser
@@ -38,13 +34,13 @@ MOST = 24000  # brain MRIs in all views to which a head is fitted, for its time
 
 
 def fit_refusal(
-    scans: Features,
-    parts: NDArray[np.str_],
+    scans: Floats32,
+    parts: Names,
     *,
     without: dict[str, Mask],
-    others: dict[str, Features],
-    scrambled: Features,
-    origins: NDArray[np.int64],
+    others: dict[str, Floats32],
+    scrambled: Floats32,
+    origins: Indices,
     counts: dict[str, int],
 ) -> Refusal:
     """Fit, and measure on the brain MRIs of each part, and on each kind of other images, left out.
@@ -52,15 +48,15 @@ def fit_refusal(
     Parameters
     ----------
     scans, parts
-        Features of the brain MRIs in each view, unchanged first, (views, n, features), and the part in which
+        Floats32 of the brain MRIs in each view, unchanged first, (views, n, features), and the part in which
         each is left out, (n,): its source or, of a single source, its fold.
     without
         The mask of the brain MRIs that have nothing to do with a part, (n,), by the part.
     others, counts
-        Features of each kind's images that pass the rules of `container.rules`, (views, m, features), and the
+        Floats32 of each kind's images that pass the rules of `container.rules`, (views, m, features), and the
         number of images of each kind before those rules.
     scrambled, origins
-        Features of scrambled brain MRIs, (k, features), and the indices of those, (k,).
+        Floats32 of scrambled brain MRIs, (k, features), and the indices of those, (k,).
     """
     scores = np.empty(scans.shape[1])
     for part, rest in without.items():
@@ -81,11 +77,11 @@ def fit_refusal(
 
 
 def fit_reliability(
-    features: Features,
-    groups: NDArray[np.int64],
-    views: NDArray[np.str_],
-    planes: NDArray[np.str_],
-    contrasts: NDArray[np.str_],
+    features: Floats32,
+    groups: Indices,
+    views: Names,
+    planes: Names,
+    contrasts: Names,
 ) -> Reliability:
     """Fit the familiarity and its threshold, and measure both on unknown and on known views.
 
@@ -122,7 +118,7 @@ def fit_reliability(
     return Reliability(fit_familiarity(features, views), threshold, unreliable, unknown)
 
 
-def _fit(scans: Features, others: dict[str, Features], scrambled: Features) -> Head:
+def _fit(scans: Floats32, others: dict[str, Floats32], scrambled: Floats32) -> Head:
     """Fit a logistic regression, giving brain MRIs and other images the same total weight."""
     width = scans.shape[-1]
     own = scans.reshape(-1, width)
@@ -136,7 +132,7 @@ def _fit(scans: Features, others: dict[str, Features], scrambled: Features) -> H
     return Head(weights=slopes, bias=float(regression.intercept_[0] - slopes @ scaler.mean_))
 
 
-def _threshold(scores: Floats, parts: NDArray[np.str_]) -> float:
+def _threshold(scores: Floats, parts: Names) -> float:
     """Quantile `WRONGLY_REFUSED` of the scores of brain MRIs, of which each part weighs the same."""
     _, part, sizes = np.unique(parts, return_inverse=True, return_counts=True)
     return float(np.quantile(scores, WRONGLY_REFUSED, weights=1 / sizes[part], method="inverted_cdf"))

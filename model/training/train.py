@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import mlflow
@@ -15,7 +15,7 @@ from model.data.dataset import model_name
 from model.data.perturbations import PERTURBATIONS, UNCHANGED
 from model.evaluation.baselines import BASELINES, METADATA_FOREST
 from model.evaluation.crossval import cross_validate
-from model.evaluation.left_out import fits_needed, leave_sources_out
+from model.evaluation.left_out import leave_sources_out
 from model.evaluation.metrics import estimates, roc_auc
 from model.networks.architectures import Encoder
 from model.networks.imagenet import WeightsError
@@ -24,20 +24,19 @@ from model.training import mlflow_logging
 from model.training.config import TrainingError
 from model.training.final_fit import fit_and_log
 from model.training.learner import Learner
-from model.training.plan import Measured, TrainingPlan
+from model.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from model.arrays import Floats, Mask
     from model.data.cases import Cases
     from model.data.dataset import Dataset
     from model.evaluation.baselines import Baseline
-    from model.evaluation.crossval import Fit, Floats, Logits
+    from model.evaluation.crossval import Fit, Logits, OutOfFold
     from model.evaluation.left_out import LeftOutSources
     from model.evaluation.metrics import Estimates
-    from model.evaluation.predictions import Predictions
     from model.training.config import Recipe
-    from model.training.learner import Mask
 
 LOGITS = "logits.json"
 
@@ -86,80 +85,56 @@ def train(
         mlflow.set_tag("training", plan.fingerprint)
         mlflow_logging.log_source(dataset)
         mlflow.log_params({name: str(value) for name, value in asdict(recipe).items()})
-        encoder = _encoder(recipe.size)
-        measured = _measure(plan, encoder, finished=tracking.children(run_id, finished=True))
-        baselines = _baselines(plan)
-        forest = partial(_baseline_logits, BASELINES[METADATA_FOREST](dataset.scans), plan)
+        try:
+            encoder = Encoder(recipe.size)
+        except WeightsError as error:
+            raise TrainingError(str(error)) from error
+        learner = Learner(plan.images, encoder, recipe, sources=plan.sources)
+        finished = tracking.children(run_id, finished=True)
+        out_of_fold, left_out = _measure(plan, learner, finished=finished)
+        runs, baselines = {}, {}
+        for name, build in progress(BASELINES.items(), "baselines", unit="baseline"):
+            runs[name] = partial(_baseline_logits, build(dataset.scans), plan)
+            baselines[name] = cross_validate(plan.cases, runs[name]).predictions()
+        forest = leave_sources_out(plan.leave_out, runs[METADATA_FOREST], facts=plan.facts)
         echo("Fitting the network that serves")
         model_uri = fit_and_log(
-            plan,
-            measured,
-            encoder,
-            baselines=baselines,
-            forest=leave_sources_out(
-                plan.cases, plan.sources, forest, facts=plan.facts, related=plan.related
-            ),
-            run_id=run_id,
+            plan, learner, out_of_fold, left_out, baselines=baselines, forest=forest, run_id=run_id
         )
     return TrainingResult(
         experiment,
         run_id,
         recipe.architecture,
         model_uri,
-        estimates(measured.out_of_fold.predictions()),
+        estimates(out_of_fold.predictions()),
         {name: estimates(predictions) for name, predictions in baselines.items()},
-        measured.left_out,
+        left_out,
     )
 
 
-def _encoder(size: int) -> Encoder:
-    try:
-        return Encoder(size)
-    except WeightsError as error:
-        raise TrainingError(str(error)) from error
-
-
-def _measure(plan: TrainingPlan, encoder: Encoder, *, finished: dict[str, str]) -> Measured:
+def _measure(
+    plan: TrainingPlan, learner: Learner, *, finished: dict[str, str]
+) -> tuple[OutOfFold, LeftOutSources | None]:
     """Cross-validate the architecture, and leave each source out.
 
     `finished` holds the run ids of finished fits by name, whose logits are loaded.
     """
-    recipe = plan.recipe
-
-    @cache
-    def learner() -> Learner:
-        return Learner(recipe.architecture, plan.images, encoder, recipe, sources=plan.sources)
-
-    count = recipe.folds * (recipe.folds + 1) // 2
-    count += fits_needed(plan.cases, plan.sources, related=plan.related)
+    folds = plan.recipe.folds
+    count = folds * (folds + 1) // 2 + plan.leave_out.fits
     with tqdm(total=count, unit="fit", smoothing=0.05, disable=None) as bar:
 
         def run(fit: Fit) -> Logits:
             bar.set_description(fit.name)
             before = finished.get(fit.name)
-            logits = _load(before) if before else _run(fit, plan, learner())
+            logits = _load(before) if before else _run(fit, plan, learner)
             bar.update()
             return logits
 
         out_of_fold = cross_validate(plan.cases, run)
         left_out = leave_sources_out(
-            plan.cases,
-            plan.sources,
-            run,
-            facts=plan.facts,
-            related=plan.related,
-            out_of_fold=out_of_fold.outer[UNCHANGED],
+            plan.leave_out, run, facts=plan.facts, out_of_fold=out_of_fold.outer[UNCHANGED]
         )
-    return Measured(out_of_fold, left_out, learner)
-
-
-def _baselines(plan: TrainingPlan) -> dict[str, Predictions]:
-    """Cross-validate the baselines on the same folds."""
-    predictions = {}
-    for name, build in progress(BASELINES.items(), "baselines", unit="baseline"):
-        run = partial(_baseline_logits, build(plan.dataset.scans), plan)
-        predictions[name] = cross_validate(plan.cases, run).predictions()
-    return predictions
+    return out_of_fold, left_out
 
 
 def _baseline_logits(baseline: Baseline, plan: TrainingPlan, fit: Fit) -> Logits:

@@ -8,17 +8,15 @@ import numpy as np
 
 from model.data.cases import Cases
 from model.data.perturbations import UNCHANGED
-from model.evaluation.left_out import Facts, leave_sources_out
+from model.evaluation.left_out import Facts, LeaveOut, leave_sources_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Names
     from model.evaluation.crossval import Fit, Logits
     from model.evaluation.left_out import LeftOutSources
 
-    Names = NDArray[np.str_]
 
 # Images, groups and the share of YES of each source; "mixed" has groups with both classes.
 MADE = {
@@ -72,7 +70,7 @@ CASES, SOURCES = made()
 def judge(
     run: Callable[[Fit], Logits], cases: Cases = CASES, sources: Names = SOURCES, **changed: object
 ) -> LeftOutSources:
-    given = {"facts": facts(cases), "related": RELATED} | changed
-    found = leave_sources_out(cases, sources, run, **given)  # type: ignore[arg-type]
+    given = {"facts": facts(cases)} | changed
+    found = leave_sources_out(LeaveOut(cases, sources, RELATED), run, **given)  # type: ignore[arg-type]
     assert found is not None
     return found

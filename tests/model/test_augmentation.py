@@ -16,7 +16,7 @@ from model.data.image_cache import STRIDE, ImageCache
 from model.data.perturbations import PERTURBATIONS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from model.arrays import Floats
 
 SEEDS, SIZE, VIEWS = range(24), 96, 5
 CELLS = SIZE // STRIDE
@@ -40,7 +40,7 @@ class Spot:
         return self.image().point(lambda level: 255 * (level > 200)) if self.mask else None
 
 
-def augmented(seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def augmented(seed: int) -> tuple[Floats, Floats]:
     """A spot and its outline."""
     image, outline = augment(Spot().image(), Spot().outline(), np.random.default_rng(seed))
     assert outline is not None

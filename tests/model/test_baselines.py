@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,33 +9,26 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from model.data import dataset
-from model.data.cases import Cases
+from model.data.split import assign_folds
 from model.evaluation import metrics
 from model.evaluation.baselines import BASELINES, header
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats, Greys
+    from model.data.cases import Cases
     from model.data.dataset import Dataset, Scan
-
-    Scores = NDArray[np.float64]
 
 METADATA_FOREST, REGRESSION = BASELINES
 
 
 def plain_cases(scans: tuple[Scan, ...]) -> Cases:
-    """Every scan its own group, in one of four folds that have both classes."""
-    labels = np.array([scan.label for scan in scans])
-    alone = np.arange(len(scans))
-    folds = np.empty(len(scans), dtype=np.int64)
-    for label in (0, 1):
-        folds[labels == label] = np.arange(np.sum(labels == label)) % 4
-    return Cases(labels, alone, folds, np.ones(len(scans)))
+    """Every scan its own group, in one of four folds."""
+    return assign_folds(np.array([scan.label for scan in scans]), np.arange(len(scans)), folds=4, seed=0)
 
 
-def out_of_fold(name: str, scans: tuple[Scan, ...], cases: Cases, *, seed: int = 0) -> Scores:
+def out_of_fold(name: str, scans: tuple[Scan, ...], cases: Cases, *, seed: int = 0) -> Floats:
     baseline, scores = BASELINES[name](scans), np.empty(len(scans))
     for fold in np.unique(cases.folds):
         tested = cases.folds == fold
@@ -42,13 +36,11 @@ def out_of_fold(name: str, scans: tuple[Scan, ...], cases: Cases, *, seed: int =
     return scores
 
 
-def auc(scores: Scores, cases: Cases) -> float:
+def auc(scores: Floats, cases: Cases) -> float:
     return float(metrics.roc_auc(scores, cases.labels, cases.weights[None])[0])
 
 
-def scans_of(
-    folder: Path, planes: NDArray[np.uint8], *, padding: tuple[int, int] = (0, 0)
-) -> tuple[Scan, ...]:
+def scans_of(folder: Path, planes: Greys, *, padding: tuple[int, int] = (0, 0)) -> tuple[Scan, ...]:
     """PNG files of equal length, half of each class, plus `padding` bytes for NO and for YES."""
     for number, plane in enumerate(planes):
         label = number % 2
@@ -60,11 +52,11 @@ def scans_of(
     return dataset.load(folder).scans
 
 
-def noise(count: int, *, seed: int) -> NDArray[np.uint8]:
+def noise(count: int, *, seed: int) -> Greys:
     return np.random.default_rng(seed).integers(0, 256, size=(count, 40, 30), dtype=np.uint8)
 
 
-def bright_on_one_side(count: int) -> NDArray[np.uint8]:
+def bright_on_one_side(count: int) -> Greys:
     """Noise, brighter on the left for class yes and on the right for class no."""
     planes = noise(count, seed=5) // 2
     planes[1::2, :, :15] += 60
@@ -101,12 +93,8 @@ def test_the_held_out_fold_is_not_learnt_from(phantoms: Dataset, name: str) -> N
     # Given the labels of the held-out fold inverted and its weights changed
     cases = plain_cases(phantoms.scans)
     tested = cases.folds == 0
-    other = Cases(
-        labels=np.where(tested, 1 - cases.labels, cases.labels),
-        groups=cases.groups,
-        folds=cases.folds,
-        weights=np.where(tested, 9.0, 1.0),
-    )
+    inverted = np.where(tested, 1 - cases.labels, cases.labels)
+    other = replace(cases, labels=inverted, weights=np.where(tested, 9.0, 1.0))
     # Then no score changes
     baseline = BASELINES[name](phantoms.scans)
     assert np.array_equal(baseline(~tested, cases, 0), baseline(~tested, other, 0))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from model.data.cases import Cases
-from model.evaluation import metrics
 from model.evaluation.comparison import EVERYTHING, Comparison, Scored, compare, shared
 from model.evaluation.predictions import Predictions
 from model.release import challenge, unseen
@@ -97,11 +96,6 @@ def test_pairing_tells_what_separate_intervals_do_not() -> None:
     # Then their own intervals overlap and the paired one is above 0
     assert found.first.low < found.second.high
     assert found.difference.low > 0
-
-
-def test_the_gates_comparison_is_unchanged() -> None:
-    first, second = skilled(2).predictions, skilled(1, seed=1).predictions
-    assert metrics.compare(first, second) == metrics.differences(first, second)["roc_auc"]
 
 
 def test_differing_images_are_named_with_who_is_right() -> None:

@@ -14,8 +14,7 @@ from model.evaluation.crossval import Fit, OutOfFold, cross_validate
 from model.evaluation.metrics import roc_auc
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats
     from model.data.cases import Cases
     from model.evaluation.crossval import Logits
 
@@ -44,36 +43,24 @@ class Recorder:
             logits[MIRRORED] = np.where(fit.training, np.nan, 100 + logits[UNCHANGED])
         return logits
 
-    def fits_of(self, logits: NDArray[np.float64]) -> list[Fit]:
+    def fits_of(self, logits: Floats) -> list[Fit]:
         return [self.fits[int(logit)] for logit in logits]
 
 
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
-def logits(cases: Cases, recorder: Recorder) -> OutOfFold:
-    return cross_validate(cases, recorder)
-
-
-def test_no_fit_is_tested_on_its_training_groups(cases: Cases, recorder: Recorder, logits: OutOfFold) -> None:
-    for place, fit in enumerate(recorder.fits_of(logits.outer[UNCHANGED])):
+def test_no_fit_is_tested_on_its_training_groups(cases: Cases) -> None:
+    recorder = Recorder()
+    logits = cross_validate(cases, recorder)
+    for group, fit in zip(cases.groups, recorder.fits_of(logits.outer[UNCHANGED]), strict=True):
         assert fit.outer
-        assert cases.groups[place] not in cases.groups[fit.training]
+        assert group not in cases.groups[fit.training]
     assert np.array_equal(logits.outer[MIRRORED], 100 + logits.outer[UNCHANGED])
-
-
-def test_inner_logits_come_from_fits_without_the_fold_and_the_image(
-    cases: Cases, recorder: Recorder, logits: OutOfFold
-) -> None:
+    # And inner logits come from fits without the fold and the image
     for fold, row in enumerate(logits.inner):
         own = cases.folds == fold
         assert np.isnan(row[own]).all()
-        for place, fit in zip(np.flatnonzero(~own), recorder.fits_of(row[~own]), strict=True):
+        for group, fit in zip(cases.groups[~own], recorder.fits_of(row[~own]), strict=True):
             learnt = cases.groups[fit.training]
-            assert cases.groups[place] not in learnt
+            assert group not in learnt
             assert not set(cases.groups[own]) & set(learnt)
             assert not fit.outer
 

@@ -147,44 +147,26 @@ def test_the_fingerprint_depends_on_labels_and_bytes_only(folder: Path, tmp_path
     assert dataset.load(folder).fingerprint != before
 
 
-class TestResolve:
-    @pytest.fixture(autouse=True)
-    def elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """A root with neither data nor phantoms."""
-        root = tmp_path / "root"
-        root.mkdir()
-        monkeypatch.setattr(dataset, "ROOT", root)
-        monkeypatch.setattr(dataset, "PHANTOM_FOLDER", root / ".local" / "phantoms")
-        monkeypatch.setattr(dataset, "PHANTOM_COUNT", 6)
-        monkeypatch.delenv("TUMOR_DATA", raising=False)
-        return root
-
-    def test_a_named_folder_comes_first(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("TUMOR_DATA", "/nowhere")
-        assert dataset.resolve(folder).folders == (folder,)
-
-    def test_then_the_environment(
-        self, folder: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        write(elsewhere / "data" / "yes" / "1.png", seed=1)
-        monkeypatch.setenv("TUMOR_DATA", str(folder))
-        assert dataset.resolve().folders == (folder,)
-
-    def test_then_the_data_folder(self, elsewhere: Path) -> None:
-        for seed, name in enumerate(["yes", "no"]):
-            write(elsewhere / "data" / name / "1.png", seed=seed)
-        loaded = dataset.resolve()
-        assert (loaded.name, loaded.kind) == ("data", "images")
-
-    def test_then_phantoms_that_are_drawn_once(
-        self, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        loaded = dataset.resolve()
-        assert (loaded.name, loaded.kind, len(loaded.scans)) == ("phantom", "phantom", 6)
-        monkeypatch.setattr(phantom, "write_folder", lambda *_, **__: pytest.fail("drawn twice"))
-        assert dataset.resolve().fingerprint == loaded.fingerprint
-
-    def test_a_folder_of_phantoms_is_recognised_under_any_name(self, elsewhere: Path, tmp_path: Path) -> None:
-        dataset.resolve()
-        (elsewhere / ".local" / "phantoms").rename(tmp_path / "brain_mri")
-        assert dataset.load(tmp_path / "brain_mri").kind == "phantom"
+def test_without_a_folder_the_usual_ones_are_read_and_else_phantoms_drawn(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a root with neither data nor phantoms
+    root = tmp_path / "root"
+    drawn = root / ".local" / "phantoms"
+    for name, value in {"ROOT": root, "PHANTOM_FOLDER": drawn, "PHANTOM_COUNT": 6}.items():
+        monkeypatch.setattr(dataset, name, value)
+    monkeypatch.delenv("TUMOR_DATA", raising=False)
+    # Then phantoms are drawn once, and recognised under any name
+    loaded = dataset.resolve()
+    assert (loaded.name, loaded.kind, len(loaded.scans)) == ("phantom", "phantom", 6)
+    monkeypatch.setattr(phantom, "write_folder", lambda *_, **__: pytest.fail("drawn twice"))
+    assert dataset.resolve().fingerprint == loaded.fingerprint
+    assert dataset.load(drawn.rename(root / "brain_mri")).kind == "phantom"
+    # And a folder data/ comes before them, the environment before that, and a folder that is named first
+    shutil.copytree(folder, root / "data", ignore=shutil.ignore_patterns("root"))
+    loaded = dataset.resolve()
+    assert (loaded.name, loaded.kind) == ("data", "images")
+    monkeypatch.setenv("TUMOR_DATA", str(folder))
+    assert dataset.resolve().folders == (folder,)
+    monkeypatch.setenv("TUMOR_DATA", "/nowhere")
+    assert dataset.resolve(folder).folders == (folder,)

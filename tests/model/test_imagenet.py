@@ -17,9 +17,7 @@ from model.networks.backend import keras
 from model.networks.imagenet import WeightsError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Pixels = NDArray[np.float32]
+    from model.arrays import Greys
 
 
 def original(encoder: keras.Model) -> keras.Model:
@@ -42,7 +40,7 @@ def original(encoder: keras.Model) -> keras.Model:
     return whole
 
 
-def classify(network: keras.Model, photograph: NDArray[np.uint8]) -> int:
+def classify(network: keras.Model, photograph: Greys) -> int:
     """ImageNet class of a photograph's centre, by a network and the file's own classifier."""
     size = network.input.shape[1]
     image = ImageOps.fit(Image.fromarray(photograph).convert("L"), (size, size), Image.Resampling.BICUBIC)

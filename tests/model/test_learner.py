@@ -23,9 +23,7 @@ from tests.model.drawn_scans import DrawnScan
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from model.arrays import Floats, Greys, Names
 
 COUNT, SIZE = 36, 32
 SEEN, UNSEEN, SIDE = 140, 40, 96
@@ -37,10 +35,10 @@ SCANS = [DrawnScan(seed, label=seed % 2, mask=seed < COUNT / 2) for seed in rang
 CASES = assign_folds(np.arange(COUNT) % 2, np.arange(COUNT), folds=3, seed=0)
 
 
-def build(name: str, *, sources: NDArray[np.str_] | None = None) -> Learner:
+def build(name: str, *, sources: Names | None = None) -> Learner:
     images = ImageCache(SCANS, size=SIZE, views=1, seed=0)  # type: ignore[arg-type]
     sources = np.full(COUNT, "one") if sources is None else sources
-    return Learner(name, images, Encoder(SIZE), RECIPE, sources=sources)
+    return Learner(images, Encoder(SIZE), replace(RECIPE, architecture=name), sources=sources)
 
 
 @pytest.fixture(scope="module", params=TAUGHT)
@@ -98,7 +96,7 @@ def test_a_single_step_is_a_training(learner: Learner, monkeypatch: pytest.Monke
 
 
 def test_a_fit_teaches_the_tail_alone_and_not_its_normalisation(learner: Learner) -> None:
-    encoder = learner._encoder.model
+    encoder = learner.encoder.model
     frozen = {layer.name: layer.get_weights() for layer in encoder.layers}
     losses: dict[int, float] = {}
     learner.fit(CASES, CASES.folds != 0, seed=0, on_epoch=losses.__setitem__)
@@ -155,8 +153,8 @@ def heads() -> ImageCache:
 def taught(request: pytest.FixtureRequest, heads: ImageCache) -> Learner:
     """Fitted to the seen heads."""
     labels, alone = np.array([scan.label for scan in heads._scans]), np.arange(len(heads))
-    recipe = replace(QUICK, size=SIDE, views=1, steps=STEPS[request.param])
-    made = Learner(request.param, heads, Encoder(SIDE), recipe, sources=np.full(len(heads), "one"))
+    recipe = replace(QUICK, architecture=request.param, size=SIDE, views=1, steps=STEPS[request.param])
+    made = Learner(heads, Encoder(SIDE), recipe, sources=np.full(len(heads), "one"))
     made.fit(Cases(labels, alone, alone, np.ones(len(heads))), alone < SEEN, seed=0)
     return made
 
@@ -170,18 +168,18 @@ def test_unseen_heads_are_classified_and_a_lesion_raises_the_logit(taught: Learn
 @pytest.mark.parametrize("change", ["mirrored", "rotated", "darker"])
 def test_the_logit_is_invariant_to_benign_changes(taught: Learner, heads: ImageCache, change: str) -> None:
     plain = heads.views.greys[0, SEEN:]
-    changed: NDArray[np.uint8] = {
+    changed: Greys = {
         "mirrored": plain[:, :, ::-1],
         "rotated": np.stack([rotate(head, 5, reshape=False, order=1) for head in plain]),
         "darker": (plain * 0.8).astype(np.uint8),
     }[change]
-    after = taught._pooled(taught._encoder.maps(changed, taught._level))
+    after = taught._pooled(taught._evidence_of(taught.encoder.maps(changed, taught._level)))
     assert np.corrcoef(taught.logits()[SEEN:], after)[0, 1] > 0.8
 
 
 def test_outlines_teach_where_the_lesion_is(taught: Learner, heads: ImageCache) -> None:
     shares = heads.views.shares[0, -UNSEEN:].astype(float)
-    evidence = np.asarray(taught._evidence(taught._views[0, -UNSEEN:].astype(np.float32)))[..., 0]
+    evidence = taught._evidence_of(taught._views[0, -UNSEEN:])[..., 0]
     large = shares.max(axis=(1, 2)) > 0.4
     assert large.mean() > 0.5
     # Then the evidence is higher inside an outline than outside

@@ -13,19 +13,15 @@ from sklearn.linear_model import LogisticRegression
 from model.data.cases import Cases
 from model.data.perturbations import UNCHANGED
 from model.evaluation.baselines import source_probe
-from model.evaluation.left_out import PEOPLE, Facts, fits_needed, leave_sources_out
+from model.evaluation.left_out import PEOPLE, Facts, LeaveOut, leave_sources_out
 from model.evaluation.left_out import TUMOUR_FREE as ALL
 from model.release import gates
 from tests.model.drawn_sources import CASES, JUDGED, RELATED, SOURCES, TUMOUR_FREE, Network, facts, judge
 from tests.model.passing_metrics import GOOD
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from model.evaluation.crossval import Fit, Logits
     from model.evaluation.left_out import LeftOutSources
-
-    Names = NDArray[np.str_]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +42,7 @@ def test_three_sources_take_three_and_three_fits(found: LeftOutSources, network:
         ("without sources mixed and third", False),
         ("without sources second and third", False),
     ]
-    assert fits_needed(CASES, SOURCES, related=RELATED) == 6 + len(tumour_free)
+    assert LeaveOut(CASES, SOURCES, RELATED).fits == 6 + len(tumour_free)
     assert list(found.judged) == JUDGED
     assert found.judged["mixed"].related == ("boxes",)
     assert found.judged["second"].related == ()
@@ -153,10 +149,10 @@ def test_a_source_is_judged_and_calibrated_on_its_judged_images_alone() -> None:
 
 def test_too_few_sources_cannot_be_left_out() -> None:
     few = np.isin(SOURCES, ["second", "third", "people"])
-    cases, sources = CASES[few], SOURCES[few]
-    assert leave_sources_out(cases, sources, Network(cases), facts=facts(cases)) is None
-    related = {"mixed": frozenset({"second"})}  # as good as one source
-    assert fits_needed(cases, sources) == fits_needed(CASES, SOURCES, related=related) == 0
+    cases, related = CASES[few], {"mixed": frozenset({"second"})}  # as good as one source
+    for plan in (LeaveOut(cases, SOURCES[few], {}), LeaveOut(CASES, SOURCES, related)):
+        assert plan.fits == 0
+        assert leave_sources_out(plan, Network(plan.cases), facts=facts(plan.cases)) is None
 
 
 def test_a_fit_without_the_logits_of_what_it_left_out_is_an_error() -> None:
@@ -203,7 +199,7 @@ def test_a_network_that_learnt_the_sources_is_refused(*, weighed: bool) -> None:
         return {UNCHANGED: np.asarray(learnt.decision_function(looks), dtype=np.float64)}
 
     # When all are trained on, or almost only those that have both classes
-    found = leave_sources_out(cases, sources, train, facts=facts(cases))
+    found = leave_sources_out(LeaveOut(cases, sources, {}), train, facts=facts(cases))
     assert found is not None
     # Then only the one that learnt the sources is refused
     metrics = GOOD | found.metrics()

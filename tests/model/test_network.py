@@ -22,9 +22,7 @@ from model.training.config import ARCHITECTURES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    Greys = NDArray[np.uint8]
+    from model.arrays import Floats, Floats32, Greys
 
 SIZE, HEADS = 64, 5
 
@@ -56,7 +54,7 @@ def encoder() -> Encoder:
     return Encoder(SIZE)
 
 
-def pooled(evidence: NDArray[np.float32]) -> NDArray[np.float64]:
+def pooled(evidence: Floats32) -> Floats:
     """Log-mean-exp above a share of the mean: (n, rows, columns, ...) -> (n,)."""
     flat = evidence.reshape(len(evidence), -1).astype(np.float64)
     return np.asarray(np.log(np.exp(flat).mean(axis=1)) - network.CENTRE * flat.mean(axis=1))

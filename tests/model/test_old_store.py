@@ -55,7 +55,7 @@ def test_its_gates_and_the_reason_for_forcing_it_are_read(version: registry.Mode
 
 
 def test_predictions_and_held_out_images_are_read(version: registry.ModelVersion) -> None:
-    found = version.predictions()
+    found = version.scored().predictions
     assert len(found.cases) == 24
     assert set(found.predicted) <= {0, 1}
     assert set(found.predicted_youden) == {0, 1}

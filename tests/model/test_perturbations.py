@@ -12,10 +12,10 @@ from model.data import phantom
 from model.data.perturbations import PERTURBATIONS, UNCHANGED
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from model.arrays import Floats
 
 
-def grey(image: Image.Image) -> NDArray[np.float64]:
+def grey(image: Image.Image) -> Floats:
     return np.asarray(image, dtype=np.float64)
 
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from model.arrays import Floats32
 
-    Statistic = Callable[[NDArray[np.float32]], float]
+    Statistic = Callable[[Floats32], float]
 
 
-def grey(*, seed: int, lesion: bool, size: int = 225) -> NDArray[np.float32]:
+def grey(*, seed: int, lesion: bool, size: int = 225) -> Floats32:
     return np.asarray(phantom.draw(seed=seed, lesion=lesion, size=size), dtype=np.float32)
 
 

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pytest
 
+from model.networks.familiarity import FEWEST, fit_familiarity
 from model.training import refusal
 from model.training.refusal import UNFAMILIAR, WRONGLY_REFUSED, fit_refusal, fit_reliability
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from model.arrays import Floats32, Names
     from model.evaluation.report import Refusal
     from model.networks.architectures import Head
 
-    Features = NDArray[np.float32]
-    Others = dict[str, Features]
+    Others = dict[str, Floats32]
 
 SCANS, WIDTH = 120, 6
 KINDS = ("page", "chart", "organ")
@@ -26,12 +25,12 @@ GROUPS = np.where(np.arange(SCANS) < 2, 0, np.arange(SCANS))  # one of them in t
 SCRAMBLED = 30
 
 
-def noise(*shape: int, seed: int) -> Features:
+def noise(*shape: int, seed: int) -> Floats32:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 @pytest.fixture
-def scans() -> Features:
+def scans() -> Floats32:
     """Two views; the first number is high in brain MRIs."""
     features = noise(2, SCANS, WIDTH, seed=0)
     features[..., 0] += 4
@@ -47,7 +46,7 @@ def others() -> Others:
 
 
 def fitted(
-    scans: Features, others: Others, *, parts: NDArray[np.str_] = PARTS, by_rules: int = 0, **more: int
+    scans: Floats32, others: Others, *, parts: Names = PARTS, by_rules: int = 0, **more: int
 ) -> Refusal:
     """Fit with scrambled images that resemble the others, and `by_rules` images more that no head sees."""
     scrambled, origins = noise(SCRAMBLED, WIDTH, seed=9), np.arange(SCRAMBLED)
@@ -64,9 +63,9 @@ def fitted(
 class Fitted(NamedTuple):
     """What a head was fitted to."""
 
-    scans: Features
+    scans: Floats32
     others: Others
-    scrambled: Features
+    scrambled: Floats32
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ def heads(monkeypatch: pytest.MonkeyPatch) -> list[Fitted]:
     found: list[Fitted] = []
     fit = refusal._fit
 
-    def fitting(scans: Features, others: Others, scrambled: Features) -> Head:
+    def fitting(scans: Floats32, others: Others, scrambled: Floats32) -> Head:
         found.append(Fitted(scans, others, scrambled))
         return fit(scans, others, scrambled)
 
@@ -82,7 +81,7 @@ def heads(monkeypatch: pytest.MonkeyPatch) -> list[Fitted]:
     return found
 
 
-def test_separable_negatives_are_refused_and_scans_are_not(scans: Features, others: Others) -> None:
+def test_separable_negatives_are_refused_and_scans_are_not(scans: Floats32, others: Others) -> None:
     found = fitted(scans, others)
     assert found.refused == dict.fromkeys(KINDS, 1.0)
     assert found.wrongly_refused <= 3 * WRONGLY_REFUSED
@@ -94,7 +93,7 @@ def test_separable_negatives_are_refused_and_scans_are_not(scans: Features, othe
 
 
 def test_no_part_and_no_kind_is_tested_with_a_head_that_has_seen_it(
-    heads: list[Fitted], scans: Features, others: Others
+    heads: list[Fitted], scans: Floats32, others: Others
 ) -> None:
     fitted(scans, others)
     *measured, served = heads
@@ -109,7 +108,7 @@ def test_no_part_and_no_kind_is_tested_with_a_head_that_has_seen_it(
     assert np.array_equal(served.scans, scans)
 
 
-def test_a_threshold_comes_from_the_other_parts(scans: Features, others: Others) -> None:
+def test_a_threshold_comes_from_the_other_parts(scans: Floats32, others: Others) -> None:
     # Given one part unlike all others
     scans[:, PARTS == "b", 0] -= 12
     found = fitted(scans, others)
@@ -118,7 +117,7 @@ def test_a_threshold_comes_from_the_other_parts(scans: Features, others: Others)
     assert max(found.left_out["a"], found.left_out["c"]) < 0.1
 
 
-def test_a_small_part_counts_as_much_as_a_large_one_in_the_threshold(scans: Features, others: Others) -> None:
+def test_a_small_part_counts_as_much_as_a_large_one_in_the_threshold(scans: Floats32, others: Others) -> None:
     # Given a part of a tenth of the images, of which all score low
     small = np.arange(SCANS) % 10 == 0
     scans[:, small, 0] -= 4
@@ -128,7 +127,7 @@ def test_a_small_part_counts_as_much_as_a_large_one_in_the_threshold(scans: Feat
     assert np.mean(scores >= found.threshold) > 0.95
 
 
-def test_images_refused_by_the_rules_count_as_refused(scans: Features, others: Others) -> None:
+def test_images_refused_by_the_rules_count_as_refused(scans: Floats32, others: Others) -> None:
     # Given kinds that resemble brain MRIs, of which 40 images each pass the rules
     for features in others.values():
         features[..., 0] += 8
@@ -139,8 +138,8 @@ def test_images_refused_by_the_rules_count_as_refused(scans: Features, others: O
     assert sum(found.counts.values()) == 310
 
 
-def of_planes(*planes: str, seed: int = 0) -> tuple[Features, NDArray[np.str_]]:
-    """Features of 60 images of each plane, of which another number is high in each."""
+def of_planes(*planes: str, seed: int = 0) -> tuple[Floats32, Names]:
+    """Floats32 of 60 images of each plane, of which another number is high in each."""
     features = noise(60 * len(planes), 12, seed=seed)
     for place in range(len(planes)):
         features[60 * place : 60 * (place + 1), place] += 10
@@ -175,3 +174,19 @@ def test_no_familiarity_is_measured_by_what_was_fitted_to_its_group() -> None:
     found = fit_reliability(features, groups, planes, planes, np.full(120, ""))
     # Then they set the threshold, at which they are less familiar than to a fit that has seen them
     assert found.threshold < found.familiarity.of(features[:20]).min() - 1
+
+
+def test_an_unknown_view_is_less_familiar_and_the_layer_agrees() -> None:
+    # Given features of two views, of a rare one, and of a fourth that is not learnt
+    rng = np.random.default_rng(0)
+    views = np.repeat(["axial t1", "axial flair", "rare"], [80, 60, FEWEST - 1])
+    shifts = {"axial t1": 0.0, "axial flair": 2.0, "rare": 3.0}
+    features = rng.normal(size=(len(views), 12)) + np.array([[shifts[view]] for view in views])
+    known, unknown = features.astype(np.float32), rng.normal(loc=-4, size=(50, 12)).astype(np.float32)
+    fitted = fit_familiarity(known, views)
+    assert len(fitted.means) == 3
+    assert np.quantile(fitted.of(known), 0.05) > fitted.of(unknown).max()
+    # Then the layer in the network computes the same
+    everything = np.concatenate([known, unknown])
+    computed = np.asarray(fitted.layer()(everything))
+    np.testing.assert_allclose(computed[:, 0], fitted.of(everything), rtol=1e-3, atol=1e-3)

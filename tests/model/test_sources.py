@@ -275,6 +275,6 @@ def test_real_sources_load_with_the_counts_of_their_description() -> None:
     assert outlined == {"lgg": 1049, "gbm_t1c_boxes": 564, "brain_mri": 141}
     gliomas = [scan for scan in loaded.scans if scan.source == "lgg"]
     chosen = [scan for scan in gliomas if scan.group in sorted({scan.group or "" for scan in gliomas})[:6]]
-    groups = split.group((scan.image() for scan in chosen), [scan.subject for scan in chosen])
+    groups = split.group((scan.image() for scan in chosen), [(scan.source, scan.group) for scan in chosen])
     assert len(set(groups)) == 6
     assert dataset.load(folder).fingerprint.startswith("a1e4a012")

@@ -14,11 +14,8 @@ from model.data.dataset import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
+    from model.arrays import Indices
     from model.data.dataset import Dataset
-
-    Numbers = NDArray[np.int64]
 
 
 def head(seed: int) -> Image.Image:
@@ -92,7 +89,7 @@ def test_the_block_size_does_not_change_the_groups(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def labels_and_groups() -> tuple[Numbers, Numbers]:
+def labels_and_groups() -> tuple[Indices, Indices]:
     """60 images in groups of one to three, of one class each."""
     groups = np.sort(np.random.default_rng(0).integers(0, 35, size=60))
     return (groups % 2).astype(np.int64), groups
@@ -100,7 +97,7 @@ def labels_and_groups() -> tuple[Numbers, Numbers]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_folds_keep_groups_whole_and_have_both_classes(
-    labels_and_groups: tuple[Numbers, Numbers], seed: int
+    labels_and_groups: tuple[Indices, Indices], seed: int
 ) -> None:
     cases = split.assign_folds(*labels_and_groups, folds=4, seed=seed)
     for group in np.unique(cases.groups):
@@ -121,7 +118,7 @@ def test_a_class_with_too_few_groups_is_named() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_whole_groups_of_both_classes_are_held_out(
-    labels_and_groups: tuple[Numbers, Numbers], seed: int
+    labels_and_groups: tuple[Indices, Indices], seed: int
 ) -> None:
     labels, groups = labels_and_groups
     held_out = split.hold_out(labels, groups, seed=seed)

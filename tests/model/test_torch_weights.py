@@ -6,8 +6,11 @@ import io
 import os
 import pickle
 import struct
+import sys
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -22,18 +25,12 @@ if TYPE_CHECKING:
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
-class Named:
-    """Pickles as a name in another module, which need not exist."""
-
-    def __init__(self, module: str, name: str) -> None:
-        self.module, self.name = module, name
-
-
-class Storage:
+class Storage(NamedTuple):
     """Numbers that tensors share, kept outside the pickle."""
 
-    def __init__(self, key: str, kind: str, numbers: NDArray[np.generic]) -> None:
-        self.key, self.kind, self.numbers = key, kind, numbers
+    key: str
+    kind: str
+    numbers: NDArray[np.generic]
 
 
 class Tensor:
@@ -45,43 +42,44 @@ class Tensor:
         hooks: OrderedDict[str, object] = OrderedDict()
         self.arguments = (storage, offset, shape, strides, False, hooks)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_tensor_v2, self.arguments
 
-class Pickler(pickle._Pickler):
-    """Writes as PyTorch did, without it.
 
-    Its base is the pickler in Python, which has no types, but whose writing of names can be changed.
-    """
+def _rebuild_tensor_v2() -> None:
+    """Stands for PyTorch's, of which a file holds the name alone, as it does of the kinds."""
+
+
+_rebuild_tensor_v2.__module__ = "torch._utils"
+KINDS = {
+    name: type(name, (), {"__module__": "torch"}) for name in ("FloatStorage", "LongStorage", "HalfStorage")
+}
+MODULES = {
+    "torch": SimpleNamespace(**KINDS),
+    "torch._utils": SimpleNamespace(_rebuild_tensor_v2=_rebuild_tensor_v2),
+}
+
+
+class Pickler(pickle.Pickler):
+    """Writes as PyTorch did, without it."""
 
     def persistent_id(self, thing: object) -> object:
         if isinstance(thing, Storage):
-            kind = Named("torch", thing.kind)
-            return ("storage", kind, thing.key, "cpu", len(thing.numbers), None)
+            return ("storage", KINDS[thing.kind], thing.key, "cpu", len(thing.numbers), None)
         return None
-
-    def save(self, obj: object, save_persistent_id: bool = True) -> None:
-        if isinstance(obj, Named):
-            self.write(f"c{obj.module}\n{obj.name}\n".encode())  # type: ignore[attr-defined]  # see above
-        elif isinstance(obj, Tensor):
-            self.save(Named("torch._utils", "_rebuild_tensor_v2"))
-            self.save(obj.arguments)
-            self.write(pickle.REDUCE)  # type: ignore[attr-defined]
-        else:
-            super().save(obj, save_persistent_id)  # type: ignore[misc]
 
 
 def pickled(thing: object) -> bytes:
     buffer = io.BytesIO()
-    Pickler(buffer, protocol=2).dump(thing)
+    with patch.dict(sys.modules, MODULES):
+        Pickler(buffer, protocol=2).dump(thing)
     return buffer.getvalue()
 
 
 def weights_file(tensors: dict[str, Tensor], *storages: Storage) -> bytes:
     facts = {"protocol_version": PROTOCOL, "little_endian": True, "type_sizes": {"int": 4}}
     head = [MAGIC, PROTOCOL, facts, OrderedDict(tensors), [storage.key for storage in storages]]
-    tail = [
-        struct.pack("<q", len(storage.numbers)) + storage.numbers.astype(storage.numbers.dtype).tobytes()
-        for storage in storages
-    ]
+    tail = [struct.pack("<q", len(each.numbers)) + each.numbers.tobytes() for each in storages]
     return b"".join([*map(pickled, head), *tail])
 
 

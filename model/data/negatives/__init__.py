@@ -11,20 +11,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from numpy.random import Generator, default_rng
+from numpy.random import default_rng
 
 from model.data.negatives import objects, organs, photographs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
     from PIL import Image
 
-_DRAWINGS: Mapping[str, tuple[Callable[[Generator], Image.Image], ...]] = {
-    "photograph": photographs.DRAWINGS,
-    **{subject.__name__: (subject,) for subject in (*organs.DRAWINGS, *objects.DRAWINGS)},
+_DRAWINGS = {
+    each.__name__: each
+    for each in (
+        *(organs.abdomen, organs.thorax, organs.limb),
+        *(objects.cells, objects.moon, objects.log, objects.dish, objects.fingerprint, objects.stones),
+    )
 }
-KINDS: tuple[str, ...] = tuple(_DRAWINGS)
+KINDS = ("photograph", *_DRAWINGS)
 _MOST = 1_000_000  # images of one kind and seed, so that seeds do not overlap
 
 
@@ -33,8 +36,8 @@ def draw(kind: str, *, seed: int) -> Image.Image:
 
     Equal seeds give equal images. Consecutive seeds take the photographs in turn.
     """
-    drawings = _DRAWINGS[kind]
-    return drawings[seed % len(drawings)](default_rng([seed, *kind.encode()]))
+    rng = default_rng([seed, *kind.encode()])
+    return _DRAWINGS[kind](rng) if kind in _DRAWINGS else photographs.part(rng, index=seed)
 
 
 def negatives(*, per_kind: int, seed: int = 0) -> Iterator[tuple[str, Image.Image]]:

@@ -10,8 +10,6 @@ import numpy as np
 from model.data.negatives.canvas import Canvas, Plane, chance, develop, lumpy, near
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.random import Generator
     from PIL import Image
 
@@ -152,6 +150,3 @@ def stones(rng: Generator) -> Image.Image:
             0, 0, 0.92 * min(1, canvas.aspect), rng.uniform(0.7, 0.95)
         )
     return develop(canvas.plane, rng, bend=0.03, invert=0.2, outside=None)
-
-
-DRAWINGS: tuple[Callable[[Generator], Image.Image], ...] = (cells, moon, log, dish, fingerprint, stones)

@@ -11,8 +11,6 @@ import numpy as np
 from model.data.negatives.canvas import SIDES, Canvas, Points, branches, chance, curve, develop, lumpy, near
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.random import Generator
     from PIL import Image
 
@@ -194,6 +192,3 @@ def limb(rng: Generator) -> Image.Image:
             vessel = canvas.ellipse(x + rng.normal(0, 0.3), rng.normal(0.1, 0.3), 0.035)
             canvas.lay(vessel * canvas.area(inner), levels.blood)
     return canvas.scan()
-
-
-DRAWINGS: tuple[Callable[[Generator], Image.Image], ...] = (abdomen, thorax, limb)

@@ -7,7 +7,7 @@ The files are listed, since a later version of a package may add a picture of a 
 from __future__ import annotations
 
 import math
-from functools import cache, partial
+from functools import cache
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,6 @@ from PIL import Image, ImageDraw, ImageOps
 from model.data.negatives.canvas import chance, randomise_format
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.random import Generator
 
 _SOURCES = {
@@ -56,7 +54,7 @@ def sources() -> tuple[Image.Image, ...]:
 
 
 def part(rng: Generator, *, index: int) -> Image.Image:
-    """Crop, turn and relight a photograph; mostly grey, sometimes an ellipse on black."""
+    """Crop, turn and relight one of the photographs; mostly grey, sometimes an ellipse on black."""
     photographs = sources()
     image = crop(photographs[index % len(photographs)], rng)
     if chance(rng, 0.5):
@@ -95,8 +93,3 @@ def _round(image: Image.Image, rng: Generator) -> Image.Image:
     box = [margins[0], margins[1], image.width - margins[2], image.height - margins[3]]
     ImageDraw.Draw(mask).ellipse(box, fill=255)
     return Image.composite(image, Image.new(image.mode, image.size), mask)
-
-
-DRAWINGS: tuple[Callable[[Generator], Image.Image], ...] = tuple(
-    partial(part, index=index) for index in range(sum(map(len, _SOURCES.values())))
-)

@@ -13,9 +13,8 @@ from scipy.ndimage import map_coordinates
 
 if TYPE_CHECKING:
     from numpy.random import Generator
-    from numpy.typing import NDArray
 
-    Grey = NDArray[np.uint8]  # a preprocessed image, (size, size)
+    from model.arrays import Greys
 
 TILES = (2, 3, 4)  # along a side
 TURNED = 0.5  # share of the tiles
@@ -23,12 +22,12 @@ ENLARGED = (0.2, 0.4)  # side of the part that is enlarged, in sides of the imag
 CENTRAL = 0.15  # the part lies this far from the edges at least, likewise
 
 
-def scramble(grey: Grey, rng: Generator) -> Grey:
-    """Shuffle the tiles of a preprocessed image, unroll it, or enlarge a small part of it."""
+def scramble(grey: Greys, rng: Generator) -> Greys:
+    """Shuffle the tiles of a preprocessed image, (size, size), unroll it, or enlarge a part of it."""
     return (_shuffled, _unrolled, _enlarged)[rng.integers(3)](grey, rng)
 
 
-def _shuffled(grey: Grey, rng: Generator) -> Grey:
+def _shuffled(grey: Greys, rng: Generator) -> Greys:
     count = int(rng.choice(TILES))
     side = len(grey) // count * count
     bands = np.split(grey[:side, :side], count)
@@ -40,16 +39,16 @@ def _shuffled(grey: Grey, rng: Generator) -> Grey:
     return shuffled
 
 
-def _unrolled(grey: Grey, rng: Generator) -> Grey:
+def _unrolled(grey: Greys, rng: Generator) -> Greys:
     """Show the angle about the centre along one axis, and the distance from it along the other."""
     row, column = np.indices(grey.shape) / len(grey)
     angle = 2 * np.pi * (column * rng.choice([-1, 1]) + rng.random())
     places = len(grey) / 2 * (1 + row * np.stack([np.sin(angle), np.cos(angle)]))
-    unrolled: Grey = map_coordinates(grey, places, order=1)
+    unrolled: Greys = map_coordinates(grey, places, order=1)
     return unrolled
 
 
-def _enlarged(grey: Grey, rng: Generator) -> Grey:
+def _enlarged(grey: Greys, rng: Generator) -> Greys:
     size = len(grey)
     side = rng.uniform(*ENLARGED) * size
     left, top = rng.uniform(CENTRAL * size, (1 - CENTRAL) * size - side, 2)
