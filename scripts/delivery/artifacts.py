@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from infra.paths import ROOT
 from infra.release import artifact_key
 from scripts.console import DeliveryError, detail
-from scripts.delivery.aws import session
+from scripts.delivery.aws import if_exists, session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,11 +74,11 @@ def _uploaded_sha256(bucket: str, key: str) -> str | None:
     """Return the SHA-256 that S3 computed at upload, or else that of the object's bytes."""
     s3 = session().client("s3")
     try:
-        head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        head = if_exists(s3.head_object, "404", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
     except ClientError as error:
-        if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NotFound"}:
-            return None
         raise DeliveryError(f"s3://{bucket}/{key} cannot be read: {error}") from error
+    if head is None:
+        return None
     if computed := head.get("ChecksumSHA256"):
         return base64.b64decode(computed).hex()
     return hashlib.sha256(s3.get_object(Bucket=bucket, Key=key)["Body"].read()).hexdigest()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infra import names
 from scripts.console import DeliveryError
-from scripts.delivery.aws import bootstrap_session
+from scripts.delivery.aws import bootstrap_session, if_exists
 from scripts.delivery.cdk import cdk
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ def push(settings: Settings, *, assembly: str) -> None:
 def _media_type(settings: Settings, repository: str, tag: str) -> str | None:
     """Return the media type of an image's manifest in ECR, or None if there is no such image."""
     ecr = bootstrap_session(settings, "lookup").client("ecr")
-    try:
-        found = ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])["imageDetails"]
-    except ecr.exceptions.ImageNotFoundException:
-        return None
-    return found[0]["imageManifestMediaType"]
+    request: Any = {"repositoryName": repository, "imageIds": [{"imageTag": tag}]}
+    found = if_exists(ecr.describe_images, "ImageNotFoundException", **request)
+    return found["imageDetails"][0]["imageManifestMediaType"] if found else None

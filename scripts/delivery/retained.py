@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from infra import names
 from scripts.console import DeliveryError, step
-from scripts.delivery.aws import bootstrap_session
+from scripts.delivery.aws import bootstrap_session, if_exists
 from scripts.delivery.cdk import cdk
 
 if TYPE_CHECKING:
@@ -32,12 +30,14 @@ def take_over(settings: Settings, *, assembly: Path) -> None:
     found: dict[str, dict[str, str]] = {}
     for id_, properties in _declared(resources, "AWS::S3::Bucket"):
         name = _text(properties["BucketName"], account)
-        if _answer(s3.head_bucket, Bucket=name, ExpectedBucketOwner=account):
+        if if_exists(s3.head_bucket, "404", Bucket=name, ExpectedBucketOwner=account):
             found[id_] = {"BucketName": name}
     key = None
     for id_, properties in _declared(resources, "AWS::ECR::Repository"):
         name = properties["RepositoryName"]
-        if answer := _answer(ecr.describe_repositories, repositoryNames=[name]):
+        if answer := if_exists(
+            ecr.describe_repositories, "RepositoryNotFoundException", repositoryNames=[name]
+        ):
             found[id_] = {"RepositoryName": name}
             key = answer["repositories"][0]["encryptionConfiguration"].get("kmsKey")
     if not found:
@@ -67,16 +67,6 @@ def take_over(settings: Settings, *, assembly: Path) -> None:
 
 def _declared(resources: dict[str, Any], kind: str) -> list[tuple[str, Any]]:
     return [(id_, each["Properties"]) for id_, each in resources.items() if each["Type"] == kind]
-
-
-def _answer(describe: Any, **what: object) -> Any:
-    """Return AWS's answer about a resource, None where there is none."""
-    try:
-        return describe(**what)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in {"404", "RepositoryNotFoundException"}:
-            return None
-        raise
 
 
 def _text(name: Any, account: str) -> str:

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from infra import names
 from scripts.console import DeliveryError, step
-from scripts.delivery.aws import bootstrap_session, waiting
+from scripts.delivery.aws import bootstrap_session, if_exists, waiting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,12 +30,10 @@ def suspend_scaling(settings: Settings, *, assembly: Path) -> bool:
     """
     stack = names.stack(settings.environment, "endpoint")
     client = bootstrap_session(settings, "deploy").client("cloudformation")
-    try:
-        deployed: Any = client.get_template(StackName=stack)["TemplateBody"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":  # which says that it was never created
-            raise
+    found = if_exists(client.get_template, "ValidationError", StackName=stack)
+    if found is None:  # it was never created
         return False
+    deployed: Any = found["TemplateBody"]
     new = json.loads((assembly / f"{stack}.template.json").read_text(encoding="utf-8"))
     kept = {id_: each for id_, each in deployed["Resources"].items() if not each["Type"].startswith(_SCALING)}
     still_scaled = any(each["Type"].startswith(_SCALING) for each in new["Resources"].values())

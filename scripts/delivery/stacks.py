@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from infra import names
 from scripts.console import BusyError, DeliveryError, detail, step
-from scripts.delivery.aws import AWS_ERRORS, bootstrap_session, waiting
+from scripts.delivery.aws import AWS_ERRORS, bootstrap_session, if_exists, waiting
 from scripts.delivery.cdk import cdk
 
 if TYPE_CHECKING:
@@ -70,13 +70,10 @@ def refuse_to_replace_log_role(settings: Settings) -> None:
     arn = session.client("apigateway").get_account().get("cloudwatchRoleArn")
     if settings.api_log_role == "existing" or not arn:
         return
-    iam = session.client("iam")
-    try:
-        role = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]
-    except iam.exceptions.NoSuchEntityException:
-        return  # it went with the environment that had set it
     ours = {"Key": "deployment", "Value": names.deployment(settings.environment)}
-    if ours not in role.get("Tags", []):
+    # A role that does not exist went with the environment that had set it.
+    found = if_exists(session.client("iam").get_role, "NoSuchEntity", RoleName=arn.rpartition("/")[2])
+    if found and ours not in found["Role"].get("Tags", []):
         raise DeliveryError(
             f"API Gateway of {settings.region} already logs as {arn}, which {settings.environment} would "
             'replace for every API there. Nothing was changed. Write api_log_role = "existing" in '
