@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.paths import CONTAINER, ROOT
-from scripts.benchmark.environments import OURS, PEERS
+from scripts.benchmark.targets import OURS, PEERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
