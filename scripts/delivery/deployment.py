@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from infra import names, release
 from scripts.console import BusyError, DeliveryError, echo, step
-from scripts.delivery import artifacts, engine, image, stacks
+from scripts.delivery import artifacts, engine, stacks
 from scripts.delivery.aws import AWS_ERRORS, assume, bootstrap_session, role_arn, stack_outputs
 from scripts.delivery.cdk import cdk, synthesize
 from scripts.delivery.pruning import TYPES, prune
 from scripts.delivery.retained import take_over
-from scripts.delivery.scaling import suspend_scaling
 from scripts.delivery.smoke import smoke
 
 if TYPE_CHECKING:
@@ -65,8 +64,8 @@ def deploy(settings: Settings, *, record: Path) -> None:
         with step(f"checking the artifact {released.model.sha256[:12]}"):
             artifacts.ensure_uploaded(stack_outputs(registry)["BucketName"], sha256=released.model.sha256)
         with step("pushing the serving image, unless ECR holds it"):
-            image.push(settings, assembly=assembly)
-        suspended = suspend_scaling(settings, assembly=Path(assembly))
+            artifacts.push_image(settings, assembly=assembly)
+        suspended = stacks.suspend_scaling(settings, assembly=Path(assembly))
         try:
             with step(f"cdk deploy of {released.model.name} version {released.model.version}"):
                 deploy_stacks(settings, "--all", assembly=assembly)

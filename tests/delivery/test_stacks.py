@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from infra import config
 from scripts.console import DeliveryError
-from scripts.delivery import artifacts, deployment, engine, image, stacks
+from scripts.delivery import artifacts, deployment, engine, stacks
 from scripts.delivery.cdk import cdk, environment
 from scripts.delivery.pruning import prune
 from tests.delivery.aws_answers import Answers, refusal
@@ -71,8 +71,8 @@ def test_a_deploy_that_fails_after_scaling_was_suspended_says_what_restores_it(
     monkeypatch.setattr(deployment, "deploy_stacks", deploy_stacks)
     monkeypatch.setattr(deployment, "stack_outputs", lambda _: {"BucketName": "models"})
     monkeypatch.setattr(artifacts, "ensure_uploaded", lambda *_, **__: None)
-    monkeypatch.setattr(image, "push", lambda *_, **__: None)
-    monkeypatch.setattr(deployment, "suspend_scaling", lambda *_, **__: suspended)
+    monkeypatch.setattr(artifacts, "push_image", lambda *_, **__: None)
+    monkeypatch.setattr(stacks, "suspend_scaling", lambda *_, **__: suspended)
     with pytest.raises(DeliveryError, match="the endpoint failed"):
         deployment.deploy(config.load("local"), record=record_for("local", tmp_path))
     warned = "has no auto scaling until" in (shown := capsys.readouterr().err)
