@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scripts.delivery import drift
+from scripts.commands import drift
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import pytest
 
 from infra import config, names, release
 from infra.local_aws import ACCOUNT
+from scripts.commands.destroy import destroy
 from scripts.console import DeliveryError
 from scripts.delivery import stacks
 from scripts.delivery.cdk import cdk
 from scripts.delivery.retained import take_over
-from scripts.delivery.teardown import destroy
 from tests.emulator.deployment import MANIFEST
 from tests.infra.synthesis import synthesize
 
