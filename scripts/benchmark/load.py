@@ -64,11 +64,4 @@ def read(printed: str) -> Outcome:
     found = re.search(r"^result (\{.*\})$", printed, re.MULTILINE)
     if found is None:
         raise DeliveryError(f"wrk printed no result: {printed.strip()[-500:]}")
-    result = json.loads(found[1])
-    return Outcome(
-        completed=result["requests"],
-        errors=result["refused"] + result["broken"] + result["late"],
-        seconds=result["seconds"],
-        p50_ms=result["p50_ms"],
-        p99_ms=result["p99_ms"],
-    )
+    return Outcome(**json.loads(found[1]))

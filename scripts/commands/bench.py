@@ -28,27 +28,22 @@ QUICK_SECONDS, QUICK_ROUNDS = 2.0, 1
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    options = parser().parse_args(arguments)
+    parser = command_parser("bench", __doc__)
+    parser.add_argument(
+        "--quick", action="store_true",
+        help=f"{QUICK_ROUNDS} round of {QUICK_SECONDS:.0f} s a point: to try it out, not to quote",
+    )  # fmt: skip
+    parser.add_argument(
+        "--forms", action="store_true", help="this server alone, by JPEG, PNG and forms of DICOM"
+    )
+    parser.add_argument("--baseline", metavar="COMMIT", help="measure the server as of another commit too")
+    parser.add_argument("--rounds", type=int, help=f"rounds over all targets (default: {ROUNDS})")
+    parser.add_argument("--seconds", type=float, help=f"of each point (default: {SECONDS:.0f})")
+    options = parser.parse_args(arguments)
     # SIGTERM ends it as Ctrl-C does: no server may stay behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with cli_errors():
         run(options)
-
-
-def parser() -> argparse.ArgumentParser:
-    """Make the command's parser."""
-    made = command_parser("bench", __doc__)
-    made.add_argument(
-        "--quick", action="store_true",
-        help=f"{QUICK_ROUNDS} round of {QUICK_SECONDS:.0f} s a point: to try it out, not to quote",
-    )  # fmt: skip
-    made.add_argument(
-        "--forms", action="store_true", help="this server alone, by JPEG, PNG and forms of DICOM"
-    )
-    made.add_argument("--baseline", metavar="COMMIT", help="measure the server as of another commit too")
-    made.add_argument("--rounds", type=int, help=f"rounds over all targets (default: {ROUNDS})")
-    made.add_argument("--seconds", type=float, help=f"of each point (default: {SECONDS:.0f})")
-    return made
 
 
 def run(options: argparse.Namespace) -> None:
