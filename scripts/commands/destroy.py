@@ -53,11 +53,6 @@ class Stack:
         """Names of the buckets that are deleted with the stack; S3 only deletes empty ones."""
         return tuple(each.name for each in self.resources if each.kind == _BUCKET and not each.kept)
 
-    @property
-    def kept(self) -> tuple[Resource, ...]:
-        """What stays when the stack is deleted."""
-        return tuple(each for each in self.resources if each.kept)
-
 
 def main(arguments: list[str] | None = None) -> None:
     """Delete the environment."""
@@ -100,8 +95,9 @@ def destroy(settings: Settings, *, yes: bool = False, lift_protection: bool = Fa
         echo(line)
     record = record_path(settings.environment).name
     echo(f"  untouched: the CDK's bootstrap (CDKToolkit), {record} and its model card, and local artifacts")
+    kept = [resource for stack in stacks for resource in stack.resources if resource.kept]
     declared = settings.retain_data or settings.termination_protection
-    if declared or any(stack.protected or stack.kept for stack in stacks):
+    if declared or kept or any(stack.protected for stack in stacks):
         if not lift_protection:
             raise DeliveryError(
                 f"{settings.environment} is protected, or keeps data. Nothing was deleted. To delete it, run "
@@ -110,13 +106,16 @@ def destroy(settings: Settings, *, yes: bool = False, lift_protection: bool = Fa
         if yes:
             raise DeliveryError("--yes works only without protection: a person has to confirm this.")
     if not yes:
-        _confirm(settings.environment)
+        sys.stderr.write(f"Type {settings.environment} to delete all this: ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip() != settings.environment:
+            raise DeliveryError("Not confirmed; nothing was deleted.")
     for stack in stacks:
         with step(f"deleting {stack.name}"):
             _delete(stack, wait=waiting(settings))
     with step("deleting the models and endpoint configurations of earlier releases"):
         prune(settings.environment, reader=boto3.Session(), deleter=boto3.Session())
-    _report(settings, [resource for stack in stacks for resource in stack.kept])
+    _report(settings, kept)
 
 
 def deployed_stacks(environment: str) -> list[Stack]:
@@ -129,14 +128,13 @@ def deployed_stacks(environment: str) -> list[Stack]:
         for stack in page["Stacks"]
         if stack["StackName"].startswith(names.stack_prefix(environment)) and stack["StackStatus"] != _GONE
     ]
-    found.sort(key=lambda stack: stack["CreationTime"], reverse=True)
     return [
         Stack(
             name=stack["StackName"],
             protected=stack.get("EnableTerminationProtection", False),
             resources=tuple(_resources(client, stack["StackName"])),
         )
-        for stack in found
+        for stack in sorted(found, key=lambda stack: stack["CreationTime"], reverse=True)
     ]
 
 
@@ -158,13 +156,6 @@ def plan(stacks: list[Stack]) -> Iterator[str]:
             verb = "KEPT" if resource.kept else "deleted"
             contents = ", with all its objects and their versions" if resource.name in stack.buckets else ""
             yield f"  {verb}: {resource.kind.removeprefix('AWS::')} {resource.name}{contents}"
-
-
-def _confirm(environment: str) -> None:
-    sys.stderr.write(f"Type {environment} to delete all this: ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip() != environment:
-        raise DeliveryError("Not confirmed; nothing was deleted.")
 
 
 def _delete(stack: Stack, *, wait: WaiterConfigTypeDef) -> None:
