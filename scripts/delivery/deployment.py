@@ -13,7 +13,6 @@ from scripts.delivery import artifacts, engine, stacks
 from scripts.delivery.aws import AWS_ERRORS, assume, bootstrap_session, role_arn, stack_outputs
 from scripts.delivery.cdk import cdk, synthesize
 from scripts.delivery.pruning import TYPES, prune
-from scripts.delivery.retained import take_over
 from scripts.delivery.smoke import smoke
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def deploy(settings: Settings, *, record: Path) -> None:
             synthesize(settings, record=record if released else None, to=Path(assembly))
         stacks.recover_stacks(settings, assembly=assembly)
         if stacks.needs_creation(settings, "registry"):
-            take_over(settings, assembly=Path(assembly))
+            stacks.take_over(settings, assembly=Path(assembly))
         with step("cdk deploy of the registry stack, for the artifact and the image"):
             deploy_stacks(settings, registry, assembly=assembly)
         if released is None:

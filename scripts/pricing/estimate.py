@@ -132,7 +132,7 @@ def estimate(settings: Settings, *, record: Path, traffic: Traffic, from_aws: bo
     with _released(settings, record) as used, tempfile.TemporaryDirectory() as folder:
         synthesize(settings, record=used, to=Path(folder))
         templates = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.template.json"))]
-    return estimate_templates(settings, templates, traffic=traffic, table=read_prices(), from_aws=from_aws)
+    return estimate_templates(settings, templates, traffic=traffic, from_aws=from_aws)
 
 
 def estimate_templates(
@@ -140,10 +140,10 @@ def estimate_templates(
     templates: list[dict[str, Any]],
     *,
     traffic: Traffic,
-    table: PriceTable,
     from_aws: bool = False,
 ) -> CostEstimate:
     """Estimate the cost of what these templates declare, with AWS's own prices where it gives them."""
+    table = read_prices()
     resources = {
         f"{number}.{id_}": resource
         for number, template in enumerate(templates)

@@ -43,7 +43,7 @@ def estimate(
 ) -> CostEstimate:
     assumed = replace(Traffic(), **traffic)  # type: ignore[arg-type]
     settings = config.load(environment)
-    return estimate_templates(settings, templates, traffic=assumed, table=read_prices(), from_aws=from_aws)
+    return estimate_templates(settings, templates, traffic=assumed, from_aws=from_aws)
 
 
 def costs(found: CostEstimate) -> dict[str, float]:
