@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from infra import config
+from scripts.commands import cost
+from scripts.commands.cost import CostEstimate, as_json, estimate_templates, read_prices, table
 from scripts.console import DeliveryError
-from scripts.pricing import estimate as cost
 from scripts.pricing import price_list
-from scripts.pricing.estimate import CostEstimate, as_json, estimate_templates, read_prices, table
 from scripts.pricing.rules import PRICED, Traffic
 from tests.delivery.aws_answers import Answers, product
 from tests.delivery.conftest import set_account
