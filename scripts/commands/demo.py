@@ -191,13 +191,12 @@ def _version_trained_on(dataset: Dataset) -> ModelVersion | None:
 def _deploy_registry(settings: Settings, *, assembly: Path, reuse: bool) -> bytes | None:
     """Bootstrap local AWS and deploy the registry stack; return the record that was synthesized, if any."""
     record = record_path(ENVIRONMENT)
-    usable = False
+    content = None
     if reuse:
         with contextlib.suppress(release.ReleaseError):  # this demo's promotion writes another
             release.load_for(ENVIRONMENT, record, local=True)
-            usable = True
-    content = record.read_bytes() if usable else None
-    with synthesis(settings, record=record if usable else None, to=assembly) as finish:
+            content = record.read_bytes()
+    with synthesis(settings, record=record if content else None, to=assembly) as finish:
         # In an empty folder: here, a bootstrap would also run the application that cdk.json names.
         with step("cdk bootstrap"), tempfile.TemporaryDirectory() as elsewhere:
             place = f"aws://{ACCOUNT}/{settings.region}"

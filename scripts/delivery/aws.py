@@ -80,13 +80,7 @@ def bootstrap_session(settings: Settings, purpose: Literal["lookup", "deploy"]) 
     """
     account = boto3.client("sts").get_caller_identity()["Account"]
     role = f"cdk-{settings.bootstrap_qualifier}-{purpose}-role-{account}-{settings.region}"
-    return assume(role_arn(role))
-
-
-def role_arn(name: str) -> str:
-    """Return the ARN of a role in the caller's account."""
-    partition, account = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1:5:3]
-    return f"arn:{partition}:iam::{account}:role/{name}"
+    return assume(role)
 
 
 def waiting(settings: Settings) -> WaiterConfigTypeDef:
@@ -95,8 +89,12 @@ def waiting(settings: Settings) -> WaiterConfigTypeDef:
 
 
 def assume(role: str) -> boto3.Session:
-    """Return a session of the role with this ARN."""
-    credentials = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName=PROJECT)["Credentials"]
+    """Return a session of a role: one of the caller's account by its name, or any by its ARN."""
+    sts = boto3.client("sts")
+    if not role.startswith("arn:"):
+        partition, account = sts.get_caller_identity()["Arn"].split(":")[1:5:3]
+        role = f"arn:{partition}:iam::{account}:role/{role}"
+    credentials = sts.assume_role(RoleArn=role, RoleSessionName=PROJECT)["Credentials"]
     return boto3.Session(
         credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
     )

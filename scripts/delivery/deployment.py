@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from infra import names, release
 from scripts.console import BusyError, DeliveryError, echo, step
 from scripts.delivery import artifacts, engine, stacks
-from scripts.delivery.aws import AWS_ERRORS, assume, bootstrap_session, role_arn, stack_outputs
+from scripts.delivery.aws import AWS_ERRORS, assume, bootstrap_session, stack_outputs
 from scripts.delivery.cdk import cdk, synthesize
 from scripts.delivery.pruning import TYPES, prune
 from scripts.delivery.smoke import smoke
@@ -88,7 +88,7 @@ def _prune(settings: Settings) -> None:
     try:
         reader = bootstrap_session(settings, "lookup")
         held = set(stacks.resources(reader, stack, *TYPES))
-        prune(settings.environment, reader=reader, deleter=assume(role_arn(role)), held=held)
+        prune(settings.environment, reader=reader, deleter=assume(role), held=held)
     except (DeliveryError, *AWS_ERRORS) as error:
         echo(f"  Some were not deleted, which costs nothing; the next deploy tries again: {error}")
 

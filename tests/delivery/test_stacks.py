@@ -1,10 +1,10 @@
-"""The checks before a deploy, and the environment of the CDK CLI."""
+"""The checks before a deploy and after it, and the environment of the CDK CLI."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import boto3
@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra import config
+from scripts.commands import drift
 from scripts.console import DeliveryError
 from scripts.delivery import artifacts, deployment, engine, stacks
 from scripts.delivery.cdk import cdk, environment
@@ -112,6 +113,17 @@ def test_a_protected_environment_whose_alarms_reach_nobody_is_warned_about(
     for settings in (told, DEV):
         deployment.warn_without_recipients(settings)
     assert "".join(capsys.readouterr()) == ""
+
+
+def test_an_api_key_that_cannot_be_read_is_not_reported() -> None:
+    resource: Any = {
+        "ResourceType": "AWS::ApiGateway::ApiKey",
+        "LogicalResourceId": "It",
+        "PhysicalResourceId": "it",
+        "StackResourceDriftStatus": "UNKNOWN",
+        "DriftStatusReason": "not authorized",
+    }
+    assert list(drift._resource_differences(resource)) == []
 
 
 @pytest.mark.parametrize(("local", "reason"), [(True, "--app is required"), (False, "exited with error 7")])
