@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +38,6 @@ class Outcome:
     def per_second(self) -> float:
         """Successful requests per second."""
         return (self.completed - self.errors) / self.seconds
-
-
-def require_wrk() -> None:
-    """Check that wrk is installed; a `DeliveryError` says how to install it."""
-    if shutil.which("wrk") is None:
-        raise DeliveryError("wrk, the load generator, is not on PATH: apt-get install wrk")
 
 
 def run(url: str, payload: Payload, *, connections: int, seconds: float) -> Outcome:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LOWER_BOUND = "lower bound"  # decode and inference alone
-BASELINE = "baseline"
 PEERS = Path(__file__).with_name("peers")
 OURS = CONTAINER / "requirements.lock"
 MLFLOW_MODEL = HOME / "mlflow_model"
@@ -141,4 +140,4 @@ def baseline(commit: str) -> Target:
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(root, filter="data")
     locks = (root / "container" / "requirements.lock",)
-    return replace(TARGETS[0], name=BASELINE, title=f"this server at {commit}", locks=locks, root=root)
+    return replace(TARGETS[0], name="baseline", title=f"this server at {commit}", locks=locks, root=root)

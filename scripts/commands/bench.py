@@ -8,11 +8,12 @@ alike. Needs wrk.
 from __future__ import annotations
 
 import platform
+import shutil
 import signal
 import statistics
 from typing import TYPE_CHECKING
 
-from scripts.benchmark import CORES, load, measure, network, targets
+from scripts.benchmark import CORES, measure, network, targets
 from scripts.benchmark.measure import Grid, Round, number
 from scripts.benchmark.targets import LOWER_BOUND, TARGETS, Target
 from scripts.cli import cli_errors, command_parser
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure every target, and print the tables."""
-    load.require_wrk()
+    if shutil.which("wrk") is None:
+        raise DeliveryError("wrk, the load generator, is not on PATH: apt-get install wrk")
     network.ensure()
     chosen: list[Target | None] = [None, *(TARGETS[:1] if options.forms else TARGETS)]
     if options.baseline:
