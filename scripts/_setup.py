@@ -140,11 +140,6 @@ def is_current(layer: str) -> bool:
     return current and os.access(str(PYTHON), os.X_OK) and CDK.is_file()
 
 
-def _installed_layer() -> str | None:
-    layer = STAMP.read_text().partition("\n")[0] if STAMP.is_file() else None
-    return layer if layer in LAYERS else None
-
-
 def _stamp(layer: str) -> str:
     """Describe an environment: its layer, its place, which its scripts contain, and its lock files."""
     digest = hashlib.sha256()
@@ -178,11 +173,11 @@ def _install_alone(layer: str) -> None:
 def _install(layer: str) -> None:
     if VENV.is_symlink():  # a fresh start would delete what is installed there
         raise SetupError(f"{VENV} is a link to {VENV.resolve()}. Remove it, then run the same command again.")
-    installed = _installed_layer()
+    installed, _, rest = (STAMP.read_text() if STAMP.is_file() else "").partition("\n")
     # What a stopped installation left can look complete though files are missing.
-    complete = installed is not None and STAMP.read_text().split("\n")[1] == str(ROOT)
+    complete = installed in LAYERS and rest.startswith(f"{ROOT}\n")
     usable = complete and os.access(str(PYTHON), os.X_OK) and os.access(str(UV), os.X_OK)
-    layer = max(layer, installed or layer, key=LAYERS.index)
+    layer = max(layer, installed if installed in LAYERS else layer, key=LAYERS.index)
     STAMP.unlink(missing_ok=True)
     environment = installer_environment()
     if usable:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import gdcm
 import numpy as np
 from pydicom import Dataset, uid
-from pydicom.dataset import FileMetaDataset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,24 +45,13 @@ def dicom(
     stored = grey if bits == BYTE else grey * (2 ** (bits - 1) // 255) + 7
     if signed:
         stored = stored - (128 if bits == BYTE else 2 ** (bits - 3))
-    allocated = BYTE if bits == BYTE else 16
     data = Dataset()
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    kind = f"{'i' if signed else 'u'}{1 if bits == BYTE else 2}"
+    data.set_pixel_data(stored.astype(kind), photometric, bits)
     data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = uid.MRImageStorage
-    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid()
-    data.Modality, data.SamplesPerPixel, data.PhotometricInterpretation = "MR", 1, photometric
-    if grey.shape[:-2]:
-        data.NumberOfFrames = len(grey)
-    data.Rows, data.Columns = grey.shape[-2:]
-    data.BitsAllocated, data.BitsStored, data.HighBit = allocated, bits, bits - 1
-    data.PixelRepresentation = int(signed)
+    data.Modality = "MR"
     for name, value in tags.items():
         setattr(data, name, value)
-    kind = np.dtype(f"{'i' if signed else 'u'}{allocated // 8}")
-    pixels = stored.astype(kind).tobytes()
-    data.PixelData = pixels + bytes(len(pixels) % 2)
-    data["PixelData"].VR = "OB" if allocated == BYTE else "OW"
     if syntax in BY_GDCM:
         return _by_gdcm(written(data, uid.ExplicitVRLittleEndian), BY_GDCM[uid.UID(syntax)])
     if plugin := {uid.RLELossless: "pydicom", uid.JPEG2000Lossless: "pylibjpeg"}.get(uid.UID(syntax)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +40,6 @@ class Outcome:
         return (self.completed - self.errors) / self.seconds
 
 
-def require_wrk() -> None:
-    """Check that wrk is installed; a `DeliveryError` says how to install it."""
-    if shutil.which("wrk") is None:
-        raise DeliveryError("wrk, the load generator, is not on PATH: apt-get install wrk")
-
-
 def run(url: str, payload: Payload, *, connections: int, seconds: float) -> Outcome:
     """Post a payload over a number of connections for some seconds."""
     with tempfile.NamedTemporaryFile(prefix="bench-body-") as body:
@@ -64,11 +57,4 @@ def read(printed: str) -> Outcome:
     found = re.search(r"^result (\{.*\})$", printed, re.MULTILINE)
     if found is None:
         raise DeliveryError(f"wrk printed no result: {printed.strip()[-500:]}")
-    result = json.loads(found[1])
-    return Outcome(
-        completed=result["requests"],
-        errors=result["refused"] + result["broken"] + result["late"],
-        seconds=result["seconds"],
-        p50_ms=result["p50_ms"],
-        p99_ms=result["p99_ms"],
-    )
+    return Outcome(**json.loads(found[1]))

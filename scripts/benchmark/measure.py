@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scripts.benchmark import CORES, HOME, environments, load, network, processes
+from scripts.benchmark import CORES, HOME, load, network, processes, targets
 from scripts.console import DeliveryError, echo
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Grid:
 
 def lower_bound(grid: Grid) -> Round:
     """Measure decoding and inference without a server, in one process per core."""
-    python = environments.ensure("ours", (environments.OURS,)) / "python"
+    python = targets.ensure_environment("ours", (targets.OURS,)) / "python"
     measured = Round()
     for name, image in grid.images.items():
         noise = processes.Disturbance()
@@ -87,7 +87,7 @@ def server(target: Target, grid: Grid) -> Round:
     """Start a server, check its predictions against our predictor's, and measure every point."""
     with socket.create_server((HOST, 0)) as probe:
         port = probe.getsockname()[1]
-    values = {"bin": target.ready(), "port": port, "workers": CORES}
+    values = {"bin": target.ready(), "port": port, "workers": CORES, "model": targets.MLFLOW_MODEL}
     command = [part.format_map(values) for part in target.command]
     log = HOME / "logs" / f"{target.name}.log"
     began = time.perf_counter()

@@ -12,8 +12,7 @@ end
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(
-    '\nresult {"requests": %d, "seconds": %.6f, "p50_ms": %.4f, "p99_ms": %.4f, '
-      .. '"refused": %d, "broken": %d, "late": %d}\n',
-    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    errors.status, errors.connect + errors.read + errors.write, errors.timeout))
+    '\nresult {"completed": %d, "errors": %d, "seconds": %.6f, "p50_ms": %.4f, "p99_ms": %.4f}\n',
+    summary.requests, errors.status + errors.connect + errors.read + errors.write + errors.timeout,
+    summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
 end

@@ -1,4 +1,4 @@
-"""What is measured: the project's server, earlier versions of it, and its peers."""
+"""What is measured: the project's server, earlier versions of it, and its peers, each in its environment."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ import io
 import json
 import os
 import subprocess
+import sys
 import tarfile
-from dataclasses import dataclass
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.paths import ROOT
-from scripts.benchmark import CORES, HOME, environments, network, processes
-from scripts.benchmark.environments import OURS, PEERS
+from infra.paths import CONTAINER, ROOT
+from scripts.benchmark import CORES, HOME, network, processes
 from scripts.benchmark.load import Payload
 from scripts.console import DeliveryError, step
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
 LOWER_BOUND = "lower bound"  # decode and inference alone
-BASELINE = "baseline"
-_PACKED = HOME / "mlflow_model"
+PEERS = Path(__file__).with_name("peers")
+OURS = CONTAINER / "requirements.lock"
+MLFLOW_MODEL = HOME / "mlflow_model"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Target:
     locks
         Lock files of its environment.
     command
-        With {bin}, {port} and {workers} to fill in; {bin} is the environment's folder of programs.
+        With {bin}, {port}, {workers} and {model} to fill in.
     path, ping
         Where images are posted to, and what answers GET once the server is up.
     payload
@@ -43,18 +46,18 @@ class Target:
     root
         The folder that its code is imported from.
     prepare
-        A command to run once before, with {bin} to fill in.
+        A command to run once before, with {bin} and {model} to fill in.
     """
 
     name: str
     title: str
     locks: tuple[Path, ...]
-    command: tuple[str, ...]
+    command: Sequence[str]
     path: str = "/invocations"
     ping: str = "/ping"
     payload: str = "raw"
     root: Path = ROOT
-    prepare: tuple[str, ...] = ()
+    prepare: Sequence[str] = ()
 
     def environment(self, port: int) -> dict[str, str]:
         """Return the variables to start it with."""
@@ -73,9 +76,9 @@ class Target:
 
     def ready(self) -> Path:
         """Install its environment and prepare it; return the environment's folder of programs."""
-        programs = environments.ensure(self.name, self.locks)
+        programs = ensure_environment(self.name, self.locks)
         if self.prepare:
-            command = [part.format(bin=programs) for part in self.prepare]
+            command = [part.format(bin=programs, model=MLFLOW_MODEL) for part in self.prepare]
             with step(f"preparing {self.title}"):
                 variables = {**os.environ, **self.environment(0)}
                 processes.output(f"preparing {self.title}", command, env=variables)
@@ -97,33 +100,35 @@ class Target:
         return float(document["predictions"][0] if self.payload == "dataframe" else document["probability"])
 
 
-OUR_SERVER = ("{bin}/python", "-m", "container", "serve")
-TARGETS = (
-    Target("ours", "this server", (OURS,), OUR_SERVER),
-    Target(
-        "gunicorn", "gunicorn over our predictor", (OURS, PEERS / "gunicorn.lock"),
-        ("{bin}/gunicorn", "--preload", "--workers={workers}", "--bind=127.0.0.1:{port}",
-         "scripts.benchmark.peers.wsgi:app"),
-    ),
-    Target(
-        "litserve", "LitServe over our predictor", (PEERS / "litserve.lock",),
-        ("{bin}/python", "-m", "scripts.benchmark.peers.litserve_server", "{port}", "{workers}"),
-        path="/predict", ping="/health", payload="json",
-    ),
-    Target(
-        "mlflow", "MLflow over our predictor", (PEERS / "mlflow.lock",),
-        ("{bin}/mlflow", "models", "serve", f"--model-uri={_PACKED}", "--env-manager=local",
-         "--host=127.0.0.1", "--port={port}", "--workers={workers}"),
-        payload="dataframe",
-        prepare=("{bin}/python", str(PEERS / "mlflow_model.py"), str(_PACKED)),
-    ),
-    Target(
-        "fastapi", "FastAPI over TensorFlow", (PEERS / "fastapi.lock",),
-        ("{bin}/uvicorn", "scripts.benchmark.peers.fastapi_server:app", "--host=127.0.0.1",
-         "--port={port}", "--workers={workers}", "--log-level=warning"),
-        path="/predict",
-    ),
-)  # fmt: skip
+def _targets() -> Iterator[Target]:
+    """Yield the targets of targets.toml, this server first."""
+    read = tomllib.loads(Path(__file__).with_name("targets.toml").read_text(encoding="utf-8"))
+    for name, members in read.items():
+        locks = tuple(ROOT / lock for lock in members.pop("locks"))
+        yield Target(name, locks=locks, **members)
+
+
+TARGETS = tuple(_targets())
+
+
+def ensure_environment(name: str, locks: Sequence[Path]) -> Path:
+    """Make an environment unless it is up to date; return its `bin` folder."""
+    folder = HOME / "environments" / name
+    stamp = folder / ".installed"
+    wanted = hashlib.sha256(b"".join([sys.version.encode(), *(lock.read_bytes() for lock in locks)]))
+    if not (stamp.is_file() and stamp.read_text() == wanted.hexdigest()):
+        with step(f"installing the environment of {name}"):
+            _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
+            requirements = [f"--requirements={lock}" for lock in locks]
+            # Compiled, as an image would have it: the first start would be slow otherwise.
+            _uv("pip", "install", "--quiet", "--compile-bytecode", "--require-hashes",
+                f"--python={folder / 'bin' / 'python'}", *requirements)  # fmt: skip
+        stamp.write_text(wanted.hexdigest())
+    return folder / "bin"
+
+
+def _uv(*arguments: str) -> None:
+    processes.output(f"uv {' '.join(arguments[:2])}", [Path(sys.executable).with_name("uv"), *arguments])
 
 
 def baseline(commit: str) -> Target:
@@ -135,4 +140,4 @@ def baseline(commit: str) -> Target:
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(root, filter="data")
     locks = (root / "container" / "requirements.lock",)
-    return Target(BASELINE, f"this server at {commit}", locks, OUR_SERVER, root=root)
+    return replace(TARGETS[0], name="baseline", title=f"this server at {commit}", locks=locks, root=root)

@@ -8,52 +8,57 @@ alike. Needs wrk.
 from __future__ import annotations
 
 import platform
+import shutil
 import signal
+import statistics
 from typing import TYPE_CHECKING
 
-from scripts.benchmark import CORES, load, measure, network, table, targets
-from scripts.benchmark.measure import Grid, Round
+from scripts.benchmark import CORES, measure, network, targets
+from scripts.benchmark.measure import Grid, Round, number
 from scripts.benchmark.targets import LOWER_BOUND, TARGETS, Target
 from scripts.cli import cli_errors, command_parser
 from scripts.console import DeliveryError, echo
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    Rounds = Mapping[str, Sequence[Round]]
+    """The rounds of each target by its name."""
 
 CONNECTIONS = (1, 8, 32)
 SECONDS, ROUNDS = 5.0, 3
 QUICK_SECONDS, QUICK_ROUNDS = 2.0, 1
+OURS = "ours"
+MIDDLE = 8  # connections, at which latency and processor time are compared
+HEADER = ("server", "req/s at {connections}", "of ours", "p50, p99 ms", "CPU ms per request",
+          "of the lower bound", "ping s", "prediction s", "PSS MB", "errors")  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    options = parser().parse_args(arguments)
+    parser = command_parser("bench", __doc__)
+    parser.add_argument(
+        "--quick", action="store_true",
+        help=f"{QUICK_ROUNDS} round of {QUICK_SECONDS:.0f} s a point: to try it out, not to quote",
+    )  # fmt: skip
+    parser.add_argument(
+        "--forms", action="store_true", help="this server alone, by JPEG, PNG and forms of DICOM"
+    )
+    parser.add_argument("--baseline", metavar="COMMIT", help="measure the server as of another commit too")
+    parser.add_argument("--rounds", type=int, help=f"rounds over all targets (default: {ROUNDS})")
+    parser.add_argument("--seconds", type=float, help=f"of each point (default: {SECONDS:.0f})")
+    options = parser.parse_args(arguments)
     # SIGTERM ends it as Ctrl-C does: no server may stay behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with cli_errors():
         run(options)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Make the command's parser."""
-    made = command_parser("bench", __doc__)
-    made.add_argument(
-        "--quick", action="store_true",
-        help=f"{QUICK_ROUNDS} round of {QUICK_SECONDS:.0f} s a point: to try it out, not to quote",
-    )  # fmt: skip
-    made.add_argument(
-        "--forms", action="store_true", help="this server alone, by JPEG, PNG and forms of DICOM"
-    )
-    made.add_argument("--baseline", metavar="COMMIT", help="measure the server as of another commit too")
-    made.add_argument("--rounds", type=int, help=f"rounds over all targets (default: {ROUNDS})")
-    made.add_argument("--seconds", type=float, help=f"of each point (default: {SECONDS:.0f})")
-    return made
-
-
 def run(options: argparse.Namespace) -> None:
     """Measure every target, and print the tables."""
-    load.require_wrk()
+    if shutil.which("wrk") is None:
+        raise DeliveryError("wrk, the load generator, is not on PATH: apt-get install wrk")
     network.ensure()
     chosen: list[Target | None] = [None, *(TARGETS[:1] if options.forms else TARGETS)]
     if options.baseline:
@@ -70,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
         LOWER_BOUND: "decode and inference alone, no server: the lower bound"
     }
     print(f"{CORES} cores, {platform.platform()}, Python {platform.python_version()}\n")
-    print(table.markdown(rounds, titles, grid))
+    print(markdown(rounds, titles, grid))
 
 
 def measure_all(chosen: Sequence[Target | None], grid: Grid, *, count: int) -> dict[str, list[Round]]:
@@ -81,10 +86,10 @@ def measure_all(chosen: Sequence[Target | None], grid: Grid, *, count: int) -> d
     names = [target.name if target else LOWER_BOUND for target in chosen]
     rounds: dict[str, list[Round]] = {name: [] for name in names}
     failed = set()
-    for number in range(count):
-        echo(f"▸ round {number + 1} of {count}")
+    for index in range(count):
+        echo(f"▸ round {index + 1} of {count}")
         order = list(zip(names, chosen, strict=True))
-        for name, target in order if number % 2 == 0 else reversed(order):
+        for name, target in order if index % 2 == 0 else reversed(order):
             if name in failed:
                 continue
             try:
@@ -93,3 +98,53 @@ def measure_all(chosen: Sequence[Target | None], grid: Grid, *, count: int) -> d
                 echo(f"✗ {name}: {error}")
                 failed.add(name)
     return rounds
+
+
+def markdown(rounds: Rounds, titles: Mapping[str, str], grid: Grid) -> str:
+    """Lay out one table per image: medians over rounds, with ratios to the lower bound and to this server."""
+    return "\n\n".join(_table(rounds, titles, grid, image) for image in grid.images)
+
+
+def _table(rounds: Rounds, titles: Mapping[str, str], grid: Grid, image: str) -> str:
+    connections = " / ".join(map(str, grid.connections))
+    header = [each.format(connections=connections) for each in HEADER]
+    rows = [_row(name, rounds, titles[name], grid, image) for name in rounds if rounds[name]]
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    title = f"### {image}; latency, processor time and ratios at {MIDDLE} connections"
+    return title + "\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _row(name: str, rounds: Rounds, title: str, grid: Grid, image: str) -> list[str]:
+    def middle(other: str) -> str:
+        return image if other == LOWER_BOUND else f"{image}@{MIDDLE}"
+
+    def median(value: Callable[[Round], float | None], of: str = name) -> float | None:
+        values = [found for each in rounds.get(of, ()) if (found := value(each)) is not None]
+        return statistics.median(values) if values else None
+
+    def at(point: str, quantity: str, of: str = name) -> float | None:
+        return median(lambda each: getattr(each.points.get(point), quantity, None), of)
+
+    points = [image] if name == LOWER_BOUND else [f"{image}@{count}" for count in grid.connections]
+    per_second, cpu_ms = at(middle(name), "per_second"), at(middle(name), "cpu_ms")
+    decode_ms = at(middle(name), "decode_ms")
+    errors = sum(
+        each.points[point].errors for each in rounds[name] for point in points if point in each.points
+    )
+    return [
+        title,
+        " / ".join(number(at(point, "per_second"), 0) for point in points),
+        ratio(per_second, at(middle(OURS), "per_second", OURS)),
+        f"{number(at(middle(name), 'p50_ms'), 1)}, {number(at(middle(name), 'p99_ms'), 1)}",
+        number(cpu_ms, 2) + (f" ({number(decode_ms, 2)} decoding)" if decode_ms is not None else ""),
+        ratio(cpu_ms, at(image, "cpu_ms", LOWER_BOUND)),
+        number(median(lambda each: each.ping_s), 2),
+        number(median(lambda each: each.prediction_s), 2),
+        number(median(lambda each: each.pss_mb), 0),
+        str(errors),
+    ]
+
+
+def ratio(value: float | None, base: float | None) -> str:
+    """Format a ratio; without both numbers it is a dash."""
+    return f"{value / base:.2f}" if value is not None and base else "-"

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from infra.paths import ROOT
+from scripts._setup import LAYERS
 from scripts.cli import command_parser
 from scripts.console import echo
 
@@ -26,7 +27,7 @@ DEFAULT = (*PARALLEL, "-m", "not slow", "--durations=15")
 ALL = (*PARALLEL, "-p", "randomly", "--fuzz-seconds=60", "--durations=30")
 # A known vulnerability in the image fails; others are only printed.
 SHIPPED = ("container/requirements.lock",)
-NOT_SHIPPED = tuple(f"requirements/{name}.txt" for name in ("deploy", "train", "local", "test"))
+NOT_SHIPPED = tuple(f"requirements/{name}.txt" for name in LAYERS)
 AUDIT = ("pip_audit", "--require-hashes", "--disable-pip", "--progress-spinner=off", "--timeout=10")
 
 

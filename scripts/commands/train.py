@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.on == "sagemaker":
             from scripts.training_job.submit import run  # noqa: PLC0415  # it imports SageMaker's SDK
 
-            run(options, training_job.passed_on(list(arguments)))
+            run(options, arguments)
         else:
             _train(options)
 

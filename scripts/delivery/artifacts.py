@@ -1,23 +1,28 @@
-"""Model artifacts by hash: in a store on this machine, and in the environment's bucket."""
+"""What a release needs on AWS: its model artifact in the bucket, by hash, and the serving image in ECR."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from infra import names
 from infra.paths import ROOT
 from infra.release import artifact_key
 from scripts.console import DeliveryError, detail
-from scripts.delivery.aws import session
+from scripts.delivery.aws import bootstrap_session, if_exists, session
+from scripts.delivery.cdk import cdk
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from infra.config import Settings
 
-STORE = ROOT / ".local" / "artifacts"
+STORE = ROOT / ".local" / "artifacts"  # on this machine
+DOCKER_V2 = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 def stored(sha256: str) -> Path:
@@ -74,11 +79,45 @@ def _uploaded_sha256(bucket: str, key: str) -> str | None:
     """Return the SHA-256 that S3 computed at upload, or else that of the object's bytes."""
     s3 = session().client("s3")
     try:
-        head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        head = if_exists(s3.head_object, "404", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
     except ClientError as error:
-        if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NotFound"}:
-            return None
         raise DeliveryError(f"s3://{bucket}/{key} cannot be read: {error}") from error
+    if head is None:
+        return None
     if computed := head.get("ChecksumSHA256"):
         return base64.b64decode(computed).hex()
     return hashlib.sha256(s3.get_object(Bucket=bucket, Key=key)["Body"].read()).hexdigest()
+
+
+def push_image(settings: Settings, *, assembly: str) -> None:
+    """Push the image of a synthesized endpoint stack, unless ECR holds it, and check its manifest.
+
+    Raises `DeliveryError` for an OCI manifest or index, which SageMaker's CreateModel refuses.
+    """
+    stack = names.stack(settings.environment, "endpoint")
+    assets = json.loads(Path(assembly, f"{stack}.assets.json").read_text())
+    (image,) = assets["dockerImages"].values()
+    (destination,) = image["destinations"].values()
+    repository, tag = destination["repositoryName"], destination["imageTag"]
+    if (found := _media_type(settings, repository, tag)) is None:
+        arguments = ("publish-assets", stack, "--unstable=publish-assets", "--app", assembly)
+        cdk(*arguments, local=settings.local)
+        found = _media_type(settings, repository, tag)
+    if found != DOCKER_V2:
+        raise DeliveryError(
+            f"The image {repository}:{tag} has a manifest of type {found}; SageMaker takes {DOCKER_V2} only. "
+            "The endpoint was not changed. Docker's containerd image store makes OCI manifests where buildx "
+            'is absent: install docker-buildx, or set `"features": {"containerd-snapshotter": false}` in '
+            "/etc/docker/daemon.json and restart Docker. "
+            f"Then delete the image, whose tag cannot be overwritten, and deploy again: `aws ecr "
+            f"batch-delete-image --region {settings.region} --repository-name {repository} "
+            f"--image-ids imageTag={tag}`."
+        )
+
+
+def _media_type(settings: Settings, repository: str, tag: str) -> str | None:
+    """Return the media type of an image's manifest in ECR, or None if there is no such image."""
+    ecr = bootstrap_session(settings, "lookup").client("ecr")
+    request: Any = {"repositoryName": repository, "imageIds": [{"imageTag": tag}]}
+    found = if_exists(ecr.describe_images, "ImageNotFoundException", **request)
+    return found["imageDetails"][0]["imageManifestMediaType"] if found else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -15,12 +15,15 @@ from infra.names import PROJECT
 from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import StackTypeDef, WaiterConfigTypeDef
 
     from infra.config import Settings
 
 AWS_ERRORS = (BotoCoreError, ClientError)
+Answer = TypeVar("Answer")
 CALLS = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
 """For calls whose failure is only reported: none takes long."""
 
@@ -77,13 +80,7 @@ def bootstrap_session(settings: Settings, purpose: Literal["lookup", "deploy"]) 
     """
     account = boto3.client("sts").get_caller_identity()["Account"]
     role = f"cdk-{settings.bootstrap_qualifier}-{purpose}-role-{account}-{settings.region}"
-    return assume(role_arn(role))
-
-
-def role_arn(name: str) -> str:
-    """Return the ARN of a role in the caller's account."""
-    partition, account = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1:5:3]
-    return f"arn:{partition}:iam::{account}:role/{name}"
+    return assume(role)
 
 
 def waiting(settings: Settings) -> WaiterConfigTypeDef:
@@ -92,8 +89,12 @@ def waiting(settings: Settings) -> WaiterConfigTypeDef:
 
 
 def assume(role: str) -> boto3.Session:
-    """Return a session of the role with this ARN."""
-    credentials = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName=PROJECT)["Credentials"]
+    """Return a session of a role: one of the caller's account by its name, or any by its ARN."""
+    sts = boto3.client("sts")
+    if not role.startswith("arn:"):
+        partition, account = sts.get_caller_identity()["Arn"].split(":")[1:5:3]
+        role = f"arn:{partition}:iam::{account}:role/{role}"
+    credentials = sts.assume_role(RoleArn=role, RoleSessionName=PROJECT)["Credentials"]
     return boto3.Session(
         credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
     )
@@ -101,12 +102,18 @@ def assume(role: str) -> boto3.Session:
 
 def find_stack(client: CloudFormationClient, name: str) -> StackTypeDef | None:
     """Return a deployed stack; None where there is none."""
+    found = if_exists(client.describe_stacks, "ValidationError", StackName=name)
+    return found["Stacks"][0] if found else None
+
+
+def if_exists(describe: Callable[..., Answer], *absent: str, **request: object) -> Answer | None:
+    """Return AWS's answer about a resource; None where an error code says that there is none."""
     try:
-        return client.describe_stacks(StackName=name)["Stacks"][0]
+        return describe(**request)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":  # which says that it does not exist
-            raise
-    return None
+        if error.response["Error"]["Code"] in absent:
+            return None
+        raise
 
 
 def stack_outputs(name: str) -> dict[str, str]:

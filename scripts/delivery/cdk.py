@@ -16,7 +16,7 @@ from scripts.console import DeliveryError, detail, progress
 from scripts.delivery import engine, program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from infra.config import Settings
@@ -56,35 +56,30 @@ def environment(*, user_configuration: bool) -> dict[str, str]:
     return caches | variables | {"HOME": str(HOME)}
 
 
-def cdk(
-    *arguments: str,
-    local: bool,
-    context: Mapping[str, str] | None = None,
-    root: Path = ROOT,
-) -> None:
+def cdk(*arguments: str, local: bool, root: Path = ROOT) -> None:
     """Run one CDK command and show what it prints; a `DeliveryError` has the lines that explain a failure.
 
     Parameters
     ----------
     local
         Whether it is for local AWS, where the user's own CDK configuration is not read.
-    context
-        Keys and values for ``-c``; the application reads ``env``, ``release`` and ``base_image``.
     root
         The folder whose ``cdk.json`` names the application.
     """
-    with started(*arguments, local=local, context=context, root=root) as finish:
+    with started(*arguments, local=local, root=root) as finish:
         finish()
 
 
 @contextmanager
 def started(
-    *arguments: str, local: bool, context: Mapping[str, str] | None = None, root: Path = ROOT
+    *arguments: str, local: bool, context: Sequence[str] = (), root: Path = ROOT
 ) -> Iterator[Callable[[], None]]:
-    """Start what `cdk` runs, and yield the function that waits for its end; the block's end stops it."""
-    flags = [flag for key, value in (context or {}).items() for flag in ("-c", f"{key}={value}")]
+    """Start what `cdk` runs, and yield the function that waits for its end; the block's end stops it.
+
+    `context` holds further flags, which a failure does not repeat.
+    """
     with program.running(
-        [str(CDK), *arguments, *flags, "--no-notices"],
+        [str(CDK), *arguments, *context, "--no-notices"],
         cwd=root, env=environment(user_configuration=not local),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
@@ -122,5 +117,6 @@ def synthesis(
     """Start what `synthesize` runs, as `started` does."""
     context = {"env": settings.environment, "release": str(record.resolve()) if record else NO_RELEASE}
     context |= engine.base_image_context(local=settings.local)
+    flags = [f"--context={key}={value}" for key, value in context.items()]
     arguments = ("synth", "--quiet", "--strict", "--output", str(to))
-    return started(*arguments, local=settings.local, context=context, root=root)
+    return started(*arguments, local=settings.local, context=flags, root=root)

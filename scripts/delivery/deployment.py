@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 from infra import names, release
 from scripts.console import BusyError, DeliveryError, echo, step
-from scripts.delivery import artifacts, engine, image, stacks
-from scripts.delivery.aws import AWS_ERRORS, assume, bootstrap_session, role_arn, stack_outputs
+from scripts.delivery import artifacts, engine, stacks
+from scripts.delivery.aws import AWS_ERRORS, assume, bootstrap_session, stack_outputs
 from scripts.delivery.cdk import cdk, synthesize
 from scripts.delivery.pruning import TYPES, prune
-from scripts.delivery.retained import take_over
-from scripts.delivery.scaling import suspend_scaling
 from scripts.delivery.smoke import smoke
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ def deploy(settings: Settings, *, record: Path) -> None:
             synthesize(settings, record=record if released else None, to=Path(assembly))
         stacks.recover_stacks(settings, assembly=assembly)
         if stacks.needs_creation(settings, "registry"):
-            take_over(settings, assembly=Path(assembly))
+            stacks.take_over(settings, assembly=Path(assembly))
         with step("cdk deploy of the registry stack, for the artifact and the image"):
             deploy_stacks(settings, registry, assembly=assembly)
         if released is None:
@@ -65,8 +63,8 @@ def deploy(settings: Settings, *, record: Path) -> None:
         with step(f"checking the artifact {released.model.sha256[:12]}"):
             artifacts.ensure_uploaded(stack_outputs(registry)["BucketName"], sha256=released.model.sha256)
         with step("pushing the serving image, unless ECR holds it"):
-            image.push(settings, assembly=assembly)
-        suspended = suspend_scaling(settings, assembly=Path(assembly))
+            artifacts.push_image(settings, assembly=assembly)
+        suspended = stacks.suspend_scaling(settings, assembly=Path(assembly))
         try:
             with step(f"cdk deploy of {released.model.name} version {released.model.version}"):
                 deploy_stacks(settings, "--all", assembly=assembly)
@@ -90,7 +88,7 @@ def _prune(settings: Settings) -> None:
     try:
         reader = bootstrap_session(settings, "lookup")
         held = set(stacks.resources(reader, stack, *TYPES))
-        prune(settings.environment, reader=reader, deleter=assume(role_arn(role)), held=held)
+        prune(settings.environment, reader=reader, deleter=assume(role), held=held)
     except (DeliveryError, *AWS_ERRORS) as error:
         echo(f"  Some were not deleted, which costs nothing; the next deploy tries again: {error}")
 

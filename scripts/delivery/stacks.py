@@ -1,19 +1,22 @@
-"""The state of an environment's stacks before and after a deploy: busy, stuck, rolled back."""
+"""An environment's stacks before and after a deploy: busy, stuck, left over, scaled or rolled back."""
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError, WaiterError
 
 from infra import names
 from scripts.console import BusyError, DeliveryError, detail, step
-from scripts.delivery.aws import AWS_ERRORS, bootstrap_session, waiting
+from scripts.delivery.aws import AWS_ERRORS, bootstrap_session, if_exists, waiting
 from scripts.delivery.cdk import cdk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import boto3
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -25,6 +28,7 @@ _UNDER_REVIEW = "REVIEW_IN_PROGRESS"  # a change set that was never executed: no
 _STUCK = ("UPDATE_ROLLBACK_FAILED", "UPDATE_FAILED", "CREATE_FAILED")  # `cdk rollback` recovers these
 _NEVER_CREATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 _HALF_DELETED = "DELETE_FAILED"
+_SCALING = "AWS::ApplicationAutoScaling::"
 
 
 def environment_stacks(settings: Settings) -> list[StackTypeDef]:
@@ -70,13 +74,10 @@ def refuse_to_replace_log_role(settings: Settings) -> None:
     arn = session.client("apigateway").get_account().get("cloudwatchRoleArn")
     if settings.api_log_role == "existing" or not arn:
         return
-    iam = session.client("iam")
-    try:
-        role = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]
-    except iam.exceptions.NoSuchEntityException:
-        return  # it went with the environment that had set it
     ours = {"Key": "deployment", "Value": names.deployment(settings.environment)}
-    if ours not in role.get("Tags", []):
+    # A role that does not exist went with the environment that had set it.
+    found = if_exists(session.client("iam").get_role, "NoSuchEntity", RoleName=arn.rpartition("/")[2])
+    if found and ours not in found["Role"].get("Tags", []):
         raise DeliveryError(
             f"API Gateway of {settings.region} already logs as {arn}, which {settings.environment} would "
             'replace for every API there. Nothing was changed. Write api_log_role = "existing" in '
@@ -119,6 +120,65 @@ def _roll_back(name: str, status: str, *, assembly: str, settings: Settings) -> 
         )
 
 
+def take_over(settings: Settings, *, assembly: Path) -> None:
+    """Import what exists already into a new registry stack, so that its deploy creates only the rest.
+
+    The names are taken, and what was kept is encrypted with the key that the repository names. An import
+    changes nothing: `scripts/drift` tells what differs from the template. Unverified on AWS.
+    """
+    stack = names.stack(settings.environment, "registry")
+    resources = json.loads((assembly / f"{stack}.template.json").read_text(encoding="utf-8"))["Resources"]
+    session = bootstrap_session(settings, "lookup")
+    s3, ecr, kms = session.client("s3"), session.client("ecr"), session.client("kms")
+    account = session.client("sts").get_caller_identity()["Account"]
+    found: dict[str, dict[str, str]] = {}
+    for id_, properties in _declared(resources, "AWS::S3::Bucket"):
+        name = _resolved_name(properties["BucketName"], account)
+        if if_exists(s3.head_bucket, "404", Bucket=name, ExpectedBucketOwner=account):
+            found[id_] = {"BucketName": name}
+    key = None
+    for id_, properties in _declared(resources, "AWS::ECR::Repository"):
+        name = properties["RepositoryName"]
+        if answer := if_exists(
+            ecr.describe_repositories, "RepositoryNotFoundException", repositoryNames=[name]
+        ):
+            found[id_] = {"RepositoryName": name}
+            key = answer["repositories"][0]["encryptionConfiguration"].get("kmsKey")
+    if not found:
+        return
+    left = ", ".join(value for identifier in found.values() for value in identifier.values())
+    for id_, _ in _declared(resources, "AWS::KMS::Key"):
+        if key is None:
+            raise DeliveryError(
+                f"{settings.environment} was destroyed and has left {left}, but no repository that names "
+                f"their key. Delete what is left. Or create {names.deployment(settings.environment)} under "
+                "the key that `aws s3api get-bucket-encryption --bucket BUCKET` shows, by `aws ecr "
+                "create-repository --encryption-configuration encryptionType=KMS,kmsKey=KEY "
+                "--repository-name NAME`. Then deploy again."
+            )
+        metadata = kms.describe_key(KeyId=key)["KeyMetadata"]
+        if metadata["KeyState"] != "Enabled":
+            raise DeliveryError(
+                f"{settings.environment} was destroyed and has left {left}, but the key of its repository "
+                f"({key}) is {metadata['KeyState']}. Enable it, after `aws kms cancel-key-deletion` where it "
+                "is about to be deleted, or delete what is left."
+            )
+        found[id_] = {"KeyId": metadata["KeyId"]}
+    arguments = ("--app", str(assembly), "--resource-mapping-inline", json.dumps(found))
+    with step(f"importing what {settings.environment} has left: {left}"):
+        cdk("import", stack, *arguments, local=settings.local)
+
+
+def _declared(resources: dict[str, Any], kind: str) -> list[tuple[str, Any]]:
+    return [(id_, each["Properties"]) for id_, each in resources.items() if each["Type"] == kind]
+
+
+def _resolved_name(name: Any, account: str) -> str:
+    """Return a template's name, in which the account may be a reference."""
+    parts = name["Fn::Join"][1] if isinstance(name, dict) else [name]
+    return "".join(account if isinstance(part, dict) else part for part in parts)
+
+
 def failures(client: CloudFormationClient, name: str, *, since: str) -> str:
     """Return why resources failed, by logical id, since a stack last came into a state."""
     failed: dict[str, str] = {}
@@ -135,6 +195,53 @@ def _since(stack: StackTypeDef) -> str:
     began = stack.get("LastUpdatedTime") or stack["CreationTime"]
     minutes = (datetime.now(UTC) - began).total_seconds() / 60
     return f"{began.astimezone(UTC):%H:%M:%S} UTC ({minutes:.0f} min ago)"
+
+
+def suspend_scaling(settings: Settings, *, assembly: Path) -> bool:
+    """Remove the deployed scaling if the next deploy removes it, or changes the instance type.
+
+    Return whether it is removed although the next deploy declares it: until that succeeds, nothing scales.
+
+    SageMaker refuses another instance type under a scalable target, and CloudFormation removes that last: so
+    it takes an update of its own. The next one registers it again. Unverified on AWS.
+    docs.aws.amazon.com/sagemaker/latest/dg/endpoint-scaling-update.html
+    """
+    stack = names.stack(settings.environment, "endpoint")
+    client = bootstrap_session(settings, "deploy").client("cloudformation")
+    found = if_exists(client.get_template, "ValidationError", StackName=stack)
+    if found is None:  # it was never created
+        return False
+    deployed: Any = found["TemplateBody"]
+    new = json.loads((assembly / f"{stack}.template.json").read_text(encoding="utf-8"))
+    kept = {id_: each for id_, each in deployed["Resources"].items() if not each["Type"].startswith(_SCALING)}
+    still_scaled = any(each["Type"].startswith(_SCALING) for each in new["Resources"].values())
+    same_type = _instance_types(new) == _instance_types(deployed)
+    if len(kept) == len(deployed["Resources"]) or (still_scaled and same_type):
+        return False
+    parameters: Any = [
+        {"ParameterKey": each, "UsePreviousValue": True} for each in deployed.get("Parameters", ())
+    ]
+    with step(f"removing the auto scaling of {stack}, under which SageMaker refuses this update"):
+        try:
+            client.update_stack(
+                StackName=stack,
+                TemplateBody=json.dumps({**deployed, "Resources": kept}),
+                Capabilities=["CAPABILITY_NAMED_IAM"],
+                Parameters=parameters,
+            )
+            client.get_waiter("stack_update_complete").wait(StackName=stack, WaiterConfig=waiting(settings))
+        except (ClientError, WaiterError) as error:
+            raise DeliveryError(
+                f"The auto scaling of {stack} cannot be removed: {error}\nNothing else was changed. Fix what "
+                "the stack's events name, and run the same command again."
+            ) from error
+    return still_scaled
+
+
+def _instance_types(template: Any) -> list[object]:
+    resources = template["Resources"].values()
+    configs = [each["Properties"] for each in resources if each["Type"] == "AWS::SageMaker::EndpointConfig"]
+    return [variant.get("InstanceType") for each in configs for variant in each["ProductionVariants"]]
 
 
 def rollback_reason(settings: Settings, *, since: datetime) -> str | None:

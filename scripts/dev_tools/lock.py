@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.paths import CONTAINER, ROOT
-from scripts.benchmark.environments import OURS, PEERS
+from scripts._setup import LAYERS, SUPPORTED
+from scripts.benchmark.targets import OURS, PEERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FOLDER = ROOT / "requirements"
-GROUPS = ("train", "local", "test")
+GROUPS = LAYERS[1:]
 # Each is complete: for the small environment, and for a training job. The others hold only what these lack.
 COMPLETE = ("deploy", "train")
 SERVING = CONTAINER / "requirements.in"
 SBOM_TOOL = CONTAINER / "build" / "requirements.in"
-PYTHONS = ("3.11", "3.12", "3.13")
 PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-darwin")
-FORM = ("--python-version", PYTHONS[0], "--generate-hashes", "--no-header", "--no-annotate",
+FORM = ("--python-version", SUPPORTED[0], "--generate-hashes", "--no-header", "--no-annotate",
         "--no-emit-index-url", "--no-emit-find-links")  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def resolve(scratch: Path, *, keep: Sequence[Path]) -> None:
     _compile(ROOT / "pyproject.toml", *(f"--group={name}" for name in GROUPS), "--universal", to=everything)
     limits = f"--constraints={everything}"
     written: set[str] = set()
-    for name in ("deploy", *GROUPS):
+    for name in LAYERS:
         source = ROOT / "pyproject.toml" if name == "deploy" else f"--group={name}"
         left_out = () if name in COMPLETE else [f"--no-emit-package={package}" for package in sorted(written)]
         target = FOLDER / f"{name}.txt"
@@ -77,9 +77,9 @@ def packages(lock: Path) -> dict[str, str]:
 
 def check_wheels() -> None:
     """Have uv find a wheel of every package for each platform and Python."""
-    locks = [FOLDER / f"{name}.txt" for name in ("deploy", *GROUPS)]
+    locks = [FOLDER / f"{name}.txt" for name in LAYERS]
     for platform in PLATFORMS:
-        for python in PYTHONS:
+        for python in SUPPORTED:
             with tempfile.TemporaryDirectory() as target:
                 machine = ("--python-platform", platform, "--python-version", python)
                 _uv("sync", *locks, *machine, "--dry-run", "--target", target, "--only-binary=:all:")

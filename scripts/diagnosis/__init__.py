@@ -1,1 +1,1 @@
-"""What `scripts/doctor` checks: this machine, and the account of an environment. Nothing is changed."""
+"""What `scripts/doctor` and `scripts/deploy` check of an account, and the faults. Nothing is changed."""

@@ -9,12 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import ClientError
 
 from infra import names
 from infra.config.hosting import Serverless
 from scripts.console import DeliveryError
-from scripts.delivery.aws import AWS_ERRORS, CALLS, bootstrap_session, connect, find_stack
+from scripts.delivery.aws import AWS_ERRORS, CALLS, bootstrap_session, connect, find_stack, if_exists
 from scripts.diagnosis.finding import examine
 from scripts.pricing.price_list import price_list_client, products
 
@@ -75,19 +74,15 @@ def _region(settings: Settings, session: boto3.Session) -> Iterator[Found]:
 def _bootstrap(settings: Settings, session: boto3.Session) -> Iterator[Found]:
     texts = {"region": settings.region, "qualifier": settings.bootstrap_qualifier}
     name = f"/cdk-bootstrap/{settings.bootstrap_qualifier}/version"
-    try:
-        version = int(session.client("ssm", config=CALLS).get_parameter(Name=name)["Parameter"]["Value"])
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ParameterNotFound":
-            raise
+    found = if_exists(session.client("ssm", config=CALLS).get_parameter, "ParameterNotFound", Name=name)
+    if found is None:
         stack = find_stack(session.client("cloudformation", config=CALLS), "CDKToolkit")
         for parameter in stack.get("Parameters", []) if stack else []:
             if parameter.get("ParameterKey") == "Qualifier":
                 yield "bootstrap-other", texts | {"other": parameter["ParameterValue"]}
                 return
         yield "bootstrap-absent", texts
-        return
-    if version < LOOKUP_VERSION:
+    elif (version := int(found["Parameter"]["Value"])) < LOOKUP_VERSION:
         yield "bootstrap-old", texts | {"version": version, "needed": LOOKUP_VERSION}
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scripts.console import DeliveryError, echo
 
@@ -47,12 +47,6 @@ def examine(checks: Mapping[str, Check]) -> list[Finding]:
 def _finding(check: str, name: str, values: Mapping[str, object]) -> Finding:
     text = {key: value.format(**values) for key, value in FAULTS[name].items()}
     return Finding(check, name, **text)
-
-
-def report(environment: str | None, findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return findings in the form of report.schema.json."""
-    faults = sum(each.status == "fault" for each in findings)
-    return {"environment": environment, "faults": faults, "findings": [asdict(each) for each in findings]}
 
 
 def refuse(findings: Sequence[Finding]) -> None:

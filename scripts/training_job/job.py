@@ -128,17 +128,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-wait", action="store_true", help="create the job and do not follow it")
 
 
-def passed_on(arguments: list[str]) -> list[str]:
-    """Return the arguments that the job's own `scripts/train` gets: those about neither data nor the job."""
+def from_options(options: argparse.Namespace, arguments: list[str]) -> TrainingJob:
+    """Return the job that a command line describes; data is found as for a local training.
+
+    Of its arguments the job's own `scripts/train` gets those about neither data nor the job.
+    """
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     add_arguments(own)
     for channel in CHANNELS:
         own.add_argument(f"--{channel}")
-    return own.parse_known_args(arguments)[1]
-
-
-def from_options(options: argparse.Namespace, passed_on: list[str]) -> TrainingJob:
-    """Return the job that a command line describes; data is found as for a local training."""
     named = {"data": options.data, "masks": options.masks}
     if not options.data and not options.kaggle:
         default = os.environ.get("TUMOR_DATA") or (ROOT / "data" if (ROOT / "data").is_dir() else None)
@@ -152,7 +150,7 @@ def from_options(options: argparse.Namespace, passed_on: list[str]) -> TrainingJ
     return TrainingJob(
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", ""),
         role=options.role,
-        arguments=tuple(passed_on),
+        arguments=tuple(own.parse_known_args(arguments)[1]),
         sources=sources,
         bucket=options.bucket,
         image=options.image,

@@ -51,19 +51,13 @@ VOLUME_GB = 30
 NEVER_SENT = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
-def run(options: argparse.Namespace, passed_on: list[str]) -> None:
-    """Create the job that the options describe and follow it to its end, unless ``--no-wait`` is given.
-
-    Parameters
-    ----------
-    passed_on
-        The arguments for the job's own `scripts/train`, from `job.passed_on`.
-    """
+def run(options: argparse.Namespace, arguments: list[str]) -> None:
+    """Create the job that a command line describes, and follow it to its end unless it has ``--no-wait``."""
     if region := os.environ.get("AWS_REGION"):
         os.environ["AWS_DEFAULT_REGION"] = region  # boto3 reads this one only
     name = None
     try:
-        created = submit(from_options(options, passed_on))
+        created = submit(from_options(options, arguments))
         name = created.training_job_name
         if options.no_wait:
             echo(_hint(name))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from scripts.benchmark import load, table
+from scripts.benchmark import load
 from scripts.benchmark.load import Payload
 from scripts.benchmark.measure import Grid, Point, Round
 from scripts.benchmark.targets import LOWER_BOUND
+from scripts.commands.bench import markdown
 from scripts.console import DeliveryError
+
+if TYPE_CHECKING:
+    from scripts.commands.bench import Rounds
 
 GRID = Grid({"JPEG": Payload(b"", "image/jpeg")}, connections=(1, 8), seconds=1)
 TITLES = {LOWER_BOUND: "lower bound", "ours": "this server", "peer": "a peer"}
@@ -22,8 +28,8 @@ def a_round(*, one: float, eight: float, cpu_ms: float, errors: int = 0) -> Roun
     return Round(ping_s=0.2, prediction_s=0.25, pss_mb=80, points=points)
 
 
-def rows(rounds: table.Rounds) -> dict[str, list[str]]:
-    lines = [line.strip("| ").split(" | ") for line in table.markdown(rounds, TITLES, GRID).splitlines()]
+def rows(rounds: Rounds) -> dict[str, list[str]]:
+    lines = [line.strip("| ").split(" | ") for line in markdown(rounds, TITLES, GRID).splitlines()]
     return {cells[0]: cells[1:] for cells in lines if cells[0] in TITLES.values()}
 
 
@@ -49,9 +55,8 @@ def test_without_a_lower_bound_or_ours_ratios_are_dashes() -> None:
 
 
 def test_wrks_result_is_read_among_its_other_output() -> None:
-    printed = 'Running 1s test\n\nresult {"requests": 10, "seconds": 2.0, "p50_ms": 1.5, "p99_ms": 3, '
-    printed += '"refused": 1, "broken": 2, "late": 1}\n'
-    outcome = load.read(printed)
+    result = '{"completed": 10, "errors": 4, "seconds": 2.0, "p50_ms": 1.5, "p99_ms": 3}'
+    outcome = load.read(f"Running 1s test\n\nresult {result}\n")
     assert (outcome.completed, outcome.errors, outcome.per_second, outcome.p99_ms) == (10, 4, 3.0, 3)
     with pytest.raises(DeliveryError, match="no result"):
         load.read("unable to connect")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from model.data import phantom
-from scripts.benchmark import environments, load, measure, network, targets
+from scripts.benchmark import load, measure, network, targets
 from scripts.benchmark.load import Outcome, Payload
 from scripts.benchmark.measure import Grid
 from scripts.benchmark.targets import TARGETS
@@ -45,7 +45,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def post(url: str, payload: Payload, *, connections: int, seconds: float) -> Outcome:
         return Outcome(completed=1, errors=0, seconds=seconds, p50_ms=1, p99_ms=1)
 
-    monkeypatch.setattr(environments, "ensure", ensure)
+    monkeypatch.setattr(targets, "ensure_environment", ensure)
     monkeypatch.setattr(load, "run", post)
 
 

@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from infra import config
+from scripts.commands import cost
+from scripts.commands.cost import CostEstimate, as_json, estimate_templates, read_prices, table
 from scripts.console import DeliveryError
-from scripts.pricing import estimate as cost
 from scripts.pricing import price_list
-from scripts.pricing.estimate import CostEstimate, as_json, estimate_templates, read_prices, table
 from scripts.pricing.rules import PRICED, Traffic
 from tests.delivery.aws_answers import Answers, product
 from tests.delivery.conftest import set_account
@@ -43,7 +43,7 @@ def estimate(
 ) -> CostEstimate:
     assumed = replace(Traffic(), **traffic)  # type: ignore[arg-type]
     settings = config.load(environment)
-    return estimate_templates(settings, templates, traffic=assumed, table=read_prices(), from_aws=from_aws)
+    return estimate_templates(settings, templates, traffic=assumed, from_aws=from_aws)
 
 
 def costs(found: CostEstimate) -> dict[str, float]:

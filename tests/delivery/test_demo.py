@@ -14,8 +14,8 @@ import pytest
 from infra.paths import ROOT
 from model import tracking
 from model.release import registry
+from scripts.commands import demo
 from scripts.console import DeliveryError
-from scripts.delivery import demo
 
 if TYPE_CHECKING:
     from pathlib import Path

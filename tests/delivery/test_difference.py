@@ -13,9 +13,9 @@ import pytest
 
 from infra import config, release
 from infra.paths import ROOT
+from scripts.commands import diff
+from scripts.commands.diff import LONGEST_COMMENT, differences, markdown
 from scripts.console import DeliveryError
-from scripts.delivery import difference
-from scripts.delivery.difference import LONGEST_COMMENT, differences, markdown
 from tests.infra.synthesis import copy_sources, record_for
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git(root, "init", "--quiet")
     git(root, "add", "infra", "container", "cdk.json", ".gitignore")
     git(root, "commit", "--quiet", "-m", "base")
-    monkeypatch.setattr(difference, "ROOT", root)
+    monkeypatch.setattr(diff, "ROOT", root)
     monkeypatch.setattr(config, "ENVIRONMENTS", root / "infra" / "environments")
-    monkeypatch.setattr(difference, "RELEASES", root / "infra" / "releases")
+    monkeypatch.setattr(diff, "RELEASES", root / "infra" / "releases")
     monkeypatch.setattr(release, "RELEASES", root / "infra" / "releases")
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -62,12 +62,10 @@ def test_a_killed_diff_leaves_the_repository_as_it_was(clone: Path) -> None:
         return [git(clone, "worktree", "list"), git(clone, "status", "--short", "--ignored")]
 
     before = status()
-    kill = (
-        "import os, signal\ndifference._synthesize = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
+    kill = "import os, signal\ndiff._synthesize = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
     program = (
-        "from pathlib import Path\nfrom scripts.delivery import difference\n"
-        f"difference.ROOT = Path({str(clone)!r})\n{kill}difference.differences(['dev'], against='HEAD')"
+        "from pathlib import Path\nfrom scripts.commands import diff\n"
+        f"diff.ROOT = Path({str(clone)!r})\n{kill}diff.differences(['dev'], against='HEAD')"
     )
     killed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr

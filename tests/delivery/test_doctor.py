@@ -251,18 +251,6 @@ def test_every_fault_is_planted() -> None:
     assert {name.partition(" ")[0] for name in PLANTED} == FAULTS.keys()
 
 
-def test_ten_faults_at_once_are_found_within_five_seconds(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("variable-names-nothing", "disk-full", "python-absent", "credential-helper"):
-        PLANTED[name](world)
-    for name in ("docker-absent", "two-identities", "cdk-configuration", "not-offered", "region-disabled"):
-        PLANTED[f"{name} prod"](world)
-    for name in ("variable-redirects prod", "quota-low prod", "bootstrap-other prod"):
-        PLANTED[name](world)
-    assert len({each["name"] for each in report(world, "prod", capsys) if each["status"] == "fault"}) >= 10
-
-
 @pytest.mark.parametrize(
     ("environment", "options", "deployed"),
     [("prod", [], False), ("prod", ["--skip-checks"], True), ("local", [], True)],

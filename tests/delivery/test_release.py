@@ -92,14 +92,7 @@ def version(record: Path) -> str:
     return release.load(record).model.version
 
 
-def test_the_previous_record_is_restored_and_deployed(second: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deployed: list[str] = []
-    monkeypatch.setattr(deployment, "deploy", lambda _settings, *, record: deployed.append(version(record)))
-    rollback(LOCAL, record=second)
-    assert deployed == ["3"]
-
-
-def test_a_failed_deployment_names_the_command_to_continue_with(
+def test_a_rollback_restores_the_record_and_names_the_command_to_continue_with(
     second: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(deployment, "deploy", Mock(side_effect=DeliveryError("the stack failed")))

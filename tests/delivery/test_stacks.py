@@ -1,10 +1,10 @@
-"""The checks before a deploy, and the environment of the CDK CLI."""
+"""The checks before a deploy and after it, and the environment of the CDK CLI."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import boto3
@@ -12,8 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra import config
+from scripts.commands import drift
 from scripts.console import DeliveryError
-from scripts.delivery import artifacts, deployment, engine, image, stacks
+from scripts.delivery import artifacts, deployment, engine, stacks
 from scripts.delivery.cdk import cdk, environment
 from scripts.delivery.pruning import prune
 from tests.delivery.aws_answers import Answers, refusal
@@ -71,8 +72,8 @@ def test_a_deploy_that_fails_after_scaling_was_suspended_says_what_restores_it(
     monkeypatch.setattr(deployment, "deploy_stacks", deploy_stacks)
     monkeypatch.setattr(deployment, "stack_outputs", lambda _: {"BucketName": "models"})
     monkeypatch.setattr(artifacts, "ensure_uploaded", lambda *_, **__: None)
-    monkeypatch.setattr(image, "push", lambda *_, **__: None)
-    monkeypatch.setattr(deployment, "suspend_scaling", lambda *_, **__: suspended)
+    monkeypatch.setattr(artifacts, "push_image", lambda *_, **__: None)
+    monkeypatch.setattr(stacks, "suspend_scaling", lambda *_, **__: suspended)
     with pytest.raises(DeliveryError, match="the endpoint failed"):
         deployment.deploy(config.load("local"), record=record_for("local", tmp_path))
     warned = "has no auto scaling until" in (shown := capsys.readouterr().err)
@@ -112,6 +113,17 @@ def test_a_protected_environment_whose_alarms_reach_nobody_is_warned_about(
     for settings in (told, DEV):
         deployment.warn_without_recipients(settings)
     assert "".join(capsys.readouterr()) == ""
+
+
+def test_an_api_key_that_cannot_be_read_is_not_reported() -> None:
+    resource: Any = {
+        "ResourceType": "AWS::ApiGateway::ApiKey",
+        "LogicalResourceId": "It",
+        "PhysicalResourceId": "it",
+        "StackResourceDriftStatus": "UNKNOWN",
+        "DriftStatusReason": "not authorized",
+    }
+    assert list(drift._resource_differences(resource)) == []
 
 
 @pytest.mark.parametrize(("local", "reason"), [(True, "--app is required"), (False, "exited with error 7")])

@@ -37,8 +37,8 @@ JOB = TrainingJob(tracking_uri=TRACKING, role=ROLE, bucket=BUCKET, image=IMAGE)
 
 
 def parse(*arguments: str) -> tuple[argparse.Namespace, list[str]]:
-    """Parse as `scripts/train` does; return also what is passed on to the job."""
-    return train.parse(arguments), training_job.passed_on([*arguments])
+    """Parse as `scripts/train` does; return the arguments too."""
+    return train.parse(arguments), [*arguments]
 
 
 def test_the_request_describes_the_training(training_aws: Aws, images: Path) -> None:
@@ -213,13 +213,13 @@ def test_neither_telemetry_nor_secrets_of_the_tracking_server_are_sent(
 
 def test_the_command_line_becomes_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", MANAGED)
-    parsed, passed_on = parse(
+    parsed, arguments = parse(
         "--quick", "--on", "sagemaker", "--data", "s3://bucket/brain", "--role", "trainer", "--folds", "3",
         "--instance-type=ml.g5.xlarge", "--steps", "4", "--same-patients", "lgg=gliomas", "--resume",
         "--masks", "shapes",
         "--bucket", "own", "--image", IMAGE, "--max-hours", "3", "--no-wait",
     )  # fmt: skip
-    assert training_job.from_options(parsed, passed_on) == TrainingJob(
+    assert training_job.from_options(parsed, arguments) == TrainingJob(
         tracking_uri=MANAGED,
         role="trainer",
         arguments=("--quick", "--folds", "3", "--steps", "4", "--same-patients", "lgg=gliomas", "--resume"),

@@ -5,14 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import requests
 
 from model.data import phantom
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 IMAGE = phantom.png(seed=7, lesion=True)
 
@@ -45,8 +41,6 @@ class ConstantLoad:
     ----------
     pause_s
         Between a client's response and its next request.
-    headers
-        Credentials, where the gateway requires them.
 
     Attributes
     ----------
@@ -56,13 +50,10 @@ class ConstantLoad:
         Status and body of every other response.
     """
 
-    def __init__(
-        self, url: str, *, clients: int = 4, pause_s: float = 0.0, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, url: str, *, clients: int = 4, pause_s: float = 0.0) -> None:
         self.served: list[str] = []
         self.failures: list[str] = []
         self._url = url
-        self._headers = {"Content-Type": "image/png", **(headers or {})}
         self._pause_s = pause_s
         self._stop = threading.Event()
         self._served_at: list[float] = []
@@ -75,11 +66,10 @@ class ConstantLoad:
 
     def _run(self) -> None:
         with requests.Session() as session:
+            session.headers["Content-Type"] = "image/png"
             while not self._stop.is_set():
                 try:
-                    response = session.post(
-                        f"{self._url}/predict", data=IMAGE, headers=self._headers, timeout=60
-                    )
+                    response = session.post(f"{self._url}/predict", data=IMAGE, timeout=60)
                     if response.status_code == 200:
                         self.served.append(response.json()["model"]["sha256"])
                         self._served_at.append(time.monotonic())

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from infra import config, names
-from infra.config.environment import SignIn
 from infra.local_aws import ACCOUNT, HOST, gateway_url, local_environment
 from tests.e2e.conftest import Clone, clean_environment
 
@@ -55,22 +54,16 @@ class Production(Clone):
         written, found = re.subn(r'^auth = ".*"$', f'auth = "{auth}"', committed, flags=re.MULTILINE)
         assert found == 1
         written = f'local = true\naccount = "{ACCOUNT}"\n{written}'
-        sign_in = None
         if auth == "cognito":
             # Cognito accepts http for localhost only.
             page = self.gateway_url("{api_id}").replace(HOST, "localhost") + "/"
             address = f"http://localhost:{self.port}"
             written += f'\n[sign_in]\npages = ["{page}"]\nlocal_address = "{address}"\n'
-            sign_in = SignIn(pages=(page,), local_address=address)
         self.settings.write_text(written)
-        expected = replace(SETTINGS, local=True, account=ACCOUNT, auth=auth, sign_in=sign_in)
-        assert config.load("prod", folder=self.settings.parent) == expected
 
-    def command(self, name: str, *arguments: str, check: bool = True, typed: str | None = None) -> str:
-        """Run `scripts/NAME --env prod`; return its standard error, or fail unless it must not `check`."""
-        done = self.run(f"scripts/{name}", "--env", "prod", *arguments, check=check, typed=typed)
-        assert check or done.returncode == 1, done.stderr
-        return done.stderr
+    def command(self, name: str, *arguments: str, typed: str | None = None) -> str:
+        """Run `scripts/NAME --env prod`; return its standard error."""
+        return self.run(f"scripts/{name}", "--env", "prod", *arguments, typed=typed).stderr
 
     def gateway_url(self, api_id: str) -> str:
         return gateway_url(api_id, names.STAGE_NAME, port=self.port)

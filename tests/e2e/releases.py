@@ -8,7 +8,7 @@ import io
 import json
 import subprocess
 import tarfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from infra import names, release
@@ -16,21 +16,12 @@ from infra.local_aws import gateway_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from infra.release import Release
-    from tests.e2e.conftest import Clone, Demo
+    from infra.release import Model
+    from tests.e2e.conftest import Demo
 
     Change = Callable[[str, bytes], bytes]
     """From the name and content of an artifact's member to its new content."""
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """Hash and size of a packed model."""
-
-    sha256: str
-    size: int
 
 
 def with_another_card(name: str, content: bytes) -> bytes:
@@ -50,32 +41,6 @@ def with_invalid_labels(name: str, content: bytes) -> bytes:
     return json.dumps(json.loads(content) | {"labels": ["\ud800", "\ud800"]}).encode()
 
 
-def repackage(clone: Clone, sha256: str, change: Change) -> Artifact:
-    """Change each member of an artifact, put the result into the clone's store, and return it."""
-    store = clone.root / ".local" / "artifacts"
-    buffer = io.BytesIO()
-    with (
-        tarfile.open(store / sha256 / "model.tar.gz") as source,
-        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w") as target,
-    ):
-        for member in source.getmembers():
-            content = change(member.name, source.extractfile(member).read())  # type: ignore[union-attr]
-            member.size = len(content)
-            target.addfile(member, io.BytesIO(content))
-    artifact = Artifact(hashlib.sha256(buffer.getvalue()).hexdigest(), len(buffer.getvalue()))
-    (store / artifact.sha256).mkdir(exist_ok=True)
-    (store / artifact.sha256 / "model.tar.gz").write_bytes(buffer.getvalue())
-    return artifact
-
-
-def write_record(record: Path, source: Release, artifact: Artifact, *, version: str) -> None:
-    """Release the artifact in the record's environment, with everything else as in the source's record."""
-    model = replace(source.model, sha256=artifact.sha256, version=version, bytes=artifact.size)
-    derived = replace(source, environment=record.stem, model=model)
-    release.replace(record, derived, card="# A model made for a test\n")
-
-
 class Environment:
     """An environment of a test's own on the demo's emulator, which starts with the demo's release."""
 
@@ -87,7 +52,7 @@ class Environment:
         self._source = release.load(demo.root / "infra" / "releases" / "local.json")
         self.first = self._source.model.sha256
         self.host(None)
-        write_record(self.record, self._source, Artifact(self.first, self._source.model.bytes), version="1")
+        self._write_record(replace(self._source.model, version="1"))
 
     def host(self, hosting: str | None) -> None:
         """Write the environment's file: `local`'s, with another [hosting] table unless None is given."""
@@ -100,9 +65,28 @@ class Environment:
 
     def release(self, change: Change, *, version: str) -> str:
         """Release a changed copy of the first model; return its hash."""
-        artifact = repackage(self.demo, self.first, change)
-        write_record(self.record, self._source, artifact, version=version)
-        return artifact.sha256
+        store = self.demo.root / ".local" / "artifacts"
+        buffer = io.BytesIO()
+        with (
+            tarfile.open(store / self.first / "model.tar.gz") as source,
+            gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as compressed,
+            tarfile.open(fileobj=compressed, mode="w") as target,
+        ):
+            for member in source.getmembers():
+                content = change(member.name, source.extractfile(member).read())  # type: ignore[union-attr]
+                member.size = len(content)
+                target.addfile(member, io.BytesIO(content))
+        packed = buffer.getvalue()
+        sha256 = hashlib.sha256(packed).hexdigest()
+        (store / sha256).mkdir(exist_ok=True)
+        (store / sha256 / "model.tar.gz").write_bytes(packed)
+        self._write_record(replace(self._source.model, sha256=sha256, version=version, bytes=len(packed)))
+        return sha256
+
+    def _write_record(self, model: Model) -> None:
+        """Release a model, with everything else as in the demo's record."""
+        derived = replace(self._source, environment=self.name, model=model)
+        release.replace(self.record, derived, card="# A model made for a test\n")
 
     def run(self, command: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `scripts/COMMAND --env NAME`."""

@@ -1,4 +1,4 @@
-"""Prod's own settings in the emulator's account: deployed, called, guarded and destroyed."""
+"""Prod's own settings in the emulator's account: deployed, called, delivered to and destroyed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infra.release import artifact_key
 from scripts.delivery import engine
 from scripts.delivery.aws import SMOKE_ROLE
 from tests.e2e.conftest import copy_tree
-from tests.e2e.load import ConstantLoad, assert_problem, predict
+from tests.e2e.load import assert_problem, predict
 from tests.e2e.production import (
     REPOSITORY,
     SETTINGS,
@@ -23,7 +23,6 @@ from tests.e2e.production import (
     assume_with_github_token,
     keys_of,
 )
-from tests.e2e.releases import repackage, with_invalid_labels, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +54,6 @@ def test_prod_from_its_first_deploy_to_its_end(prod: Production) -> None:
 
     assert_problem(predict(url), 403)
     assert_predicted(prod, predict(url, **{"x-api-key": prod.api_key()}))
-    check_that_guardrails_roll_a_failing_release_back(prod, url)
     check_what_github_jobs_may_do(prod)
 
     prod.move("cognito")
@@ -73,26 +71,6 @@ def assert_predicted(prod: Production, response: requests.Response) -> None:
     assert response.status_code == 200, response.text
     assert response.json()["model"]["sha256"] == release.load(prod.record).model.sha256
     assert response.json()["label"] in {"YES", "NO"}
-
-
-def check_that_guardrails_roll_a_failing_release_back(prod: Production, url: str) -> None:
-    # Given what serves, and a release of a model that loads and fails at each image
-    record, source = prod.record.read_bytes(), release.load(prod.record)
-    sagemaker, endpoint = prod.client("sagemaker"), names.endpoint("prod", mode="real-time")
-    before = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
-    write_record(prod.record, source, repackage(prod, source.model.sha256, with_invalid_labels), version="2")
-    # When it is deployed under load, which stays within prod's throttle
-    clients, pause_s = 4, 0.1
-    assert SETTINGS.throttle.requests_per_second > clients / pause_s
-    key = {"x-api-key": prod.api_key()}
-    with ConstantLoad(url, clients=clients, pause_s=pause_s, headers=key) as load:
-        errors = prod.command("deploy", check=False)
-    prod.record.write_bytes(record)
-    # Then the canary is rolled back, the command says so, and what served before serves
-    assert "alarm" in errors
-    assert {failure.partition(":")[0] for failure in load.failures} == {"502"}, load.failures
-    assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"] == before
-    assert_predicted(prod, predict(url, **key))
 
 
 def check_what_github_jobs_may_do(prod: Production) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra import config, names
+from scripts.commands.drift import drift
 from scripts.console import BusyError, DeliveryError
 from scripts.delivery import stacks
 from scripts.delivery.cdk import cdk, synthesize
 from scripts.delivery.deployment import deploy
-from scripts.delivery.drift import drift
 from tests.emulator.cloud import IMAGE, ROLE, Cloud, wait_for
 from tests.emulator.deployment import EndpointStack, resource
 from tests.infra.synthesis import record_for

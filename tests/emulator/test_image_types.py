@@ -15,9 +15,9 @@ from infra import config
 from infra.emulator import LocalAws
 from infra.local_aws import ACCOUNT
 from scripts.console import DeliveryError
+from scripts.delivery.artifacts import DOCKER_V2, push_image
 from scripts.delivery.aws import connect
 from scripts.delivery.cdk import cdk
-from scripts.delivery.image import DOCKER_V2, push
 from tests.docker_engine import find_base_image
 from tests.emulator.cloud import IMAGE, ROLE, Cloud
 from tests.emulator.deployment import MANIFEST, Deployment, resource
@@ -87,10 +87,10 @@ def test_a_deploy_pushes_its_image_once_and_ends_before_the_endpoint_if_it_is_oc
             log.write_text("")
             for _ in range(2):
                 if manifest == DOCKER_V2:
-                    push(LOCAL, assembly=str(assembly.folder))
+                    push_image(LOCAL, assembly=str(assembly.folder))
                     continue
                 with pytest.raises(DeliveryError, match=r"image\.manifest.*batch-delete-image"):
-                    push(LOCAL, assembly=str(assembly.folder))
+                    push_image(LOCAL, assembly=str(assembly.folder))
             (line,) = [line for line in log.read_text().splitlines() if line.startswith("build ")]
             return line
 

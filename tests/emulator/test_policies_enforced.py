@@ -28,8 +28,8 @@ from infra.config import ENVIRONMENTS
 from infra.emulator import LocalAws
 from infra.emulator.sagemaker.capture import WRITTEN_AFTER_S
 from infra.local_aws import ACCOUNT, local_environment
+from scripts.commands.drift import drift
 from scripts.console import DeliveryError
-from scripts.delivery.drift import drift
 from tests.emulator.cloud import FAKE_SERVER, Cloud
 from tests.emulator.deployment import REGION, deployment_tags
 from tests.emulator.production import ADDED, ROLES, Prod

@@ -12,11 +12,10 @@ import pytest
 
 from infra import config, names, release
 from infra.local_aws import ACCOUNT
+from scripts.commands.destroy import destroy
 from scripts.console import DeliveryError
 from scripts.delivery import stacks
 from scripts.delivery.cdk import cdk
-from scripts.delivery.retained import take_over
-from scripts.delivery.teardown import destroy
 from tests.emulator.deployment import MANIFEST
 from tests.infra.synthesis import synthesize
 
@@ -51,7 +50,7 @@ class Kept:
     def redeploy(self) -> None:
         """Deploy as `scripts/deploy` does."""
         stacks.recover_stacks(self.settings, assembly=str(self.folder))
-        take_over(self.settings, assembly=self.folder)
+        stacks.take_over(self.settings, assembly=self.folder)
         self.deploy()
         assert not stacks.needs_creation(self.settings, "registry")
 
@@ -105,7 +104,7 @@ def test_a_key_that_will_be_deleted_is_named_with_what_to_do(destroyed: Kept) ->
     kms, key = destroyed.cloud.client("kms"), destroyed.before["parameter"]
     kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
     with pytest.raises(DeliveryError, match=r"PendingDeletion.*cancel-key-deletion"):
-        take_over(destroyed.settings, assembly=destroyed.folder)
+        stacks.take_over(destroyed.settings, assembly=destroyed.folder)
     kms.cancel_key_deletion(KeyId=key)
     kms.enable_key(KeyId=key)
     destroyed.redeploy()
@@ -117,7 +116,7 @@ def test_a_bucket_without_the_repository_is_taken_over_as_the_error_says(destroy
     name = names.deployment(NAME)
     destroyed.cloud.ecr.delete_repository(repositoryName=name, force=True)
     with pytest.raises(DeliveryError, match=rf"{BUCKET}, .* but no repository.*get-bucket-encryption"):
-        take_over(destroyed.settings, assembly=destroyed.folder)
+        stacks.take_over(destroyed.settings, assembly=destroyed.folder)
     # When it is created as the error says, Then all is under the former key
     encryption: Any = {"encryptionType": "KMS", "kmsKey": destroyed.before["repository"]}
     destroyed.cloud.ecr.create_repository(repositoryName=name, encryptionConfiguration=encryption)

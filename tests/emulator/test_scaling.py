@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import WaiterError
 
 from infra import config
-from scripts.delivery.scaling import suspend_scaling
+from scripts.delivery.stacks import suspend_scaling
 from tests.emulator.deployment import EndpointStack, resource
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import boto3
 import pytest
 
 from infra import config, names, release
+from scripts.commands.destroy import deployed_stacks, destroy
 from scripts.console import DeliveryError
-from scripts.delivery.teardown import deployed_stacks, destroy
 from tests.emulator.deployment import MANIFEST, mark_bootstrapped
 from tests.infra.synthesis import synthesize
 

@@ -16,7 +16,7 @@ from infra import config, release
 from infra.config import SettingsError
 from infra.config.environment import RENAMED
 from infra.paths import ENVIRONMENTS, ROOT
-from scripts.pricing.estimate import PRICES, read_prices
+from scripts.commands.cost import PRICES, read_prices
 from tests.infra.synthesis import FULL, RELEASE
 
 if TYPE_CHECKING:
