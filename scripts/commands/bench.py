@@ -11,7 +11,7 @@ import platform
 import signal
 from typing import TYPE_CHECKING
 
-from scripts.benchmark import CORES, load, measure, network, table, targets
+from scripts.benchmark import CORES, load, measure, monitor, network, table, targets
 from scripts.benchmark.measure import Grid, Round
 from scripts.benchmark.targets import LOWER_BOUND, TARGETS, Target
 from scripts.cli import cli_errors, command_parser
@@ -46,13 +46,20 @@ def parser() -> argparse.ArgumentParser:
         "--forms", action="store_true", help="this server alone, by JPEG, PNG and forms of DICOM"
     )
     made.add_argument("--baseline", metavar="COMMIT", help="measure the server as of another commit too")
+    made.add_argument(
+        "--monitor", type=int, nargs="?", const=monitor.RECORDS, metavar="RECORDS",
+        help=f"scripts/monitor alone, on synthetic answers (default: {monitor.RECORDS:,})",
+    )  # fmt: skip
     made.add_argument("--rounds", type=int, help=f"rounds over all targets (default: {ROUNDS})")
     made.add_argument("--seconds", type=float, help=f"of each point (default: {SECONDS:.0f})")
     return made
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure every target, and print the tables."""
+    """Measure every target, and print the tables; or measure `scripts/monitor` alone."""
+    if options.monitor is not None:
+        print(f"{CORES} cores, Python {platform.python_version()}: {monitor.measure(options.monitor)}")
+        return
     load.require_wrk()
     network.ensure()
     chosen: list[Target | None] = [None, *(TARGETS[:1] if options.forms else TARGETS)]
