@@ -13,7 +13,6 @@ import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import boto3
 import numpy as np
@@ -26,9 +25,6 @@ from infra.release import artifact_key
 from scripts.console import DeliveryError, step
 from scripts.monitoring.drift import FILE, SCHEMA
 from scripts.monitoring.records import NUMBERS
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 RECORDS = 1_000_000
 IN_A_FILE = 5_000  # every file has the same, under a key of its own
@@ -51,28 +47,28 @@ def measure(records: int) -> str:
         settings = (config.ENVIRONMENTS / "local.toml").read_text() + _CAPTURE
         (Path(scratch) / f"{_ENVIRONMENT}.toml").write_text(settings)
         with step(f"writing {records:,} records"):
-            client = boto3.client(
-                "s3", endpoint_url=aws.endpoint_url, region_name=REGION,
-                aws_access_key_id=ACCOUNT, aws_secret_access_key="any",  # noqa: S106 - none is checked
-            )  # fmt: skip
-            size = _serve(client, files=-(-records // IN_A_FILE))
-        load, began = os.getloadavg()[0], time.perf_counter()
+            size = _serve(aws.endpoint_url, files=-(-records // IN_A_FILE))
+        began = time.perf_counter()
         with tempfile.TemporaryFile() as output:
             command = [sys.executable, "-c", _COMMAND, scratch, _ENVIRONMENT]
             process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=output)
-            _, status, usage = os.wait4(process.pid, 0)  # the only call that has this child's memory alone
+            _, status, used = os.wait4(process.pid, 0)  # the only call that has this child's memory alone
             seconds = time.perf_counter() - began
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode:
                 raise DeliveryError(f"scripts/monitor ended with exit status {process.returncode}.")
             output.seek(0)
             answers = json.load(output)["answers"]
-    took = f"{seconds:.1f} s, {usage.ru_maxrss / 1000:.0f} MB at most"
-    return f"{answers:,} records of {size} bytes: {took} (load average before: {load:.1f})"
+    time_s = f"{seconds:.1f} s ({used.ru_utime + used.ru_stime:.1f} s of processor time)"
+    return f"{answers:,} records of {size} bytes: {time_s}, {used.ru_maxrss / 1000:.0f} MB at most"
 
 
-def _serve(client: S3Client, *, files: int) -> int:
+def _serve(url: str, *, files: int) -> int:
     """Put a model's artifact and its captured answers where SageMaker would; return the bytes of a record."""
+    client = boto3.client(
+        "s3", endpoint_url=url, region_name=REGION,
+        aws_access_key_id=ACCOUNT, aws_secret_access_key="any",  # noqa: S106 - none is checked
+    )  # fmt: skip
     place, now = {"account": ACCOUNT, "region": REGION}, datetime.now(UTC)
     models, captures = names.bucket(_ENVIRONMENT, **place), names.capture_bucket(_ENVIRONMENT, **place)
     for bucket in (models, captures):
@@ -102,15 +98,14 @@ def _artifact() -> bytes:
 
 def _line(statistics: dict[str, float], now: datetime) -> str:
     """Return a captured answer as SageMaker writes it."""
-    probability = statistics["probability"]
-    answer = {"label": "YES" if probability >= 0.5 else "NO", "probability": probability, "threshold": 0.5}
-    answer |= {"class": int(probability >= 0.5), "statistics": statistics | {"format": "png"}}
-    answer |= {"model": {"name": "tumor-detector", "version": "1", "sha256": _SHA256}}
-    about = {"eventId": str(uuid.uuid4()), "inferenceId": str(uuid.uuid4())}
+    model = {"name": "tumor-detector", "version": "1", "sha256": _SHA256}
+    answer = {"label": "NO", "class": 0, "probability": statistics["probability"], "threshold": 1.0}
+    answer |= {"model": model, "statistics": statistics | {"format": "png"}}
     output = {"observedContentType": "application/json", "mode": "OUTPUT", "encoding": "JSON"}
+    ids = {name: str(uuid.uuid4()) for name in ("eventId", "inferenceId")}
     record = {
         "captureData": {"endpointOutput": output | {"data": json.dumps(answer)}},
-        "eventMetadata": about | {"inferenceTime": f"{now:%Y-%m-%dT%H:%M:%SZ}"},
+        "eventMetadata": ids | {"inferenceTime": f"{now:%Y-%m-%dT%H:%M:%SZ}"},
         "eventVersion": "0",
     }
     return json.dumps(record) + "\n"

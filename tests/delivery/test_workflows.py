@@ -96,9 +96,7 @@ def test_a_retraining_follows_drift_alone_one_at_a_time_and_has_its_token_in_one
     # Drift of an environment is an output of its name, which the step with its command sets
     assert follows["if"] == "${{ !cancelled() && contains(needs.monitor.outputs.*, 'drift') }}"
     [step] = [each for each in watching["steps"] if each.get("run", "").startswith("scripts/monitor ")]
-    assert watching["outputs"] == {
-        each: f"${{{{ steps.{step['id']}.outputs.{each} }}}}" for each in DEPLOYED
-    }
+    assert watching["outputs"] == {each: f"${{{{ steps.{step['id']}.outputs.{each} }}}}" for each in DEPLOYED}
     job = workflow["jobs"]["retrain"]
     assert workflow["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
     assert (job["strategy"]["max-parallel"], job["needs"]) == (1, "pinned")

@@ -78,9 +78,7 @@ def test_changed_phantoms_are_drift_that_names_what_moved(
         assert (status, report["verdict"]) == (3, "drift"), report
         [model] = report["models"]
         moved = {
-            each["statistic"]: each["direction"]
-            for each in model["statistics"]
-            if each["verdict"] == "drift"
+            each["statistic"]: each["direction"] for each in model["statistics"] if each["verdict"] == "drift"
         }
         assert expected.items() <= moved.items()
         assert moved.keys().isdisjoint({"side", "content", "format"})

@@ -38,7 +38,7 @@ WAIT_S = 30  # for answers to be written
 
 @dataclass
 class Watched:
-    """Sends images, and runs the command in this process, in which `fixture` has set the shell's variables."""
+    """Sends images, and runs the command in this process, in which a user's variables are set."""
 
     demo: Demo
     patch: pytest.MonkeyPatch
@@ -100,9 +100,8 @@ class Watched:
 
     def logs(self) -> str:
         """Return all logs: the demo's, the emulator's with those of its container, and CloudWatch's."""
-        logs, found = self.demo.client("logs"), []
-        for path in (self.demo.root / ".local" / "demos").rglob("*.log"):
-            found.append(path.read_text(errors="replace"))
+        logs, files = self.demo.client("logs"), (self.demo.root / ".local" / "demos").rglob("*.log")
+        found = [path.read_text(errors="replace") for path in files]
         for group in logs.describe_log_groups()["logGroups"]:
             pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
             found += [event["message"] for page in pages for event in page["events"]]
