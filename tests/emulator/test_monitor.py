@@ -92,7 +92,8 @@ class Environment:
         logs.create_log_stream(**stream)
         now = int(time.time() * 1000)
         answers = [json.dumps(logged(row, id_=id_)) for row, id_ in named]
-        messages = ["START RequestId: any", *answers, '{"status": 404}']
+        others = ['{"status": 404}', '{"status": 422, "watched": null}']
+        messages = ["START RequestId: any", *answers, *others]
         logs.put_log_events(**stream, logEvents=[{"timestamp": now, "message": each} for each in messages])
 
 
@@ -137,11 +138,22 @@ def mlflow_store(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("images", "contrast", "status"), [(500, 1.0, 0), (500, 0.8, 3), (20, 0.8, 4)])
 @pytest.mark.usefixtures("mlflow_store")
 def test_its_exit_status_tells_drift_from_none_and_from_too_few(
-    environment: Environment, images: int, contrast: float, status: int, capsys: pytest.CaptureFixture[str]
+    environment: Environment,
+    images: int,
+    contrast: float,
+    status: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     environment.answer(rows(drawn(images, np.random.default_rng(9), contrast=contrast)))
+    outputs = tmp_path / "of-a-step"
+    monkeypatch.setenv("GITHUB_OUTPUT", str(outputs))
     assert command.main(["--env", "any"]) == status
+    assert outputs.exists() == (status == 3)
+    assert status != 3 or outputs.read_text() == "any=drift\n"
     shown = capsys.readouterr().out
+    assert "not used" not in shown
     says = {0: "500 answers: no drift", 3: "drift: lower than in training", 4: "answers would do"}
     assert says[status] in shown
     assert ("captured answers in" in shown) == environment.settings.captures_answers
