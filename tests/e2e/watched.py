@@ -8,11 +8,13 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
+from unittest import mock
 
+import boto3
 import requests
 
 from infra import config, names
@@ -23,7 +25,7 @@ from scripts.commands import monitor as command
 from scripts.monitoring.records import records
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pytest
 
@@ -108,7 +110,12 @@ class Watched:
         return "\n".join(found)
 
 
-def variables(demo: Demo) -> dict[str, str]:
-    """Return the shell's variables of a user of the demo, in this process."""
+@contextmanager
+def watching(demo: Demo, patch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    """Let this process reach the demo as a user's shell does, while the block lasts."""
     store = f"sqlite:///{demo.root / 'mlruns' / 'mlflow.db'}"
-    return {**demo.environment, "MLFLOW_TRACKING_URI": store, "PWD": os.fspath(demo.root)}
+    variables = {**demo.environment, "MLFLOW_TRACKING_URI": store}
+    patch.chdir(demo.root)  # MLflow keeps artifacts where it is
+    patch.setattr(boto3, "DEFAULT_SESSION", None)
+    with mock.patch.dict(os.environ, variables, clear=True):
+        yield Watched(demo, patch)
