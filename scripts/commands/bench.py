@@ -13,7 +13,7 @@ import signal
 import statistics
 from typing import TYPE_CHECKING
 
-from scripts.benchmark import CORES, measure, network, targets
+from scripts.benchmark import CORES, measure, monitor, network, targets
 from scripts.benchmark.measure import Grid, Round, number
 from scripts.benchmark.targets import LOWER_BOUND, TARGETS, Target
 from scripts.cli import cli_errors, command_parser
@@ -46,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--forms", action="store_true", help="this server alone, by JPEG, PNG and forms of DICOM"
     )
     parser.add_argument("--baseline", metavar="COMMIT", help="measure the server as of another commit too")
+    parser.add_argument(
+        "--monitor", type=int, nargs="?", const=monitor.RECORDS, metavar="RECORDS",
+        help=f"scripts/monitor alone, on synthetic answers (default: {monitor.RECORDS:,})",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, help=f"rounds over all targets (default: {ROUNDS})")
     parser.add_argument("--seconds", type=float, help=f"of each point (default: {SECONDS:.0f})")
     options = parser.parse_args(arguments)
@@ -56,7 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure every target, and print the tables."""
+    """Measure every target, and print the tables; or measure `scripts/monitor` alone."""
+    if options.monitor is not None:
+        print(f"{CORES} cores, Python {platform.python_version()}: {monitor.measure(options.monitor)}")
+        return
     if shutil.which("wrk") is None:
         raise DeliveryError("wrk, the load generator, is not on PATH: apt-get install wrk")
     network.ensure()

@@ -1,14 +1,17 @@
 """Compare what an environment answers with what its models were trained on, and with people's labels.
 
-Exit status: 0 without drift, 3 with drift, 4 where too few answers tell, 1 for errors.
+Exit status: 0 without drift, 3 with drift, 4 where too few answers tell, 1 for errors. In a GitHub workflow,
+drift is an output of the step under the environment's name: an error fails the step too, and is none.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from infra import config
 from scripts.cli import command_parser
@@ -18,7 +21,7 @@ from scripts.delivery.aws import connect
 from scripts.monitoring.monitor import conclude, monitor, put_metrics
 from scripts.monitoring.output import STORE_ERRORS, log_run, table
 
-_TOO_FEW = 4
+_DRIFT, _TOO_FEW = 3, 4
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
 _LONGEST = timedelta(days=365)
 
@@ -49,6 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
         except STORE_ERRORS as error:
             echo(f"  not logged: {error}")
         status = conclude(report)
+        if status == _DRIFT and (outputs := os.environ.get("GITHUB_OUTPUT")):
+            with Path(outputs).open("a", encoding="utf-8") as file:
+                file.write(f"{options.env}=drift\n")
     return 0 if options.accept_too_few and status == _TOO_FEW else status
 
 

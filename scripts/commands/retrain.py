@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from scripts.commands import common, train
 from scripts.commands.model_errors import MODEL_ERRORS
 from scripts.commands.promote import add_force
-from scripts.retraining.retraining import Options, retrain
+from scripts.console import echo
+from scripts.retraining.retraining import NotProposedError, Options, retrain
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -25,6 +26,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--challenger-version", metavar="V", help="propose this registered version, without training"
     )
+    parser.add_argument(
+        "--accept-none",
+        action="store_true",
+        help=f"exit with 0 instead of {NotProposedError.status}, as the workflow does",
+    )
     parsed, training = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
     if train.parse(training).no_wait:
         parser.error("--no-wait: a retraining compares what its training made, so it waits")
@@ -36,6 +42,11 @@ def main(arguments: list[str] | None = None) -> None:
             version=parsed.challenger_version,
             forced=parsed.force,
         )
-        retrain(settings, chosen)
+        try:
+            retrain(settings, chosen)
+        except NotProposedError as error:
+            if not parsed.accept_none:
+                raise
+            echo(str(error))
 
     common.run(parsed, action, expected=MODEL_ERRORS)

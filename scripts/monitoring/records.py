@@ -250,7 +250,7 @@ def _logged(event: Mapping[str, Any]) -> Record | None:
         line = json.loads(event["message"])
     except (ValueError, RecursionError):
         return None  # of Lambda itself
-    if not isinstance(line, dict) or "watched" not in line:
+    if not isinstance(line, dict) or line.get("watched") is None:  # which a refusal has not
         return None
     try:
         id_, found = line["request_id"], line["watched"]

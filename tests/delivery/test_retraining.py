@@ -309,3 +309,24 @@ def test_a_wrong_option_of_the_training_is_refused_at_once(capsys: pytest.Captur
     with pytest.raises(SystemExit):
         main(["--env", "dev", "--stepz", "3"])
     assert "unrecognized arguments: --stepz 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "status"), [([], 3), (["--accept-none"], None)])
+def test_nothing_to_propose_can_be_no_failure(
+    options: list[str],
+    status: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def none(*_: object) -> None:
+        raise NotProposedError("No branch was made: learnt (trained on the same images).")
+
+    monkeypatch.setattr("scripts.commands.common.connect", lambda _: None)
+    monkeypatch.setattr("scripts.commands.retrain.retrain", none)
+    if status is None:
+        main(["--env", "dev", *options])
+    else:
+        with pytest.raises(SystemExit) as ended:
+            main(["--env", "dev", *options])
+        assert ended.value.code == status
+    assert "No branch was made: learnt" in capsys.readouterr().err

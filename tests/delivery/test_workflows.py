@@ -29,6 +29,7 @@ RIGHTS = {
     ("deploy", "deploy"): {"id-token": "write"},
     ("drift", "drift"): {"id-token": "write"},
     ("monitor", "monitor"): {"id-token": "write"},
+    ("monitor", "retrain"): {"id-token": "write", "pull-requests": "write", "contents": "write"},
     ("retrain", "retrain"): {"id-token": "write", "pull-requests": "write", "contents": "write"},
 }
 VARIABLES = {"AWS_ROLE_ARN", "AWS_SMOKE_ROLE_ARN", "AWS_MONITOR_ROLE_ARN", "MLFLOW_TRACKING_URI"}
@@ -87,14 +88,16 @@ def test_workflows_read_and_jobs_have_only_the_listed_rights() -> None:
     } == RIGHTS
 
 
-def test_a_retraining_follows_a_failed_monitor_of_main_one_at_a_time_and_has_its_token_in_one_step() -> None:
+def test_a_retraining_follows_drift_alone_one_at_a_time_and_has_its_token_in_one_step() -> None:
     workflow = WORKFLOWS["retrain"]
-    assert set(workflow[True]) == {"schedule", "workflow_dispatch", "workflow_run"}
-    followed = workflow[True]["workflow_run"]
-    assert followed == {"workflows": ["monitor"], "types": ["completed"], "branches": ["main"]}
-    assert set(followed["workflows"]) <= {each["name"] for each in WORKFLOWS.values()}
-    pinned, job = workflow["jobs"]["pinned"], workflow["jobs"]["retrain"]
-    assert pinned["if"].endswith("github.event.workflow_run.conclusion == 'failure'")
+    assert set(workflow[True]) == {"schedule", "workflow_dispatch", "workflow_call"}
+    watching, follows = (WORKFLOWS["monitor"]["jobs"][name] for name in ("monitor", "retrain"))
+    assert follows["uses"] == "./.github/workflows/retrain.yml"
+    # Drift of an environment is an output of its name, which the step with its command sets
+    assert follows["if"] == "${{ !cancelled() && contains(needs.monitor.outputs.*, 'drift') }}"
+    [step] = [each for each in watching["steps"] if each.get("run", "").startswith("scripts/monitor ")]
+    assert watching["outputs"] == {each: f"${{{{ steps.{step['id']}.outputs.{each} }}}}" for each in DEPLOYED}
+    job = workflow["jobs"]["retrain"]
     assert workflow["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
     assert (job["strategy"]["max-parallel"], job["needs"]) == (1, "pinned")
     assert sorted(job["strategy"]["matrix"]["environment"]) == DEPLOYED

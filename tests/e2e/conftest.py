@@ -15,16 +15,29 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from playwright.sync_api import sync_playwright
 
 from infra.local_aws import local_environment
 from infra.paths import ROOT
+from tests.browser import find_chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from playwright.sync_api import Page
+
 STAMP = ".installed"  # scripts/_setup.py writes it into a complete environment
 START_LIMIT_S = 840  # below the limit of a test
+WATCHED = """\
+[hosting.data_capture]
+percent = 100
+expire_days = 1
+
+[feedback]
+expire_days = 1
+
+"""
 
 
 @dataclass(frozen=True)
@@ -120,8 +133,10 @@ def copy_tree(*, to: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """`scripts/demo`, trained on phantoms and deployed; stopped as Ctrl-C stops it."""
+    """`scripts/demo`, trained on phantoms, with capture and feedback; stopped as Ctrl-C stops it."""
     copy, port = copy_tree(to=tmp_path_factory.mktemp("clone")), free_port()
+    settings = copy / "infra" / "environments" / "local.toml"
+    settings.write_text(settings.read_text().replace("[throttle]", f"{WATCHED}[throttle]"))
     printed, log = (tmp_path_factory.mktemp("demo") / name for name in ("stdout", "stderr"))
     with printed.open("w") as output, log.open("w") as errors:
         process = subprocess.Popen(
@@ -143,3 +158,19 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A fresh Chromium page; any error that it reports fails the test."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=["--no-sandbox", "--disable-background-networking"]
+        )
+        page = browser.new_page(viewport={"width": 1100, "height": 900})
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page
+        browser.close()
+        assert errors == []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from infra import names, release
 from infra.local_aws import gateway_url
+from infra.paths import ENVIRONMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class Environment:
 
     def host(self, hosting: str | None) -> None:
         """Write the environment's file: `local`'s, with another [hosting] table unless None is given."""
-        settings = (self.demo.root / "infra" / "environments" / "local.toml").read_text()
+        settings = (ENVIRONMENTS / "local.toml").read_text()
         if hosting is not None:
             before, _, rest = settings.partition("[hosting]\n")
             settings = f"{before}[hosting]\n{hosting}\n[throttle]{rest.partition('[throttle]')[2]}"

@@ -5,34 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
 
-from tests.browser import TIMEOUT_MS, find_chromium
+from tests.browser import TIMEOUT_MS
 from tests.e2e.load import IMAGE
 from tests.gateway.visit import Visit, file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from playwright.sync_api import Page
 
     from tests.e2e.conftest import Demo
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A fresh Chromium page; any error that it reports fails the test."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_chromium(), args=["--no-sandbox", "--disable-background-networking"]
-        )
-        page = browser.new_page(viewport={"width": 1100, "height": 900})
-        errors: list[str] = []
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        yield page
-        browser.close()
-        assert errors == []
 
 
 @pytest.mark.parametrize("ending", ["", "/"])

@@ -92,7 +92,8 @@ class Environment:
         logs.create_log_stream(**stream)
         now = int(time.time() * 1000)
         answers = [json.dumps(logged(row, id_=id_)) for row, id_ in named]
-        messages = ["START RequestId: any", *answers, '{"status": 404}']
+        others = ['{"status": 404}', '{"status": 422, "watched": null}']
+        messages = ["START RequestId: any", *answers, *others]
         logs.put_log_events(**stream, logEvents=[{"timestamp": now, "message": each} for each in messages])
 
 
@@ -142,6 +143,7 @@ def test_its_exit_status_tells_drift_from_none_and_from_too_few(
     environment.answer(rows(drawn(images, np.random.default_rng(9), contrast=contrast)))
     assert command.main(["--env", "any"]) == status
     shown = capsys.readouterr().out
+    assert "not used" not in shown
     says = {0: "500 answers: no drift", 3: "drift: lower than in training", 4: "answers would do"}
     assert says[status] in shown
     assert ("captured answers in" in shown) == environment.settings.captures_answers
@@ -155,6 +157,21 @@ def test_its_exit_status_tells_drift_from_none_and_from_too_few(
     )
     put = {each["MetricName"] for each in found["Metrics"]}
     assert put == {"Answers"} | ({"LargestIndex", "DriftedStatistics"} if status != 4 else set())
+
+
+@captures
+@pytest.mark.usefixtures("mlflow_store")
+def test_drift_alone_is_an_output_of_a_workflows_step(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    outputs = tmp_path / "outputs"
+    monkeypatch.setenv("GITHUB_OUTPUT", str(outputs))
+    environment.answer(rows(drawn(20, RNG)))
+    assert command.main(["--env", "any"]) == 4
+    assert not outputs.exists()
+    environment.answer(rows(drawn(500, RNG, contrast=0.5)))
+    assert command.main(["--env", "any"]) == 3
+    assert outputs.read_text() == "any=drift\n"
 
 
 def test_refusals_come_from_the_gateways_metrics(environment: Environment) -> None:

@@ -38,6 +38,7 @@ LAYERS = (
 # What may start the emulator; all other code can run against AWS and must not depend on it.
 STARTS_THE_EMULATOR = (
     *("infra.emulator", "scripts.commands.demo", "tests"),
+    "scripts.benchmark.monitor",
     "scripts.commands.doctor",  # looks for what a killed one left
 )
 PARTS = ("scripts", "infra", "model", "container", "tests")

@@ -1,4 +1,4 @@
-"""What ministack's CloudWatch alarms lack: metric math, dimensions, missing data; and SageMaker's metrics.
+"""What CloudWatch of ministack lacks: metric math, dimensions, missing data; SageMaker's and logged metrics.
 
 ministack refuses alarms on metric queries. One that queries a single metric is turned into the plain form.
 Those on SageMaker's metrics and on their differences are evaluated here. Of any other expression
@@ -8,9 +8,11 @@ only the name is kept: `SetAlarmState` works on such an alarm, but nothing compu
 from __future__ import annotations
 
 import ast
+import json
 import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ministack.core.responses import AccountScopedDict
@@ -87,6 +89,22 @@ def record_invocation(endpoint: str, variant: str, *, status: int, seconds: floa
         del _points(name, dimensions)[:-_VALUES_KEPT]
 
 
+def record_embedded(line: str) -> None:
+    """Publish the metrics of a log line in the embedded metric format; any other line has none."""
+    if '"_aws"' not in line:
+        return
+    with suppress(ValueError, KeyError, TypeError):
+        document = json.loads(line)
+        for directive in document["_aws"]["CloudWatchMetrics"]:
+            namespace = directive["Namespace"]
+            for names in directive["Dimensions"]:
+                dimensions = {name: document[name] for name in names}
+                for metric in directive["Metrics"]:
+                    name = metric["Name"]
+                    cloudwatch.record_metric(namespace, name, document[name], metric["Unit"], dimensions)
+                    del _points(name, dimensions, namespace)[:-_VALUES_KEPT]
+
+
 def evaluate(name: str) -> None:
     """Set an alarm's state by its present metrics, whatever it was before."""
     if alarm := cloudwatch._alarms.get(name):
@@ -103,9 +121,9 @@ def alarm_reason(name: str) -> str | None:
     return str(alarm["StateReason"]) if alarm["StateValue"] == "ALARM" else None
 
 
-def _points(name: str, dimensions: Mapping[str, str]) -> list[dict[str, Any]]:
+def _points(name: str, dimensions: Mapping[str, str], namespace: str = _SAGEMAKER) -> list[dict[str, Any]]:
     points: list[dict[str, Any]]
-    points = cloudwatch._metric_bucket((_SAGEMAKER, name, cloudwatch._dims_key(dimensions)))
+    points = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(dimensions)))
     return points
 
 

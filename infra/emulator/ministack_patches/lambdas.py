@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
+from infra.emulator.ministack_patches.cloudwatch import record_embedded
 from infra.emulator.ministack_patches.iam import role_allows
 
 if TYPE_CHECKING:
@@ -43,13 +44,20 @@ def patch() -> None:
 
 
 def enforce_log_permissions() -> None:
-    """Write a function's log only where its role may; otherwise the function runs without one, as on AWS."""
+    """Write a function's log only where its role may, and publish the metrics that its lines embed.
+
+    Otherwise the function runs without a log, as on AWS.
+    """
     write = lambda_svc._emit_lambda_logs
 
-    def write_where_allowed(function: Mapping[str, object], *rest: object, **more: object) -> None:
+    def write_where_allowed(
+        function: Mapping[str, object], request_id: str, text: str, *rest: object, **more: object
+    ) -> None:
         config = function.get("config") or function
         if _may_log(config):  # type: ignore[arg-type]
-            write(function, *rest, **more)
+            write(function, request_id, text, *rest, **more)
+            for line in (text or "").splitlines():
+                record_embedded(line)
 
     lambda_svc._emit_lambda_logs = write_where_allowed
 

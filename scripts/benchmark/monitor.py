@@ -1,0 +1,111 @@
+"""Measures `scripts/monitor` on synthetic captured answers in local AWS: its time and its peak memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import boto3
+import numpy as np
+
+from infra import config, names
+from infra.emulator import LocalAws
+from infra.local_aws import ACCOUNT, REGION, local_environment
+from infra.paths import ROOT
+from infra.release import artifact_key
+from scripts.console import DeliveryError, step
+from scripts.monitoring.drift import FILE, SCHEMA
+from scripts.monitoring.records import NUMBERS
+
+RECORDS = 1_000_000
+IN_A_FILE = 5_000  # every file has the same, under a key of its own
+_ENVIRONMENT, _SHA256 = "bench", "be" * 32
+_CAPTURE = "\n[hosting.data_capture]\npercent = 100\nexpire_days = 1\n"
+_COMMAND = """
+import functools, pathlib, sys
+from infra import config
+from scripts.commands import monitor
+config.load = functools.partial(config.load, folder=pathlib.Path(sys.argv[1]))
+sys.exit(monitor.main(["--env", sys.argv[2], "--since", "1d", "--json"]))
+"""
+
+
+def measure(records: int) -> str:
+    """Run the command as a process of its own on so many records, in whole files, and say what it took."""
+    with tempfile.TemporaryDirectory() as scratch, LocalAws(port=0, engine="process", region=REGION) as aws:
+        variables = local_environment(os.environ, port=aws.port)
+        variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{scratch}/mlflow.db"
+        settings = (config.ENVIRONMENTS / "local.toml").read_text() + _CAPTURE
+        (Path(scratch) / f"{_ENVIRONMENT}.toml").write_text(settings)
+        with step(f"writing {records:,} records"):
+            size = _serve(aws.endpoint_url, files=-(-records // IN_A_FILE))
+        began = time.perf_counter()
+        with tempfile.TemporaryFile() as output:
+            command = [sys.executable, "-c", _COMMAND, scratch, _ENVIRONMENT]
+            process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=output)
+            _, status, used = os.wait4(process.pid, 0)  # the only call that has this child's memory alone
+            seconds = time.perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                raise DeliveryError(f"scripts/monitor ended with exit status {process.returncode}.")
+            output.seek(0)
+            answers = json.load(output)["answers"]
+    time_s = f"{seconds:.1f} s ({used.ru_utime + used.ru_stime:.1f} s of processor time)"
+    return f"{answers:,} records of {size} bytes: {time_s}, {used.ru_maxrss / 1000:.0f} MB at most"
+
+
+def _serve(url: str, *, files: int) -> int:
+    """Put a model's artifact and its captured answers where SageMaker would; return the bytes of a record."""
+    client = boto3.client(
+        "s3", endpoint_url=url, region_name=REGION,
+        aws_access_key_id=ACCOUNT, aws_secret_access_key="any",  # noqa: S106 - none is checked
+    )  # fmt: skip
+    place, now = {"account": ACCOUNT, "region": REGION}, datetime.now(UTC)
+    models, captures = names.bucket(_ENVIRONMENT, **place), names.capture_bucket(_ENVIRONMENT, **place)
+    for bucket in (models, captures):
+        client.create_bucket(Bucket=bucket)
+    client.put_object(Bucket=models, Key=artifact_key(_SHA256), Body=_artifact())
+    rows = np.random.default_rng(16).random((IN_A_FILE, len(NUMBERS))).round(4).tolist()
+    content = "".join(_line(dict(zip(NUMBERS, row, strict=True)), now) for row in rows).encode()
+    endpoint = names.endpoint(_ENVIRONMENT, mode="real-time")
+    for _ in range(files):
+        key = f"{endpoint}/{endpoint}/{names.VARIANT_NAME}/{now:%Y/%m/%d/%H/%M-%S}-000-{uuid.uuid4()}.jsonl"
+        client.put_object(Bucket=captures, Key=key, Body=content)
+    return len(content) // IN_A_FILE
+
+
+def _artifact() -> bytes:
+    """Pack the reference of evenly spread statistics, as those of `_serve` are."""
+    even = {"edges": (np.arange(1, 20) / 20).tolist(), "counts": {"any": [50] * 20}}
+    words = {"format": {"values": ["png"], "counts": {"any": [1000]}}}
+    document = {"schema": SCHEMA, "statistics": dict.fromkeys(NUMBERS, even) | words}
+    content, packed = json.dumps(document).encode(), io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo(FILE)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def _line(statistics: dict[str, float], now: datetime) -> str:
+    """Return a captured answer as SageMaker writes it."""
+    model = {"name": "tumor-detector", "version": "1", "sha256": _SHA256}
+    answer = {"label": "NO", "class": 0, "probability": statistics["probability"], "threshold": 1.0}
+    answer |= {"model": model, "statistics": statistics | {"format": "png"}}
+    output = {"observedContentType": "application/json", "mode": "OUTPUT", "encoding": "JSON"}
+    ids = {name: str(uuid.uuid4()) for name in ("eventId", "inferenceId")}
+    record = {
+        "captureData": {"endpointOutput": output | {"data": json.dumps(answer)}},
+        "eventMetadata": ids | {"inferenceTime": f"{now:%Y-%m-%dT%H:%M:%SZ}"},
+        "eventVersion": "0",
+    }
+    return json.dumps(record) + "\n"
