@@ -103,8 +103,7 @@ def plot(histograms: Histograms) -> Figure:
             axes.set_xticks(np.arange(len(words)) + 0.5, words)
         else:
             edges = reference.edges[name]
-            chosen = np.arange(0, len(edges), 6)
-            axes.set_xticks(chosen + 1, [f"{edges[each]:.3g}" for each in chosen])
+            axes.set_xticks(range(1, len(edges) + 1, 6), [f"{edge:.3g}" for edge in edges[::6]])
         axes.set(title=name.replace("_", " "), ylim=(0, None))
     figure.axes[0].legend(frameon=False)
     figure.supylabel("share of images")
