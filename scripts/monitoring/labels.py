@@ -14,15 +14,12 @@ from botocore.config import Config
 
 from infra import names
 from infra.lambdas.gateway.labels import CHOICES, PREFIX
-from scripts.console import DeliveryError
+from scripts.monitoring.records import READERS, Faults, objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from infra.config import Settings
-    from scripts.monitoring.records import Faults
-
-_READERS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,15 +58,9 @@ def read(settings: Settings, faults: Faults) -> list[Label]:
     """Read every label of an environment; one that is no label is counted in `faults`."""
     account = boto3.client("sts").get_caller_identity()["Account"]
     bucket = names.label_bucket(settings.environment, account=account, region=settings.region)
-    client = boto3.client("s3", config=Config(max_pool_connections=_READERS))
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{PREFIX}/")
-    try:
-        keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
-    except client.exceptions.NoSuchBucket:
-        raise DeliveryError(
-            f"There is no bucket {bucket}. [feedback] is set: was the registry stack deployed since?"
-        ) from None
-    pool = ThreadPoolExecutor(_READERS)
+    client = boto3.client("s3", config=Config(max_pool_connections=READERS))
+    keys = [key for key, _ in objects(client, bucket, f"{PREFIX}/", setting="[feedback]")]
+    pool = ThreadPoolExecutor(READERS)
     try:
         found = pool.map(lambda key: _label(client, bucket, key, faults), keys)
         return [label for label in found if label]
