@@ -120,8 +120,11 @@ def _propose(
     title = f"Release {challenger.name} version {version} to {environment}"
     body = f"{judged[1]['detail']}. Read {branch.INSIDE}/{environment}.comparison.md: to merge is to deploy."
     try:
-        with step("writing the branch"), branch.proposed(options.repository) as proposal:
-            record = proposal.releases / f"{environment}.json"
+        with (
+            step("writing the branch"),
+            branch.proposed(options.repository, name, subject=title, body=body) as releases,
+        ):
+            record = releases / f"{environment}.json"
             promote(settings, challenger, record=record, forced=options.forced)
             plot = record.with_name(f"{environment}.comparison.png")
             ours, others, _ = shared(scored, answered)
@@ -129,7 +132,6 @@ def _propose(
             plot.write_bytes(model_card.png(figure))
             text = challenge.describe(challenger, champion, comparison, [*gates, *judged], plot=plot.name)
             plot.with_suffix(".md").write_text(text, encoding="utf-8")
-            proposal.push(name, subject=title, body=body)
     except Exception:
         echo(
             f"No branch was made. {challenger.name} version {version} is registered: the same command with "
