@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.evaluation.comparison import EVERYTHING
+from model.release import model_card
 from model.release.model_card import LISTED, TITLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from model.evaluation.comparison import Comparison, PairedEstimate
+    from model.evaluation.comparison import Comparison
+    from model.evaluation.metrics import Difference
     from model.release.gates import Outcome
     from model.release.registry import ModelVersion
 
@@ -40,11 +42,9 @@ def outcomes(comparison: Comparison, *, new_images: bool) -> list[Outcome]:
             if name not in part.metrics:
                 continue
             count += 1
-            over, what = (
-                part.metrics[name].difference,
-                f"{TITLES[name]} {_over(part.metrics[name])} on {part.name}",
-            )
+            over = part.metrics[name].difference
             above, below = (over.low > 0, over.high < 0)[:: -1 if name == "calibration_error" else 1]
+            what = f"{TITLES[name]} {_signed(over)} on {part.name}"
             better += [what] * above
             worse += [what] * below
     of = "other images than the champion" if new_images else "the same images as the champion"
@@ -67,71 +67,53 @@ def describe(
     """Describe a comparison as Markdown; `outcomes` are of gates, `plot` is the name of its file."""
     versions = (first, second)
     names = [f"{each.name} version {each.version}" for each in versions]
-    rows = [["model", *names], ["architecture", *(each.architecture for each in versions)]]
-    rows += [["trained on", *(each.dataset_name for each in versions)]]
-    rows += [["MLflow run", *(each.run_id for each in versions)]]
-    lines = [f"# {names[0]} against {names[1]}", "", *_table("", "A", "B", rows=rows), ""]
-    if outcomes:
-        marks = [f"- {'✓' if each['passed'] else '✗'} {each['name']}: {each['detail']}" for each in outcomes]
-        lines += ["## Gates", "", *marks, ""]
-    lines += ["## On images that neither was trained on", "", *_paired(comparison), ""]
-    if plot:
-        lines += [f"![ROC curves and differences]({plot})", ""]
-    own = [
-        [name, *(f"{each.metrics[name]:.3f}" if name in each.metrics else "-" for each in versions)]
-        for name in OF_TRAININGS
-        if any(name in each.metrics for each in versions)
-    ]
-    lines += [
-        "## Each on the images of its own training, not paired",
-        "",
-        *_table("Figure", "A", "B", rows=own),
-    ]
-    differing = [
-        [
-            each.name,
-            ("NO", "YES")[each.label],
-            f"{each.first:.2f}",
-            f"{each.second:.2f}",
-            "BA"[each.first_is_right],
-        ]
-        for each in comparison.differing
-    ]
-    head = ("Image", "Label", "A: p(YES)", "B: p(YES)", "Right")
-    lines += ["", "## Images of which they say another class", "", *_table(*head, rows=differing)]
-    return "\n".join(lines) + "\n"
-
-
-def _paired(comparison: Comparison) -> Iterator[str]:
-    rows = []
+    paired = []
     for part in comparison.parts:
         few = "" if part.enough else ", too few to tell"
         title = f"{part.name} ({part.images} in {part.groups} groups{few})"
         for name, each in part.metrics.items():
-            rows.append([title, TITLES[name], str(each.first), str(each.second), _over(each)])
+            paired.append([title, TITLES[name], str(each.first), str(each.second), _signed(each.difference)])
             title = ""
-    yield from _table("Images", "Figure", "A", "B", "A less B", rows=rows)
-    if comparison.agreement is not None:
-        yield f"\nThey give {comparison.agreement:.1%} of the images the same class."
-        yield "Intervals: 95 %, paired bootstrap over groups of near-duplicates."
-    mine, theirs = comparison.alone
-    yield f"Tested on further images: A on {mine}, B on {theirs}, which cannot be paired."
-    if named := comparison.relabelled:
-        more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
-        yield f"Left out for another label now: {', '.join(named[:LISTED])}{more}."
+    return model_card.render(
+        "comparison.md.jinja",
+        table=_table,
+        names=names,
+        versions=[
+            ["model", *names],
+            ["architecture", *(each.architecture for each in versions)],
+            ["trained on", *(each.dataset_name for each in versions)],
+            ["MLflow run", *(each.run_id for each in versions)],
+        ],
+        comparison=comparison,
+        outcomes=outcomes,
+        plot=plot,
+        listed=LISTED,
+        paired=paired,
+        own=[
+            [name, *(f"{each.metrics[name]:.3f}" if name in each.metrics else "-" for each in versions)]
+            for name in OF_TRAININGS
+            if any(name in each.metrics for each in versions)
+        ],
+        differing=[
+            [
+                *(each.name, ("NO", "YES")[each.label], f"{each.first:.2f}", f"{each.second:.2f}"),
+                "BA"[each.first_is_right],
+            ]
+            for each in comparison.differing
+        ],
+    )
 
 
-def _over(estimate: PairedEstimate) -> str:
-    over = estimate.difference
+def _signed(over: Difference) -> str:
     return f"{over.value:+.3f} ({over.low:+.3f} to {over.high:+.3f})"
 
 
-def _table(*head: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table whose columns line up where it is read as text."""
+    if not rows:
+        return "There are none."
     cells = [[each.replace("|", "\\|") for each in row] for row in [head, *rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     cells.insert(1, ["-" * width for width in widths])
-    for row in cells if rows else ():
-        yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-    if not rows:
-        yield "There are none."
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells)
+    return "\n".join(f"| {' | '.join(row)} |" for row in padded)
