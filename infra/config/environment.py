@@ -16,7 +16,7 @@ from infra import local_aws, names
 from infra.config.auth import Auth, Firewall, SignIn
 from infra.config.base import STRICT, EnvironmentName, matches
 from infra.config.file_errors import FileError, Problem, problems
-from infra.config.hosting import Hosting, RealTime
+from infra.config.hosting import DataCapture, Hosting, RealTime
 from infra.config.monitoring import Monitoring
 from infra.config.rules import broken_rules
 from infra.paths import ENVIRONMENTS
@@ -132,10 +132,14 @@ class Settings:
         return names.endpoint(self.environment, mode=self.hosting.mode)
 
     @property
+    def data_capture(self) -> DataCapture | None:
+        """What SageMaker captures of the endpoint's calls, in the one mode in which it does."""
+        return self.hosting.data_capture if isinstance(self.hosting, RealTime) else None
+
+    @property
     def captures_answers(self) -> bool:
         """Whether SageMaker captures the endpoint's answers; otherwise only the gateway's log has them."""
-        capture = self.hosting.data_capture if isinstance(self.hosting, RealTime) else None
-        return capture is not None and "output" in capture.what
+        return self.data_capture is not None and "output" in self.data_capture.what
 
 
 _SETTINGS = TypeAdapter(Settings)

@@ -24,7 +24,6 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import names
-from infra.config.hosting import RealTime
 from infra.lambdas.gateway import metrics
 from scripts.console import DeliveryError, progress
 from scripts.delivery.aws import stack_outputs
@@ -201,14 +200,12 @@ def records(settings: Settings, *, since: datetime, images: bool = False) -> Cap
     images
         Whether the records have the images too, where the settings capture the input.
     """
-    hosting = settings.hosting
-    if not isinstance(hosting, RealTime) or not hosting.data_capture or not settings.captures_answers:
+    capture = settings.data_capture
+    if not capture or "output" not in capture.what:
         return Logged(settings.environment, since)
     account = boto3.client("sts").get_caller_identity()["Account"]
     bucket = names.capture_bucket(settings.environment, account=account, region=settings.region)
-    return Captured(
-        bucket, settings.endpoint_name, since, images=images and "input" in hosting.data_capture.what
-    )
+    return Captured(bucket, settings.endpoint_name, since, images=images and "input" in capture.what)
 
 
 def _parsed(

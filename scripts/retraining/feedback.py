@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections import Counter
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from infra.config.hosting import RealTime
+from infra.lambdas.gateway.labels import ID_FORM
 from infra.paths import ROOT
 from model.data.scan import CLASSES, FEEDBACK
 from scripts.console import detail, step
@@ -30,7 +29,6 @@ FOLDER = ROOT / ".local" / "feedback"
 LEAST = 10
 """Images of each class that make a source: on fewer, no figure of it could be told from chance, and the
 means over sources would be those of chance."""
-_ID = re.compile(r"[A-Za-z0-9-]{1,64}")  # becomes a file's name
 
 
 @dataclass
@@ -58,8 +56,8 @@ def join(
     joined, missing, disputed = Joined(), set(agreed), set[str]()
     for record in found:
         agreed_label = agreed.get(record.id)
-        if agreed_label is None or record.image is None or not _ID.fullmatch(record.id):
-            continue
+        if agreed_label is None or record.image is None or not ID_FORM.fullmatch(record.id):
+            continue  # nothing to join, or an id that cannot name a file
         missing.discard(record.id)
         sha256 = hashlib.sha256(record.image).hexdigest()
         if agreed_label.label is None or sha256 in disputed:
@@ -89,8 +87,7 @@ def collected(settings: Settings, *, known: Collection[str] = ()) -> Iterator[Jo
     The folder is made anew and removed at the end, so that nothing here outlives the retention of the
     bucket of captures. With fewer than `LEAST` images of a class there are none.
     """
-    hosting = settings.hosting
-    capture = hosting.data_capture if isinstance(hosting, RealTime) else None
+    capture = settings.data_capture
     folder = FOLDER / settings.environment / FEEDBACK
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     if capture is None or not {"input", "output"} <= {*capture.what} or not settings.feedback:

@@ -1,9 +1,14 @@
-"""Keeps what callers say that an image shows: one object for each label of a caller, without the image."""
+"""Keeps what callers say that an image shows: one object for each label of a caller, without the image.
+
+Request ids have a short keyed check: an id that was never given is recognised without a database.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
+import re
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -13,7 +18,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .aws import client
 from .problems import Problem
-from .request_ids import RequestIds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +35,35 @@ CHOICES = ("YES", "NO")
 KEY_DIGITS = 16  # hexadecimal, of the hash of caller and label
 RETRY_AFTER_S = "5"
 CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
+ID_FORM = re.compile("[A-Za-z0-9-]{1,64}")
+CHECK_DIGITS = 12  # hexadecimal: of 2.8e14 guesses one is right
+# Short, as predictions wait for it: once in the life of an instance, unless it fails.
+KEY_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
+
+
+class RequestIds:
+    """Adds the check and verifies it, with the key in a secret, which is read when it is first needed.
+
+    Each method raises botocore's `BotoCoreError` or `ClientError` while the key cannot be read.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    @cached_property
+    def _key(self) -> bytes:
+        answer = client("secretsmanager", KEY_CONFIG).get_secret_value(SecretId=self._secret)
+        return str(answer["SecretString"]).encode()
+
+    def checked(self, plain: str) -> str:
+        """Return an id with its check: at most 64 characters, as SageMaker's InferenceId."""
+        digest = hmac.new(self._key, plain.encode(), hashlib.sha256).hexdigest()
+        return f"{plain}-{digest[:CHECK_DIGITS]}"
+
+    def given(self, request_id: str) -> bool:
+        """Whether `checked` has made this id."""
+        plain = request_id.rpartition("-")[0]
+        return bool(ID_FORM.fullmatch(request_id)) and hmac.compare_digest(self.checked(plain), request_id)
 
 
 class Labels:
