@@ -14,7 +14,6 @@ from scripts.monitoring.drift import (
     merged,
     reference_of,
     shifts,
-    stability_index,
 )
 from tests.monitoring.served import artifact, drawn, histograms, reference, verdicts
 
@@ -66,12 +65,6 @@ def test_bins_merge_to_ten_groups_of_equal_share_and_a_heavy_bin_stays_alone() -
     assert np.bincount(merged(np.full(20, 25))).tolist() == [2] * 10
     heavy = np.array([0, 0, 0, 500, 0, 0])
     assert merged(heavy).tolist() == [0, 0, 0, 1, 2, 2]
-
-
-def test_the_index_is_that_of_its_definition() -> None:
-    expected, found = np.array([200, 300, 500]), np.array([30, 30, 40])
-    p, q = (expected + 0.5) / 1001.5, (found + 0.5) / 101.5
-    assert stability_index(expected, found) == pytest.approx(sum((q - p) * np.log(q / p)))
 
 
 def test_a_bin_holds_its_lower_edge_and_every_answer_is_in_one() -> None:
