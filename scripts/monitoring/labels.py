@@ -34,24 +34,16 @@ class Label:
     note: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Consensus:
-    """What all callers say of one answer; `label` is None where they disagree."""
-
-    label: str | None
-    labels: tuple[Label, ...]
-
-
-def consensus(labels: Iterable[Label]) -> dict[str, Consensus]:
-    """Join the labels by request: a caller's newest counts, and callers may disagree."""
-    newest: dict[str, dict[str | None, Label]] = defaultdict(dict)
+def consensus(labels: Iterable[Label]) -> dict[str, str | None]:
+    """Return what all callers say of each request, or None where they disagree; a caller's newest counts."""
+    newest: dict[str, dict[str | None, str]] = defaultdict(dict)
     for each in sorted(labels, key=lambda label: label.time):
-        newest[each.request_id][each.caller] = each
-    joined = {}
+        newest[each.request_id][each.caller] = each.label
+    agreed = {}
     for id_, own in newest.items():
-        found = {each.label for each in own.values()}
-        joined[id_] = Consensus(label=found.pop() if len(found) == 1 else None, labels=tuple(own.values()))
-    return joined
+        label, *others = set(own.values())
+        agreed[id_] = None if others else label
+    return agreed
 
 
 def read(settings: Settings, faults: Faults) -> list[Label]:
