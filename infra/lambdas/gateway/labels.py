@@ -41,19 +41,20 @@ CHECK_DIGITS = 12  # hexadecimal: of 2.8e14 guesses one is right
 KEY_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
 
 
-class RequestIds:
-    """Adds the check and verifies it, with the key in a secret, which is read when it is first needed.
+class Labels:
+    """The bucket of labels, and the check in request ids, whose key is a secret that is read when needed.
 
-    Each method raises botocore's `BotoCoreError` or `ClientError` while the key cannot be read.
+    `checked` and `given` raise botocore's `BotoCoreError` or `ClientError` while the key cannot be read.
     """
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    def __init__(self, feedback: Feedback, *, model_sha256: str) -> None:
+        self._feedback = feedback
+        self._model_sha256 = model_sha256  # of the model that serves; it is kept with a label
 
     @cached_property
     def _key(self) -> bytes:
-        answer = client("secretsmanager", KEY_CONFIG).get_secret_value(SecretId=self._secret)
-        return str(answer["SecretString"]).encode()
+        secrets = client("secretsmanager", KEY_CONFIG)
+        return str(secrets.get_secret_value(SecretId=self._feedback.key_secret)["SecretString"]).encode()
 
     def checked(self, plain: str) -> str:
         """Return an id with its check: at most 64 characters, as SageMaker's InferenceId."""
@@ -64,15 +65,6 @@ class RequestIds:
         """Whether `checked` has made this id."""
         plain = request_id.rpartition("-")[0]
         return bool(ID_FORM.fullmatch(request_id)) and hmac.compare_digest(self.checked(plain), request_id)
-
-
-class Labels:
-    """The bucket of labels. `ids` knows what may be labelled; the hash of the model that serves is kept."""
-
-    def __init__(self, feedback: Feedback, *, model_sha256: str) -> None:
-        self.ids = RequestIds(feedback.key_secret)
-        self._bucket = feedback.bucket
-        self._model_sha256 = model_sha256
 
     @cached_property
     def _s3(self) -> S3Client:
@@ -90,7 +82,7 @@ class Labels:
             400, 413 or 415 for the body, 404 if no prediction has this id, 503 while nothing can be kept.
         """
         try:
-            if not self.ids.given(request_id):
+            if not self.given(request_id):
                 raise Problem(404, "No prediction has this id: send the request_id of an answer.")
             sent = _parsed(request)
             self._put(request_id, sent, caller=request.caller)
@@ -110,7 +102,7 @@ class Labels:
         }
         key = f"{PREFIX}/{request_id}/{digest[:KEY_DIGITS]}.json"
         content = json.dumps(members).encode()
-        self._s3.put_object(Bucket=self._bucket, Key=key, Body=content, ContentType=MEDIA_TYPE)
+        self._s3.put_object(Bucket=self._feedback.bucket, Key=key, Body=content, ContentType=MEDIA_TYPE)
 
 
 def _parsed(request: Request) -> dict[str, str]:
