@@ -13,7 +13,6 @@ from infra.paths import ROOT
 from model.evaluation import plots
 from model.evaluation.comparison import compare, shared
 from model.release import challenge, model_card, registry
-from model.release.unseen import with_unseen
 from scripts.commands import train
 from scripts.commands.compare import released
 from scripts.console import BusyError, DeliveryError, detail, echo, step
@@ -67,7 +66,7 @@ def retrain(settings: Settings, options: Options) -> None:
                 feedback = {path.parent.parent for path in joined.files.values()}
                 challenger = _train(champion, options.training, (*usual, *feedback))
             mine = challenger.scored()
-            theirs = with_unseen(champion, mine, files | joined.files)
+            theirs = challenge.with_unseen(champion, mine, files | joined.files)
         _propose(settings, options, (challenger, mine), (champion, theirs))
 
 

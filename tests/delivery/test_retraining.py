@@ -67,12 +67,8 @@ class Bench:
     champions: list[str] = field(default_factory=list)
 
     def run(self, environment: str = "dev", **options: Any) -> None:
-        given = {
-            "record": self.clone / "infra" / "releases" / "dev.json",
-            "repository": self.clone,
-            **options,
-        }
-        retrain(config.load(environment), Options(**given))
+        record = self.clone / "infra" / "releases" / "dev.json"
+        retrain(config.load(environment), Options(record=record, repository=self.clone, **options))
 
     def branches(self) -> list[str]:
         listed = git(self.remote, "for-each-ref", "--format=%(refname:short)", "refs/heads")
@@ -80,13 +76,8 @@ class Bench:
 
     def state(self) -> tuple[str, ...]:
         """What a user would miss: branch, index, changes and branches of the clone."""
-        wanted = (
-            ["rev-parse", "HEAD"],
-            ["status", "--porcelain"],
-            ["branch", "--list"],
-            ["worktree", "list"],
-        )
-        return tuple(git(self.clone, *each) for each in wanted)
+        wanted = ("rev-parse HEAD", "status --porcelain", "branch --list", "worktree list")
+        return tuple(git(self.clone, *each.split()) for each in wanted)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -298,14 +289,16 @@ def test_a_runner_without_an_identity_commits_too(bench: Bench, monkeypatch: pyt
     assert git(bench.remote, "log", "-1", "--format=%an", name).strip() == "tumor-detector"
 
 
-def test_a_job_that_nobody_waits_for_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--env", "dev", "--on", "sagemaker", "--no-wait"])
-    assert ended.value.code == 2
-    assert "so it waits" in capsys.readouterr().err
-
-
-def test_a_wrong_option_of_the_training_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--env", "dev", "--stepz", "3"])
-    assert "unrecognized arguments: --stepz 3" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (["--on", "sagemaker", "--no-wait"], "so it waits"),
+        (["--stepz", "3"], "unrecognized arguments: --stepz 3"),
+    ],
+)
+def test_an_option_of_the_training_that_cannot_work_is_refused_at_once(
+    wrong: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--env", "dev", *wrong])
+    assert reason in capsys.readouterr().err
