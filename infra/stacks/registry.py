@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import aws_cdk as cdk
 
 from infra import names
-from infra.config.hosting import RealTime
 from infra.constructs.logs import log_group
 from infra.constructs.storage.environment_key import EnvironmentKey, LogsUnderKey
 from infra.constructs.storage.image_repository import ImageRepository
@@ -55,14 +54,14 @@ class RegistryStack(EnvironmentStack):
         models = PrivateBucket(
             self, "Models", name=names.bucket(environment, **place), key=key, retain=retain
         )
-        if isinstance(settings.hosting, RealTime) and settings.hosting.data_capture:
+        if settings.data_capture:
             captured = PrivateBucket(
                 self,
                 "Captured",
                 name=names.capture_bucket(environment, **place),
                 key=key,
                 retain=retain,
-                expire_days=settings.hosting.data_capture.expire_days,
+                expire_days=settings.data_capture.expire_days,
             )
             self.add_output("CaptureBucketName", captured.bucket.bucket_name, "Holds captured answers")
         if settings.feedback:
