@@ -13,7 +13,7 @@ import math
 import tarfile
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.stats import chi2, kstwobign
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from scripts.monitoring.records import Record
 
     Counts = NDArray[np.int64]
-    Shares = NDArray[np.float64]
 
 FILE = "reference.json"
 SCHEMA = 1
@@ -174,7 +173,7 @@ def _shift(name: str, known: Counts, live: Counts, error: float) -> Shift:
     )
 
 
-def stability_index(known: Counts | Shares, live: Counts | Shares) -> float:
+def stability_index(known: NDArray[Any], live: NDArray[Any]) -> float:
     """Return the population stability index of two histograms, each with half an image added to a bin."""
     expected, found = ((each + 0.5) / (each.sum() + 0.5 * len(each)) for each in (known, live))
     return float(np.sum((found - expected) * np.log(found / expected)))
