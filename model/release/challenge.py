@@ -91,22 +91,25 @@ def outcomes(comparison: Comparison, *, new_images: bool) -> list[Outcome]:
     be better in one: otherwise nothing was learnt, and a release would be a change for its own sake. With new
     images "not worse" is enough, since it knows more.
     """
-    worse, better, count = [], [], 0
-    for part in comparison.parts:
-        for name in (COMPARED_IN_ALL if part.name == EVERYTHING else COMPARED) if part.enough else ():
-            if name not in part.metrics:
-                continue
-            count += 1
-            over = part.metrics[name].difference
-            above, below = (over.low > 0, over.high < 0)[:: -1 if name == "calibration_error" else 1]
-            what = f"{TITLES[name]} {_signed(over)} on {part.name}"
-            better += [what] * above
-            worse += [what] * below
+    compared = [
+        (part.name, name, part.metrics[name].difference)
+        for part in comparison.parts
+        for name in (COMPARED_IN_ALL if part.name == EVERYTHING else COMPARED)
+        if part.enough and name in part.metrics
+    ]
+    worse: list[str] = []
+    better: list[str] = []
+    for images, name, over in compared:
+        lower, higher = (better, worse) if name == "calibration_error" else (worse, better)
+        if over.high < 0 or over.low > 0:
+            (lower if over.high < 0 else higher).append(f"{TITLES[name]} {_signed(over)} on {images}")
     of = "other images than the champion" if new_images else "the same images as the champion"
-    detail = "; ".join(worse) or f"no difference is below the champion's, of {count} with enough images"
+    detail = (
+        "; ".join(worse) or f"no difference is below the champion's, of {len(compared)} with enough images"
+    )
     gained = f"better: {'; '.join(better)}" if better else "no difference is above the champion's"
     return [
-        {"name": "not_worse", "passed": count > 0 and not worse, "detail": detail},
+        {"name": "not_worse", "passed": bool(compared) and not worse, "detail": detail},
         {"name": "learnt", "passed": new_images or bool(better), "detail": f"trained on {of}; {gained}"},
     ]
 
