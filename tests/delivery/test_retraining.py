@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -252,30 +252,25 @@ def test_a_training_that_registers_nothing_is_an_error(bench: Bench, monkeypatch
     assert bench.branches() == []
 
 
-@pytest.mark.parametrize("outcome", [(0, "https://example.org/pull/1"), (1, "no permission")])
+@pytest.mark.parametrize(("status", "answer"), [(0, "https://example.org/pull/1"), (1, "no permission")])
 def test_gh_opens_the_pull_request_or_its_failure_is_told(
     bench: Bench,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    outcome: tuple[int, str],
+    status: int,
+    answer: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    status, said = outcome
-    tool = tmp_path / "bin" / "gh"
-    tool.parent.mkdir()
-    stream = "&2" if status else "&1"
-    tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\necho {said} >{stream}\nexit {status}\n')
+    tool = bench.remote.with_name("gh")
+    tool.write_text(f'#!/bin/sh\necho "$@" > {tool}.log\necho {answer} >&{status + 1}\nexit {status}\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(shutil, "which", lambda _: str(tool))
-    if status:
-        with pytest.raises(DeliveryError, match=rf"is pushed, but gh opened no pull request: {said}"):
-            bench.run()
-    else:
+    refused = pytest.raises(DeliveryError, match=f"is pushed, but gh opened no pull request: {answer}")
+    with refused if status else nullcontext():
         bench.run()
-        assert said in capsys.readouterr().err
+    assert status or answer in capsys.readouterr().err
     [name] = bench.branches()
-    assert f"pr create --head {name} --title Release" in (tmp_path / "asked").read_text()
+    assert f"pr create --head {name} --title Release" in tool.with_name("gh.log").read_text()
     assert bench.champions == ["7"]
 
 
