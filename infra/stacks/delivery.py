@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 from infra import names
 from infra.constructs.delivery.drift_role import allow_drift_detection
 from infra.constructs.delivery.github_access import LONGEST_DELIVERY, GitHubAccess
-from infra.constructs.delivery.monitor_role import allow_monitoring
-from infra.constructs.delivery.retrain_role import allow_retraining
-from infra.constructs.delivery.smoke_role import SmokeRole
+from infra.constructs.delivery.job_roles import add_smoke_role, allow_monitoring, allow_retraining
 from infra.constructs.policies import allow, arn
 from infra.constructs.storage.environment_key import environment_key
 from infra.stacks.base import EnvironmentStack
@@ -65,7 +63,7 @@ class DeliveryStack(EnvironmentStack):
             longest=LONGEST_DELIVERY,
         )
         allow_retraining(retrain, settings, key=key)
-        smoke = SmokeRole(self, "Smoke", settings=settings, key=key, trusts=delivery)
+        smoke = add_smoke_role(self, settings, key=key, trusts=delivery)
         prefix, suffix = f"cdk-{settings.bootstrap_qualifier}", f"role-{self.account}-{self.region}"
         assumed = [
             *(f"{prefix}-{kind}-{suffix}" for kind in ("deploy", "file-publishing", "lookup")),
@@ -74,9 +72,9 @@ class DeliveryStack(EnvironmentStack):
             names.pruning_role(environment, region=settings.region),
         ]
         roles = [arn(self, "iam", "role", name, region="") for name in assumed]
-        allow(delivery, "sts:AssumeRole", on=[*roles, smoke.role.role_arn])
+        allow(delivery, "sts:AssumeRole", on=[*roles, smoke.role_arn])
         self.add_output("DeliveryRoleArn", delivery.role_arn, "AWS_ROLE_ARN of the GitHub environment")
-        self.add_output("SmokeRoleArn", smoke.role.role_arn, "AWS_SMOKE_ROLE_ARN of the same")
+        self.add_output("SmokeRoleArn", smoke.role_arn, "AWS_SMOKE_ROLE_ARN of the same")
         self.add_output(
             "WatchRoleArn", watch.role_arn, f"AWS_ROLE_ARN of the environment {names.watch(environment)}"
         )

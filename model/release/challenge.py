@@ -1,16 +1,30 @@
-"""A challenger against the champion: its gates, and the comparison in writing."""
+"""A challenger against the champion: on images that came later, by its gates, and in writing."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tempfile
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import mlflow
+import numpy as np
+
+from container import imaging, metadata
+from container.predictor import Predictor
+from model.data.scan import decode_file
+from model.evaluation.calibration import Calibration
 from model.evaluation.comparison import EVERYTHING
+from model.evaluation.predictions import Predictions
+from model.progress import progress
+from model.release import model_card
 from model.release.model_card import LISTED, TITLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from model.evaluation.comparison import Comparison, PairedEstimate
+    from model.evaluation.comparison import Comparison, Scored
+    from model.evaluation.metrics import Difference
     from model.release.gates import Outcome
     from model.release.registry import ModelVersion
 
@@ -27,6 +41,49 @@ OF_TRAININGS = (
 """Figures of gates that each training measured on its own images."""
 
 
+def with_unseen(champion: ModelVersion, challenger: Scored, files: Mapping[str, Path]) -> Scored:
+    """Add to a champion's out-of-fold predictions those of the challenger's images that it never saw.
+
+    Images in a group with one of the champion's stay out, and those of which `files` has no path by hash.
+    """
+    known, cases = champion.scored(), challenger.predictions.cases
+    seen = np.isin(cases.groups, cases.groups[np.isin(challenger.sha256, known.sha256)])
+    new = challenger.at(
+        [place for place in np.flatnonzero(~seen).tolist() if challenger.sha256[place] in files]
+    )
+    if not new.names:
+        return known
+    probabilities, predicted = _answers(champion, [files[sha256] for sha256 in new.sha256])
+    groups = new.predictions.cases.groups + known.predictions.cases.groups.max() + 1
+    answered = Predictions(replace(new.predictions.cases, groups=groups), probabilities, predicted, predicted)
+    joined: Scored = _joined(known, replace(new, predictions=answered))
+    return joined
+
+
+def _answers(version: ModelVersion, paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the network's probability and class of each image, refused or not."""
+    with tempfile.TemporaryDirectory() as scratch:
+        download = mlflow.artifacts.download_artifacts
+        folder = Path(download(run_id=version.run_id, artifact_path="serving", dst_path=scratch))
+        about, predictor = metadata.load(folder / "metadata.json"), Predictor.load(folder)
+        images = (decode_file(path)[0] for path in progress(paths, f"asking version {version.version}"))
+        logits = [
+            predictor.outputs(imaging.preprocess(each, size=about.size)[None]).logits[0] for each in images
+        ]
+    probabilities = Calibration(about.slope, about.intercept).probabilities(np.array(logits))
+    return probabilities, (probabilities >= about.threshold).astype(np.int64)
+
+
+def _joined(first: Any, second: Any) -> Any:
+    """Join arrays, lists, or dataclasses of them."""
+    if is_dataclass(first) and not isinstance(first, type):
+        names = [field.name for field in fields(first)]
+        return replace(
+            first, **{name: _joined(getattr(first, name), getattr(second, name)) for name in names}
+        )
+    return np.concatenate([first, second]) if isinstance(first, np.ndarray) else [*first, *second]
+
+
 def outcomes(comparison: Comparison, *, new_images: bool) -> list[Outcome]:
     """Return whether the first network, as the challenger of the second, passes.
 
@@ -34,24 +91,25 @@ def outcomes(comparison: Comparison, *, new_images: bool) -> list[Outcome]:
     be better in one: otherwise nothing was learnt, and a release would be a change for its own sake. With new
     images "not worse" is enough, since it knows more.
     """
-    worse, better, count = [], [], 0
-    for part in comparison.parts:
-        for name in (COMPARED_IN_ALL if part.name == EVERYTHING else COMPARED) if part.enough else ():
-            if name not in part.metrics:
-                continue
-            count += 1
-            over, what = (
-                part.metrics[name].difference,
-                f"{TITLES[name]} {_over(part.metrics[name])} on {part.name}",
-            )
-            above, below = (over.low > 0, over.high < 0)[:: -1 if name == "calibration_error" else 1]
-            better += [what] * above
-            worse += [what] * below
+    compared = [
+        (part.name, name, part.metrics[name].difference)
+        for part in comparison.parts
+        for name in (COMPARED_IN_ALL if part.name == EVERYTHING else COMPARED)
+        if part.enough and name in part.metrics
+    ]
+    worse: list[str] = []
+    better: list[str] = []
+    for images, name, over in compared:
+        lower, higher = (better, worse) if name == "calibration_error" else (worse, better)
+        if over.high < 0 or over.low > 0:
+            (lower if over.high < 0 else higher).append(f"{TITLES[name]} {_signed(over)} on {images}")
     of = "other images than the champion" if new_images else "the same images as the champion"
-    detail = "; ".join(worse) or f"no difference is below the champion's, of {count} with enough images"
+    detail = (
+        "; ".join(worse) or f"no difference is below the champion's, of {len(compared)} with enough images"
+    )
     gained = f"better: {'; '.join(better)}" if better else "no difference is above the champion's"
     return [
-        {"name": "not_worse", "passed": count > 0 and not worse, "detail": detail},
+        {"name": "not_worse", "passed": bool(compared) and not worse, "detail": detail},
         {"name": "learnt", "passed": new_images or bool(better), "detail": f"trained on {of}; {gained}"},
     ]
 
@@ -67,71 +125,53 @@ def describe(
     """Describe a comparison as Markdown; `outcomes` are of gates, `plot` is the name of its file."""
     versions = (first, second)
     names = [f"{each.name} version {each.version}" for each in versions]
-    rows = [["model", *names], ["architecture", *(each.architecture for each in versions)]]
-    rows += [["trained on", *(each.dataset_name for each in versions)]]
-    rows += [["MLflow run", *(each.run_id for each in versions)]]
-    lines = [f"# {names[0]} against {names[1]}", "", *_table("", "A", "B", rows=rows), ""]
-    if outcomes:
-        marks = [f"- {'✓' if each['passed'] else '✗'} {each['name']}: {each['detail']}" for each in outcomes]
-        lines += ["## Gates", "", *marks, ""]
-    lines += ["## On images that neither was trained on", "", *_paired(comparison), ""]
-    if plot:
-        lines += [f"![ROC curves and differences]({plot})", ""]
-    own = [
-        [name, *(f"{each.metrics[name]:.3f}" if name in each.metrics else "-" for each in versions)]
-        for name in OF_TRAININGS
-        if any(name in each.metrics for each in versions)
-    ]
-    lines += [
-        "## Each on the images of its own training, not paired",
-        "",
-        *_table("Figure", "A", "B", rows=own),
-    ]
-    differing = [
-        [
-            each.name,
-            ("NO", "YES")[each.label],
-            f"{each.first:.2f}",
-            f"{each.second:.2f}",
-            "BA"[each.first_is_right],
-        ]
-        for each in comparison.differing
-    ]
-    head = ("Image", "Label", "A: p(YES)", "B: p(YES)", "Right")
-    lines += ["", "## Images of which they say another class", "", *_table(*head, rows=differing)]
-    return "\n".join(lines) + "\n"
-
-
-def _paired(comparison: Comparison) -> Iterator[str]:
-    rows = []
+    paired = []
     for part in comparison.parts:
         few = "" if part.enough else ", too few to tell"
         title = f"{part.name} ({part.images} in {part.groups} groups{few})"
         for name, each in part.metrics.items():
-            rows.append([title, TITLES[name], str(each.first), str(each.second), _over(each)])
+            paired.append([title, TITLES[name], str(each.first), str(each.second), _signed(each.difference)])
             title = ""
-    yield from _table("Images", "Figure", "A", "B", "A less B", rows=rows)
-    if comparison.agreement is not None:
-        yield f"\nThey give {comparison.agreement:.1%} of the images the same class."
-        yield "Intervals: 95 %, paired bootstrap over groups of near-duplicates."
-    mine, theirs = comparison.alone
-    yield f"Tested on further images: A on {mine}, B on {theirs}, which cannot be paired."
-    if named := comparison.relabelled:
-        more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
-        yield f"Left out for another label now: {', '.join(named[:LISTED])}{more}."
+    return model_card.render(
+        "comparison.md.jinja",
+        table=_table,
+        names=names,
+        versions=[
+            ["model", *names],
+            ["architecture", *(each.architecture for each in versions)],
+            ["trained on", *(each.dataset_name for each in versions)],
+            ["MLflow run", *(each.run_id for each in versions)],
+        ],
+        comparison=comparison,
+        outcomes=outcomes,
+        plot=plot,
+        listed=LISTED,
+        paired=paired,
+        own=[
+            [name, *(f"{each.metrics[name]:.3f}" if name in each.metrics else "-" for each in versions)]
+            for name in OF_TRAININGS
+            if any(name in each.metrics for each in versions)
+        ],
+        differing=[
+            [
+                *(each.name, ("NO", "YES")[each.label], f"{each.first:.2f}", f"{each.second:.2f}"),
+                "BA"[each.first_is_right],
+            ]
+            for each in comparison.differing
+        ],
+    )
 
 
-def _over(estimate: PairedEstimate) -> str:
-    over = estimate.difference
+def _signed(over: Difference) -> str:
     return f"{over.value:+.3f} ({over.low:+.3f} to {over.high:+.3f})"
 
 
-def _table(*head: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table whose columns line up where it is read as text."""
+    if not rows:
+        return "There are none."
     cells = [[each.replace("|", "\\|") for each in row] for row in [head, *rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     cells.insert(1, ["-" * width for width in widths])
-    for row in cells if rows else ():
-        yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-    if not rows:
-        yield "There are none."
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells)
+    return "\n".join(f"| {' | '.join(row)} |" for row in padded)

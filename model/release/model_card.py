@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from model.evaluation.report import Report
     from model.release.export import Metadata
 
-TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 TITLES = {
     "roc_auc": "ROC AUC",
     "sensitivity": "Sensitivity",
@@ -44,14 +43,9 @@ def write(metadata: Metadata, report: Report, predictions: Predictions) -> str:
     predictions
         The predictions that the report's estimates are of.
     """
-    environment = Environment(
-        autoescape=False,  # noqa: S701 - Markdown
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
     compared = {f"`{metadata['architecture']}`": report.estimates, **report.baselines}
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return render(
+        "model_card.md.jinja",
         metadata=metadata,
         report=report,
         titles=TITLES,
@@ -61,6 +55,18 @@ def write(metadata: Metadata, report: Report, predictions: Predictions) -> str:
         mistakes=report.mistakes[:LISTED],
         plots={name: _inline(name, figure) for name, figure in plots_of(report, predictions).items()},
     )
+
+
+def render(template: str, **values: object) -> str:
+    """Render one of the Markdown templates beside this module."""
+    environment = Environment(
+        autoescape=False,  # noqa: S701 - Markdown
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    text = Path(__file__).with_name(template).read_text(encoding="utf-8")
+    return environment.from_string(text).render(**values)
 
 
 def plots_of(report: Report, predictions: Predictions) -> dict[str, Figure]:

@@ -5,7 +5,6 @@ The images are those that the model would answer; probabilities and scores are o
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -17,6 +16,8 @@ from model.data.scan import read_file
 from model.progress import progress
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from model.training.plan import TrainingPlan
@@ -46,14 +47,25 @@ def reference(
         pixels = plan.images.views.greys[0, index].astype(np.float32) / GREY_LEVELS
         measured.append(measure(grey, pixels, content_box(grey)))
         formats.append(format_of(read_file(plan.dataset.scans[index].path)))
-    sources = plan.sources[answered]
     columns = {name: np.array([each[name] for each in measured]) for name in measured[0]}  # type: ignore[literal-required]
-    shares = {"probability": probabilities[answered], "score": scores[answered]}
-    statistics = {name: _histogram(values, _quantiles(values), sources) for name, values in columns.items()}
-    statistics |= {name: _histogram(values, SHARES, sources) for name, values in shares.items()}
-    found: Counter[tuple[str, str]] = Counter(zip(sources, formats, strict=True))
-    counts = {str(source): [found[source, each] for each in FORMATS] for source in np.unique(sources)}
-    return {"schema": 1, "statistics": {**statistics, "format": {"values": list(FORMATS), "counts": counts}}}
+    columns |= {"probability": probabilities[answered], "score": scores[answered]}
+    return histograms(columns | {"format": np.array(formats)}, plan.sources[answered])
+
+
+def histograms(columns: Mapping[str, NDArray[Any]], sources: NDArray[np.str_]) -> dict[str, Any]:
+    """Count each statistic of images, (n,), by source, as `reference.json` has it."""
+    statistics = {}
+    for name, values in columns.items():
+        if name == "format":
+            bins, numbers = {"values": list(FORMATS)}, np.array([FORMATS.index(each) for each in values])
+        else:
+            edges = SHARES if name in {"probability", "score"} else _quantiles(values)
+            bins, numbers = {"edges": edges.tolist()}, np.searchsorted(edges, values, side="right")
+        size = len(FORMATS) if name == "format" else BINS
+        by_source = {str(source): numbers[sources == source] for source in np.unique(sources)}
+        counts = {source: np.bincount(own, minlength=size).tolist() for source, own in by_source.items()}
+        statistics[name] = bins | {"counts": counts}
+    return {"schema": 1, "statistics": statistics}
 
 
 def _quantiles(values: Floats) -> Floats:
@@ -61,12 +73,3 @@ def _quantiles(values: Floats) -> Floats:
     edges = np.quantile(values, np.arange(BINS - 1) / (BINS - 2))
     edges[-1] = np.nextafter(edges[-1], np.inf)
     return edges
-
-
-def _histogram(values: Floats, edges: Floats, sources: NDArray[np.str_]) -> dict[str, Any]:
-    bins = np.searchsorted(edges, values, side="right")
-    counts = {
-        str(source): np.bincount(bins[sources == source], minlength=BINS).tolist()
-        for source in np.unique(sources)
-    }
-    return {"edges": edges.tolist(), "counts": counts}

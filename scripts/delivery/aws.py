@@ -28,7 +28,7 @@ CALLS = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts"
 """For calls whose failure is only reported: none takes long."""
 
 # In a workflow the caller's own role may do nothing but assume others. The CDK CLI assumes those of its
-# bootstrap, and these commands the environment's smoke role (infra/constructs/delivery/smoke_role.py), which
+# bootstrap, and these commands the environment's smoke role (infra/constructs/delivery/job_roles.py), which
 # this variable names.
 SMOKE_ROLE = "TUMOR_SMOKE_ROLE"
 

@@ -15,7 +15,8 @@ from model.evaluation.predictions import Predictions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scripts.monitoring.labels import Consensus
+    from numpy.typing import NDArray
+
     from scripts.monitoring.records import Record
 
 
@@ -35,33 +36,30 @@ class Accuracy:
     disputed: tuple[str, ...]
 
 
-def accuracy(answers: Sequence[Record], agreed: Mapping[str, Consensus]) -> Accuracy:
+def accuracy(answers: Sequence[Record], agreed: Mapping[str, str | None]) -> Accuracy:
     """Join one model's answers with the labels by request id."""
     named = {each.id: each for each in answers if each.id in agreed}
-    rated = [(each, agreed[id_].label) for id_, each in named.items() if agreed[id_].label]
-    right = {label: [each.label == label for each, own in rated if own == label] for label in ("YES", "NO")}
+    rated = [each for each in named.values() if agreed[each.id]]
+    labels = np.array([agreed[each.id] == "YES" for each in rated], dtype=np.int64)
+    predicted = np.array([each.label == "YES" for each in rated], dtype=np.int64)
+    probabilities = np.array([float(each.statistics["probability"]) for each in rated])
+    alone = np.arange(len(rated))  # each a group and fold of its own
+    cases, right = Cases(labels, alone, alone, np.ones(len(rated))), labels == predicted
+    predictions = Predictions(cases, probabilities, predicted, predicted)
     return Accuracy(
         labelled=len(rated),
-        sensitivity=_share(right["YES"]),
-        specificity=_share(right["NO"]),
-        calibration_error=_calibration_error(rated) if rated else None,
-        wrong=tuple(sorted(each.id for each, label in rated if each.label != label)),
-        disputed=tuple(sorted(id_ for id_ in named if not agreed[id_].label)),
+        sensitivity=_share(right[labels == 1]),
+        specificity=_share(right[labels == 0]),
+        calibration_error=estimates(predictions)["calibration_error"] if rated else None,
+        wrong=tuple(sorted(each.id for each in rated if each.label != agreed[each.id])),
+        disputed=tuple(sorted(id_ for id_ in named if not agreed[id_])),
     )
 
 
-def _share(right: list[bool]) -> Estimate | None:
+def _share(right: NDArray[np.bool_]) -> Estimate | None:
     """Return the share with Wilson's interval, which few answers that are all right do not make certain."""
-    if not right:
+    if not len(right):
         return None
-    interval = binomtest(sum(right), len(right)).proportion_ci(CONFIDENCE, method="wilson")
-    return Estimate(sum(right) / len(right), float(interval.low), float(interval.high))
-
-
-def _calibration_error(rated: Sequence[tuple[Record, str | None]]) -> Estimate:
-    alone = np.arange(len(rated))  # each a group and fold of its own
-    labels = np.array([int(label == "YES") for _, label in rated])
-    predicted = np.array([int(each.label == "YES") for each, _ in rated])
-    probabilities = np.array([float(each.statistics["probability"]) for each, _ in rated])
-    cases = Cases(labels, alone, alone, np.ones(len(rated)))
-    return estimates(Predictions(cases, probabilities, predicted, predicted))["calibration_error"]
+    count = int(right.sum())
+    interval = binomtest(count, len(right)).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(count / len(right), float(interval.low), float(interval.high))

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import math
 import tarfile
+from bisect import bisect_right
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.stats import chi2, kstwobign
@@ -20,14 +21,13 @@ from scipy.stats import chi2, kstwobign
 from scripts.monitoring.records import NUMBERS, WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from scripts.monitoring.records import Record
 
     Counts = NDArray[np.int64]
-    Shares = NDArray[np.float64]
 
 FILE = "reference.json"
 SCHEMA = 1
@@ -36,7 +36,6 @@ LARGE_SHIFT = 0.25  # likewise a large one: where chance alone reaches it, nothi
 FAMILY_ERROR = 0.01  # chance of any false alarm in one run, over all statistics of all models
 BINS = 10  # of the index: more would need more images
 BIN_IMAGES = 20  # of the reference that a bin should have
-_FLUSHED = 5_000  # records
 
 Direction = Literal["higher", "lower", "other"]
 Verdict = Literal["drift", "no drift", "too few"]
@@ -53,7 +52,7 @@ class Reference:
     The last bin of a word is for every other one.
     """
 
-    edges: Mapping[str, NDArray[np.float64]]
+    edges: Mapping[str, Sequence[float]]
     words: Mapping[str, tuple[str, ...]]
     counts: Mapping[str, Counts]
 
@@ -65,30 +64,26 @@ class Reference:
             if content["schema"] != SCHEMA:
                 raise NoReferenceError(f"{FILE} has schema {content['schema']!r}, not {SCHEMA}")
             found = content["statistics"]
-            edges = {name: np.array(found[name]["edges"], dtype=float) for name in NUMBERS}
+            edges = {name: [float(edge) for edge in found[name]["edges"]] for name in NUMBERS}
             words = {name: tuple(found[name]["values"]) for name in WORDS}
-            counts = {
-                name: np.array(np.sum([*found[name]["counts"].values()], axis=0), dtype=np.int64)
-                for name in (*NUMBERS, *WORDS)
-            }
+            sums = {name: np.sum([*found[name]["counts"].values()], axis=0) for name in (*NUMBERS, *WORDS)}
+            counts = {name: np.array(each, dtype=np.int64) for name, each in sums.items()}
+            counts |= {name: np.append(counts[name], 0) for name in WORDS}
+        except NoReferenceError:
+            raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise (
-                error if isinstance(error, NoReferenceError) else NoReferenceError(f"{FILE} is malformed")
-            ) from error
-        counts |= {name: np.append(counts[name], 0) for name in WORDS}
-        sizes = {name: len(edges[name]) + 1 for name in NUMBERS} | {
-            name: len(words[name]) + 1 for name in WORDS
-        }
-        if any(counts[name].shape != (size,) or not counts[name].sum() for name, size in sizes.items()):
+            raise NoReferenceError(f"{FILE} is malformed") from error
+        sizes = {name: len(each) + 1 for name, each in (edges | words).items()}
+        if any(each.shape != (sizes[name],) or not each.sum() for name, each in counts.items()):
             raise NoReferenceError(f"{FILE} is malformed")
         return cls(edges, words, counts)
 
-    def bins(self, name: str, values: list[float | str]) -> Counts:
-        """Return the bin of each value of a statistic."""
+    def bin(self, name: str, value: float | str) -> int:
+        """Return the bin of a value of a statistic."""
         if name in self.edges:
-            return np.searchsorted(self.edges[name], np.array(values, dtype=float), side="right")
-        known = {word: number for number, word in enumerate(self.words[name])}
-        return np.array([known.get(str(value), len(known)) for value in values], dtype=np.int64)
+            return bisect_right(self.edges[name], value)
+        known = self.words[name]
+        return known.index(value) if value in known else len(known)
 
 
 def reference_of(archive: IO[bytes]) -> Reference:
@@ -108,26 +103,17 @@ class Histograms:
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
-        self._counts = {name: np.zeros_like(counts) for name, counts in reference.counts.items()}
-        self._waiting: list[Mapping[str, float | str]] = []
-
-    def add(self, record: Record) -> None:
-        """Count one record."""
-        self._waiting.append(record.statistics)
-        if len(self._waiting) >= _FLUSHED:
-            self._flush()
+        self._counts = {name: [0] * len(counts) for name, counts in reference.counts.items()}
 
     @property
     def counts(self) -> Mapping[str, Counts]:
         """The counts of each statistic."""
-        self._flush()
-        return self._counts
+        return {name: np.array(counts) for name, counts in self._counts.items()}
 
-    def _flush(self) -> None:
-        for name in self._counts if self._waiting else ():
-            bins = self.reference.bins(name, [each[name] for each in self._waiting])
-            self._counts[name] += np.bincount(bins, minlength=len(self._counts[name]))
-        self._waiting.clear()
+    def add(self, record: Record) -> None:
+        """Count one record."""
+        for name, counts in self._counts.items():
+            counts[self.reference.bin(name, record.statistics[name])] += 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +173,7 @@ def _shift(name: str, known: Counts, live: Counts, error: float) -> Shift:
     )
 
 
-def stability_index(known: Counts | Shares, live: Counts | Shares) -> float:
+def stability_index(known: NDArray[Any], live: NDArray[Any]) -> float:
     """Return the population stability index of two histograms, each with half an image added to a bin."""
     expected, found = ((each + 0.5) / (each.sum() + 0.5 * len(each)) for each in (known, live))
     return float(np.sum((found - expected) * np.log(found / expected)))

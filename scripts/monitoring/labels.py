@@ -14,15 +14,12 @@ from botocore.config import Config
 
 from infra import names
 from infra.lambdas.gateway.labels import CHOICES, PREFIX
-from scripts.console import DeliveryError
+from scripts.monitoring.records import READERS, Faults, objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from infra.config import Settings
-    from scripts.monitoring.records import Faults
-
-_READERS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,39 +34,25 @@ class Label:
     note: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Consensus:
-    """What all callers say of one answer; `label` is None where they disagree."""
-
-    label: str | None
-    labels: tuple[Label, ...]
-
-
-def consensus(labels: Iterable[Label]) -> dict[str, Consensus]:
-    """Join the labels by request: a caller's newest counts, and callers may disagree."""
-    newest: dict[str, dict[str | None, Label]] = defaultdict(dict)
+def consensus(labels: Iterable[Label]) -> dict[str, str | None]:
+    """Return what all callers say of each request, or None where they disagree; a caller's newest counts."""
+    newest: dict[str, dict[str | None, str]] = defaultdict(dict)
     for each in sorted(labels, key=lambda label: label.time):
-        newest[each.request_id][each.caller] = each
-    joined = {}
+        newest[each.request_id][each.caller] = each.label
+    agreed = {}
     for id_, own in newest.items():
-        found = {each.label for each in own.values()}
-        joined[id_] = Consensus(label=found.pop() if len(found) == 1 else None, labels=tuple(own.values()))
-    return joined
+        label, *others = set(own.values())
+        agreed[id_] = None if others else label
+    return agreed
 
 
 def read(settings: Settings, faults: Faults) -> list[Label]:
     """Read every label of an environment; one that is no label is counted in `faults`."""
     account = boto3.client("sts").get_caller_identity()["Account"]
     bucket = names.label_bucket(settings.environment, account=account, region=settings.region)
-    client = boto3.client("s3", config=Config(max_pool_connections=_READERS))
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{PREFIX}/")
-    try:
-        keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
-    except client.exceptions.NoSuchBucket:
-        raise DeliveryError(
-            f"There is no bucket {bucket}. [feedback] is set: was the registry stack deployed since?"
-        ) from None
-    pool = ThreadPoolExecutor(_READERS)
+    client = boto3.client("s3", config=Config(max_pool_connections=READERS))
+    keys = [key for key, _ in objects(client, bucket, f"{PREFIX}/", setting="[feedback]")]
+    pool = ThreadPoolExecutor(READERS)
     try:
         found = pool.map(lambda key: _label(client, bucket, key, faults), keys)
         return [label for label in found if label]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from scripts.monitoring.drift import Verdict
     from scripts.monitoring.records import Record
 
+    ModelVerdict = Verdict | Literal["no reference"]
+
 _HOUR_S = 3600
 
 # S3 answers 403 for what does not exist to those who may not list a bucket, as the workflow's role may not.
@@ -45,11 +47,11 @@ class Model:
     accuracy: Accuracy | None = None
 
     @property
-    def verdict(self) -> Verdict | Literal["no reference"]:
+    def verdict(self) -> ModelVerdict:
         """The worst of its statistics'; one that cannot be judged leaves the model unjudged."""
         found = {each.verdict for each in self.shifts}
-        verdicts: tuple[Verdict, ...] = ("drift", "too few", "no drift")
-        return next((each for each in verdicts if each in found), "no reference")
+        order: tuple[ModelVerdict, ...] = ("drift", "too few", "no drift")
+        return next((each for each in order if each in found), "no reference")
 
 
 @dataclass
@@ -69,16 +71,11 @@ class Report:
         return sum(each.answers for each in self.models)
 
     @property
-    def verdict(self) -> Verdict | Literal["no reference"]:
+    def verdict(self) -> ModelVerdict:
         """Drift of any model; otherwise what can be said of those that can be judged."""
         found = {each.verdict for each in self.models}
-        verdicts: tuple[Verdict | Literal["no reference"], ...] = (
-            "drift",
-            "no drift",
-            "too few",
-            "no reference",
-        )
-        return next((each for each in verdicts if each in found), "too few")
+        order: tuple[ModelVerdict, ...] = ("drift", "no drift", "too few", "no reference")
+        return next((each for each in order if each in found), "too few")
 
     def document(self) -> dict[str, Any]:
         """Return the report as what JSON can hold."""
@@ -108,7 +105,7 @@ class Report:
 def monitor(settings: Settings, *, since: datetime) -> Report:
     """Read an environment's answers and labels since a time, and judge them by model."""
     source = records(settings, since=since)
-    agreed: Mapping[str, labels.Consensus] = {}
+    agreed: Mapping[str, str | None] = {}
     if settings.feedback:
         with step("reading the labels"):
             agreed = labels.consensus(labels.read(settings, source.faults))
@@ -163,11 +160,8 @@ def _refused(endpoint: str, since: datetime) -> int:
         "Dimensions": [{"Name": gateway_metrics.DIMENSION, "Value": endpoint}],
     }
     query = {"Id": "refused", "MetricStat": {"Metric": metric, "Period": _HOUR_S, "Stat": "Sum"}}
-    pages = (
-        boto3.client("cloudwatch")
-        .get_paginator("get_metric_data")
-        .paginate(MetricDataQueries=[query], StartTime=since, EndTime=datetime.now(UTC))
-    )
+    reader = boto3.client("cloudwatch").get_paginator("get_metric_data")
+    pages = reader.paginate(MetricDataQueries=[query], StartTime=since, EndTime=datetime.now(UTC))
     return round(sum(sum(each["Values"]) for page in pages for each in page["MetricDataResults"]))
 
 
@@ -180,11 +174,8 @@ def put_metrics(report: Report, endpoint: str) -> None:
         found["DriftedStatistics"] = sum(each.verdict == "drift" for each in told)
     newest = next((each.accuracy for each in report.models if each.accuracy), None)
     if newest:
-        found |= {
-            name: estimate.value
-            for name, estimate in (("Sensitivity", newest.sensitivity), ("Specificity", newest.specificity))
-            if estimate
-        }
+        estimates = {"Sensitivity": newest.sensitivity, "Specificity": newest.specificity}
+        found |= {name: each.value for name, each in estimates.items() if each}
     dimensions = [{"Name": gateway_metrics.DIMENSION, "Value": endpoint}]
     boto3.client("cloudwatch").put_metric_data(
         Namespace=names.MONITOR_NAMESPACE,

@@ -72,11 +72,11 @@ def _accuracy_lines(model: Model) -> Iterator[str]:
             yield f"    {len(ids)} {what}: {', '.join(ids[:_IDS])}{' ...' if len(ids) > _IDS else ''}"
 
 
-def log_run(report: Report) -> str:
-    """Log the report to MLflow with a plot of each model, and return the run's id."""
+def log_run(report: Report) -> None:
+    """Log the report to MLflow with a plot of each model."""
     tracking.connect()
     tracking.choose_experiment(f"monitor-{report.environment}")
-    with tracking.run(f"since {report.since:%Y-%m-%d}") as run_id:
+    with tracking.run(f"since {report.since:%Y-%m-%d}"):
         mlflow.log_params({"source": report.source, "since": report.since.isoformat()})
         mlflow.set_tag("verdict", report.verdict)
         mlflow.log_metrics({"answers": report.answers, "refused": report.refused})
@@ -85,7 +85,6 @@ def log_run(report: Report) -> str:
             mlflow.log_metrics({f"{each.statistic}.{model.sha256[:12]}": each.index for each in model.shifts})
             if model.histograms:
                 mlflow.log_figure(plot(model.histograms), f"plots/{model.sha256[:12]}.png")
-    return run_id
 
 
 def plot(histograms: Histograms) -> Figure:
@@ -103,8 +102,7 @@ def plot(histograms: Histograms) -> Figure:
             axes.set_xticks(np.arange(len(words)) + 0.5, words)
         else:
             edges = reference.edges[name]
-            chosen = np.arange(0, len(edges), 6)
-            axes.set_xticks(chosen + 1, [f"{edges[each]:.3g}" for each in chosen])
+            axes.set_xticks(range(1, len(edges) + 1, 6), [f"{edge:.3g}" for edge in edges[::6]])
         axes.set(title=name.replace("_", " "), ylim=(0, None))
     figure.axes[0].legend(frameon=False)
     figure.supylabel("share of images")

@@ -10,13 +10,13 @@ the gateway's metrics count refusals.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -29,7 +29,8 @@ from scripts.console import DeliveryError, progress
 from scripts.delivery.aws import stack_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Future
 
     from infra.config import Settings
 
@@ -38,9 +39,8 @@ WORDS = ("format",)
 """Of the decoded image, the refusal score and the probability of a tumour."""
 
 _CLOCKS = timedelta(hours=1)  # by which SageMaker's clock and the containers' may differ
-_READERS = 8  # S3 answers each in tens of milliseconds
+READERS = 8  # S3 answers each in tens of milliseconds
 _AHEAD_BYTES = 32 * 2**20  # of files that are read before their turn; larger ones are read one at a time
-_SHOWN_EVERY = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,8 +77,8 @@ class Faults:
         ]
 
 
-class _RecordError(ValueError):
-    """A line is no record; the text says why, as `Faults` counts it."""
+class _NoStatisticsError(Exception):
+    """An answer has no statistics, as those of older containers."""
 
 
 @dataclass
@@ -95,68 +95,62 @@ class Captured:
         return f"captured answers in s3://{self.bucket}/{self.endpoint}/"
 
     def __iter__(self) -> Iterator[Record]:
-        for key, lines in self._files():
+        for record in _parsed(self._lines(), partial(_captured, images=self.images), self.faults):
+            if record.time >= self.since:
+                yield record
+
+    def _lines(self) -> Iterator[tuple[str, bytes]]:
+        """Yield each line and where it is; a file that cannot be read to its end is a fault."""
+        for read, (key, future) in enumerate(self._files()):
+            progress(f"{read} files")
             number = 0
             try:
-                for number, line in enumerate(lines, start=1):
-                    try:
-                        record = _captured(line, images=self.images)
-                    except _RecordError as error:
-                        self.faults.add(str(error), f"{key}:{number}")
-                        continue
-                    if record and record.time >= self.since:
-                        yield record
-            except BotoCoreError:  # while a large file is read
+                for number, line in enumerate(future.result(), start=1):
+                    yield f"{key}:{number}", line
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in {"NoSuchKey", "404"}:
+                    raise
+                self.faults.add("files that expired meanwhile", key)
+            except BotoCoreError:
                 self.faults.add("files that ended early", f"{key}:{number}")
 
-    def _files(self) -> Iterator[tuple[str, Iterable[bytes]]]:
-        """Yield each file's lines, in the order of their hours; small ones are read ahead."""
-        client = boto3.client("s3", config=Config(max_pool_connections=_READERS))
-        pending: deque[tuple[str, int, Any]] = deque()
-        read = 0
-        pool = ThreadPoolExecutor(_READERS)
-        try:
-            for key, size in self._keys(client):
-                while pending and (
-                    len(pending) >= 2 * _READERS or sum(each[1] for each in pending) + size > _AHEAD_BYTES
-                ):
-                    read += 1
-                    progress(f"{read} files")
-                    yield from self._taken(*pending.popleft())
-                pending.append((key, size, pool.submit(_lines, client, self.bucket, key, size)))
-            while pending:
-                yield from self._taken(*pending.popleft())
-        finally:  # Ctrl-C and an early end included
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _keys(self, client: Any) -> Iterator[tuple[str, int]]:
+    def _files(self) -> Iterator[tuple[str, Future[Iterable[bytes]]]]:
+        """Yield each file's key and lines, in the order of their hours; small ones are read ahead."""
+        client = boto3.client("s3", config=Config(max_pool_connections=READERS))
         # SageMaker adds the endpoint, the variant and the hour, which sort as time does.
         prefix = f"{self.endpoint}/{self.endpoint}/{names.VARIANT_NAME}/"
         start = f"{prefix}{self.since - _CLOCKS:%Y/%m/%d/%H}"
-        pages = client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=prefix, StartAfter=start
-        )
+        found = objects(client, self.bucket, prefix, setting="[hosting.data_capture]", after=start)
+        pending: deque[tuple[int, str, Future[Iterable[bytes]]]] = deque()
+        pool = ThreadPoolExecutor(READERS)
         try:
-            for page in pages:
-                yield from ((each["Key"], each["Size"]) for each in page.get("Contents", []))
-        except client.exceptions.NoSuchBucket:
-            raise DeliveryError(
-                f"There is no bucket {self.bucket}. [hosting.data_capture] is set: was the registry stack "
-                "deployed since?"
-            ) from None
-
-    def _taken(self, key: str, _size: int, future: Any) -> Iterator[tuple[str, Iterable[bytes]]]:
-        try:
-            yield key, future.result()
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in {"NoSuchKey", "404"}:
-                raise
-            self.faults.add("files that expired meanwhile", key)
-        except BotoCoreError:
-            self.faults.add("files that ended early", key)
+            for key, size in found:
+                while pending and (
+                    len(pending) >= 2 * READERS or sum(each[0] for each in pending) + size > _AHEAD_BYTES
+                ):
+                    yield pending.popleft()[1:]
+                pending.append((size, key, pool.submit(_read, client, self.bucket, key, size)))
+            while pending:
+                yield pending.popleft()[1:]
+        finally:  # Ctrl-C and an early end included
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _lines(client: Any, bucket: str, key: str, size: int) -> Iterable[bytes]:
+def objects(
+    client: Any, bucket: str, prefix: str, *, setting: str, after: str = ""
+) -> Iterator[tuple[str, int]]:
+    """Yield key and size of each object below a prefix of the bucket that a setting asks for."""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=after)
+    try:
+        for page in pages:
+            yield from ((each["Key"], each["Size"]) for each in page.get("Contents", []))
+    except client.exceptions.NoSuchBucket:
+        raise DeliveryError(
+            f"There is no bucket {bucket}. {setting} is set: was the registry stack deployed since?"
+        ) from None
+
+
+def _read(client: Any, bucket: str, key: str, size: int) -> Iterable[bytes]:
     body = client.get_object(Bucket=bucket, Key=key)["Body"]
     lines: Iterable[bytes] = body.iter_lines(2**20) if size > _AHEAD_BYTES else body.read().splitlines()
     return lines
@@ -174,32 +168,28 @@ class Logged:
         return f"the log of {names.function(self.environment)}"
 
     def __iter__(self) -> Iterator[Record]:
-        client = boto3.client("logs")
-        pages = client.get_paginator("filter_log_events").paginate(
-            logGroupName=self._group(),
-            startTime=int(self.since.timestamp() * 1000),
-            filterPattern="{ $.watched.probability >= 0 }",
-            PaginationConfig={"PageSize": 10_000},
-        )
-        read = 0
-        for page in pages:
-            for event in page["events"]:
-                try:
-                    record = _logged(event)
-                except _RecordError as error:
-                    self.faults.add(str(error), f"{event['logStreamName']} at {event['timestamp']}")
-                    continue
-                if record:
-                    read += 1
-                    yield record
-            progress(f"{read} answers")
+        return _parsed(self._events(), _logged, self.faults)
 
-    def _group(self) -> str:
+    def _events(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         stack = names.stack(self.environment, "gateway")
         group = stack_outputs(stack).get("LogGroupName")
         if group is None:
             raise DeliveryError(f"Stack {stack} does not name its log group: deploy it again.")
-        return group
+        pages = (
+            boto3.client("logs")
+            .get_paginator("filter_log_events")
+            .paginate(
+                logGroupName=group,
+                startTime=int(self.since.timestamp() * 1000),
+                filterPattern="{ $.watched.probability >= 0 }",
+                PaginationConfig={"PageSize": 10_000},
+            )
+        )
+        read = 0
+        for page in pages:
+            yield from ((f"{each['logStreamName']} at {each['timestamp']}", each) for each in page["events"])
+            read += len(page["events"])
+            progress(f"{read} answers")
 
 
 def records(settings: Settings, *, since: datetime, images: bool = False) -> Captured | Logged:
@@ -218,29 +208,39 @@ def records(settings: Settings, *, since: datetime, images: bool = False) -> Cap
     return Captured(bucket, settings.endpoint_name, since, images=images and "input" in capture.what)
 
 
+def _parsed(
+    lines: Iterable[tuple[str, Any]], parse: Callable[[Any], Record | None], faults: Faults
+) -> Iterator[Record]:
+    """Yield the record of each line that has one; a line that cannot be read is a fault."""
+    for where, line in lines:
+        try:
+            record = parse(line)
+        except _NoStatisticsError:
+            faults.add("answers without statistics", where)
+        except (ValueError, RecursionError):
+            faults.add("lines that are not JSON or cut short", where)
+        except (KeyError, TypeError, AttributeError):
+            faults.add("lines of another schema", where)
+        else:
+            if record:
+                yield record
+
+
 def _captured(line: bytes, *, images: bool) -> Record | None:
     """Read a captured line; None for what is not watched: refusals and golden answers."""
-    try:
-        document = json.loads(line)
-        data, about = document["captureData"], document["eventMetadata"]
-        id_ = about.get("inferenceId") or about["eventId"]
-        if id_.startswith(metrics.UNCOUNTED):
-            return None
-        answer = json.loads(_decoded(data["endpointOutput"]))
-        if "label" not in answer:
-            return None
-        image = _decoded(data["endpointInput"]) if images and "endpointInput" in data else None
-        sha256, time = answer["model"]["sha256"], datetime.fromisoformat(about["inferenceTime"])
-        found = answer.get("statistics")
-        if found is None:
-            raise _RecordError("answers without statistics")
-        statistics = {**found, "probability": answer["probability"]}
-    except _RecordError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise _RecordError("lines that are not JSON or cut short") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _RecordError("lines of another schema") from error
+    document = json.loads(line)
+    data, about = document["captureData"], document["eventMetadata"]
+    id_ = about.get("inferenceId") or about["eventId"]
+    if id_.startswith(metrics.UNCOUNTED):
+        return None
+    answer = json.loads(_decoded(data["endpointOutput"]))
+    if "label" not in answer:
+        return None
+    image = _decoded(data["endpointInput"]) if images and "endpointInput" in data else None
+    sha256, time = answer["model"]["sha256"], datetime.fromisoformat(about["inferenceTime"])
+    if answer.get("statistics") is None:
+        raise _NoStatisticsError
+    statistics = {**answer["statistics"], "probability": answer["probability"]}
     return _record(id_, time, sha256, statistics, label=answer["label"], image=image)
 
 
@@ -252,28 +252,21 @@ def _logged(event: Mapping[str, Any]) -> Record | None:
         return None  # of Lambda itself
     if not isinstance(line, dict) or line.get("watched") is None:  # which a refusal has not
         return None
-    try:
-        id_, found = line["request_id"], line["watched"]
-        if id_.startswith(metrics.UNCOUNTED):
-            return None
-        sha256, label = found["model_sha256"], "YES" if line[metrics.YES] else "NO"
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _RecordError("lines of another schema") from error
-    return _record(id_, datetime.fromtimestamp(event["timestamp"] / 1000, UTC), sha256, found, label=label)
+    id_, found, label = line["request_id"], line["watched"], "YES" if line[metrics.YES] else "NO"
+    if id_.startswith(metrics.UNCOUNTED):
+        return None
+    time = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+    return _record(id_, time, found["model_sha256"], found, label=label)
 
 
 def _record(
     id_: str, time: datetime, sha256: object, found: Any, *, label: str, image: bytes | None = None
 ) -> Record:
-    try:
-        statistics: dict[str, float | str] = {name: float(found[name]) for name in NUMBERS}
-        statistics |= {name: found[name] for name in WORDS}
-        right = isinstance(sha256, str) and time.tzinfo is not None
-        right = right and all(isinstance(statistics[name], str) for name in WORDS)
-        if not right or not all(math.isfinite(found[name]) for name in NUMBERS):
-            raise _RecordError("lines of another schema")
-    except (KeyError, TypeError, ValueError) as error:
-        raise _RecordError("lines of another schema") from error
+    finite = all(math.isfinite(found[name]) for name in NUMBERS)  # TypeError for what is no number
+    text = isinstance(sha256, str) and all(isinstance(found[name], str) for name in WORDS)
+    if not finite or not text or time.tzinfo is None:
+        raise TypeError("another schema")
+    statistics = {name: float(found[name]) for name in NUMBERS} | {name: found[name] for name in WORDS}
     return Record(
         id=id_, time=time, model_sha256=str(sha256), statistics=statistics, image=image, label=label
     )
@@ -283,7 +276,4 @@ def _decoded(side: Mapping[str, str]) -> bytes:
     """Return what one side of a captured exchange holds."""
     if side["encoding"] != "BASE64":
         return side["data"].encode()
-    try:
-        return base64.b64decode(side["data"], validate=True)
-    except binascii.Error as error:
-        raise _RecordError("lines that are not JSON or cut short") from error
+    return base64.b64decode(side["data"], validate=True)

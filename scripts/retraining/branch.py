@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,37 +27,6 @@ REMOTE = "origin"
 INSIDE = RELEASES.relative_to(ROOT)
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A commit in the making; `releases` holds the release records of the remote's default branch."""
-
-    base: str
-    folder: Path
-    own: dict[str, str]  # git's variables for an index and a folder of its own
-
-    @property
-    def releases(self) -> Path:
-        """Folder of the records, to be changed."""
-        return self.folder / INSIDE
-
-    def push(self, branch: str, *, subject: str, body: str) -> None:
-        """Commit what was changed and push it as a new branch."""
-        # Forced: those of `local` are ignored, and are wanted where they are asked for.
-        self.git("add", "--force", "--all", "--", str(INSIDE))
-        try:
-            self.git("var", "GIT_COMMITTER_IDENT")
-        except DeliveryError:  # a runner's git has none
-            for who in ("AUTHOR", "COMMITTER"):
-                self.own.update({f"GIT_{who}_NAME": PROJECT, f"GIT_{who}_EMAIL": f"{PROJECT}@localhost"})
-        tree = self.git("write-tree")
-        commit = self.git("commit-tree", tree, "-p", self.base, "-m", subject, "-m", body)
-        self.git("push", "--quiet", REMOTE, f"{commit}:refs/heads/{branch}")
-
-    def git(self, *arguments: str) -> str:
-        """Run git on this proposal's own index and folder."""
-        return _git(self.folder, *arguments, **self.own)
-
-
 def remote_head(repository: Path) -> str:
     """Return the commit at the head of the remote's default branch."""
     found = _git(repository, "ls-remote", REMOTE, "HEAD")
@@ -67,19 +36,29 @@ def remote_head(repository: Path) -> str:
 
 
 @contextmanager
-def proposed(repository: Path) -> Iterator[Proposal]:
-    """Begin a commit on what the remote has now."""
+def proposed(repository: Path, branch: str, *, subject: str, body: str) -> Iterator[Path]:
+    """Yield a folder with the release records that the remote has now, and push their changes as a branch."""
     base, place = remote_head(repository), _git(repository, "rev-parse", "--absolute-git-dir")
     _git(repository, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", REMOTE, base)
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / "tree"
+        (tree / INSIDE).mkdir(parents=True)
         own = {"GIT_DIR": place, "GIT_INDEX_FILE": f"{scratch}/index", "GIT_WORK_TREE": str(tree)}
-        proposal = Proposal(base, tree, own)
-        proposal.releases.mkdir(parents=True)
-        proposal.git("read-tree", base)
-        files = proposal.git("ls-files", "-z", "--", str(INSIDE)).split("\0")
-        proposal.git("checkout-index", "--", *filter(None, files))
-        yield proposal
+        git = partial(_git, tree, **own)
+        git("read-tree", base)
+        files = git("ls-files", "-z", "--", str(INSIDE)).split("\0")
+        git("checkout-index", "--", *filter(None, files))
+        yield tree / INSIDE
+        # Forced: those of `local` are ignored, and are wanted where they are asked for.
+        git("add", "--force", "--all", "--", str(INSIDE))
+        identity: dict[str, str] = {}
+        try:
+            git("var", "GIT_COMMITTER_IDENT")
+        except DeliveryError:  # a runner's git has none
+            for who in ("AUTHOR", "COMMITTER"):
+                identity |= {f"GIT_{who}_NAME": PROJECT, f"GIT_{who}_EMAIL": f"{PROJECT}@localhost"}
+        commit = git("commit-tree", git("write-tree"), "-p", base, "-m", subject, "-m", body, **identity)
+        git("push", "--quiet", REMOTE, f"{commit}:refs/heads/{branch}")
 
 
 def open_pull_request(repository: Path, branch: str, *, title: str, body: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections import Counter
 from contextlib import contextmanager
@@ -11,25 +10,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from infra.lambdas.gateway.labels import ID_FORM
 from infra.paths import ROOT
-from model.data.scan import CLASSES, FEEDBACK
+from model.data.scan import FEEDBACK
 from scripts.console import detail, step
 from scripts.monitoring import labels as live_labels
-from scripts.monitoring.records import Captured, Faults, records
+from scripts.monitoring.records import records
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from infra.config import Settings
-    from scripts.monitoring.labels import Consensus
     from scripts.monitoring.records import Record
 
 FOLDER = ROOT / ".local" / "feedback"
 LEAST = 10
 """Images of each class that make a source: on fewer, no figure of it could be told from chance, and the
 means over sources would be those of chance."""
-_ID = re.compile(r"[A-Za-z0-9-]{1,64}")  # becomes a file's name
 
 
 @dataclass
@@ -39,13 +37,9 @@ class Joined:
     files: dict[str, Path] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
 
-    def count(self, name: str) -> int:
-        """Count the images of a class."""
-        return sum(path.parent.name == name for path in self.files.values())
-
 
 def join(
-    found: Iterable[Record], agreed: Mapping[str, Consensus], *, to: Path, known: Collection[str] = ()
+    found: Iterable[Record], agreed: Mapping[str, str | None], *, to: Path, known: Collection[str] = ()
 ) -> Joined:
     """Write each captured image with a label on which all agree into `to`/yes or `to`/no.
 
@@ -56,23 +50,22 @@ def join(
     """
     joined, missing, disputed = Joined(), set(agreed), set[str]()
     for record in found:
-        agreed_label = agreed.get(record.id)
-        if agreed_label is None or record.image is None or not _ID.fullmatch(record.id):
-            continue
+        if record.id not in agreed or record.image is None or not ID_FORM.fullmatch(record.id):
+            continue  # nothing to join, or an id that cannot name a file
         missing.discard(record.id)
-        sha256 = hashlib.sha256(record.image).hexdigest()
-        if agreed_label.label is None or sha256 in disputed:
+        label, sha256 = agreed[record.id], hashlib.sha256(record.image).hexdigest()
+        if label is None or sha256 in disputed:
             joined.left_out["on whose label people disagree"] += 1
         elif sha256 in known:
             joined.left_out["that the data has already"] += 1
         elif before := joined.files.get(sha256):
-            if before.parent.name != agreed_label.label.lower():  # the same image, labelled twice
+            if before.parent.name != label.lower():  # the same image, labelled twice
                 before.unlink()
                 del joined.files[sha256]
                 disputed.add(sha256)
                 joined.left_out["on whose label people disagree"] += 2
         else:
-            path = to / agreed_label.label.lower() / record.id
+            path = to / label.lower() / record.id
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(record.image)
             joined.files[sha256] = path
@@ -99,14 +92,13 @@ def collected(settings: Settings, *, known: Collection[str] = ()) -> Iterator[Jo
         with step("reading labels and captured images"):
             since = datetime.now(UTC) - timedelta(days=capture.expire_days)
             found = records(settings, since=since, images=True)
-            faults = found.faults if isinstance(found, Captured) else Faults()
-            agreed = live_labels.consensus(live_labels.read(settings, faults))
+            agreed = live_labels.consensus(live_labels.read(settings, found.faults))
             joined = join(found, agreed, to=folder, known=known)
-        for line in [*faults.lines(), *(f"{count} {why}" for why, count in joined.left_out.items())]:
+        for line in [*found.faults.lines(), *(f"{count} {why}" for why, count in joined.left_out.items())]:
             detail(f"  left out: {line}")
-        counts = {name: joined.count(name) for name in CLASSES}
+        counts = Counter(path.parent.name for path in joined.files.values())
         detail(f"  {FEEDBACK}: {counts['yes']} yes, {counts['no']} no")
-        if joined.files and min(counts.values()) < LEAST:
+        if joined.files and min(counts["yes"], counts["no"]) < LEAST:
             detail(f"  too few: {LEAST} of each class make a source; trained without")
             joined = Joined()
         yield joined

@@ -13,7 +13,6 @@ from infra.paths import ROOT
 from model.evaluation import plots
 from model.evaluation.comparison import compare, shared
 from model.release import challenge, model_card, registry
-from model.release.unseen import with_unseen
 from scripts.commands import train
 from scripts.commands.compare import released
 from scripts.console import BusyError, DeliveryError, detail, echo, step
@@ -67,7 +66,7 @@ def retrain(settings: Settings, options: Options) -> None:
                 feedback = {path.parent.parent for path in joined.files.values()}
                 challenger = _train(champion, options.training, (*usual, *feedback))
             mine = challenger.scored()
-            theirs = with_unseen(champion, mine, files | joined.files)
+            theirs = challenge.with_unseen(champion, mine, files | joined.files)
         _propose(settings, options, (challenger, mine), (champion, theirs))
 
 
@@ -120,8 +119,11 @@ def _propose(
     title = f"Release {challenger.name} version {version} to {environment}"
     body = f"{judged[1]['detail']}. Read {branch.INSIDE}/{environment}.comparison.md: to merge is to deploy."
     try:
-        with step("writing the branch"), branch.proposed(options.repository) as proposal:
-            record = proposal.releases / f"{environment}.json"
+        with (
+            step("writing the branch"),
+            branch.proposed(options.repository, name, subject=title, body=body) as releases,
+        ):
+            record = releases / f"{environment}.json"
             promote(settings, challenger, record=record, forced=options.forced)
             plot = record.with_name(f"{environment}.comparison.png")
             ours, others, _ = shared(scored, answered)
@@ -129,7 +131,6 @@ def _propose(
             plot.write_bytes(model_card.png(figure))
             text = challenge.describe(challenger, champion, comparison, [*gates, *judged], plot=plot.name)
             plot.with_suffix(".md").write_text(text, encoding="utf-8")
-            proposal.push(name, subject=title, body=body)
     except Exception:
         echo(
             f"No branch was made. {challenger.name} version {version} is registered: the same command with "

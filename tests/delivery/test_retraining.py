@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -67,12 +67,8 @@ class Bench:
     champions: list[str] = field(default_factory=list)
 
     def run(self, environment: str = "dev", **options: Any) -> None:
-        given = {
-            "record": self.clone / "infra" / "releases" / "dev.json",
-            "repository": self.clone,
-            **options,
-        }
-        retrain(config.load(environment), Options(**given))
+        record = self.clone / "infra" / "releases" / "dev.json"
+        retrain(config.load(environment), Options(record=record, repository=self.clone, **options))
 
     def branches(self) -> list[str]:
         listed = git(self.remote, "for-each-ref", "--format=%(refname:short)", "refs/heads")
@@ -80,13 +76,8 @@ class Bench:
 
     def state(self) -> tuple[str, ...]:
         """What a user would miss: branch, index, changes and branches of the clone."""
-        wanted = (
-            ["rev-parse", "HEAD"],
-            ["status", "--porcelain"],
-            ["branch", "--list"],
-            ["worktree", "list"],
-        )
-        return tuple(git(self.clone, *each) for each in wanted)
+        wanted = ("rev-parse HEAD", "status --porcelain", "branch --list", "worktree list")
+        return tuple(git(self.clone, *each.split()) for each in wanted)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -261,30 +252,25 @@ def test_a_training_that_registers_nothing_is_an_error(bench: Bench, monkeypatch
     assert bench.branches() == []
 
 
-@pytest.mark.parametrize("outcome", [(0, "https://example.org/pull/1"), (1, "no permission")])
+@pytest.mark.parametrize(("status", "answer"), [(0, "https://example.org/pull/1"), (1, "no permission")])
 def test_gh_opens_the_pull_request_or_its_failure_is_told(
     bench: Bench,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    outcome: tuple[int, str],
+    status: int,
+    answer: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    status, said = outcome
-    tool = tmp_path / "bin" / "gh"
-    tool.parent.mkdir()
-    stream = "&2" if status else "&1"
-    tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\necho {said} >{stream}\nexit {status}\n')
+    tool = bench.remote.with_name("gh")
+    tool.write_text(f'#!/bin/sh\necho "$@" > {tool}.log\necho {answer} >&{status + 1}\nexit {status}\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(shutil, "which", lambda _: str(tool))
-    if status:
-        with pytest.raises(DeliveryError, match=rf"is pushed, but gh opened no pull request: {said}"):
-            bench.run()
-    else:
+    refused = pytest.raises(DeliveryError, match=f"is pushed, but gh opened no pull request: {answer}")
+    with refused if status else nullcontext():
         bench.run()
-        assert said in capsys.readouterr().err
+    assert status or answer in capsys.readouterr().err
     [name] = bench.branches()
-    assert f"pr create --head {name} --title Release" in (tmp_path / "asked").read_text()
+    assert f"pr create --head {name} --title Release" in tool.with_name("gh.log").read_text()
     assert bench.champions == ["7"]
 
 
@@ -298,17 +284,19 @@ def test_a_runner_without_an_identity_commits_too(bench: Bench, monkeypatch: pyt
     assert git(bench.remote, "log", "-1", "--format=%an", name).strip() == "tumor-detector"
 
 
-def test_a_job_that_nobody_waits_for_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--env", "dev", "--on", "sagemaker", "--no-wait"])
-    assert ended.value.code == 2
-    assert "so it waits" in capsys.readouterr().err
-
-
-def test_a_wrong_option_of_the_training_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--env", "dev", "--stepz", "3"])
-    assert "unrecognized arguments: --stepz 3" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (["--on", "sagemaker", "--no-wait"], "so it waits"),
+        (["--stepz", "3"], "unrecognized arguments: --stepz 3"),
+    ],
+)
+def test_an_option_of_the_training_that_cannot_work_is_refused_at_once(
+    wrong: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--env", "dev", *wrong])
+    assert reason in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("options", "status"), [([], 3), (["--accept-none"], None)])

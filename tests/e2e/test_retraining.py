@@ -7,7 +7,9 @@ import json
 import subprocess
 from typing import TYPE_CHECKING
 
+import mlflow
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
@@ -15,9 +17,11 @@ from infra import config, release
 from infra.local_aws import ACCOUNT
 from model.data import phantom
 from model.data.dataset import PHANTOM_COUNT
+from model.evaluation.predictions import FILE
+from model.release.registry import GATES
 from tests.e2e.load import serving_model
 from tests.e2e.releases import Environment
-from tests.emulator.feedback import HOSTING, serve
+from tests.emulator.feedback import serve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +31,21 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 LABELLED = 200
-QUICK = ("--quick", "--folds", "3")
+MODEL = "tumor-detector-phantom"
 OTHER_STYLE = "feedback"
+HOSTING = """\
+mode = "real-time"
+instance_type = "ml.c7i.large"
+instance_count = 1
+
+[hosting.data_capture]
+percent = 100
+expire_days = 30
+what = ["input", "output"]
+
+[feedback]
+expire_days = 30
+"""
 
 
 def in_another_style(*, seed: int, lesion: bool) -> bytes:
@@ -47,6 +64,22 @@ def branches(remote: Path) -> list[str]:
     command = ["git", "for-each-ref", "--format=%(refname:short)", "refs/heads/retrain"]
     done = subprocess.run(command, cwd=remote, check=True, capture_output=True, text=True)
     return done.stdout.split()
+
+
+def register_worse(store: str, folder: Path) -> str:
+    """Register a copy of version 1 that is wrong where that is right; return its version."""
+    client = mlflow.MlflowClient(store)
+    first = client.get_model_version(MODEL, "1")
+    mlflow.artifacts.download_artifacts(run_id=first.run_id, dst_path=str(folder), tracking_uri=store)
+    table = pd.read_csv(folder / FILE, dtype={"sha256": str})
+    answers = ["probability", "predicted", "predicted_youden"]
+    table[answers] = 1 - table[answers]
+    table.to_csv(folder / FILE, index=False)
+    run_id = client.create_run(client.get_run(str(first.run_id)).info.experiment_id).info.run_id
+    client.log_artifacts(run_id, str(folder))
+    copy = client.create_model_version(MODEL, source=f"runs:/{run_id}/serving", run_id=run_id)
+    client.set_model_version_tag(MODEL, copy.version, GATES, first.tags[GATES])
+    return str(copy.version)
 
 
 def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_path: Path) -> None:
@@ -72,11 +105,11 @@ def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_pa
     serve(demo.client("s3"), settings, images, account=ACCOUNT)
 
     # When a challenger is trained with them
-    done = environment.run("retrain", *QUICK)
+    done = environment.run("retrain", "--quick", "--folds", "3")
 
     # Then there is one branch, and its model is better on that style
     [name] = branches(remote)
-    compared = demo.run("scripts/compare", "tumor-detector-phantom@2", "tumor-detector-phantom@1", "--json")
+    compared = demo.run("scripts/compare", f"{MODEL}@2", f"{MODEL}@1", "--json")
     assert json.loads(compared.stdout)["alone"][0] == LABELLED
     environment.git("fetch", "--quiet", "origin")
     comparison = "infra/releases/learns.comparison.md"
@@ -103,7 +136,8 @@ def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_pa
     environment.run("rollback")
 
     # A worse challenger makes no branch
-    worse = environment.run("retrain", *QUICK, "--steps", "2", check=False)
+    version = register_worse(f"sqlite:///{demo.root}/mlruns/mlflow.db", tmp_path / "worse")
+    worse = environment.run("retrain", "--challenger-version", version, check=False)
     assert worse.returncode == 3, worse.stderr
     assert "No branch was made: not_worse (" in worse.stderr
     assert branches(remote) == [name]

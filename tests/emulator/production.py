@@ -26,7 +26,6 @@ ROLES = {
     "lambda": ("gateway", "FrontRole", ("local", "prod", "full")),
     "canary": ("monitoring", "GoldenCanaryRole", ("prod", "full")),
     "watch": ("delivery", "GitHubWatchRole", ()),  # tests/infra/test_policies.py lists its actions
-    "retrain": ("delivery", "GitHubRetrainRole", ()),  # see tests/emulator/test_retraining.py
     "pruning": ("endpoint", "PruningRole", ("local", "prod", "full")),
 }
 # Added to prod's settings.
@@ -70,11 +69,10 @@ class Prod(Deployment):
     def arn(self, role: str) -> str:
         return f"arn:aws:iam::{ACCOUNT}:role/{self.role(role)}"
 
-    def job_keys(self, role: str = "watch") -> dict[str, str]:
-        """Return the keys of a scheduled job on GitHub, as environment variables."""
-        environment = {"watch": names.watch, "retrain": names.retraining}[role]("prod")
-        subject = f"{REPOSITORY}:environment:{environment}"
-        return assume_with_github_token(self.client("sts"), self.arn(role), subject=subject)
+    def job_keys(self) -> dict[str, str]:
+        """Return the keys of the nightly drift check on GitHub, as environment variables."""
+        subject = f"{REPOSITORY}:environment:{names.watch('prod')}"
+        return assume_with_github_token(self.client("sts"), self.arn("watch"), subject=subject)
 
     def acting(self, role: str, service: str) -> Any:
         """Return a client of a service with a role's rights."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -24,17 +23,8 @@ from scripts.console import DeliveryError
 from scripts.monitoring.monitor import monitor
 from scripts.monitoring.output import table
 from scripts.monitoring.records import records
-from tests.monitoring.served import (
-    NOW,
-    SHA256,
-    artifact,
-    captured,
-    drawn,
-    lines,
-    logged,
-    reference,
-    rows,
-)
+from tests.emulator.feedback import capture_key, labelled, log_answers
+from tests.monitoring.served import NOW, SHA256, artifact, captured, drawn, lines, reference, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,43 +48,26 @@ class Environment:
 
     def put(self, content: bytes, *, time: datetime = NOW, bucket: str = "sample") -> str:
         """Write a captured file."""
-        endpoint = self.settings.endpoint_name
-        key = f"{endpoint}/{endpoint}/{names.VARIANT_NAME}/{time:%Y/%m/%d/%H/%M-%S}-000-{uuid.uuid4()}.jsonl"
+        key = capture_key(self.settings, time)
         self.cloud.s3.put_object(Bucket=self.bucket(bucket), Key=key, Body=content)
         return key
 
     def label(self, id_: str, label: str, **members: object) -> None:
         """Keep a label as the gateway does."""
-        document: dict[str, object] = {
-            "request_id": id_,
-            "label": label,
-            "caller": "a",
-            "note": "n",
-            "model_sha256": SHA256,
-        }
-        document |= {"time": "2026-11-30T20:00:00Z", **members}
+        document = labelled(id_, label) | {"caller": "a", "note": "n", **members}
         key = f"labels/{id_}/{uuid.uuid4().hex[:16]}.json"
         self.cloud.s3.put_object(Bucket=self.bucket("labels"), Key=key, Body=json.dumps(document).encode())
 
     def answer(self, found: list[dict[str, Any]], ids: list[str] | None = None) -> None:
         """Answer images, in the way that the settings watch."""
-        named = list(zip(found, ids or [""] * len(found), strict=True))
+        ids = ids or [str(uuid.uuid4()) for _ in found]
         if self.settings.captures_answers:
-            for part in (named[::2], named[1::2]):
-                self.put(lines(captured(row, id_=id_) for row, id_ in part))
-            return
-        stack = names.stack(self.settings.environment, "gateway")
-        (output,) = self.cloud.stacks.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
-        stream, logs = (
-            {"logGroupName": output["OutputValue"], "logStreamName": "any"},
-            self.cloud.client("logs"),
-        )
-        logs.create_log_stream(**stream)
-        now = int(time.time() * 1000)
-        answers = [json.dumps(logged(row, id_=id_)) for row, id_ in named]
-        others = ['{"status": 404}', '{"status": 422, "watched": null}']
-        messages = ["START RequestId: any", *answers, *others]
-        logs.put_log_events(**stream, logEvents=[{"timestamp": now, "message": each} for each in messages])
+            exchanges = [captured(row, id_=id_) for row, id_ in zip(found, ids, strict=True)]
+            for part in (exchanges[::2], exchanges[1::2]):
+                self.put(lines(part))
+        else:
+            outputs = self.cloud.outputs(names.stack(self.settings.environment, "gateway"))
+            log_answers(self.cloud, outputs["LogGroupName"], found, ids)
 
 
 @pytest.fixture(params=["captured", "logged"])

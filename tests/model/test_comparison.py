@@ -11,7 +11,7 @@ import pytest
 from model.data.cases import Cases
 from model.evaluation.comparison import EVERYTHING, Comparison, Scored, compare, shared
 from model.evaluation.predictions import Predictions
-from model.release import challenge, unseen
+from model.release import challenge
 from model.release.registry import ModelVersion
 
 if TYPE_CHECKING:
@@ -193,9 +193,9 @@ def test_a_champions_network_answers_for_images_that_came_later_and_for_no_near_
         asked.extend(paths)
         return np.array([0.2, 0.7]), np.array([0, 1])
 
-    monkeypatch.setattr(unseen, "_answers", answers)
+    monkeypatch.setattr(challenge, "_answers", answers)
     champion = Served("m", "1", "r" * 32, "drawn", {}, "images", "drawn", "f" * 64)
-    found = unseen.with_unseen(champion, challenger, files)
+    found = challenge.with_unseen(champion, challenger, files)
     # Then it is asked for the other two alone, which stay in one group, apart from the champion's own
     assert asked == [tmp_path / "3.png", tmp_path / "4.png"]
     assert found.predictions.probabilities.tolist() == [0.9, 0.1, 0.2, 0.7]
@@ -203,4 +203,4 @@ def test_a_champions_network_answers_for_images_that_came_later_and_for_no_near_
     assert groups[2] == groups[3]
     assert len(set(groups.tolist())) == 3
     assert compare(challenger, found).alone == (2, 0)
-    assert unseen.with_unseen(champion, challenger, {}).names == champion.scored().names
+    assert challenge.with_unseen(champion, challenger, {}).names == champion.scored().names

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.training.reference import FORMATS, SHARES, _histogram, _quantiles
+from model.training import reference as training
 from scripts.monitoring.drift import Histograms, Reference, shifts
 from scripts.monitoring.records import Record
+from tests.emulator.cloud import archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,39 +41,19 @@ def drawn(images: int, rng: np.random.Generator, *, contrast: float = 1.0) -> Va
 
 def reference(values: Values) -> bytes:
     """Write a training's `reference.json`, its images as two sources."""
-    statistics: dict[str, Any] = {}
     sources = np.where(np.arange(len(values["side"])) % 3, "first", "second")
-    for name, found in values.items():
-        if name == "format":
-            counts = {
-                source: [int((found[sources == source] == each).sum()) for each in FORMATS]
-                for source in ("first", "second")
-            }
-            statistics[name] = {"values": list(FORMATS), "counts": counts}
-        else:
-            edges = SHARES if name in {"probability", "score"} else _quantiles(found)
-            statistics[name] = _histogram(found, edges, sources)
-    return json.dumps({"schema": 1, "statistics": statistics}).encode()
+    return json.dumps(training.histograms(values, sources)).encode()
 
 
 def artifact(document: bytes | None) -> bytes:
     """Pack a model artifact with this reference, or without one."""
-    packed = io.BytesIO()
-    files = {"metadata.json": b"{}"} | ({"reference.json": document} if document else {})
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return packed.getvalue()
+    return archive("reference.json", document) if document else archive("metadata.json", b"{}")
 
 
 def rows(values: Values) -> list[dict[str, Any]]:
     """Return each image's statistics."""
-    return [
-        dict(zip(values, row, strict=True))
-        for row in zip(*(each.tolist() for each in values.values()), strict=True)
-    ]
+    columns = (each.tolist() for each in values.values())
+    return [dict(zip(values, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def histograms(known: Reference, values: Values) -> Histograms:

@@ -9,31 +9,17 @@ import numpy as np
 import pytest
 
 from scripts.monitoring.drift import (
-    Histograms,
     NoReferenceError,
     Reference,
     merged,
     reference_of,
     shifts,
-    stability_index,
 )
-from tests.monitoring.served import artifact, chosen, drawn, histograms, reference, rows, verdicts
+from tests.monitoring.served import artifact, drawn, histograms, reference, verdicts
 
 RNG = np.random.default_rng(16)
 TRAINED = drawn(400, np.random.default_rng(7))
 KNOWN = Reference.parse(reference(TRAINED))
-LIVE = drawn(20_000, np.random.default_rng(8))
-
-
-def test_unchanged_images_raise_few_false_alarms_and_less_contrast_is_found() -> None:
-    false, found = 0, 0
-    for _ in range(200):
-        same = chosen(LIVE, RNG.integers(0, 20_000, 500))
-        false += "drift" in verdicts(same, KNOWN).values()
-        less = same | {"grey_spread": 0.8 * same["grey_spread"]}
-        found += verdicts(less, KNOWN)["grey_spread"] == "drift"
-    assert false <= 10
-    assert found >= 190
 
 
 def test_only_the_statistic_that_moved_is_named_with_its_direction() -> None:
@@ -81,20 +67,10 @@ def test_bins_merge_to_ten_groups_of_equal_share_and_a_heavy_bin_stays_alone() -
     assert merged(heavy).tolist() == [0, 0, 0, 1, 2, 2]
 
 
-def test_the_index_is_that_of_its_definition() -> None:
-    expected, found = np.array([200, 300, 500]), np.array([30, 30, 40])
-    p, q = (expected + 0.5) / 1001.5, (found + 0.5) / 101.5
-    assert stability_index(expected, found) == pytest.approx(sum((q - p) * np.log(q / p)))
-
-
-def test_a_bin_holds_its_lower_edge_and_counting_by_parts_changes_nothing() -> None:
-    assert KNOWN.bins("content", [KNOWN.edges["content"][3]]).tolist() == [4]
-    whole, parts = histograms(KNOWN, LIVE).counts, Histograms(KNOWN)
-    assert {name: int(counts.sum()) for name, counts in whole.items()} == dict.fromkeys(whole, 20_000)
-    assert all(not counts.any() for counts in parts.counts.values())
-    for name, counts in whole.items():
-        one_by_one = KNOWN.bins(name, [row[name] for row in rows(LIVE)])
-        assert np.bincount(one_by_one, minlength=len(counts)).tolist() == counts.tolist()
+def test_a_bin_holds_its_lower_edge_and_every_answer_is_in_one() -> None:
+    assert KNOWN.bin("content", KNOWN.edges["content"][3]) == 4
+    counts = histograms(KNOWN, drawn(5000, RNG)).counts
+    assert {name: int(each.sum()) for name, each in counts.items()} == dict.fromkeys(KNOWN.counts, 5000)
 
 
 @pytest.mark.parametrize(

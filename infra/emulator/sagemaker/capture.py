@@ -41,6 +41,10 @@ class Capture:
         self._config = config
         self._label = label
         self._role = role
+        header = config.get("CaptureContentTypeHeader", {})
+        self._encodings = {
+            kind: name.upper() for name in ("Json", "Csv") for kind in header.get(f"{name}ContentTypes", [])
+        }
         self._lines: list[str] = []
         self._writing: threading.Timer | None = None
         self._lock = threading.Lock()
@@ -54,10 +58,8 @@ class Capture:
         named = {"inferenceId": inference_id, "customAttributes": [attributes] if attributes else None}
         record = {
             "captureData": {
-                f"endpoint{each['CaptureMode']}": self._described(
-                    each["CaptureMode"], *data[each["CaptureMode"]]
-                )
-                for each in self._config["CaptureOptions"]
+                f"endpoint{mode}": self._described(mode, *data[mode])
+                for mode in (each["CaptureMode"] for each in self._config["CaptureOptions"])
             },
             "eventMetadata": {
                 "eventId": str(uuid.uuid4()),
@@ -92,16 +94,9 @@ class Capture:
             log.error("%s: %d captured records are lost: %s", self._label, len(lines), error)
 
     def _described(self, mode: str, media_type: str, content: bytes) -> dict[str, str]:
-        header = self._config.get("CaptureContentTypeHeader", {})
-        for encoding in ("Json", "Csv"):
-            if media_type in header.get(f"{encoding}ContentTypes", []):
-                text = content.decode(errors="replace")
-                break
-        else:
-            encoding, text = "Base64", base64.b64encode(content).decode()
-        return {
-            "observedContentType": media_type,
-            "mode": mode.upper(),
-            "data": text,
-            "encoding": encoding.upper(),
-        }
+        encoding = self._encodings.get(media_type, "Base64")
+        text = (
+            base64.b64encode(content).decode() if encoding == "Base64" else content.decode(errors="replace")
+        )
+        named = {"observedContentType": media_type, "mode": mode.upper(), "encoding": encoding.upper()}
+        return {**named, "data": text}

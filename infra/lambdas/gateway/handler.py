@@ -63,7 +63,7 @@ def _with_check(request: Request) -> tuple[Request, str | None]:
     if LABELS is None or not predicts or request.id.startswith(metrics.UNCOUNTED):
         return request, None
     try:
-        return replace(request, id=LABELS.ids.checked(request.id)), None
+        return replace(request, id=LABELS.checked(request.id)), None
     except (BotoCoreError, ClientError) as error:
         return request, f"no check for the request's id: {error}"[:500]
 
