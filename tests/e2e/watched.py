@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from unittest import mock
 
 import boto3
+import numpy as np
 import requests
 
 from infra import config, names
 from infra.config.hosting import RealTime
 from infra.emulator.sagemaker.capture import WRITTEN_AFTER_S
 from infra.local_aws import ACCOUNT
+from infra.release import artifact_key
 from scripts.commands import monitor as command
+from scripts.monitoring.drift import Histograms, reference_of, shifts
 from scripts.monitoring.records import records
 
 if TYPE_CHECKING:
@@ -99,6 +102,20 @@ class Watched:
         report: dict[str, Any] = json.loads(printed.getvalue())
         assert ("captured answers in" in report["source"]) == (by == "capture")
         return status, report
+
+    def resampled(self, images: int, *, times: int) -> Iterator[set[str]]:
+        """Draw so many of the captured answers with replacement, and yield which statistics drift then."""
+        settings, rng = self.settings("capture"), np.random.default_rng(16)
+        found = list(records(settings, since=datetime.now(UTC) - timedelta(hours=1)))
+        bucket = names.bucket("local", account=ACCOUNT, region=settings.region)
+        key = artifact_key(found[0].model_sha256)
+        artifact = self.demo.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        known = reference_of(io.BytesIO(artifact))
+        for _ in range(times):
+            counted = Histograms(known)
+            for place in rng.integers(len(found), size=images):
+                counted.add(found[place])
+            yield {each.statistic for each in shifts(counted) if each.verdict == "drift"}
 
     def logs(self) -> str:
         """Return all logs: the demo's, the emulator's with those of its container, and CloudWatch's."""
