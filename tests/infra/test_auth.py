@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from infra import config
-from infra.config.environment import Auth, Firewall, SignIn
+from infra.config.environment import Auth, Firewall
 from infra.constructs.gateway.firewall import MANAGED_GROUPS, SECRET_HEADERS
 from tests.infra.synthesis import synthesize_gateway, text
 from tests.infra.test_checks import lint
@@ -58,24 +58,6 @@ def test_cfn_lint_is_clean_in_every_mode(by_mode: Mapping[str, Template]) -> Non
 def methods(template: Template) -> dict[str, Json]:
     found = [item["Properties"] for item in template.all("ApiGateway::Method").values()]
     return {method["HttpMethod"]: method for method in found if "Ref" in method["ResourceId"]}
-
-
-@pytest.mark.parametrize("mode", GUARDED)
-def test_predictions_need_authorization_and_all_else_is_open(
-    by_mode: Mapping[str, Template], mode: str
-) -> None:
-    guards = {
-        "api_key": ("NONE", True, None),
-        "iam": ("AWS_IAM", False, None),
-        "cognito": ("COGNITO_USER_POOLS", False, ["tumor-detector/predict"]),
-    }
-    found = methods(by_mode[mode])
-    post = found["POST"]
-    guard = (post["AuthorizationType"], post.get("ApiKeyRequired", False), post.get("AuthorizationScopes"))
-    assert guard == guards[mode]
-    assert len(by_mode[mode].all("ApiGateway::UsagePlan")) == (mode == "api_key")
-    assert found["ANY"]["AuthorizationType"] == "NONE"
-    assert not found["ANY"].get("ApiKeyRequired")
 
 
 @pytest.mark.parametrize("mode", GUARDED)
@@ -158,20 +140,6 @@ class TestPeople:
         pool = template.only("Cognito::UserPool")
         assert pool["Properties"]["DeletionProtection"] == ("ACTIVE" if retain else "INACTIVE")
         assert pool["DeletionPolicy"] == ("Retain" if retain else "Delete")
-
-    def test_further_addresses_and_a_local_one_are_used_as_given(self, tmp_path: Path) -> None:
-        pages = (
-            "https://scan.example.org/",
-            "http://localhost:4566/restapis/{api_id}/v1/_user_request_/",
-        )
-        sign_in = SignIn(pages=pages, local_address="http://localhost:4566")
-        local = replace(config.load("local"), auth="cognito", sign_in=sign_in)
-        template = synthesize_gateway(local, tmp_path)
-        (api_id,) = template.all("ApiGateway::RestApi")
-        _, *further = template.properties("Cognito::UserPoolClient")["CallbackURLs"]
-        assert [text(address) for address in further] == [page.format(api_id=f"<{api_id}>") for page in pages]
-        assert sign_in_of(template)["address"] == "http://localhost:4566"
-
 
 class TestFirewall:
     """AWS WAF."""
