@@ -33,25 +33,6 @@ def variables(release: Release, folder: Path) -> dict[str, str]:
     return dict(template.properties("Lambda::Function")["Environment"]["Variables"])
 
 
-def methods(assembly: Assembly) -> dict[tuple[str, str], Json]:
-    """The API's methods by path and verb."""
-    template = assembly.template("gateway")
-    paths = {
-        id_: f"/{item['Properties']['PathPart']}"
-        for id_, item in template.all("ApiGateway::Resource").items()
-    }
-    found = [item["Properties"] for item in template.all("ApiGateway::Method").values()]
-    return {
-        (paths.get(method["ResourceId"].get("Ref", ""), "/"), method["HttpMethod"]): method
-        for method in found
-    }
-
-
-def test_every_path_reaches_the_lambda(assembly: Assembly) -> None:
-    assert methods(assembly).keys() >= {("/", "ANY"), ("/{proxy+}", "ANY")}
-    assert {method["Integration"]["Type"] for method in methods(assembly).values()} == {"AWS_PROXY"}
-
-
 def test_a_key_is_bound_to_a_plan_of_this_stage(dev: Assembly) -> None:
     template = dev.template("gateway")
     (stage_id,), (key_id,) = template.all("ApiGateway::Stage"), template.all("ApiGateway::ApiKey")
