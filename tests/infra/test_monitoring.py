@@ -154,13 +154,6 @@ def test_the_budget_counts_the_tag_of_every_stack(prod: Assembly) -> None:
 class TestGoldenCanary:
     """The declaration of the scheduled canary, which `test_canary.py` runs."""
 
-    def test_it_may_call_the_gateways_lambda_alone(self, prod: Assembly) -> None:
-        template = prod.template("monitoring")
-        name = template.properties("Lambda::Function")["Environment"]["Variables"]["FUNCTION_NAME"]
-        allowed = [s["Resource"] for _, s in template.statements() if "lambda:InvokeFunction" in s["Action"]]
-        assert [text(resource).split(":function:")[1] for resource in allowed] == [name]
-        assert prod.template("gateway").properties("Lambda::Function")["FunctionName"] == name
-
     def test_a_phantom_without_a_drawing_is_refused_at_synth(self, tmp_path: Path) -> None:
         record = record_for("full", tmp_path)
         golden = [{"seed": 7, "lesion": True, "probability": 0.5}]
