@@ -141,6 +141,7 @@ class TestPeople:
         assert pool["Properties"]["DeletionProtection"] == ("ACTIVE" if retain else "INACTIVE")
         assert pool["DeletionPolicy"] == ("Retain" if retain else "Delete")
 
+
 class TestFirewall:
     """AWS WAF."""
 
