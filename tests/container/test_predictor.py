@@ -81,29 +81,6 @@ def test_an_extreme_logit_does_not_overflow(
     assert predictor.predict(SCAN)["probability"] == expected
 
 
-def test_the_served_file_agrees_with_keras(model_dir: Path, tmp_path: Path) -> None:
-    # Given a network whose every weight matters, so that a swapped axis or channel would show
-    import keras  # noqa: PLC0415 - only this test waits for TensorFlow
-
-    keras.utils.set_random_seed(3)
-    scan = keras.Input((SIZE, SIZE, 1))
-    features = keras.layers.Conv2D(8, 5, strides=2, activation="relu")(scan)
-    features = keras.layers.Conv2D(8, 3, activation="relu")(features)
-    logits = keras.layers.Dense(3)(keras.layers.Flatten()(features))
-    network = keras.Model(scan, [logits, keras.layers.Conv2D(1, 1)(features)])
-    batch = np.random.default_rng(3).random((5, SIZE, SIZE, 1), dtype=np.float32)
-    ramp = np.linspace(0, 1, SIZE * SIZE).reshape(1, SIZE, SIZE, 1)
-    expected = network.predict(batch, verbose=0)[0][:, 0]
-    known = float(network.predict(ramp, verbose=0)[0][0, 0])
-    # When it is exported and served
-    answer = {"input": "ramp", "logit": known}
-    folder = copy_with_metadata(model_dir, tmp_path / "model", known_answer=answer)
-    network.export(folder / "model.tflite", format="litert", verbose=False)
-    # Then its logits are those of Keras
-    assert np.abs(Predictor.load(folder).outputs(batch).logits - expected).max() < 1e-4
-    assert np.ptp(expected) > 0.01
-
-
 def heatmap_of(predictor: Predictor, picture: Image.Image) -> NDArray[np.float64]:
     heatmap = predictor.predict(samples.png(picture), heatmap=True)["heatmap"]
     assert heatmap is not None
@@ -220,18 +197,6 @@ def test_a_brain_score_or_a_familiarity_that_is_not_a_number_is_a_failure(tmp_pa
         Predictor.load(model).predict(DARK)
     with pytest.raises(Problem, match="does not look like a brain MRI"):  # the refusal comes first
         Predictor.load(model).predict(BRIGHT)
-
-
-def test_the_outputs_are_the_networks_for_each_image(refusing_model_dir: Path) -> None:
-    batch = np.random.default_rng(4).random((3, SIZE, SIZE, 1), dtype=np.float32)
-    outputs = Predictor.load(refusing_model_dir).outputs(batch)
-    assert outputs.familiarity is not None
-    mean = batch.mean(axis=(1, 2, 3))
-    assert np.allclose(outputs.logits, 2.0 + BRIGHTNESS_GAIN * mean, atol=1e-5)
-    assert np.allclose(outputs.brain_logits, 4.0 + BRAIN_GAIN * mean, atol=1e-5)
-    assert np.allclose(outputs.familiarity, 6.0 + BRAIN_GAIN * mean, atol=1e-5)
-    assert outputs.evidence.shape == (3, SIZE // CELL, SIZE // CELL)
-    assert np.allclose(outputs.evidence.mean(axis=(1, 2)), outputs.logits, atol=1e-5)
 
 
 def test_a_model_of_schema_2_has_no_heatmap_and_no_reliability(old_model_dir: Path) -> None:
