@@ -8,7 +8,6 @@ import math
 import socket
 import uuid
 from base64 import b64decode
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
@@ -21,7 +20,6 @@ from PIL import Image
 
 from container import imaging
 from container.pool import Pool
-from container.predictor import Predictor
 from container.problem import MAX_IMAGE_BYTES
 from container.server import MAX_IN_FLIGHT, MEDIA_TYPES, OTHER_NAMES, Application, listen
 from tests.container import samples
@@ -312,17 +310,3 @@ def test_batch_transform_gets_single_images(server: Server) -> None:
         "MaxPayloadInMB": 4,
         "MaxConcurrentTransforms": 2 * len(server.workers()),
     }
-
-
-def test_each_of_many_concurrent_images_gets_its_own_answer(server: Server, model_dir: Path) -> None:
-    # Given images in different sizes and formats, and files that are not images
-    scans = [samples.scan(width, 90) for width in range(60, 220, 16)]
-    images = [encode(scan) for scan in scans for encode in (samples.png, samples.jpeg)]
-    predictor = Predictor.load(model_dir, version="7", sha256="ab" * 32)
-    expected = [(200, json.loads(json.dumps(predictor.predict(image)))) for image in images]
-    # When they are sent concurrently among others
-    with ThreadPoolExecutor(16) as clients:
-        answers = list(clients.map(server.predict, [*images, b"no image", IMAGE[:100]]))
-    # Then each has the answer that it would get alone
-    assert [(answer.status, answer.json()) for answer in answers[:-2]] == expected
-    assert [answer.status for answer in answers[-2:]] == [415, 400]
