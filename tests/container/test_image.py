@@ -66,14 +66,6 @@ def predictions(model_dir: Path, images: Sequence[bytes], *, heatmap: bool = Fal
     return [json.loads(json.dumps(predictor.predict(image, heatmap=heatmap))) for image in images]
 
 
-def test_the_image_answers_as_the_process_does(container: Container, model_dir: Path) -> None:
-    attributes = {"X-Amzn-SageMaker-Custom-Attributes": "heatmap=true"}
-    answer = container.predict(IMAGE, **attributes)
-    assert answer.status == 200
-    assert [answer.json()] == predictions(model_dir, [IMAGE], heatmap=True)
-    assert answer.headers["x-amzn-sagemaker-custom-attributes"] == "heatmap=true"
-
-
 @pytest.mark.parametrize(
     ("form", "modes"),
     [
@@ -82,7 +74,7 @@ def test_the_image_answers_as_the_process_does(container: Container, model_dir: 
         ("DICOM", [*SYNTAXES]),
     ],
 )
-def test_the_files_left_out_of_the_packages_are_not_needed(
+def test_the_image_answers_as_the_process_does_without_the_files_left_out_of_its_packages(
     container: Container, model_dir: Path, form: str, modes: list[str]
 ) -> None:
     if form == "DICOM":
@@ -93,7 +85,9 @@ def test_the_files_left_out_of_the_packages_are_not_needed(
             for mode in modes
         ]
         images = [samples.encoded(scan, form) for scan in scans]
-    assert [container.predict(image).json() for image in images] == predictions(model_dir, images)
+    attributes = {"X-Amzn-SageMaker-Custom-Attributes": "heatmap=true"}
+    answers = [container.predict(image, **attributes).json() for image in images]
+    assert answers == predictions(model_dir, images, heatmap=True)
 
 
 def test_the_server_is_not_root_and_can_write_nowhere(container: Container) -> None:
