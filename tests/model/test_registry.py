@@ -52,12 +52,6 @@ class TestTrained:
         assert metadata["mlflow"] == {"experiment": champion.name, "run_id": champion.run_id}
         assert metadata["split"] == {"folds": 3, "held_out": len(champion.holdout())}
 
-    def test_its_gates_are_kept_with_the_version_and_the_run(self, champion: ModelVersion) -> None:
-        outcomes = champion.gates()
-        assert {"beats_metadata", "beats_champion", "no_overfitting"} <= {each["name"] for each in outcomes}
-        kept = mlflow.artifacts.load_dict(f"runs:/{champion.run_id}/gates.json")
-        assert kept == {"gates": outcomes}
-
     def test_the_held_out_images_are_in_the_data_folder(
         self, champion: ModelVersion, phantoms: Dataset
     ) -> None:
