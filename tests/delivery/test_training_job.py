@@ -149,7 +149,7 @@ def test_all_problems_are_reported_before_anything_is_created(training_aws: Aws,
         hours=0,
         sources={"data": str(tmp_path / "nowhere")},
     )
-    with pytest.raises(DeliveryError) as failure:
+    with pytest.raises(DeliveryError, match=r"^no job was created:") as failure:
         training_submit.submit(job)
     for problem in (
         "--role is missing", "--bucket no-such-bucket cannot be used", "only this machine can reach it",
@@ -306,9 +306,3 @@ def test_another_end_is_an_error_with_its_reason(
     training_aws.answers["DescribeTrainingJob"] = end
     with pytest.raises(DeliveryError, match=reason):
         training_submit.follow(CreatedJob(training_job_name="evening-1"))
-
-
-def test_a_failure_is_one_message_of_the_command(training_aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    with pytest.raises(DeliveryError, match=r"^no job was created:(.|\n)*_URI is not set"):
-        run(*parse("--on", "sagemaker"))
