@@ -178,28 +178,8 @@ def test_the_smoke_role_reads_its_environment_and_calls_its_gateway(assembly: As
     assert conditions == ([{"StringEquals": tags}] if settings.auth == "api_key" else [])
 
 
-def test_monitoring_reads_answers_where_they_are_and_puts_into_one_namespace(assembly: Assembly) -> None:
-    environment, settings = assembly.environment, VARIANTS[assembly.environment]
-    found = granted(assembly.template("delivery"), "MonitorRole")
-    bucket = f"arn:aws:s3:::tumor-detector-{environment}-{{}}-{ACCOUNT}-{REGION}"
-    captured = bucket.format("sample")
-    endpoint, gateway = settings.endpoint_name, f"tumor-detector-{environment}-gateway"
-    by_source = {
-        True: {("s3:ListBucket", captured), ("s3:GetObject", f"{captured}/{endpoint}/*")},
-        False: {
-            ("cloudformation:DescribeStacks", f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{gateway}/*"),
-            ("logs:FilterLogEvents", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{gateway}-FrontLogs*"),
-        },
-    }
-    assert found.keys() == {
-        ("s3:GetObject", f"{bucket.format('models')}/models/*"),
-        ("cloudwatch:GetMetricData", "*"),
-        ("cloudwatch:PutMetricData", "*"),
-        *by_source[settings.captures_answers],
-        *([("kms:Decrypt", f"/tumor-detector/{environment}/key-arn")] if settings.customer_key else []),
-    }
-    namespace = {"StringEquals": {"cloudwatch:namespace": names.MONITOR_NAMESPACE}}
-    assert found["cloudwatch:PutMetricData", "*"] == namespace
+def test_without_a_customer_key_no_role_may_decrypt(delivered: dict[str, Assembly]) -> None:
+    assert "kms:Decrypt" not in delivered["dev"].template("delivery").path.read_text()
 
 
 FED = RealTime(
