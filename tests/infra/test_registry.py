@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
 from infra import config
 from tests.infra.synthesis import as_list
 
@@ -43,15 +41,6 @@ def test_the_bucket_refuses_everything_but_tls(assembly: Assembly) -> None:
         "Principal": {"AWS": "*"},
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }.items() <= policy["Statement"][0].items()
-
-
-@pytest.mark.parametrize(("kind", "prefix"), [("ECR::Repository", ""), ("S3::Bucket", "Models")])
-def test_prod_keeps_its_data_and_dev_does_not(dev: Assembly, prod: Assembly, kind: str, prefix: str) -> None:
-    for assembly, policy in ((dev, "Delete"), (prod, "Retain")):
-        resource = assembly.template("registry").only(kind, prefix)
-        assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == policy
-        emptied = assembly.template("registry").properties("ECR::Repository")["EmptyOnDelete"]
-        assert emptied is (policy == "Delete")
 
 
 def test_the_publishing_role_may_push_to_the_one_repository(assembly: Assembly) -> None:
