@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from infra import config, names
+from infra.paths import ROOT
 from scripts.console import DeliveryError
 from scripts.delivery.stacks import refuse_to_replace_log_role
 from tests.emulator.cloud import Cloud
@@ -24,25 +26,8 @@ STACKS = ("registry", "endpoint", "gateway", "monitoring")
 LOCAL = config.load("local")
 
 
-# By type: the service, operation and arguments of a request that takes a name, and the region where
-# CloudFormation then refuses it.
-TAKEN: Mapping[str, tuple[str, str, Mapping[str, str | list[str]], str]] = {
-    "IAM::Role": ("iam", "create_role", {"RoleName": "taken", "AssumeRolePolicyDocument": "{}"}, ELSEWHERE),
-    "IAM::OIDCProvider": (
-        *("iam", "create_open_id_connect_provider"),
-        {"Url": "https://taken.example.org", "ClientIDList": ["first"]},
-        ELSEWHERE,
-    ),
-    "CloudWatch::Dashboard": (
-        *("cloudwatch", "put_dashboard"),
-        {"DashboardName": "taken", "DashboardBody": "{}"},
-        ELSEWHERE,
-    ),
-    "Logs::LogGroup": ("logs", "create_log_group", {"logGroupName": "taken"}, REGION),
-    "ECR::Repository": ("ecr", "create_repository", {"repositoryName": "taken"}, REGION),
-    "KMS::Alias": ("kms", "create_alias", {"AliasName": "alias/taken"}, REGION),
-    "S3::Bucket": ("s3", "create_bucket", {"Bucket": "taken"}, REGION),
-}
+# By type: a request that takes a name, and the region where CloudFormation then refuses it.
+TAKEN: Mapping[str, Any] = json.loads((ROOT / "tests" / "fixtures" / "taken.json").read_text())
 AS_PROPERTY = {"Bucket": "BucketName", "ClientIDList": "ClientIdList"}
 
 
