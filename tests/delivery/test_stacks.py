@@ -9,7 +9,6 @@ from unittest.mock import Mock
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from infra import config
 from scripts.commands import drift
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEV = config.load("dev")
-REFUSED = ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "AssumeRole")
+REFUSED = refusal("AccessDenied", "not authorized")
 
 
 @pytest.mark.parametrize(
