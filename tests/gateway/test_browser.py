@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -340,47 +339,37 @@ def test_a_violation_of_the_pages_policy_is_noticed(visit: Visit) -> None:
     visit.requests.clear()
 
 
-class TestCard:
-    @pytest.fixture
-    def card(self) -> str:
-        """A card with a plot, a remote image, and a table that is wider than a phone."""
-        plot = base64.b64encode(draw(900, 500)).decode()
-        columns = ("architecture", *(f"interval_number_{number}" for number in range(12)))
-        table = "\n".join(
-            f"| {' | '.join(row)} |" for row in (columns, ["---"] * 13, ["0.911 (0.865 to 0.952)"] * 13)
-        )
-        return f"# The card\n\n![Calibration](data:image/png;base64,{plot})\n\n{table}\n\n![no](https://example.org/x.png)\n"
+@pytest.mark.parametrize(("suffix", "place"), [("", "footer"), ("/", "#refusal")])
+def test_with_and_without_the_slash_the_model_card_is_a_click_away(
+    visit: Visit, sagemaker: FakeSageMaker, suffix: str, place: str
+) -> None:
+    sagemaker.default = refusal()
+    visit.open(suffix)
+    links = visit.page.locator("footer a").evaluate_all("links => links.map((link) => link.href)")
+    assert links == [f"{visit.url}/{path}" for path in ("model-card", "docs", "openapi.json")]
+    visit.choose(file())
+    visit.page.locator(place).get_by_role("link", name="model card").click()
+    expect(visit.page).to_have_url(f"{visit.url}/model-card")
+    expect(visit.page.get_by_role("heading", name="The card")).to_be_visible()
+    visit.page.get_by_role("link", name="Classify an image").click()
+    expect(visit.page.locator("#drop")).to_be_visible()
 
-    @pytest.mark.parametrize(("suffix", "place"), [("", "footer"), ("/", "#refusal")])
-    def test_with_and_without_the_slash_the_model_card_is_a_click_away(
-        self, visit: Visit, sagemaker: FakeSageMaker, suffix: str, place: str
-    ) -> None:
-        sagemaker.default = refusal()
-        visit.open(suffix)
-        links = visit.page.locator("footer a").evaluate_all("links => links.map((link) => link.href)")
-        assert links == [f"{visit.url}/{path}" for path in ("model-card", "docs", "openapi.json")]
-        visit.choose(file())
-        visit.page.locator(place).get_by_role("link", name="model card").click()
-        expect(visit.page).to_have_url(f"{visit.url}/model-card")
-        expect(visit.page.get_by_role("heading", name="The card")).to_be_visible()
-        visit.page.get_by_role("link", name="Classify an image").click()
-        expect(visit.page.locator("#drop")).to_be_visible()
 
-    @pytest.mark.parametrize("width", [320, 1280])
-    def test_the_cards_plots_and_tables_fit_any_screen(self, visit: Visit, width: int) -> None:
-        visit.page.set_viewport_size({"width": width, "height": 640})
-        visit.page.goto(f"{visit.url}/model-card")
-        # The plot is loaded in its own shape and no wider than the text; the remote image stays text
-        image = visit.page.locator("img")
-        expect(image).to_have_accessible_name("Calibration")
-        assert image.evaluate("it => [it.naturalWidth, it.naturalHeight]") == [900, 500]
-        box = visit.box("img")
-        assert box["width"] / box["height"] == pytest.approx(1.8, rel=0.01)
-        # The table scrolls, the page does not
-        assert visit.has_no_overflow()
-        table = visit.page.get_by_role("region", name="Table: architecture")
-        assert table.evaluate("it => it.scrollWidth > it.clientWidth")
-        last = visit.page.get_by_role("columnheader", name="interval_number_11")
-        last.scroll_into_view_if_needed()
-        expect(last).to_be_in_viewport()
-        assert visit.page.evaluate("scrollX") == 0
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_cards_plots_and_tables_fit_any_screen(visit: Visit, width: int) -> None:
+    visit.page.set_viewport_size({"width": width, "height": 640})
+    visit.page.goto(f"{visit.url}/model-card")
+    # The plot is loaded in its own shape and no wider than the text; the remote image stays text
+    image = visit.page.locator("img")
+    expect(image).to_have_accessible_name("Calibration")
+    assert image.evaluate("it => [it.naturalWidth, it.naturalHeight]") == [900, 500]
+    box = visit.box("img")
+    assert box["width"] / box["height"] == pytest.approx(1.8, rel=0.01)
+    # The table scrolls, the page does not
+    assert visit.has_no_overflow()
+    table = visit.page.get_by_role("region", name="Table: architecture")
+    assert table.evaluate("it => it.scrollWidth > it.clientWidth")
+    last = visit.page.get_by_role("columnheader", name="interval_number_11")
+    last.scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport()
+    assert visit.page.evaluate("scrollX") == 0
