@@ -34,7 +34,6 @@ INVALID_PREVIEWS = (
     *({"png": PNG, "box": each} for each in ([True, 0, 2, 2], [-1, 0, 1, 1], [1, 0, 1, 1], [0, 2, 1, 1])),
     {"png": PNG, "box": [0, 0, 1, math.inf]},
 )
-INVALID_STATISTICS = (None, {}, {"format": "PLANTED"}, {"format": "png", "side": "PLANTED"})
 TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
 
 
@@ -55,7 +54,7 @@ def test_the_containers_rejection_of_an_image_is_passed_on(
 
 def test_a_refusals_scores_are_passed_on(send: Send, sagemaker: FakeSageMaker) -> None:
     scores = {"score": 0.0213, "score_threshold": 0.37}
-    sagemaker.default = refusal(**scores, host="10.0.0.1")
+    sagemaker.default = refusal("No brain.", **scores, host="10.0.0.1")
     answer = send(IMAGE)
     assert answer.json.items() >= scores.items()
     assert answer.json.keys() == {*PROBLEM, *scores}
@@ -111,7 +110,8 @@ def test_invalid_scores_are_not_passed_on(
         (prediction(model={"name": "tumor-detector"}), 502),
         (prediction(heatmap="bright"), 502),
         *((prediction(preview=each), 502) for each in INVALID_PREVIEWS),
-        *((prediction(statistics=each), 502) for each in INVALID_STATISTICS),
+        *((prediction(statistics=each), 502) for each in (None, {}, {"format": "PLANTED"})),
+        (prediction(statistics={"format": "png", "side": "PLANTED"}), 502),
         (prediction(heatmap={"width": 1, "height": 1, "values": [[0.5] * 400_000]}), 502),
         (prediction(reliability="low"), 502),
         (prediction(reliability=None), 502),
