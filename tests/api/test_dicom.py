@@ -52,14 +52,6 @@ def test_the_container_sees_the_same_image(syntax: str, photometric: str) -> Non
         assert imaging.read(stripped).tobytes() == imaging.read(data).tobytes()
 
 
-def test_a_header_is_kept_on_demand(client: Client, gateway: FakeGateway) -> None:
-    data = planted(dicom(GREY))
-    client.predict(data, keep_header=True, preview=True, frame=3)
-    (call,) = gateway.images
-    assert call.body == data
-    assert call.target == "/stage/predict?heatmap=false&preview=true&frame=3"
-
-
 def test_without_pydicom_no_header_is_sent(
     client: Client, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,15 +108,12 @@ def test_a_refusal_is_an_answer_not_a_failure(gateway: FakeGateway, folder: Path
     assert line.split()[1:] == ["refused", "The", "image", "is", r"blank,\nor", "nearly", "so."]
 
 
-def test_a_low_reliability_is_in_the_last_column_and_in_json(gateway: FakeGateway, folder: Path) -> None:
+def test_a_low_reliability_is_in_the_last_column(gateway: FakeGateway, folder: Path) -> None:
     gateway.default = prediction(**LOW)
     gateway.health = Reply(body=json.dumps(ONE_SOURCE).encode())
-    paths = fill(folder, "a.jpg")
-    table = run(gateway, *paths)
+    table = run(gateway, *fill(folder, "a.jpg"))
     assert table.stdout.rstrip().endswith(f"Low reliability: {LOW['reasons'][0]}")
     assert "trained on images of one source" in table.stderr
-    (outcome,) = json.loads(run(gateway, *paths, "--format", "json").stdout)
-    assert outcome["prediction"].items() >= LOW.items()
 
 
 def test_json_holds_the_answers_in_full_with_the_heatmap(gateway: FakeGateway, folder: Path) -> None:
@@ -207,14 +204,6 @@ def test_a_secret_comes_from_the_environment(
     assert gateway.images[-1].headers[header].endswith("PLANTED")
 
 
-def test_a_secret_is_never_printed(gateway: FakeGateway, folder: Path) -> None:
-    gateway.schemes = {"api_key": {}}
-    gateway.default = problem(500)
-    done = run(gateway, *fill(folder, "a.png"), TUMOR_API_KEY="PLANTED")
-    assert gateway.images[-1].headers["x-api-key"] == "PLANTED"
-    assert "PLANTED" not in done.stdout + done.stderr
-
-
 def test_requests_are_signed_where_required(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway.schemes = {"iam": {}}
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
@@ -229,11 +218,15 @@ def test_requests_are_signed_where_required(gateway: FakeGateway, monkeypatch: p
     assert "PLANTED" not in str(headers)
 
 
-def test_rejected_credentials_end_the_command(gateway: FakeGateway, folder: Path) -> None:
+def test_rejected_credentials_end_the_command_and_are_not_printed(gateway: FakeGateway, folder: Path) -> None:
+    gateway.schemes = {"api_key": {}}
     gateway.default = problem(403, "Send a valid API key.")
-    done = run(gateway, *fill(folder, *(f"{number}.png" for number in range(200))))
+    paths = fill(folder, *(f"{number}.png" for number in range(200)))
+    done = run(gateway, *paths, TUMOR_API_KEY="PLANTED")
     assert (done.returncode, done.stdout) == (1, "")
     assert "rejected the credentials: Send a valid API key." in done.stderr
+    assert gateway.images[-1].headers["x-api-key"] == "PLANTED"
+    assert "PLANTED" not in done.stderr
     assert len(gateway.images) < 100
 
 

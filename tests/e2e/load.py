@@ -23,6 +23,7 @@ def assert_problem(response: requests.Response, status: int) -> None:
     assert response.headers["Content-Type"].startswith("application/problem+json")
     assert {"type", "title", "status", "detail", "request_id"} <= response.json().keys()
     assert response.json()["status"] == status
+    assert response.headers["X-Request-Id"] == response.json()["request_id"]
     assert "Traceback" not in response.text
 
 

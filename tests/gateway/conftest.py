@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import sys
@@ -22,7 +23,7 @@ from tests.fuzz.contract import Contract
 from tests.gateway.api_gateway import FakeApiGateway
 from tests.gateway.label_store import FakeStore
 from tests.gateway.sagemaker import FakeSageMaker
-from tests.gateway.visit import Visit
+from tests.gateway.visit import Visit, draw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 
 HANDLER = "infra.lambdas.gateway.handler"
 MODEL = {"name": "tumor-detector", "version": "3", "sha256": "ab" * 32, "kind": "images", "gates_failed": []}
+COLUMNS = ("architecture", *(f"interval_number_{number}" for number in range(12)))
+ROWS = (COLUMNS, ["---"] * len(COLUMNS), ["0.911 (0.865 to 0.952)"] * len(COLUMNS))
+TABLE = "\n".join(f"| {' | '.join(row)} |" for row in ROWS)
+PLOT = f"data:image/png;base64,{base64.b64encode(draw(900, 500)).decode()}"
+CARD = f"# The card\n\n![Calibration]({PLOT})\n\n{TABLE}\n\n![no](https://example.org/x.png)\n"
 REPORT_VIOLATIONS = "addEventListener('securitypolicyviolation', (it) => console.error(it.violatedDirective))"
 render = cache(render_site)
 
@@ -47,10 +53,6 @@ class Answer:
     status: int
     headers: dict[str, str]
     text: str
-
-    @property
-    def media_type(self) -> str:
-        return self.headers.get("Content-Type", "").partition(";")[0]
 
     @property
     def json(self) -> Any:
@@ -103,8 +105,8 @@ def environment(sagemaker: FakeSageMaker, store: FakeStore) -> dict[str, str]:
 
 @pytest.fixture
 def card() -> str:
-    """The served model's card."""
-    return "# Model card\n\nA fixture for tests: no such model exists.\n"
+    """The served model's card, with a plot, a remote image, and a table that is wider than a phone."""
+    return CARD
 
 
 @pytest.fixture
@@ -159,18 +161,8 @@ def authorizer() -> Authorizer | None:
 
 
 @pytest.fixture
-def other_origins() -> tuple[str, ...]:
-    """The other origins from which a visit may load."""
-    return ()
-
-
-@pytest.fixture
 def visit(
-    browser: Browser,
-    handler: ModuleType,
-    sagemaker: FakeSageMaker,
-    authorizer: Authorizer | None,
-    other_origins: tuple[str, ...],
+    browser: Browser, handler: ModuleType, sagemaker: FakeSageMaker, authorizer: Authorizer | None
 ) -> Iterator[Visit]:
     """A visit that must load nothing from elsewhere and never violate the page's own policy."""
     with FakeApiGateway(handler.handle, authorizer).running() as gateway:
@@ -185,7 +177,7 @@ def visit(
     # Chromium reports every error status; the test caused those.
     assert [message for message in visit.console if "Failed to load resource" not in message] == []
     origin = gateway.url.partition("/restapis")[0]
-    known = (f"{origin}/", *(f"{each}/" for each in other_origins), "blob:", "data:")
+    known = (f"{origin}/", *(f"{each}/" for each in visit.other_origins), "blob:", "data:")
     assert [url for url in visit.requests if not url.startswith(known)] == []
 
 

@@ -53,8 +53,9 @@ def test_the_page_has_the_code_of_one_mode(send: Send, mode: Mode) -> None:
     assert len(page.encode()) < 60_000
 
 
-def test_only_the_history_outlasts_the_tab(send: Send) -> None:
-    page = send(event("get_page")).text
+def test_the_page_writes_no_markup_and_only_its_history_outlasts_the_tab(send: Send) -> None:
+    page, later = (send(event("get_page", path=path)).text for path in ("/", "/dicom.js"))
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", page + later)
     history = script("page/history.js")
     assert history in page
     assert not re.search("localStorage|indexedDB|document\\.cookie", page.replace(history, ""))
@@ -73,7 +74,6 @@ def test_the_page_may_connect_to_its_stage_and_to_the_sign_in_page(send: Send, m
     policy = send(event("get_page")).headers["Content-Security-Policy"].split("; ")
     allowed = {"cognito": f"connect-src 'self' {ADDRESS}"}.get(mode, "connect-src 'self'")
     assert [part for part in policy if part.startswith("connect-src")] == [allowed]
-    assert {"default-src 'none'", "form-action 'none'", "frame-ancestors 'none'"} <= set(policy)
 
 
 def test_the_document_has_the_security_scheme_of_the_mode(
@@ -81,6 +81,7 @@ def test_the_document_has_the_security_scheme_of_the_mode(
 ) -> None:
     served = send(event("get_page", path="/openapi.json")).json
     validate(served)
+    assert "Not a medical device" in served["info"]["description"]
     schemes = served["components"].pop("securitySchemes", {})
     assert list(schemes) == ([] if mode == "none" else [mode])
     scopes = [SIGN_IN["scope"]] if mode == "cognito" else []

@@ -73,24 +73,27 @@ class TestApiKey:
         visit.page.get_by_label("API key").fill(key)
         visit.page.get_by_role("button", name="Use this key").click()
 
-    def test_an_image_waits_for_the_key(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
-        # Given an image that was chosen before a key was entered
-        visit.submit()
+    def test_all_valid_images_wait_for_the_key(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
+        # Given images that were chosen before a key was entered
+        visit.submit(file("one.png"), file("two.png"), file("scan.gif", "image/gif", b"GIF89a"))
         visit.expect_problem("An API key is needed", "Enter it above")
         expect(visit.page.get_by_label("API key")).to_be_focused()
         assert not any("predict" in url for url in visit.requests)
         # When the key is entered, with blanks around it
         visit.page.keyboard.type(f"  {KEY} ")
         visit.page.keyboard.press("Enter")
-        # Then the image is sent, and only this tab keeps the key
+        # Then the valid ones are sent, and only this tab keeps the key
+        expect(visit.page.locator("#summary")).to_have_text("3 of 3 done · 2 YES · 1 failed")
         visit.expect_answer("YES")
-        assert len(sagemaker.calls) == 1
+        assert len(sagemaker.calls) == 2
         expect(visit.page.get_by_label("API key")).to_be_hidden()
         local, session = visit.stores()
         assert local == {}
         assert list(session.values()) == [KEY]
         assert KEY not in visit.page.content()
         assert not any(KEY in url for url in visit.requests)
+        visit.page.get_by_role("option", name="scan.gif").click()
+        visit.expect_problem("Unsupported file", "image/gif")
 
     def test_a_rejected_key_is_removed_and_requested_again(self, visit: Visit) -> None:
         visit.open()
@@ -138,15 +141,6 @@ class TestApiKey:
         self.enter(visit, key)
         assert visit.stores() == ({}, {})
         expect(visit.page.get_by_label("API key")).to_be_focused()
-
-    def test_all_valid_images_wait_for_the_key(self, visit: Visit, sagemaker: FakeSageMaker) -> None:
-        visit.submit(file("one.png"), file("two.png"), file("scan.gif", "image/gif", b"GIF89a"))
-        visit.expect_problem("An API key is needed", "")
-        visit.page.get_by_role("option", name="scan.gif").click()
-        self.enter(visit, KEY)
-        expect(visit.page.locator("#summary")).to_have_text("3 of 3 done · 2 YES · 1 failed")
-        visit.expect_problem("Unsupported file", "image/gif")
-        assert len(sagemaker.calls) == 2
 
 
 class TestIam:
@@ -215,10 +209,6 @@ class TestCognito:
         return {**environment, "AUTH": "cognito", "SIGN_IN": json.dumps(members)}
 
     @pytest.fixture
-    def other_origins(self, sign_in: FakeSignIn) -> tuple[str, ...]:
-        return (sign_in.url,)
-
-    @pytest.fixture
     def authorizer(self, sign_in: FakeSignIn) -> Authorizer:
         def check(call: Call) -> int | None:
             kind, _, token = call.headers.get("authorization", "").partition(" ")
@@ -229,6 +219,7 @@ class TestCognito:
     @pytest.fixture(autouse=True)
     def register_page(self, visit: Visit, sign_in: FakeSignIn) -> None:
         sign_in.pages.append(f"{visit.url}/")
+        visit.other_origins.append(sign_in.url)
 
     def enter(self, visit: Visit) -> None:
         visit.page.get_by_role("button", name="Sign in").click()
@@ -236,7 +227,7 @@ class TestCognito:
         expect(visit.page.get_by_text("Signed in until")).to_be_visible()
 
     @pytest.mark.parametrize("suffix", ["", "/"])
-    def test_a_person_who_signs_in_can_classify(
+    def test_a_person_signs_in_classifies_and_signs_out(
         self, visit: Visit, sign_in: FakeSignIn, sagemaker: FakeSageMaker, suffix: str
     ) -> None:
         # Given a person who is not signed in, and an image that is not sent
@@ -254,12 +245,7 @@ class TestCognito:
         visit.choose(file())
         visit.expect_answer("YES")
         assert len(sagemaker.calls) == 1
-
-    def test_a_session_outlasts_a_reload_and_ends_with_sign_out(
-        self, visit: Visit, sign_in: FakeSignIn
-    ) -> None:
-        visit.open()
-        self.enter(visit)
+        # And the session outlasts a reload, and ends with the sign-out
         visit.page.reload()
         expect(visit.page.get_by_text("Signed in until")).to_be_visible()
         visit.page.get_by_role("button", name="Sign out").click()
@@ -267,19 +253,15 @@ class TestCognito:
         assert visit.stores() == ({}, {})
         assert any(url.startswith(f"{sign_in.url}/logout?") for url in visit.requests)
 
-    def test_a_rejected_token_is_removed(self, visit: Visit, sign_in: FakeSignIn) -> None:
+    def test_a_rejected_token_is_removed_and_an_expired_one_not_sent(
+        self, visit: Visit, sign_in: FakeSignIn, sagemaker: FakeSageMaker
+    ) -> None:
         visit.open()
         self.enter(visit)
         sign_in.tokens.clear()
         visit.choose(file())
         visit.expect_problem("You were signed out", "Sign in again")
         assert visit.stores() == ({}, {})
-        expect(visit.page.get_by_role("button", name="Sign in")).to_be_visible()
-
-    def test_an_expired_token_is_not_sent(
-        self, visit: Visit, sign_in: FakeSignIn, sagemaker: FakeSageMaker
-    ) -> None:
-        visit.open()
         sign_in.expires_in_s = 2
         self.enter(visit)
         visit.page.wait_for_timeout(2100)

@@ -22,6 +22,7 @@ CONTENTS = {
     "line break at the start": b"\r\n\r\nabc",
     "lone breaks": b"\r\n\n\r\x0b\x0c\x1c\x85",
     "every byte": bytes(range(256)),
+    "random": os.urandom(3_000),
     "empty": b"",
 }
 
@@ -33,12 +34,7 @@ def parse(body: bytes, content_type: str = form_type()["content-type"]) -> bytes
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 def test_content_comes_out_byte_for_byte(content: bytes) -> None:
     assert parse(form(("image", content))) == content
-
-
-def test_random_content_comes_out_byte_for_byte() -> None:
-    for size in (*range(0, 3000, 37), 4 * 1024 * 1024):
-        content = os.urandom(size)
-        assert parse(form(("note", b"first"), ("image", content), ("other", b"last"))) == content
+    assert parse(form(("note", b"first"), ("image", content), ("other", b"last"))) == content
 
 
 @pytest.mark.parametrize(

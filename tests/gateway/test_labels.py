@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,8 +25,7 @@ DENIED = Reply(400, b'{"__type": "AccessDeniedException", "message": "denied"}')
 
 
 @pytest.fixture
-def environment(environment: dict[str, str], store: FakeStore) -> dict[str, str]:
-    del store  # it is reset
+def environment(environment: dict[str, str]) -> dict[str, str]:
     return environment | FEEDBACK
 
 
@@ -81,13 +79,9 @@ def test_an_id_that_a_caller_has_made_up_is_replaced(handler: ModuleType, forged
     assert (answer["statusCode"], len(answer["headers"]["X-Request-Id"])) == (200, len(UUID) + 13)
 
 
-def test_the_same_label_a_hundred_times_at_once_is_kept_once(
-    store: FakeStore, given: str, label: Label
-) -> None:
-    with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: label(identity={"apiKeyId": "key-1"}), range(100)))
-    assert {each.status for each in answers} == {200}
-    assert answers[0].json == {"request_id": given, "label": "NO"}
+def test_a_label_is_kept_with_its_time_model_and_caller(store: FakeStore, given: str, label: Label) -> None:
+    answer = label(identity={"apiKeyId": "key-1"})
+    assert (answer.status, answer.json) == (200, {"request_id": given, "label": "NO"})
     ((path, body),) = store.objects.items()
     assert path.startswith(f"/labels-of-a-test/labels/{given}/")
     members = json.loads(body)

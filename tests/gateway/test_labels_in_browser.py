@@ -19,8 +19,7 @@ AGAIN = "Press the button to try again."
 
 
 @pytest.fixture
-def environment(environment: dict[str, str], store: FakeStore) -> dict[str, str]:
-    del store  # it is reset
+def environment(environment: dict[str, str]) -> dict[str, str]:
     return {**environment, **FEEDBACK, "AUTH": "api_key"}
 
 

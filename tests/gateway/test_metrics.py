@@ -64,17 +64,6 @@ def test_what_is_watched_is_logged_and_not_answered(
 
 
 @pytest.mark.parametrize(
-    "statistics", [None, {}, {"format": "PLANTED"}, {"format": "png", "side": "PLANTED"}]
-)
-def test_other_statistics_are_no_prediction(
-    send: Send, sagemaker: FakeSageMaker, capsys: pytest.CaptureFixture[str], statistics: object
-) -> None:
-    sagemaker.default = prediction(statistics=statistics)
-    assert send(event("predict_image")).status == 502
-    assert "PLANTED" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
     ("sent", "reply"),
     [
         (event("get_page", path="/health"), Reply()),
@@ -82,6 +71,7 @@ def test_other_statistics_are_no_prediction(
         (event("predict_image"), model_error(415, "{}")),
         (event("predict_image"), model_error(500, "{}")),
         (event("predict_image"), prediction(label="MAYBE")),
+        ({**event("predict_image"), "requestContext": {"requestId": f"{metrics.UNCOUNTED}101"}}, Reply()),
     ],
 )
 def test_nothing_else_is_counted(
@@ -90,10 +80,3 @@ def test_nothing_else_is_counted(
     sagemaker.default = reply
     send(sent)
     assert not {"_aws", *metrics.OUTCOMES} & line(capsys).keys()
-
-
-def test_the_canary_is_not_counted(send: Send, capsys: pytest.CaptureFixture[str]) -> None:
-    request = event("predict_image")
-    request["requestContext"] = {"requestId": f"{metrics.UNCOUNTED}101"}
-    assert send(request).status == 200
-    assert "_aws" not in line(capsys)

