@@ -96,7 +96,7 @@ def server(target: Target, grid: Grid) -> Round:
     with processes.running(command, variables=variables, folder=target.root, log=log) as process:
         first = target.pack(next(iter(grid.images.values())))
         try:
-            ping_s = _seconds_until(lambda: _request(port, "GET", target.ping)[0] == OK, process, began)
+            ping_s = _seconds_until(lambda: _request(port, "GET", "/ping")[0] == OK, process, began)
             prediction_s = _seconds_until(
                 lambda: _request(port, "POST", target.path, first)[0] == OK, process, began
             )

@@ -39,10 +39,10 @@ class Target:
         Lock files of its environment.
     command
         With {bin}, {port}, {workers} and {model} to fill in.
-    path, ping
-        Where images are posted to, and what answers GET once the server is up.
+    path
+        Where images are posted to.
     payload
-        How an image is sent: as it is, or as base64 in one of two kinds of JSON.
+        How an image is sent: raw, as it is, or as base64 in the dataframe of MLflow's JSON.
     root
         The folder that its code is imported from.
     prepare
@@ -54,7 +54,6 @@ class Target:
     locks: tuple[Path, ...]
     command: Sequence[str]
     path: str = "/invocations"
-    ping: str = "/ping"
     payload: str = "raw"
     root: Path = ROOT
     prepare: Sequence[str] = ()
@@ -89,9 +88,7 @@ class Target:
         if self.payload == "raw":
             return image
         encoded = base64.b64encode(image.body).decode()
-        document: object = {"image": encoded}
-        if self.payload == "dataframe":
-            document = {"dataframe_split": {"columns": ["image"], "data": [[encoded]]}}
+        document = {"dataframe_split": {"columns": ["image"], "data": [[encoded]]}}
         return Payload(json.dumps(document).encode(), "application/json")
 
     def probability(self, body: bytes) -> float:

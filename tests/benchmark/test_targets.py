@@ -26,7 +26,6 @@ IMAGE = Payload(phantom.png(seed=7, lesion=True), "image/png")
 GRID = Grid({"512": IMAGE}, connections=(2,), seconds=1)
 RESPONSES = {
     "raw": b'{"probability": 0.25}',
-    "json": b'{"probability": 0.25, "label": "NO"}',
     "dataframe": b'{"predictions": [0.25]}',
 }
 BY_NAME = {target.name: target for target in TARGETS}
