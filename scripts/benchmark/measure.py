@@ -91,9 +91,7 @@ def server(target: Target, grid: Grid) -> Round:
     command = [part.format_map(values) for part in target.command]
     log = HOME / "logs" / f"{target.name}.log"
     began = time.perf_counter()
-    # In its own folder: Python's `-m` looks there before it reads PYTHONPATH.
-    variables = target.environment(port)
-    with processes.running(command, variables=variables, folder=target.root, log=log) as process:
+    with processes.running(command, variables=target.environment(port), log=log) as process:
         first = target.pack(next(iter(grid.images.values())))
         try:
             ping_s = _seconds_until(lambda: _request(port, "GET", "/ping")[0] == OK, process, began)

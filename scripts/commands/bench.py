@@ -13,7 +13,7 @@ import signal
 import statistics
 from typing import TYPE_CHECKING
 
-from scripts.benchmark import CORES, measure, monitor, network, targets
+from scripts.benchmark import CORES, measure, monitor, network
 from scripts.benchmark.measure import Grid, Round, number
 from scripts.benchmark.targets import LOWER_BOUND, TARGETS, Target
 from scripts.cli import cli_errors, command_parser
@@ -45,7 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--forms", action="store_true", help="this server alone, by JPEG, PNG and forms of DICOM"
     )
-    parser.add_argument("--baseline", metavar="COMMIT", help="measure the server as of another commit too")
     parser.add_argument(
         "--monitor", type=int, nargs="?", const=monitor.RECORDS, metavar="RECORDS",
         help=f"scripts/monitor alone, on synthetic answers (default: {monitor.RECORDS:,})",
@@ -68,8 +67,6 @@ def run(options: argparse.Namespace) -> None:
         raise DeliveryError("wrk, the load generator, is not on PATH: apt-get install wrk")
     network.ensure()
     chosen: list[Target | None] = [None, *(TARGETS[:1] if options.forms else TARGETS)]
-    if options.baseline:
-        chosen.insert(2, targets.baseline(options.baseline))
     grid = Grid(
         images=network.forms() if options.forms else network.pictures(),
         connections=CONNECTIONS,
