@@ -36,8 +36,6 @@ class Target:
         Lock files of its environment.
     command
         With {bin}, {port}, {workers} and {model} to fill in.
-    path
-        Where images are posted to.
     payload
         How an image is sent: raw, as it is, or as base64 in the dataframe of MLflow's JSON.
     prepare
@@ -48,7 +46,6 @@ class Target:
     title: str
     locks: tuple[Path, ...]
     command: Sequence[str]
-    path: str = "/invocations"
     payload: str = "raw"
     prepare: Sequence[str] = ()
 
@@ -61,10 +58,6 @@ class Target:
             "BIND_HOST": "127.0.0.1",
             "SAGEMAKER_BIND_TO_PORT": str(port),
             "SAGEMAKER_MODEL_SERVER_WORKERS": str(CORES),
-            "SAVED_MODEL": str(network.SAVED_MODEL),
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-            # Workers that each used every core for one inference would compete for them.
-            "TF_NUM_INTRAOP_THREADS": "1",
         }
 
     def ready(self) -> Path:
