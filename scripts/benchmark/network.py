@@ -40,7 +40,7 @@ def ensure() -> None:
     phantom.write_folder(images, count=96, seed=2_000_000)
     _LOG.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
-    command = [ROOT / "scripts" / "train", "--folds=3", "--steps=20", f"--data={images}"]
+    command = [str(ROOT / "scripts" / "train"), "--folds=3", "--steps=20", f"--data={images}"]
     with step("training the network on phantoms (a few minutes)"), _LOG.open("wb") as log:
         done = subprocess.run(
             command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
