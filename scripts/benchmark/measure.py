@@ -91,23 +91,19 @@ def server(target: Target, grid: Grid) -> Round:
     command = [part.format_map(values) for part in target.command]
     log = HOME / "logs" / f"{target.name}.log"
     began = time.perf_counter()
-    # In its own folder: Python's `-m` looks there before it reads PYTHONPATH.
-    variables = target.environment(port)
-    with processes.running(command, variables=variables, folder=target.root, log=log) as process:
+    with processes.running(command, variables=target.environment(port), log=log) as process:
         first = target.pack(next(iter(grid.images.values())))
         try:
-            ping_s = _seconds_until(lambda: _request(port, "GET", target.ping)[0] == OK, process, began)
-            prediction_s = _seconds_until(
-                lambda: _request(port, "POST", target.path, first)[0] == OK, process, began
-            )
+            ping_s = _seconds_until(lambda: _request(port)[0] == OK, process, began)
+            prediction_s = _seconds_until(lambda: _request(port, first)[0] == OK, process, began)
         except DeliveryError as error:
             last = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
             raise DeliveryError(f"{target.title} {error}. The last lines of {log}:\n{last}") from error
         measured = Round(ping_s, prediction_s)
-        url = f"http://{HOST}:{port}{target.path}"
+        url = f"http://{HOST}:{port}/invocations"
         for name, image in grid.images.items():
             payload = target.pack(image)
-            _check(target, _request(port, "POST", target.path, payload), network.expected(image))
+            _check(target, _request(port, payload), network.expected(image))
             load.run(url, payload, connections=WARM_UP_CONNECTIONS, seconds=WARM_UP_S)
             for connections in grid.connections:
                 point = f"{name}@{connections}"
@@ -127,10 +123,14 @@ def _seconds_until(succeeds: Callable[[], bool], process: Popen, began: float) -
     raise DeliveryError("does not respond in time" if process.poll() is None else "ended before it responded")
 
 
-def _request(port: int, method: str, path: str, payload: Payload | None = None) -> tuple[int, bytes]:
+def _request(port: int, payload: Payload | None = None) -> tuple[int, bytes]:
+    """Request a prediction, or /ping: all targets keep SageMaker's contract."""
     with contextlib.closing(http.client.HTTPConnection(HOST, port, timeout=RESPONSE_S)) as connection:
-        headers = {"Content-Type": payload.media_type} if payload else {}
-        connection.request(method, path, payload.body if payload else None, headers)
+        if payload:
+            headers = {"Content-Type": payload.media_type}
+            connection.request("POST", "/invocations", payload.body, headers)
+        else:
+            connection.request("GET", "/ping")
         response = connection.getresponse()
         return response.status, response.read()
 

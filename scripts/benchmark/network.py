@@ -7,7 +7,6 @@ import io
 import os
 import shutil
 import subprocess
-import sys
 
 import mlflow
 from pydicom import uid
@@ -25,35 +24,34 @@ SIZES = (225, 512)  # pixels of an image's height; the width follows from the he
 FOLDER = HOME / "network"
 SERVING = FOLDER / "serving"
 """model.tflite and metadata.json, as training wrote them."""
-SAVED_MODEL = FOLDER / "saved_model"
-"""The network as a SavedModel, for TensorFlow servers."""
 _SOURCES = ("container/*.py", "model/**/*.py")  # decide what the network is
 _LOG = HOME / "logs" / "training.log"
 
 
 def ensure() -> None:
-    """Train the network and export it, unless that is done with these sources."""
+    """Train the network, unless that is done with these sources."""
     files = sorted(path for pattern in _SOURCES for path in ROOT.glob(pattern))
     stamp = FOLDER / "sources.sha256"
     sources = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     if stamp.is_file() and stamp.read_text() == sources:
         return
     shutil.rmtree(FOLDER, ignore_errors=True)
-    store, images = FOLDER / "mlflow.db", FOLDER / "phantoms"
+    store, images = f"sqlite:///{FOLDER / 'mlflow.db'}", FOLDER / "phantoms"
     phantom.write_folder(images, count=96, seed=2_000_000)
     _LOG.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{store}"}
-    commands = (
-        [str(ROOT / "scripts" / "train"), "--folds=3", "--steps=20", f"--data={images}"],
-        [sys.executable, "-m", "scripts.benchmark.network"],
-    )
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
+    command = [str(ROOT / "scripts" / "train"), "--folds=3", "--steps=20", f"--data={images}"]
     with step("training the network on phantoms (a few minutes)"), _LOG.open("wb") as log:
-        for command in commands:
-            done = subprocess.run(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
-            )
-            if done.returncode:
-                raise DeliveryError(f"{command[0]} failed; {_LOG.relative_to(ROOT)} tells why")
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode:
+        raise DeliveryError(f"scripts/train failed; {_LOG.relative_to(ROOT)} tells why")
+    [registered] = mlflow.MlflowClient(store).search_registered_models()
+    run_id = registered.latest_versions[0].run_id
+    mlflow.artifacts.download_artifacts(
+        run_id=run_id, artifact_path="serving", dst_path=str(FOLDER), tracking_uri=store
+    )
     stamp.write_text(sources)
 
 
@@ -83,20 +81,3 @@ def forms() -> dict[str, Payload]:
 def expected(payload: Payload) -> float:
     """Return the probability that every target must answer."""
     return float(Predictor.load(SERVING).predict(payload.body)["probability"])
-
-
-def export() -> None:
-    """Write the serving files and the SavedModel of the trained champion; needs TensorFlow."""
-    from model.networks.backend import keras  # noqa: PLC0415 - imports TensorFlow
-
-    [registered] = mlflow.MlflowClient().search_registered_models()
-    version = registered.latest_versions[0]
-    mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="serving", dst_path=str(FOLDER))
-    logged = mlflow.artifacts.download_artifacts(f"models:/{registered.name}/{version.version}")
-    import model.networks.architectures  # noqa: F401, PLC0415 - registers the layers with Keras
-
-    keras.models.load_model(f"{logged}/data/model.keras").export(SAVED_MODEL, verbose=False)
-
-
-if __name__ == "__main__":
-    export()

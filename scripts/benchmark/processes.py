@@ -33,14 +33,12 @@ def output(what: str, command: Sequence[str | Path], **options: Any) -> bytes:
 
 
 @contextmanager
-def running(
-    command: Sequence[str], *, variables: Mapping[str, str], folder: Path, log: Path
-) -> Iterator[psutil.Popen]:
+def running(command: Sequence[str], *, variables: Mapping[str, str], log: Path) -> Iterator[psutil.Popen]:
     """Run a process while the block lasts, its output in a log; then end it and all its descendants."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = psutil.Popen(
-            command, cwd=folder, env={**os.environ, **variables},
+            command, cwd=ROOT, env={**os.environ, **variables},
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:

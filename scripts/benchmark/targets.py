@@ -1,24 +1,21 @@
-"""What is measured: the project's server, earlier versions of it, and its peers, each in its environment."""
+"""What is measured: the project's server and its peers, each in its environment."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import os
-import subprocess
 import sys
-import tarfile
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.paths import CONTAINER, ROOT
 from scripts.benchmark import CORES, HOME, network, processes
 from scripts.benchmark.load import Payload
-from scripts.console import DeliveryError, step
+from scripts.console import step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,12 +36,8 @@ class Target:
         Lock files of its environment.
     command
         With {bin}, {port}, {workers} and {model} to fill in.
-    path, ping
-        Where images are posted to, and what answers GET once the server is up.
     payload
-        How an image is sent: as it is, or as base64 in one of two kinds of JSON.
-    root
-        The folder that its code is imported from.
+        How an image is sent: raw, as it is, or as base64 in the dataframe of MLflow's JSON.
     prepare
         A command to run once before, with {bin} and {model} to fill in.
     """
@@ -53,25 +46,18 @@ class Target:
     title: str
     locks: tuple[Path, ...]
     command: Sequence[str]
-    path: str = "/invocations"
-    ping: str = "/ping"
     payload: str = "raw"
-    root: Path = ROOT
     prepare: Sequence[str] = ()
 
     def environment(self, port: int) -> dict[str, str]:
         """Return the variables to start it with."""
         return {
-            "PYTHONPATH": str(self.root),
+            "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "MODEL_DIR": str(network.SERVING),
             "BIND_HOST": "127.0.0.1",
             "SAGEMAKER_BIND_TO_PORT": str(port),
             "SAGEMAKER_MODEL_SERVER_WORKERS": str(CORES),
-            "SAVED_MODEL": str(network.SAVED_MODEL),
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-            # Workers that each used every core for one inference would compete for them.
-            "TF_NUM_INTRAOP_THREADS": "1",
         }
 
     def ready(self) -> Path:
@@ -89,9 +75,7 @@ class Target:
         if self.payload == "raw":
             return image
         encoded = base64.b64encode(image.body).decode()
-        document: object = {"image": encoded}
-        if self.payload == "dataframe":
-            document = {"dataframe_split": {"columns": ["image"], "data": [[encoded]]}}
+        document = {"dataframe_split": {"columns": ["image"], "data": [[encoded]]}}
         return Payload(json.dumps(document).encode(), "application/json")
 
     def probability(self, body: bytes) -> float:
@@ -129,15 +113,3 @@ def ensure_environment(name: str, locks: Sequence[Path]) -> Path:
 
 def _uv(*arguments: str) -> None:
     processes.output(f"uv {' '.join(arguments[:2])}", [Path(sys.executable).with_name("uv"), *arguments])
-
-
-def baseline(commit: str) -> Target:
-    """Make a target of the project's server as of another commit."""
-    done = subprocess.run(["git", "archive", commit, "container"], cwd=ROOT, capture_output=True, check=False)
-    if done.returncode:
-        raise DeliveryError(f"--baseline {commit} is not a commit with a container/")
-    root = HOME / "baselines" / hashlib.sha256(done.stdout).hexdigest()[:12]
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(root, filter="data")
-    locks = (root / "container" / "requirements.lock",)
-    return replace(TARGETS[0], name="baseline", title=f"this server at {commit}", locks=locks, root=root)

@@ -13,7 +13,7 @@ import signal
 import statistics
 from typing import TYPE_CHECKING
 
-from scripts.benchmark import CORES, measure, monitor, network, targets
+from scripts.benchmark import CORES, measure, monitor, network
 from scripts.benchmark.measure import Grid, Round, number
 from scripts.benchmark.targets import LOWER_BOUND, TARGETS, Target
 from scripts.cli import cli_errors, command_parser
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     """The rounds of each target by its name."""
 
 CONNECTIONS = (1, 8, 32)
-SECONDS, ROUNDS = 5.0, 3
-QUICK_SECONDS, QUICK_ROUNDS = 2.0, 1
 OURS = "ours"
 MIDDLE = 8  # connections, at which latency and processor time are compared
 HEADER = ("server", "req/s at {connections}", "of ours", "p50, p99 ms", "CPU ms per request",
@@ -39,19 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = command_parser("bench", __doc__)
     parser.add_argument(
-        "--quick", action="store_true",
-        help=f"{QUICK_ROUNDS} round of {QUICK_SECONDS:.0f} s a point: to try it out, not to quote",
-    )  # fmt: skip
-    parser.add_argument(
         "--forms", action="store_true", help="this server alone, by JPEG, PNG and forms of DICOM"
     )
-    parser.add_argument("--baseline", metavar="COMMIT", help="measure the server as of another commit too")
     parser.add_argument(
         "--monitor", type=int, nargs="?", const=monitor.RECORDS, metavar="RECORDS",
         help=f"scripts/monitor alone, on synthetic answers (default: {monitor.RECORDS:,})",
     )  # fmt: skip
-    parser.add_argument("--rounds", type=int, help=f"rounds over all targets (default: {ROUNDS})")
-    parser.add_argument("--seconds", type=float, help=f"of each point (default: {SECONDS:.0f})")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="rounds over all targets (default: %(default)s)"
+    )
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each point (default: %(default)g)")
     options = parser.parse_args(arguments)
     # SIGTERM ends it as Ctrl-C does: no server may stay behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -68,14 +63,9 @@ def run(options: argparse.Namespace) -> None:
         raise DeliveryError("wrk, the load generator, is not on PATH: apt-get install wrk")
     network.ensure()
     chosen: list[Target | None] = [None, *(TARGETS[:1] if options.forms else TARGETS)]
-    if options.baseline:
-        chosen.insert(2, targets.baseline(options.baseline))
-    grid = Grid(
-        images=network.forms() if options.forms else network.pictures(),
-        connections=CONNECTIONS,
-        seconds=options.seconds or (QUICK_SECONDS if options.quick else SECONDS),
-    )
-    rounds = measure_all(chosen, grid, count=options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS))
+    images = network.forms() if options.forms else network.pictures()
+    grid = Grid(images, CONNECTIONS, options.seconds)
+    rounds = measure_all(chosen, grid, count=options.rounds)
     if not any(rounds.values()):
         raise DeliveryError("no target could be measured")
     titles = {target.name: target.title for target in chosen if target} | {

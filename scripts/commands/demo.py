@@ -68,7 +68,6 @@ def main(arguments: list[str] | None = None) -> None:
         default="auto",
         help="how the endpoint runs: the image under Docker, or the same server as a process (default: auto)",
     )
-    parser.add_argument("--verbose", action="store_true", help="show what training, the CDK and checks print")
     options = parser.parse_args(arguments)
     with common.cli_errors(DataError):
         _show(options)
@@ -114,8 +113,7 @@ def running(options: argparse.Namespace) -> Iterator[tuple[str, list[dict[str, o
     settings = config.load(ENVIRONMENT)
     logs = _log_folder(options.port)
     with contextlib.ExitStack() as stack:
-        if not options.verbose:
-            stack.enter_context(console.details_in(logs / "demo.log"))
+        stack.enter_context(console.details_in(logs / "demo.log"))
         echo(f"Logs: {logs.relative_to(ROOT)}/")
         with step("reading the images"):
             dataset = resolve(options.data)
@@ -127,10 +125,7 @@ def running(options: argparse.Namespace) -> Iterator[tuple[str, list[dict[str, o
         looking = stack.enter_context(ThreadPoolExecutor(max_workers=1)).submit(_version_trained_on, dataset)
         wait_for_training = wait_for_image = None
         if chosen.name == "docker":  # in advance, just as `cdk deploy` builds it
-            build = engine.build_command()
-            wait_for_image = stack.enter_context(
-                _program(build, log=None if options.verbose else logs / "image.log")
-            )
+            wait_for_image = stack.enter_context(_program(engine.build_command(), log=logs / "image.log"))
         aws = LocalAws(
             port=options.port,
             engine=chosen.name,
@@ -145,8 +140,7 @@ def running(options: argparse.Namespace) -> Iterator[tuple[str, list[dict[str, o
         if version is None:
             train = [sys.executable, "-m", "scripts.commands.train", "--quick"]
             train += [f"--data={each}" for each in dataset.folders]
-            log = None if options.verbose else logs / "train.log"
-            wait_for_training = stack.enter_context(_program(train, log=log))
+            wait_for_training = stack.enter_context(_program(train, log=logs / "train.log"))
         else:
             echo(f"  reusing {version.name} version {version.version}, trained on exactly these images")
         os.environ["AWS_ENDPOINT_URL"] = aws.endpoint_url
@@ -236,15 +230,15 @@ def _model_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _program(command: Sequence[str], *, log: Path | None) -> Iterator[Callable[[str], None]]:
-    """Run a program beside this process; leaving the block stops it as Ctrl-C does.
+def _program(command: Sequence[str], *, log: Path) -> Iterator[Callable[[str], None]]:
+    """Run a program beside this process, its output in a log; leaving the block stops it as Ctrl-C does.
 
     Yields what waits for its end, as a step of that title which began with it; a failure shows the end of its
-    output. `log` is the file for its output; None shows it on standard error.
+    output.
     """
 
     def output() -> str:
-        return log.read_text(errors="replace") if log else ""
+        return log.read_text(errors="replace")
 
     def wait(title: str) -> None:
         with step(title, began=began):
@@ -257,11 +251,11 @@ def _program(command: Sequence[str], *, log: Path | None) -> Iterator[Callable[[
                 # A progress bar rewrites its line, which leaves many lines in a file.
                 lines = [line for line in output().splitlines() if not _PROGRESS_BAR.search(line)]
                 tail = "\n".join(filter(str.strip, lines[-_TAIL_LINES:]))
-                raise DeliveryError(f"{title} failed:\n{tail or 'see its output above'}")
+                raise DeliveryError(f"{title} failed:\n{tail or 'it printed nothing'}")
 
     began = time.monotonic()
     with (
-        log.open("wb") if log else contextlib.nullcontext(sys.stderr) as stream,
+        log.open("wb") as stream,
         program.running(command, cwd=ROOT, stdout=stream, stderr=stream) as process,
     ):
         yield wait

@@ -31,7 +31,7 @@ def test_descendants_are_measured_and_ended_with_their_parent(
 ) -> None:
     monkeypatch.setattr(processes, "END_S", 1)
     command = [sys.executable, "-c", FAMILY]
-    with processes.running(command, variables={}, folder=tmp_path, log=tmp_path / "log") as process:
+    with processes.running(command, variables={}, log=tmp_path / "log") as process:
         wait_for(lambda: processes.pss_mb(process) >= 50, timeout_s=60)
         assert processes.cpu_seconds(process) >= 0.5
         family = [process.pid, *(each.pid for each in process.children(recursive=True))]
@@ -41,7 +41,7 @@ def test_descendants_are_measured_and_ended_with_their_parent(
 
 def test_what_others_use_is_noise_and_what_is_measured_is_not(tmp_path: Path) -> None:
     busy = [sys.executable, "-c", "while True: pass"]
-    with processes.running(busy, variables={}, folder=tmp_path, log=tmp_path / "log") as process:
+    with processes.running(busy, variables={}, log=tmp_path / "log") as process:
         with_it, without_it = processes.Disturbance(process), processes.Disturbance()
         time.sleep(1)
         used = processes.cpu_seconds(process)

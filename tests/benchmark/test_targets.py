@@ -26,7 +26,6 @@ IMAGE = Payload(phantom.png(seed=7, lesion=True), "image/png")
 GRID = Grid({"512": IMAGE}, connections=(2,), seconds=1)
 RESPONSES = {
     "raw": b'{"probability": 0.25}',
-    "json": b'{"probability": 0.25, "label": "NO"}',
     "dataframe": b'{"predictions": [0.25]}',
 }
 BY_NAME = {target.name: target for target in TARGETS}
@@ -77,13 +76,10 @@ def test_a_server_that_predicts_something_else_is_not_measured(monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_baseline_runs_its_own_code_and_is_reported_with_its_log_if_it_does_not_start(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "old" / "container").mkdir(parents=True)
-    (tmp_path / "old" / "container" / "__main__.py").write_text("raise SystemExit('the old server')")
-    with pytest.raises(DeliveryError, match=r"(?s)ended before it responded.*the old server"):
-        measure.server(replace(BY_NAME["ours"], root=tmp_path / "old"), GRID)
+def test_a_server_that_does_not_start_is_reported_with_its_log() -> None:
+    failing = ("{bin}/python", "-c", "raise SystemExit('no such setting')")
+    with pytest.raises(DeliveryError, match=r"(?s)ended before it responded.*no such setting"):
+        measure.server(replace(BY_NAME["ours"], command=failing), GRID)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -91,15 +87,6 @@ def test_the_lower_bound_counts_predictions() -> None:
     point = measure.lower_bound(replace(GRID, seconds=0.5)).points["512"]
     assert point.per_second > 0
     assert 0 < point.p50_ms <= point.p99_ms
-
-
-def test_a_baseline_is_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "HOME", tmp_path)
-    committed = targets.baseline("HEAD")
-    assert (committed.root / "container" / "__main__.py").is_file()
-    assert committed.environment(1)["PYTHONPATH"] == str(committed.root)
-    with pytest.raises(DeliveryError, match="not a commit with a container/"):
-        targets.baseline("no-such-version")
 
 
 def test_a_failed_target_is_left_out_of_the_rounds_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -295,8 +295,8 @@ def test_ctrl_c_ends_a_command_with_one_line(launcher: Path) -> None:
 
 def test_the_launchers_are_alike() -> None:
     form = (
-        r'#!/usr/bin/env python3\n"""[^"]+"""\n\nimport _setup\n\nif __name__ == "__main__":\n'
-        r'    _setup\.run\("scripts\.commands\.(\w+)", layer="(deploy|train|local|test)".*\)\n'
+        r'#!/usr/bin/env python3\n"""[^"]+"""\n\nimport _setup\n\n'
+        r'_setup\.run\("scripts\.commands\.(\w+)", layer="(deploy|train|local|test)".*\)\n'
     )
     launchers = [path for path in (ROOT / "scripts").iterdir() if path.is_file() and not path.suffix]
     for path in launchers:
