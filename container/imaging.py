@@ -18,7 +18,15 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from .grey_levels import narrowed, spread, stretched
-from .problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Problem, check_frame, too_many_bytes, too_many_pixels
+from .problem import (
+    MAX_IMAGE_BYTES,
+    MAX_IMAGE_PIXELS,
+    Problem,
+    check_frame,
+    no_bytes,
+    too_many_bytes,
+    too_many_pixels,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,9 +91,7 @@ def read(data: bytes, *, frame: int | None = None) -> Image.Image:
         as `dicom.read`.
     """
     if not data:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST, "The body is empty: send the bytes of a JPEG, PNG or DICOM image."
-        )
+        raise no_bytes()
     if len(data) > MAX_IMAGE_BYTES:
         raise too_many_bytes()
     if is_dicom(data):

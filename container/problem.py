@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/problem+json"
 MAX_IMAGE_BYTES = 4 * 1024 * 1024  # every hop accepts this much, serverless inference included
 MAX_IMAGE_PIXELS = 25_000_000
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110's, as Python's since 3.13
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own name for it
@@ -39,12 +40,17 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own name for it
         """Return the problem as JSON, to be sent as `MEDIA_TYPE`."""
         fields = {
             "type": "about:blank",
-            "title": self.status.phrase,  # RFC 9457: for type about:blank
+            "title": _TITLES.get(self.status, self.status.phrase),  # RFC 9457: for type about:blank
             "status": self.status.value,
             "detail": self.detail,
             **self.extensions,
         }
         return json.dumps(fields, ensure_ascii=False).encode()
+
+
+def no_bytes() -> Problem:
+    """Return the refusal of an empty file."""
+    return Problem(HTTPStatus.BAD_REQUEST, "The body is empty: send the bytes of a JPEG, PNG or DICOM image.")
 
 
 def too_many_bytes() -> Problem:

@@ -35,6 +35,7 @@ OTHER_NAMES = ("image/jpg", "image/pjpeg", "image/x-png")
 ACCEPTED = frozenset({"*/*", "application/*", "application/json"})  # by an Accept header
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 LOGGED_ATTRIBUTES = ("request_id", "traceparent")  # by which a caller finds its request in the log
+FINAL = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT}  # refusals: the same image gets them again
 ADDITIONS = ("heatmap", "preview", "statistics")  # to an answer, each where its attribute is true
 _FRAME = re.compile(r"[1-9][0-9]{0,8}")
 _LOGGED_VALUE = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -85,7 +86,7 @@ async def run(settings: Settings, loader: Loader) -> bool:
         if pool.model is None:
             return False
         config = uvicorn.Config(
-            Application(pool, workers=settings.workers),
+            Application(pool, workers=settings.workers, batch=settings.batch),
             host=settings.host,
             port=settings.port,
             http=Connection,
@@ -145,11 +146,16 @@ def listen(config: uvicorn.Config) -> socket.socket:
 
 
 class Application:
-    """Answers requests with the workers of a pool."""
+    """Answers requests with the workers of a pool.
 
-    def __init__(self, pool: Pool, *, workers: int) -> None:
+    In a job of Batch Transform (`batch`) a refused image is answered with 200 and its problem: any other
+    status would fail the whole job. Server errors, and a late body, stay errors, which SageMaker retries.
+    """
+
+    def __init__(self, pool: Pool, *, workers: int, batch: bool = False) -> None:
         self._pool = pool
         self._workers = workers
+        self._batch = batch
         self._in_flight = 0
         self._routes: dict[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
             "/ping": ("GET", self._ping),
@@ -171,6 +177,8 @@ class Application:
         except Exception:
             _log.exception("failed")
             response = _problem(failure())
+        if self._batch and request.path == "/invocations" and response.status in FINAL:
+            response = response._replace(status=HTTPStatus.OK, media_type="application/json")
         answered = time.perf_counter()
         await _send(response, request, send)
         ended = time.perf_counter()

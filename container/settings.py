@@ -22,6 +22,7 @@ environment:
                           worker processes, each predicting one image at a time (default: one per core)
   SAGEMAKER_MODEL_SERVER_TIMEOUT
                           seconds of one prediction after which its worker is replaced (default: 20)
+  SAGEMAKER_BATCH         "true" in a transform job, where SageMaker sets it: a refusal is answered with 200
   MODEL_NAME, MODEL_VERSION, MODEL_SHA256
                           the release's names for the model; part of every answer
 """
@@ -45,6 +46,7 @@ class Settings:
     port: int
     workers: int
     timeout_s: int
+    batch: bool
     release: Mapping[str, str | None]  # its names for the model: name, version and sha256
 
     @classmethod
@@ -65,6 +67,7 @@ class Settings:
             port=whole("SAGEMAKER_BIND_TO_PORT", 8080, 0, 2**16 - 1),
             workers=whole("SAGEMAKER_MODEL_SERVER_WORKERS", cores(), 1, MAX_WORKERS),
             timeout_s=whole("SAGEMAKER_MODEL_SERVER_TIMEOUT", TIMEOUT_S, 1, MAX_TIMEOUT_S),
+            batch=environment.get("SAGEMAKER_BATCH", "").lower() == "true",
             release={key: environment.get(f"MODEL_{key.upper()}") for key in ("name", "version", "sha256")},
         )
         if errors:

@@ -21,6 +21,7 @@ def test_an_empty_environment_means_sagemakers_defaults() -> None:
         port=8080,
         workers=cores(),
         timeout_s=settings.TIMEOUT_S,
+        batch=False,
         release={"name": None, "version": None, "sha256": None},
     )
 
@@ -35,6 +36,7 @@ def test_every_variable_is_read_and_documented() -> None:
         "SAGEMAKER_SAFE_PORT_RANGE": "1-2",
         WORKERS: "3",
         TIMEOUT: "5",
+        "SAGEMAKER_BATCH": "true",
         "MODEL_NAME": "mine",
         "MODEL_VERSION": "7",
         "MODEL_SHA256": "ab" * 32,
@@ -45,6 +47,7 @@ def test_every_variable_is_read_and_documented() -> None:
         port=9001,
         workers=3,
         timeout_s=5,
+        batch=True,
         release={"name": "mine", "version": "7", "sha256": "ab" * 32},
     )
     assert all(variable in HELP for variable in variables)

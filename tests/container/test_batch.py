@@ -1,0 +1,86 @@
+"""Batch Transform's mode: a refusal is an answer, and only a fault fails the job."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+
+from container.pool import Pool
+from container.problem import MAX_IMAGE_BYTES, Problem
+from container.server import Application
+from tests.container import samples
+from tests.container.serving import serving
+from tests.dicom_files import dicom
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from uvicorn._types import HTTPScope
+
+    from tests.container.serving import Server
+
+OCTETS = "application/octet-stream"
+IMAGE = samples.png(samples.scan())
+GOOD = {"PNG": IMAGE, "JPEG": samples.jpeg(samples.scan()), "DICOM": dicom(samples.scan())}
+REFUSED = {
+    "empty": (b"", 400),
+    "truncated": (IMAGE[: len(IMAGE) // 2], 400),
+    "another format": (b"GIF89a and more", 415),
+    "too many bytes": (bytes(MAX_IMAGE_BYTES + 1), 413),
+    "too many pixels": (samples.too_many_pixels(), 413),
+    "no brain MRI": (samples.png(samples.scan().point(lambda _: 250)), 422),
+}
+
+
+@pytest.fixture(scope="module")
+def both(refusing_model_dir: Path) -> Iterator[tuple[Server, Server]]:
+    """A server of an endpoint and one of a transform job."""
+    with serving(refusing_model_dir) as single, serving(refusing_model_dir, SAGEMAKER_BATCH="true") as batch:
+        yield single, batch
+
+
+@pytest.mark.parametrize("image", GOOD.values(), ids=GOOD)
+def test_a_good_image_gets_the_same_bytes(both: tuple[Server, Server], image: bytes) -> None:
+    single, batch = (server.predict(image, OCTETS) for server in both)
+    assert (batch.status, batch.body) == (200, single.body)
+    assert "label" in batch.json()
+
+
+@pytest.mark.parametrize(("image", "status"), REFUSED.values(), ids=REFUSED)
+def test_a_refused_image_is_answered_with_its_problem(
+    both: tuple[Server, Server], image: bytes, status: int
+) -> None:
+    single, batch = (server.predict(image, OCTETS) for server in both)
+    assert single.status == status
+    assert (batch.status, batch.body) == (200, single.body)
+    assert batch.headers["content-type"] == "application/json"
+
+
+def test_a_wrong_media_type_is_refused_likewise_and_other_paths_are_as_ever(
+    both: tuple[Server, Server],
+) -> None:
+    _, batch = both
+    assert batch.predict(IMAGE, "text/plain").json()["status"] == 415
+    assert batch.predict(IMAGE, "text/plain").status == 200
+    assert batch.request("GET", "/nothing").status == 404
+
+
+@pytest.mark.parametrize("status", [408, 500, 503])
+def test_what_another_try_may_mend_fails(status: int) -> None:
+    pool = Mock(spec=Pool)
+    pool.predict = AsyncMock(side_effect=Problem(HTTPStatus(status), "not now"))
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/invocations",
+        "headers": [(b"content-type", b"image/png")],
+    }
+    receive = AsyncMock(return_value={"type": "http.request", "body": b"image", "more_body": False})
+    send = AsyncMock()
+    asyncio.run(Application(pool, workers=1, batch=True)(cast("HTTPScope", scope), receive, send))
+    assert send.await_args_list[0].args[0]["status"] == status
