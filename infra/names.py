@@ -12,6 +12,8 @@ PROJECT = "tumor-detector"
 VARIANT_NAME = "champion"
 MONITOR_NAMESPACE = f"{PROJECT}/monitor"  # of the metrics of `scripts/monitor`
 STAGE_NAME = "v1"
+BATCH_RUNS = "runs"  # in the batch bucket: below it lies all that is of one call of `scripts/batch`
+TRANSFORM_LOG_GROUP = "/aws/sagemaker/TransformJobs"  # SageMaker's, one for all jobs of an account
 
 # Environment names become part of bucket names, for which S3 allows 63 characters: 24 of ours with all
 # hyphens, 12 of an account and 14 of the longest region leave 13.
@@ -54,6 +56,11 @@ def image_publishing_role(environment: str, *, region: str) -> str:
 def pruning_role(environment: str, *, region: str) -> str:
     """Name of the role that `scripts/deploy` assumes to delete what no endpoint needs any more."""
     return f"{PROJECT}-{environment}-pruning-{region}"
+
+
+def batch_role(environment: str, *, region: str) -> str:
+    """Name of the role with which `scripts/batch` reads, writes and runs transform jobs."""
+    return f"{PROJECT}-{environment}-batch-{region}"
 
 
 def sign_in_domain(environment: str, *, account: str) -> str:
@@ -106,6 +113,11 @@ def capture_bucket(environment: str, *, account: str, region: str) -> str:
 def label_bucket(environment: str, *, account: str, region: str) -> str:
     """Name of the bucket of what callers said about their images."""
     return f"{PROJECT}-{environment}-labels-{account}-{region}"
+
+
+def batch_bucket(environment: str, *, account: str, region: str) -> str:
+    """Name of the bucket of what `scripts/batch` uploads, and of what is answered."""
+    return f"{PROJECT}-{environment}-batch-{account}-{region}"
 
 
 def key_alias(environment: str) -> str:

@@ -107,6 +107,27 @@ class Feedback:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Batch:
+    """Transform jobs of `scripts/batch`: what is uploaded and answered has a bucket, and expires.
+
+    Jobs may also read the images of other `buckets` of the account. A key of such a bucket must allow the
+    model's role to decrypt.
+    """
+
+    expire_days: Annotated[int, Field(ge=1, le=365)]
+    buckets: Annotated[
+        tuple[
+            Annotated[
+                str, matches(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", like="a bucket's name, without s3://")
+            ],
+            ...,
+        ],
+        Field(max_length=20),
+        AfterValidator(distinct),
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class GitHub:
     """The repository whose workflows may deliver here; its stack is `infra/stacks/delivery.py`.
 
@@ -191,6 +212,7 @@ class Settings:
     customer_key: bool = False
     monitoring: Monitoring | None = None
     feedback: Feedback | None = None
+    batch: Batch | None = None
     github: GitHub | None = None
 
     @property

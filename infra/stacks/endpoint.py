@@ -9,7 +9,7 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 
 from infra import names
 from infra.constructs.endpoint.model_endpoint import ModelEndpoint
-from infra.constructs.endpoint.roles import ExecutionRole, PruningRole
+from infra.constructs.endpoint.roles import BatchRole, ExecutionRole, PruningRole
 from infra.constructs.monitoring.metrics import ContainerMetrics
 from infra.constructs.storage.environment_key import environment_key
 from infra.paths import CONTAINER
@@ -67,6 +67,8 @@ class EndpointStack(EnvironmentStack):
             capture_url=f"s3://{capture_bucket}/{endpoint_name}",
         )
         PruningRole(self, "Pruning", settings=settings)
+        if settings.batch:
+            BatchRole(self, "BatchRole", settings=settings, key=key)
         if settings.monitoring:
             ContainerMetrics(self, "Phases", settings=settings)
         self.add_output("EndpointName", endpoint_name, "SageMaker endpoint that the gateway invokes")

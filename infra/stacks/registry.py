@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RegistryStack(EnvironmentStack):
-    """The ECR repository with its publishing role, the model bucket; optionally a key, captures, labels.
+    """The ECR repository with its publishing role, the model bucket; optionally a key, and further buckets.
 
     Also the endpoint's log groups, one for each mode: in the endpoint's stack, the roll-back of a failed
     first deployment would delete the log that says why it failed.
@@ -51,6 +51,10 @@ class RegistryStack(EnvironmentStack):
             name = names.label_bucket(environment, **place)
             labels = private_bucket("Labels", name=name, expire_days=settings.feedback.expire_days)
             self.add_output("LabelBucketName", labels.bucket.bucket_name, "Holds what callers said")
+        if settings.batch:
+            name = names.batch_bucket(environment, **place)
+            batch = private_bucket("Batch", name=name, expire_days=settings.batch.expire_days)
+            self.add_output("BatchBucketName", batch.bucket.bucket_name, "Holds batches and their answers")
         self.add_output("RepositoryName", images.repository.repository_name, "Holds the serving images")
         self.add_output("RepositoryUri", images.repository.repository_uri, "URI of the image repository")
         self.add_output("BucketName", models.bucket.bucket_name, "Holds the model artifacts by their hash")

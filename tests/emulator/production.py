@@ -27,6 +27,7 @@ ROLES = {
     "canary": ("monitoring", "GoldenCanaryRole", ("prod", "full")),
     "watch": ("delivery", "GitHubWatchRole", ()),  # tests/infra/test_policies.py lists its actions
     "pruning": ("endpoint", "PruningRole", ("local", "prod", "full")),
+    "batch": ("endpoint", "BatchRole", ()),  # see tests/emulator/test_batch.py
 }
 # Added to prod's settings.
 ADDED = f"""

@@ -217,12 +217,15 @@ _XRAY = "https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html"  # Exe
 # The page of AWS that requires an action, where the emulator cannot tell.
 DOCUMENTED = by_action(
     ("model", f"ecr:BatchCheckLayerAvailability logs:DescribeLogStreams {LOGS} {VPC}", _SAGEMAKER_ROLES),
+    ("model", "logs:CreateLogGroup", _SAGEMAKER_ROLES),  # proved in test_batch.py
     ("model", "cloudwatch:DescribeAlarms", _GUARDRAILS),
     ("lambda", "xray:PutTraceSegments xray:PutTelemetryRecords", _XRAY),
 )
 # Actions that only some of the environments with the role have.
 OPTIONAL = by_action(
-    ("model", f"kms:Decrypt {VOLUME} cloudwatch:DescribeAlarms s3:PutObject", ("prod", "full")),
+    ("model", f"kms:Decrypt {VOLUME} cloudwatch:DescribeAlarms", ("prod", "full")),
+    ("model", "s3:PutObject", ("local", "prod", "full")),
+    ("model", "logs:CreateLogGroup", ("local", "full")),
     ("model", VPC, ("full",)),
     ("lambda", LABELS, ("full",)),
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MODELS = "arn:aws:s3:::tumor-detector-ENV-models-ACCOUNT-REGION"
 SAMPLES = "arn:aws:s3:::tumor-detector-ENV-sample-ACCOUNT-REGION"
+BATCH = "arn:aws:s3:::tumor-detector-ENV-batch-ACCOUNT-REGION"
 LABELS = "arn:aws:s3:::tumor-detector-ENV-labels-ACCOUNT-REGION"
 INTERFACES = "arn:aws:ec2:REGION:ACCOUNT:network-interface/*"
 STACKS = "arn:aws:cloudformation:REGION:ACCOUNT:stack/tumor-detector-ENV"
@@ -44,6 +45,8 @@ WILDCARDS = (
     ("registry", "s3:*", "<CapturedBucket.Arn>", "likewise"),
     ("registry", "s3:*", "<LabelsBucket.Arn>/*", "likewise"),
     ("registry", "s3:*", "<LabelsBucket.Arn>", "likewise"),
+    ("registry", "s3:*", "<BatchBucket.Arn>/*", "likewise"),
+    ("registry", "s3:*", "<BatchBucket.Arn>", "likewise"),
     ("registry", "kms:*", "*", "the key's own policy leaves it to the account's policies"),
     (
         "registry",
@@ -63,6 +66,30 @@ WILDCARDS = (
             "SageMaker names the streams",
         )
         for mode in get_args(Mode)
+    ),
+    *(
+        ("endpoint", actions, resource, reason)
+        for actions, resource, reason in (
+            ("s3:GetObject", f"{BATCH}/*", "a manifest names the images that a job reads"),
+            ("s3:GetObject", "arn:aws:s3:::acme-scans/*", "likewise"),
+            ("s3:PutObject", f"{BATCH}/runs/*", "an answer's key has its image's"),
+            ("s3:GetObject s3:PutObject", f"{BATCH}/*", "it keeps manifests, images and results there"),
+            (
+                "logs:CreateLogGroup logs:CreateLogStream logs:DescribeLogStreams logs:PutLogEvents",
+                "arn:aws:logs:REGION:ACCOUNT:log-group:/aws/sagemaker/TransformJobs:*",
+                "SageMaker names the streams after the jobs",
+            ),
+            (
+                "sagemaker:AddTags sagemaker:CreateTransformJob sagemaker:DescribeTransformJob",
+                "arn:aws:sagemaker:REGION:ACCOUNT:transform-job/tumor-detector-ENV-*",
+                "each job has a name of its own",
+            ),
+            (
+                "sagemaker:StopTransformJob",
+                "arn:aws:sagemaker:REGION:ACCOUNT:transform-job/tumor-detector-ENV-*",
+                "likewise",
+            ),
+        )
     ),
     ("endpoint", "ec2:CreateNetworkInterface ec2:CreateNetworkInterfacePermission", INTERFACES, _INTERFACE),
     ("endpoint", "ec2:DeleteNetworkInterface", INTERFACES, _INTERFACE),
@@ -224,7 +251,10 @@ def test_logs_go_to_the_stacks_own_groups(assembly: Assembly) -> None:
         }
         if stack == "endpoint":  # whose group is the registry's
             mode = f"tumor-detector-ENV-{config.load(assembly.environment).hosting.mode}"
-            groups = {f"arn:aws:logs:REGION:ACCOUNT:log-group:/aws/sagemaker/Endpoints/{mode}:*"}
+            prefix = "arn:aws:logs:REGION:ACCOUNT:log-group:/aws/sagemaker"
+            groups = {f"{prefix}/Endpoints/{mode}:*"}
+            if config.load(assembly.environment).batch:
+                groups.add(f"{prefix}/TransformJobs:*")  # SageMaker's, of the account
         assert written
         assert written <= groups
 

@@ -43,6 +43,15 @@ def test_the_bucket_refuses_everything_but_tls(assembly: Assembly) -> None:
     }.items() <= policy["Statement"][0].items()
 
 
+def test_what_is_of_batches_expires_and_only_local_has_it(full: Assembly, prod: Assembly) -> None:
+    bucket = full.template("registry").properties("S3::Bucket", "Batch")
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert rule["ExpirationInDays"] == 7
+    assert "VersioningConfiguration" not in bucket
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert not [id_ for id_ in prod.template("registry").all("S3::Bucket") if id_.startswith("Batch")]
+
+
 def test_the_publishing_role_may_push_to_the_one_repository(assembly: Assembly) -> None:
     template = assembly.template("registry")
     (repository_id,) = template.all("ECR::Repository")

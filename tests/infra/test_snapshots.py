@@ -21,7 +21,7 @@ SNAPSHOT = ROOT / "tests" / "infra" / "snapshots" / "prod.json"
 # Resources with data or addresses in use: CloudFormation would replace them under another id.
 LOGICAL_IDS = {
     ("registry", "S3::Bucket"): {
-        *("ModelsBucket970C6ADA", "CapturedBucket681C726A", "LabelsBucketA0B421D0"),
+        *("ModelsBucket970C6ADA", "CapturedBucket681C726A", "LabelsBucketA0B421D0", "BatchBucket7637E275"),
     },
     ("registry", "ECR::Repository"): {"ImagesRepository2D0F5B9C"},
     ("registry", "KMS::Key"): {"EnvironmentKeyC299B772"},

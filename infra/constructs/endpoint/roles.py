@@ -1,4 +1,4 @@
-"""The role of SageMaker for the endpoint, and the role that deletes what earlier releases left."""
+"""The role of SageMaker for the model, and those of scripts that delete earlier releases or run batches."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from infra.constructs.policies import allow, arn
 from infra.release import ARTIFACTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aws_cdk import aws_kms as kms
 
     from infra.config import Settings
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 class ExecutionRole(Construct):
     """SageMaker's: may read one repository and the artifacts of one bucket, and write one log group.
 
-    The settings add their key, captured data and a network.
+    The settings add their key, captured data, batches and a network.
 
     The permissions are those that docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html lists for
     CreateModel, without metrics (the container sends none) and without listing the bucket.
@@ -64,9 +66,11 @@ class ExecutionRole(Construct):
         )
         if key:
             allow(self.role, "kms:Decrypt", on=key.key_arn)  # for the artifacts
+        if settings.batch:
+            self._allow_batch(names.batch_bucket(environment, **place), settings.batch.buckets, key)
+        if key and (settings.batch or isinstance(settings.hosting, RealTime)):
+            self._allow_volume(key)
         if isinstance(settings.hosting, RealTime):
-            if key:
-                self._allow_volume(key)
             if settings.data_capture:
                 self._allow_capture(names.capture_bucket(environment, **place), key)
             if settings.hosting.network:
@@ -86,6 +90,28 @@ class ExecutionRole(Construct):
         """Allow writing captured data, but not reading it."""
         reason = "SageMaker names each captured file by its time; all go in here."
         allow(self.role, "s3:PutObject", on=self._in_bucket(bucket_name, "*"), wildcard=reason)
+        if key:
+            allow(self.role, "kms:GenerateDataKey", on=key.key_arn)
+
+    def _allow_batch(self, bucket_name: str, sources: Sequence[str], key: kms.IKey | None) -> None:
+        """Allow transform jobs of the model: reading images, writing answers and logs.
+
+        SageMaker's one log group for all jobs of the account belongs to no environment, so jobs create it.
+        **Unverified on AWS:** that a job with a manifest lists no bucket.
+        """
+        reason = "A job reads the objects that its manifest names, and writes one for each."
+        for name in (bucket_name, *sources):
+            allow(self.role, "s3:GetObject", on=self._in_bucket(name, "*"), wildcard=reason)
+        answers = self._in_bucket(bucket_name, f"{names.BATCH_RUNS}/*")
+        allow(self.role, "s3:PutObject", on=answers, wildcard=reason)
+        group = arn(self, "logs", "log-group", names.TRANSFORM_LOG_GROUP, colon=True)
+        allow(
+            self.role,
+            *(f"logs:{each}" for each in ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams")),
+            "logs:PutLogEvents",
+            on=f"{group}:*",
+            wildcard="SageMaker names the streams of the group after the jobs.",
+        )
         if key:
             allow(self.role, "kms:GenerateDataKey", on=key.key_arn)
 
@@ -137,3 +163,36 @@ class PruningRole(Construct):
         for action, kind in (("DeleteModel", "model"), ("DeleteEndpointConfig", "endpoint-config")):
             everything = arn(self, "sagemaker", kind, "*")
             allow(role, f"sagemaker:{action}", on=everything, wildcard=reason, conditions=ours)
+
+
+class BatchRole(Construct):
+    """May use the batch bucket, and run transform jobs whose names begin with the deployment's.
+
+    A job acts as its model's role, so no role is passed. Other buckets are only listed: the job reads them.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, settings: Settings, key: kms.IKey | None) -> None:
+        super().__init__(scope, id_)
+        environment, region = settings.environment, settings.region
+        bucket = names.batch_bucket(environment, account=cdk.Stack.of(self).account, region=region)
+        role = iam.Role(
+            self,
+            "Role",
+            role_name=names.batch_role(environment, region=region),
+            assumed_by=iam.AccountRootPrincipal(),
+            description="scripts/batch assumes it to run transform jobs",
+        )
+        actions = ("CreateTransformJob", "DescribeTransformJob", "StopTransformJob", "AddTags")
+        allow(
+            role,
+            *(f"sagemaker:{action}" for action in actions),
+            on=arn(self, "sagemaker", "transform-job", f"{names.deployment(environment)}-*"),
+            wildcard="Each job has a name of its own.",
+        )
+        listed = [bucket, *(settings.batch.buckets if settings.batch else ())]
+        allow(role, "s3:ListBucket", on=[arn(self, "s3", each, region="", account="") for each in listed])
+        objects = arn(self, "s3", bucket, "*", region="", account="")
+        reason = "It keeps manifests, local images and results, and reads the answers."
+        allow(role, "s3:GetObject", "s3:PutObject", on=objects, wildcard=reason)
+        if key:
+            allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=key.key_arn)

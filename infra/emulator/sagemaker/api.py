@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.app import Answer, account_id, region
 from infra.emulator.ministack_patches.cloudwatch import record_invocation
+from infra.emulator.sagemaker import transform
 from infra.emulator.sagemaker.resources import (
     ENDPOINT,
     ENDPOINT_CONFIG,
@@ -29,6 +30,7 @@ from infra.emulator.sagemaker.resources import (
     production_variant,
 )
 from infra.emulator.sagemaker.service import SageMaker
+from infra.emulator.sagemaker.transform import TRANSFORM_JOB
 from infra.emulator.validation.requests import content, of_http
 from infra.emulator.validation.rules import Json
 from infra.emulator.validation.shapes import InvalidRequest, validate
@@ -62,8 +64,9 @@ def answer(sagemaker: SageMaker, headers: Mapping[str, str], body: bytes) -> Ans
         if action is None:
             raise InvalidRequest("UnknownOperationException", f"The emulated SageMaker has no {target}.")
         parameters = content(body)
-        if reason := iam.denial(f"sagemaker:{name}", _resource(name, parameters), headers):
-            raise InvalidRequest("AccessDeniedException", reason)
+        for permission in (name, *(["AddTags"] if parameters.get("Tags") else [])):
+            if reason := iam.denial(f"sagemaker:{permission}", _resource(name, parameters), headers):
+                raise InvalidRequest("AccessDeniedException", reason)
         validate("sagemaker", name, parameters)
         return 200, {"Content-Type": _CONTENT_TYPE}, json.dumps(action(sagemaker, parameters)).encode()
     except InvalidRequest as error:
@@ -79,7 +82,7 @@ def error_answer(error: InvalidRequest, *, content_type: str) -> Answer:
 
 def _resource(action: str, parameters: Json) -> str:
     """Return the ARN that an action's permission is checked for; lists take no resource."""
-    for kind in (MODEL, ENDPOINT_CONFIG, ENDPOINT):
+    for kind in (MODEL, ENDPOINT_CONFIG, ENDPOINT, TRANSFORM_JOB):
         if action.endswith(kind.member):
             return kind.arn(str(parameters.get(kind.name_member)))
     return "*"
@@ -89,7 +92,7 @@ def _arn(resource: Resource) -> dict[str, object]:
     return {f"{resource.type.member}Arn": resource.arn}
 
 
-def _describe(store: Store[Resource], request: Json) -> dict[str, object]:
+def _describe(store: Store[T], request: Json) -> dict[str, object]:
     resource = store.get(request[store.type.name_member])
     described = {key: value for key, value in resource.properties.items() if key != "Tags"}
     return described | resource.summary()
@@ -153,6 +156,12 @@ _ACTIONS: dict[str, _Action] = {
     "DescribeEndpoint": _describe_endpoint,
     "ListEndpoints": lambda sagemaker, given: _list(sagemaker.endpoints, given),
     "DeleteEndpoint": _delete_endpoint,
+    "CreateTransformJob": lambda sagemaker, given: _arn(sagemaker.create_transform_job(given)),
+    "DescribeTransformJob": lambda sagemaker, given: _describe(sagemaker.transform_jobs, given),
+    "ListTransformJobs": lambda sagemaker, given: transform.list_jobs(sagemaker.transform_jobs, given),
+    "StopTransformJob": lambda sagemaker, given: sagemaker.transform_jobs.get(
+        given["TransformJobName"]
+    ).stop(),
 }
 
 

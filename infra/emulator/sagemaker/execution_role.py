@@ -12,9 +12,9 @@ from functools import cache
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra.config.hosting import VOLUME_KEY_ACTIONS
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _ECR_HOST = re.compile(r"\d{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
 _SERVICE = "sagemaker.amazonaws.com"
 _own_session = cache(boto3.Session)
+# S3 throttles a prefix that is read by many; a transform job reads on many threads.
+_PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 8}, max_pool_connections=32)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class ExecutionRole:
         self._arn = arn
         self._registry = f"{HOST}:{port}"
         self._session = iam.assume_role(arn, service=_SERVICE) if iam.enforced() else _own_session()
+        self._s3 = self._session.client("s3", config=_PATIENT)
 
     def check_volume_key(self, key: str) -> None:
         """Check the permissions that an encrypted volume takes."""
@@ -66,17 +69,27 @@ class ExecutionRole:
         bucket, key = _location(url)
         try:
             with self._acting(f"read {url}"):
-                self._session.client("s3").head_object(Bucket=bucket, Key=key)
+                self._s3.head_object(Bucket=bucket, Key=key)
         except ClientError:
             return False
         return True
 
+    def read(self, bucket: str, key: str) -> bytes:
+        """Return an object's content."""
+        with self._acting(f"read s3://{bucket}/{key}"):
+            return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
     def write(self, url: str, content: bytes, *, key: str | None) -> None:
+        """Put the object of an ``s3://`` URL, encrypted under a KMS key if one is given."""
+        self.put(*_location(url), content, key_id=key)
+
+    def put(self, bucket: str, key: str, content: bytes, *, key_id: str | None) -> None:
         """Put an object, encrypted under a KMS key if one is given."""
-        bucket, path = _location(url)
-        encryption: dict[str, Any] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
-        with self._acting(f"write {url}"):
-            self._session.client("s3").put_object(Bucket=bucket, Key=path, Body=content, **encryption)
+        encryption: dict[str, Any] = (
+            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_id} if key_id else {}
+        )
+        with self._acting(f"write s3://{bucket}/{key}"):
+            self._s3.put_object(Bucket=bucket, Key=key, Body=content, **encryption)
 
     def unpack(self, url: str, *, to: Path) -> Path:
         """Download a ``model.tar.gz`` and return the read-only directory into which it is unpacked.
@@ -87,7 +100,7 @@ class ExecutionRole:
         files.mkdir(parents=True)
         bucket, key = _location(url)
         with archive.open("wb") as target, self._acting(f"read {url}"):
-            shutil.copyfileobj(self._session.client("s3").get_object(Bucket=bucket, Key=key)["Body"], target)
+            shutil.copyfileobj(self._s3.get_object(Bucket=bucket, Key=key)["Body"], target)
         try:
             with tarfile.open(archive, "r:gz") as members:
                 for member in members:
@@ -141,10 +154,10 @@ class ExecutionRole:
 
 def _location(url: str) -> tuple[str, str]:
     """Split ``s3://bucket/key``, or raise AWS's error for anything else."""
-    parts = urlsplit(url)
-    if parts.scheme != "s3" or not parts.netloc or not parts.path.strip("/"):
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    if not url.startswith("s3://") or not bucket or not key.strip("/"):
         raise invalid(f'"{url}" is not an S3 location of the form s3://bucket/key.')
-    return parts.netloc, parts.path.lstrip("/")
+    return bucket, key.lstrip("/")
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, files: Path) -> None:

@@ -18,6 +18,7 @@ from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.model_server import Containers, ModelServer
 from infra.emulator.sagemaker.resources import ServerError
 from infra.local_aws import HOST
+from infra.names import endpoint_log_group
 from infra.paths import ROOT
 
 if TYPE_CHECKING:
@@ -58,8 +59,11 @@ class Launcher:
         self._servers: set[ModelServer] = set()
         self._lock = threading.Lock()
 
-    def launch(self, variant: Variant, *, label: str) -> Running:
-        """Start a variant's server and wait for its ``/ping``; leave nothing of one that fails."""
+    def launch(self, variant: Variant, *, label: str, logs_to: tuple[str, str] | None = None) -> Running:
+        """Start a variant's server and wait for its ``/ping``; leave nothing of one that fails.
+
+        It logs to its endpoint's group, or to this group, which it creates, and stream.
+        """
         directory = self.scratch / f"model-{uuid.uuid4().hex[:12]}"
         server = None
         try:
@@ -67,7 +71,7 @@ class Launcher:
             if variant.volume_key:
                 role.check_volume_key(variant.volume_key)
             model = role.unpack(variant.artifact, to=directory)
-            server, image = self._start(variant, role, model=model, label=label)
+            server, image = self._start(variant, role, model=model, label=label, logs_to=logs_to)
             with self._lock:
                 self._servers.add(server)
             log.info("%s runs %s", label, image)
@@ -100,12 +104,19 @@ class Launcher:
             self.containers.close()
 
     def _start(
-        self, variant: Variant, role: ExecutionRole, *, model: Path, label: str
+        self,
+        variant: Variant,
+        role: ExecutionRole,
+        *,
+        model: Path,
+        label: str,
+        logs_to: tuple[str, str] | None,
     ) -> tuple[ModelServer, str]:
         # Looked up even if nothing is pulled, so that both forms need the role's permission to pull.
         image = role.find_image(variant.image)
         endpoint, _, name = label.partition("/")
-        write = logs.writer(endpoint, name, role=variant.role)
+        group, stream = logs_to or (endpoint_log_group(endpoint), name)
+        write = logs.writer(group, stream, role=variant.role, creates_group=logs_to is not None)
         if self.containers and image:
             return self.containers.run(image.name, variant, model=model, label=label, write=write), image.name
         if self.containers and self.strict:

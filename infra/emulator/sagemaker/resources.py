@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # SageMaker's limits for /ping at start where the configuration names none:
 # docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html and serverless-endpoints.html
-_REAL_TIME_STARTUP_S = 480
+REAL_TIME_STARTUP_S = 480
 _SERVERLESS_STARTUP_S = 180
 
 
@@ -164,7 +164,7 @@ def resolve(config: Resource, models: Store[Resource]) -> Variant:
         instances=declared.get("InitialInstanceCount", 0),
         startup_timeout_s=declared.get(
             "ContainerStartupHealthCheckTimeoutInSeconds",
-            _SERVERLESS_STARTUP_S if serverless else _REAL_TIME_STARTUP_S,
+            _SERVERLESS_STARTUP_S if serverless else REAL_TIME_STARTUP_S,
         ),
         data_capture=capture if capture.get("EnableCapture") else None,
     )

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker import transform
 from infra.emulator.sagemaker.endpoints import Endpoint
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import (
@@ -18,6 +19,7 @@ from infra.emulator.sagemaker.resources import (
     production_variant,
     resolve,
 )
+from infra.emulator.sagemaker.transform import TRANSFORM_JOB, TransformJob
 from infra.emulator.validation.shapes import InvalidRequest
 
 if TYPE_CHECKING:
@@ -45,12 +47,13 @@ class SageMaker:
         self.models: Store[Resource] = Store(MODEL)
         self.configs: Store[Resource] = Store(ENDPOINT_CONFIG)
         self.endpoints: Store[Endpoint] = Store(ENDPOINT)
+        self.transform_jobs: Store[TransformJob] = Store(TRANSFORM_JOB)
         self.hide_rollbacks = hide_rollbacks
         self._launcher = launcher
 
     def tags(self) -> Iterator[tuple[str, object]]:
-        """Yield the ARN and the tags of each model and endpoint configuration."""
-        for each in (*self.models.all(), *self.configs.all()):
+        """Yield the ARN and the tags of each model, endpoint configuration and transform job."""
+        for each in (*self.models.all(), *self.configs.all(), *self.transform_jobs.all()):
             yield each.arn, each.properties.get("Tags", [])
 
     def create_model(self, request: Json) -> Resource:
@@ -128,6 +131,10 @@ class SageMaker:
         endpoint = self.endpoints.get(request["EndpointName"])
         self.configs.get(endpoint.config.name)
         return endpoint
+
+    def create_transform_job(self, request: Json) -> TransformJob:
+        """Begin a transform job of a model."""
+        return transform.create(self.transform_jobs, request, self.models, launcher=self._launcher)
 
     def delete_endpoint(self, name: str) -> threading.Thread:
         """Begin to delete an endpoint; join the thread to wait until it is gone."""

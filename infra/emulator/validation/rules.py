@@ -30,6 +30,7 @@ _NOT_SERVERLESS = {
     *("ExplainerConfig", "InitialInstanceCount", "InstanceType", "ManagedInstanceScaling", "VolumeSizeInGB"),
     *("ShadowProductionVariants", "VpcConfig"),
 }
+MAX_TRANSFORM_MB = 100  # of a payload, and of all that are sent to an instance at once
 _TRACKING = "TargetTrackingScalingPolicyConfiguration"
 _METRICS = {
     "DesiredInstanceCount": ("ConcurrentRequestsPerModelHighResolution", "InvocationsPerInstance"),
@@ -82,6 +83,21 @@ def _variant(r: Json, v: Json) -> Checks:
         yield v.get("InitialInstanceCount") or not type_, "A variant on instances needs InitialInstanceCount."
     sized = [name for name in ("KmsKeyId", "VolumeSizeInGB") if r.get(name) or v.get(name)]
     yield not (sized and has_local_disks(type_)), f"{type_} has local storage, which takes no {sized}."
+
+
+def _transform_job(r: Json) -> Checks:
+    # botocore's CreateTransformJob: MaxPayloadInMB, whose default is 6, and VolumeKmsKeyId
+    payload, resources = r.get("MaxPayloadInMB", 6), r["TransformResources"]
+    yield payload <= MAX_TRANSFORM_MB, "MaxPayloadInMB must be at most 100."
+    product = r.get("MaxConcurrentTransforms", 0) * payload
+    yield product <= MAX_TRANSFORM_MB, "MaxConcurrentTransforms times MaxPayloadInMB must be at most 100."
+    encrypted, type_ = resources.get("VolumeKmsKeyId"), resources["InstanceType"]
+    yield (
+        not (encrypted and has_local_disks(type_)),
+        f"{type_} has local storage, which takes no VolumeKmsKeyId.",
+    )
+    uri = r["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
+    yield re.fullmatch(r"s3://[^/]+/.+", uri), f"S3Uri {uri} must be of the form s3://bucket/key."
 
 
 def _guardrails(r: Json) -> Checks:
@@ -206,6 +222,7 @@ _CHECKS: Mapping[tuple[str, str], Callable[[Json], Checks]] = {
     ("sagemaker", "CreateModel"): _model,
     ("sagemaker", "CreateEndpointConfig"): _endpoint_config,
     ("sagemaker", "CreateEndpoint"): _guardrails,
+    ("sagemaker", "CreateTransformJob"): _transform_job,
     ("sagemaker", "UpdateEndpoint"): _guardrails,
     ("application-autoscaling", "RegisterScalableTarget"): _scalable,
     ("application-autoscaling", "PutScheduledAction"): _schedule,

@@ -1,0 +1,213 @@
+"""Batch Transform: a model's server answers each object of a manifest, and S3 gets an object for each answer.
+
+As botocore's S3OutputPath says, an object that fails makes the job fail, and the others are still answered.
+**Unverified on AWS**: that an answer has its object's name, relative to the manifest's prefix; the words of
+reasons; that an absent object fails so; that refusals are not tried again; and that a stopped job keeps its
+answers, of which AWS's page of StopTransformJob says that none are stored.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import http.client
+import json
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker.execution_role import ExecutionRole
+from infra.emulator.sagemaker.resources import (
+    REAL_TIME_STARTUP_S,
+    Resource,
+    ResourceType,
+    ServerError,
+    Store,
+    Variant,
+    invalid,
+)
+from infra.emulator.validation.shapes import InvalidRequest
+from infra.local_aws import HOST
+from infra.names import TRANSFORM_LOG_GROUP
+
+if TYPE_CHECKING:
+    from infra.emulator.sagemaker.launcher import Launcher
+    from infra.emulator.validation.rules import Json
+
+log = logging.getLogger("sagemaker")
+
+TRANSFORM_JOB = ResourceType("transform-job", "TransformJob", label="transform job")
+Status = Literal["InProgress", "Completed", "Failed", "Stopping", "Stopped"]
+_TIMEOUT_S, _RETRIES, _PAYLOAD_MB = 600, 3, 6  # defaults of botocore's ModelClientConfig, CreateTransformJob
+_PAUSE_S = 0.2  # before the first retry; each further one doubles it
+
+
+class JobError(Exception):
+    """A job, or one of its objects, fails; the message is the reason as SageMaker gives it."""
+
+
+class TransformJob(Resource):
+    """One job, which runs on a thread of its own and is never removed."""
+
+    def __init__(self, request: Json, model: Json, *, launcher: Launcher) -> None:
+        super().__init__(TRANSFORM_JOB, request)
+        self.status: Status = "InProgress"
+        self._more: dict[str, object] = {}
+        self._launcher = launcher
+        self._variant = _variant(request, model)
+
+    def summary(self) -> dict[str, object]:
+        """Return the members that both a list and a description show."""
+        return super().summary() | {"TransformJobStatus": self.status, **self._more}
+
+    def start(self) -> None:
+        """Begin to run, in the request's context, which has the region of the job's logs."""
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(self._run,), daemon=True).start()
+
+    def stop(self) -> dict[str, object]:
+        """Begin to stop: what is being answered still is."""
+        if self.status != "InProgress":
+            raise invalid(f"The transform job cannot be stopped: its status is {self.status}.")
+        self.status = "Stopping"
+        return {}
+
+    def _run(self) -> None:
+        try:
+            self._answer_all()
+        except Exception as error:  # whatever went wrong, the job must end
+            log.exception("%s", self.name)
+            self._fail(error)
+        self._more["TransformEndTime"] = time.time()
+        failed = "FailureReason" in self._more
+        self.status = "Stopped" if self.status == "Stopping" else "Failed" if failed else "Completed"
+
+    def _fail(self, error: Exception) -> None:
+        log.error("%s: %s", self.name, error)
+        side = "AlgorithmError: /ping: " if isinstance(error, ServerError) else "ClientError: "
+        self._more.setdefault(
+            "FailureReason", str(error) if isinstance(error, JobError) else f"{side}{error}"
+        )
+
+    def _answer_all(self) -> None:
+        role = ExecutionRole(self._variant.role, port=self._launcher.port)
+        bucket, prefix, names = _manifest(
+            role, self.properties["TransformInput"]["DataSource"]["S3DataSource"]
+        )
+        label, logs_to = f"{self.name}/{self._variant.name}", (TRANSFORM_LOG_GROUP, self.name)
+        running = self._launcher.launch(self._variant, label=label, logs_to=logs_to)
+        self._more["TransformStartTime"] = time.time()
+
+        def answer(name: str) -> None:
+            try:
+                if self.status != "Stopping":
+                    self._answer(role, running.server.port or 0, bucket, prefix, name)
+            except (AccessDenied, BotoCoreError, ClientError, JobError) as error:
+                self._fail(error)
+
+        try:
+            with ThreadPoolExecutor(self.properties.get("MaxConcurrentTransforms") or 1) as pool:
+                list(pool.map(answer, names))
+        finally:
+            self._launcher.stop(running)
+
+    def _answer(self, role: ExecutionRole, port: int, bucket: str, prefix: str, name: str) -> None:
+        """Answer one object."""
+        body, output = role.read(bucket, prefix + name), self.properties["TransformOutput"]
+        limit = self.properties.get("MaxPayloadInMB", _PAYLOAD_MB)
+        if limit and len(body) > limit * 1024**2:
+            raise JobError(f"ClientError: {bucket}/{prefix}{name} exceeds MaxPayloadInMB, which is {limit}")
+        headers = {
+            "Content-Type": self.properties["TransformInput"].get("ContentType", ""),
+            "Accept": output.get("Accept", "*/*"),
+        }
+        answer = self._invoke(port, body, headers)
+        target, _, path = output["S3OutputPath"].removeprefix("s3://").partition("/")
+        key = f"{path.rstrip('/')}/{name}.out".lstrip("/")
+        role.put(target, key, answer, key_id=output.get("KmsKeyId"))
+
+    def _invoke(self, port: int, body: bytes, headers: dict[str, str]) -> bytes:
+        """Return the server's answer; a refusal is final, an error of the server is tried again."""
+        client = self.properties.get("ModelClientConfig", {})
+        status = 0
+        for attempt in range(client.get("InvocationsMaxRetries", _RETRIES) + 1):
+            time.sleep(_PAUSE_S * 2 ** (attempt - 1) if attempt else 0)
+            timeout_s = client.get("InvocationsTimeoutInSeconds", _TIMEOUT_S)
+            connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
+            try:
+                connection.request("POST", "/invocations", body=body, headers=headers)
+                response = connection.getresponse()
+                answer, status = response.read(), response.status
+            except (OSError, http.client.HTTPException):
+                continue
+            finally:
+                connection.close()
+            if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+                return answer
+            if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise JobError("ClientError: See job logs for more information")
+        raise JobError("AlgorithmError: See job logs for more information")
+
+
+def create(
+    store: Store[TransformJob], request: Json, models: Store[Resource], *, launcher: Launcher
+) -> TransformJob:
+    """Begin a job of a model, with a name that no job has ever had."""
+    source = request["TransformInput"]
+    whole = source.get("SplitType", "None") == source.get("CompressionType", "None") == "None"
+    if not whole or source["DataSource"]["S3DataSource"]["S3DataType"] != "ManifestFile":
+        raise invalid("The emulated SageMaker transforms whole objects, which a manifest lists.")
+    model = models.get(request["ModelName"]).properties
+    try:
+        job = store.add(TransformJob(request, model, launcher=launcher))
+    except InvalidRequest as error:
+        unique = "Job name must be unique within an AWS account and region"
+        raise InvalidRequest("ResourceInUse", f"{unique}: {error.message}") from error
+    job.start()
+    return job
+
+
+def list_jobs(store: Store[TransformJob], request: Json) -> dict[str, object]:
+    """List jobs on one page, the newest first."""
+    part, status = request.get("NameContains", "").lower(), request.get("StatusEquals")
+    found = [each for each in store.all() if part in each.name.lower() and status in (None, each.status)]
+    return {"TransformJobSummaries": [each.summary() for each in found]}
+
+
+def _variant(request: Json, model: Json) -> Variant:
+    """Return what a job runs, in the terms of an endpoint's variant."""
+    container, resources = model["PrimaryContainer"], request["TransformResources"]
+    batch = {"SAGEMAKER_BATCH": "true"}
+    return Variant(
+        name="transform",
+        image=container["Image"],
+        artifact=container["ModelDataUrl"],
+        role=model["ExecutionRoleArn"],
+        environment={**container.get("Environment", {}), **request.get("Environment", {}), **batch},
+        network_isolation=model.get("EnableNetworkIsolation", False),
+        volume_key=resources.get("VolumeKmsKeyId"),
+        memory_mb=None,
+        instances=resources["InstanceCount"],
+        startup_timeout_s=REAL_TIME_STARTUP_S,
+        data_capture=None,
+    )
+
+
+def _manifest(role: ExecutionRole, source: Json) -> tuple[str, str, list[str]]:
+    """Return bucket and prefix of a manifest's objects, and the rest of their keys."""
+    bucket, _, key = source["S3Uri"].removeprefix("s3://").partition("/")
+    form = f'ClientError: {source["S3Uri"]} is no manifest: [{{"prefix": "s3://BUCKET/..."}}, "name", ...]'
+    try:
+        content: Any = json.loads(role.read(bucket, key))
+        prefix, names = content[0]["prefix"], content[1:]
+    except (ValueError, TypeError, LookupError) as error:
+        raise JobError(form) from error
+    if not str(prefix).startswith("s3://") or not all(isinstance(each, str) for each in names):
+        raise JobError(form)
+    of, _, rest = prefix.removeprefix("s3://").partition("/")
+    return of, rest, names
