@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.credentials import DeferredRefreshableCredentials, create_assume_role_refresher
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local_aws import ACCOUNT as LOCAL_ACCOUNT
@@ -90,14 +92,26 @@ def waiting(settings: Settings) -> WaiterConfigTypeDef:
 
 def assume(role: str) -> boto3.Session:
     """Return a session of a role: one of the caller's account by its name, or any by its ARN."""
-    sts = boto3.client("sts")
-    if not role.startswith("arn:"):
-        partition, account = sts.get_caller_identity()["Arn"].split(":")[1:5:3]
-        role = f"arn:{partition}:iam::{account}:role/{role}"
-    credentials = sts.assume_role(RoleArn=role, RoleSessionName=PROJECT)["Credentials"]
+    credentials = boto3.client("sts").assume_role(**_assumption(role))["Credentials"]
     return boto3.Session(
         credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
     )
+
+
+def assume_for_hours(role: str) -> boto3.Session:
+    """Return a session of a role as `assume` does, which renews its credentials: they last an hour."""
+    refresh = create_assume_role_refresher(boto3.client("sts"), _assumption(role))
+    renewing = botocore.session.get_session()
+    # No public name sets them.
+    renewing._credentials = DeferredRefreshableCredentials(refresh, "assume-role")  # type: ignore[attr-defined]
+    return boto3.Session(botocore_session=renewing)
+
+
+def _assumption(role: str) -> Any:
+    if not role.startswith("arn:"):
+        partition, account = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1:5:3]
+        role = f"arn:{partition}:iam::{account}:role/{role}"
+    return {"RoleArn": role, "RoleSessionName": PROJECT}
 
 
 def find_stack(client: CloudFormationClient, name: str) -> StackTypeDef | None:

@@ -16,6 +16,7 @@ from scripts.console import DeliveryError
 from scripts.delivery.aws import AWS_ERRORS, CALLS, bootstrap_session, connect, find_stack, if_exists
 from scripts.diagnosis.finding import examine
 from scripts.pricing.price_list import price_list_client, products
+from scripts.transform.jobs import DEFAULT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,6 +113,15 @@ def _endpoint_quota(settings: Settings, session: boto3.Session) -> Iterator[Foun
             return
 
 
+def _batch_quota(settings: Settings, session: boto3.Session) -> Iterator[Found]:
+    if settings.batch is None:
+        return
+    quota = _quota(session, "sagemaker", f"{DEFAULT_TYPE} for transform job usage")
+    if quota["Value"] < 1:
+        use = "scripts/batch runs transform jobs on it, unless --instance-type names another"
+        yield "quota-tight", quota | {"needed": 1, "use": use, "region": settings.region}
+
+
 def _lambda_quota(settings: Settings, session: boto3.Session) -> Iterator[Found]:
     quota, burst = _quota(session, "lambda", _LAMBDA_QUOTA), settings.throttle.burst
     if quota["Value"] < burst:
@@ -152,6 +162,7 @@ CHECKS: dict[str, tuple[Check, tuple[str, ...]]] = {
     "instance-type": (_instance_type, ("pricing:GetProducts",)),
     "endpoint-quota": (_endpoint_quota, _QUOTAS),
     "lambda-quota": (_lambda_quota, _QUOTAS),
+    "batch-quota": (_batch_quota, _QUOTAS),
     "retained": (_retained, ("cloudformation:DescribeStacks", "tag:GetResources")),
 }
 """By name what is checked, and the permissions that it takes."""

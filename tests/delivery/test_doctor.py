@@ -13,12 +13,15 @@ import sys
 import tempfile
 import time
 from collections import namedtuple
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from infra import config
+from infra.config.environment import Batch
 from infra.emulator.process.local_aws import SCRATCH_PREFIX
 from infra.paths import ROOT
 from scripts import _setup
@@ -245,6 +248,14 @@ def test_a_planted_fault_is_found_by_name_and_with_its_remedy(
     assert {each["name"] for each in found} == {name}
     assert all(each["status"] == FAULTS[name]["status"] for each in found)
     assert WORDS.get(planted, "") in f"{found[0]['detail']} {found[0]['remedy']}"
+
+
+def test_a_batch_needs_a_quota_for_transform_jobs(world: World) -> None:
+    settings = replace(config.load("prod"), batch=Batch(expire_days=1))
+    for value, expected in ((0, ["quota-tight"]), (1, [])):
+        found = {"Quotas": [quota("sagemaker", "ml.c7i.large for transform job usage", value)]}
+        world.answer("ListServiceQuotas", found)
+        assert [name for name, _ in account._batch_quota(settings, boto3.Session())] == expected
 
 
 def test_every_fault_is_planted() -> None:

@@ -1,0 +1,1 @@
+"""Many images at once, by SageMaker's Batch Transform: `scripts/batch`."""

@@ -1,0 +1,250 @@
+"""`scripts/batch` and its roles on local AWS that enforces policies, with the fake server for a model."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from infra import config, names
+from infra.config import ENVIRONMENTS
+from infra.emulator import LocalAws
+from infra.local_aws import local_environment
+from scripts.commands.batch import parse
+from scripts.console import DeliveryError
+from scripts.transform.batch import batch, conclude
+from scripts.transform.jobs import Jobs
+from tests.emulator.cloud import FAKE_SERVER, Cloud
+from tests.emulator.deployment import REGION
+from tests.emulator.production import Prod
+from tests.infra.synthesis import RELEASE, as_list, synthesize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ANSWER = {"label": "NO", "class": 0, "probability": 0.25, "threshold": 0.5}
+ODD = ["a b.png", "a%2Fb.png", "ä/ü#?+&.png", "quote\"'.png", "deep/er/c.png"]
+SCANS = "scans"  # a bucket of the account's that jobs may read
+PAGE = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"
+DOCUMENTED = {"logs:DescribeLogStreams": PAGE}  # where the emulator cannot tell
+
+
+class Batches(Prod):
+    """Prod's registry and endpoint with [batch], and calls of the command."""
+
+    def call(self, source: object, output: object, *options: str) -> dict[str, Any]:
+        arguments = [str(source), str(output), "--env", "prod", *options]
+        report = batch(self.settings, parse(arguments))
+        conclude(report)
+        return report
+
+    @property
+    def bucket(self) -> str:
+        return self.outputs("registry")["BatchBucketName"]
+
+    def keys(self, part: str) -> list[str]:
+        pages = self.cloud.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return [each["Key"] for page in pages for each in page.get("Contents", []) if part in each["Key"]]
+
+    def jobs(self, **filters: str) -> list[dict[str, Any]]:
+        listed: Any = self.cloud.sagemaker.list_transform_jobs(**filters)  # type: ignore[arg-type]
+        return list(listed["TransformJobSummaries"])
+
+
+@pytest.fixture(scope="module")
+def prod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batches]:
+    folder = tmp_path_factory.mktemp("prod")
+    written = (ENVIRONMENTS / "prod.toml").read_text().replace('region = "eu-west-1"', f'region = "{REGION}"')
+    (folder / "prod.toml").write_text(f'{written}\n[batch]\nexpire_days = 7\nbuckets = ["{SCANS}"]\n')
+    assembly = synthesize("prod", folder / "out", release=RELEASE, environments=folder)
+    log = folder / "aws.log"
+    with ExitStack() as stack:
+        aws = LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, enforce_policies=True)
+        cloud = Cloud(stack.enter_context(aws))
+        made = Batches(cloud, assembly, config.load("prod", folder=folder))
+        made.deploy_all("registry", "endpoint", adds=ANSWER)
+        cloud.create_bucket(SCANS)
+        variables = local_environment(os.environ, port=cloud.aws.port, region=REGION)
+        stack.enter_context(mock.patch.dict(os.environ, variables, clear=True))
+        stack.enter_context(mock.patch.object(boto3, "DEFAULT_SESSION", None))
+        stack.enter_context(mock.patch("scripts.transform.batch.POLL_S", 0.1))
+        yield made
+
+
+def fill(folder: Path, *written: str) -> Path:
+    for name in written:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return folder
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+def serve(prod: Batches, **behaviour: object) -> None:
+    """Let the model's server behave otherwise in later jobs."""
+    prod.publish_model(**{"adds": ANSWER, **behaviour})
+
+
+def test_every_file_of_any_name_is_answered_by_the_model_that_serves(prod: Batches, tmp_path: Path) -> None:
+    fill(tmp_path / "in", *ODD, ".hidden")
+    report = prod.call(tmp_path / "in", tmp_path / "out", "--images-per-job", "2", "--instances", "2")
+    found = rows(tmp_path / "out")
+    assert [each["key"] for each in found] == sorted(ODD)
+    assert {each["environment"]["SAGEMAKER_BATCH"] for each in found} == {"true"}
+    assert {each["content_type"] for each in found} == {"application/octet-stream"}
+    assert report | {"seconds": 0, "jobs": []} == {
+        "results": str(tmp_path / "out" / "results.jsonl"),
+        "model": prod.outputs("endpoint")["ModelName"],
+        "images": 5, "answered": 5, "refused": 0, "unanswered": [], "failures": {}, "jobs": [], "seconds": 0,
+    }  # fmt: skip
+    assert len(report["jobs"]) == 3
+    job = prod.cloud.sagemaker.describe_transform_job(TransformJobName=report["jobs"][0])
+    key = prod.client("ssm").get_parameter(Name=names.key_parameter("prod"))["Parameter"]["Value"]
+    assert job["TransformResources"]["VolumeKmsKeyId"] == job["TransformOutput"]["KmsKeyId"] == key
+    with pytest.raises(DeliveryError, match="--resume continues it"):
+        prod.call(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_prefix_is_answered_into_a_prefix(prod: Batches) -> None:
+    for name in ("a.png", "b/", "b/a.png"):
+        prod.cloud.s3.put_object(Bucket=SCANS, Key=f"ward/{name}", Body=name.encode())
+    prod.cloud.s3.put_object(Bucket=SCANS, Key="ward-2/a.png", Body=b"of another prefix")
+    report = prod.call(f"s3://{SCANS}/ward", f"s3://{prod.bucket}/results", "--format", "csv")
+    assert report["results"] == f"s3://{prod.bucket}/results/results.csv"
+    written = prod.cloud.s3.get_object(Bucket=prod.bucket, Key="results/results.csv")["Body"].read()
+    assert [line.split(b",")[:2] for line in written.splitlines()[1:]] == [
+        [b"ward/a.png", b"NO"],
+        [b"ward/b/a.png", b"NO"],
+    ]
+
+
+@pytest.mark.parametrize("leave", [False, True])
+def test_ctrl_c_stops_the_jobs_or_leaves_them_and_nothing_is_sent_twice(
+    prod: Batches, tmp_path: Path, *, leave: bool
+) -> None:
+    images = [f"{number:02}.png" for number in range(40)]
+    fill(tmp_path / "in", *images)
+    serve(prod, seconds=0.4)
+    before = set(prod.keys("/answers/"))
+
+    def interrupted(_self: Jobs, _shard: int) -> int:  # what counts for the progress, while a job runs
+        if set(prod.keys("/answers/")) - before:
+            raise KeyboardInterrupt
+        return 0
+
+    options = ["--leave"] if leave else []
+    with mock.patch("scripts.transform.run.Run.count", interrupted), pytest.raises(SystemExit) as stopped:
+        prod.call(tmp_path / "in", tmp_path / "out", *options)
+    assert stopped.value.code == 130
+    assert not list((tmp_path / "out").glob("*"))
+    (job,) = [each for each in prod.jobs() if each["TransformJobStatus"] in ("InProgress", "Stopping")]
+    assert job["TransformJobStatus"] == ("InProgress" if leave else "Stopping")
+    report = prod.call(tmp_path / "in", tmp_path / "out", "--resume")
+    assert (report["answered"], len(rows(tmp_path / "out"))) == (40, 40)
+    assert len(report["jobs"]) == (0 if leave else 1)
+    if not leave:  # the second job got the rest alone
+        (manifest,) = [key for key in prod.keys("/manifests/") if report["jobs"][0] in key]
+        content = prod.cloud.s3.get_object(Bucket=prod.bucket, Key=manifest)["Body"].read()
+        assert 0 < len(json.loads(content)) - 1 < 40
+    serve(prod)
+
+
+def test_what_vanishes_while_a_job_runs_is_answered_as_gone(prod: Batches, tmp_path: Path) -> None:
+    fill(tmp_path / "in", "a.png", "b.png", "c.png")
+    known = set(prod.keys("/images/"))
+
+    def begin(jobs: Jobs, shard: int, keys: list[str]) -> bool:
+        (vanishing,) = [key for key in prod.keys("/images/c.png") if key not in known]
+        prod.cloud.s3.delete_object(Bucket=prod.bucket, Key=vanishing)
+        return begun(jobs, shard, keys)
+
+    begun = Jobs._begin
+    with mock.patch.object(Jobs, "_begin", begin):
+        report = prod.call(tmp_path / "in", tmp_path / "out")
+    (reason,) = report["failures"].values()
+    assert "NoSuchKey" in reason
+    assert [each.get("problem", {}).get("status") for each in rows(tmp_path / "out")] == [None, None, 410]
+
+
+def test_an_image_that_always_fails_is_named_and_sent_again(prod: Batches, tmp_path: Path) -> None:
+    fill(tmp_path / "in", "a.png")
+    serve(prod, refuse=500)
+    with pytest.raises(DeliveryError, match=r"1 images have no answer, such as .*a\.png\n.*AlgorithmError"):
+        prod.call(tmp_path / "in", tmp_path / "out")
+    serve(prod)
+    assert prod.call(tmp_path / "in", tmp_path / "out", "--resume")["answered"] == 1
+
+
+def test_without_any_part_of_its_policies_a_batch_fails(prod: Batches, tmp_path: Path) -> None:
+    prod.cloud.s3.put_object(Bucket=SCANS, Key="few/a.png", Body=b"image")
+    group, logs, calls = names.TRANSFORM_LOG_GROUP, prod.client("logs"), iter(range(1000))
+
+    def failure() -> str:
+        output = tmp_path / str(next(calls))
+        with suppress(logs.exceptions.ResourceNotFoundException):
+            logs.delete_log_group(logGroupName=group)
+        try:
+            report = prod.call(f"s3://{SCANS}/few", output)
+            stop = prod.cloud.client("sagemaker", prod.arn("batch")).stop_transform_job
+            stop(TransformJobName=report["jobs"][0])
+        except DeliveryError as error:
+            return str(error)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationException":  # it has ended
+                return str(error)
+        groups = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+        lines = groups and logs.filter_log_events(logGroupName=group)["events"]
+        return "" if lines else "nothing was logged"
+
+    assert failure() == ""
+    iam, needless = prod.client("iam"), []
+    for role in ("batch", "model"):
+        (policy,) = iam.list_role_policies(RoleName=prod.role(role))["PolicyNames"]
+        named = {"RoleName": prod.role(role), "PolicyName": policy}
+        whole = iam.get_role_policy(**named)["PolicyDocument"]
+        parts = [
+            {**statement, "Action": action, "Resource": resource}
+            for statement in whole["Statement"]
+            for action in as_list(statement["Action"])
+            for resource in as_list(statement["Resource"])
+        ]
+        for part in parts:
+            action, resource = part["Action"], json.dumps(part["Resource"])
+            ours = role == "batch" or any(each in resource for each in (prod.bucket, SCANS, group))
+            if not ours or action in DOCUMENTED:
+                continue
+            others = [each for each in parts if each != part]
+            iam.put_role_policy(**named, PolicyDocument=json.dumps({**whole, "Statement": others}))
+            reason = failure()
+            if f"not authorized to perform: {action}" not in reason and not (
+                action.startswith("logs:") and reason == "nothing was logged"
+            ):
+                needless.append((role, action, resource, reason))
+        iam.put_role_policy(**named, PolicyDocument=json.dumps(whole))
+    assert needless == []
+
+
+def test_a_batch_role_may_do_nothing_else(prod: Batches) -> None:
+    client = prod.cloud.client("sagemaker", prod.arn("batch"))
+    s3 = prod.cloud.client("s3", prod.arn("batch"))
+    for call in (
+        lambda: client.describe_transform_job(TransformJobName="another"),
+        client.list_transform_jobs,
+        lambda: s3.get_object(Bucket=SCANS, Key="few/a.png"),
+        lambda: s3.put_object(Bucket=SCANS, Key="few/b.png", Body=b""),
+        lambda: s3.delete_object(Bucket=prod.bucket, Key="any"),
+        lambda: s3.list_objects_v2(Bucket=prod.outputs("registry")["BucketName"]),
+        lambda: client.describe_model(ModelName=prod.outputs("endpoint")["ModelName"]),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            call()
