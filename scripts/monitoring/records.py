@@ -175,15 +175,12 @@ class Logged:
         group = stack_outputs(stack).get("LogGroupName")
         if group is None:
             raise DeliveryError(f"Stack {stack} does not name its log group: deploy it again.")
-        pages = (
-            boto3.client("logs")
-            .get_paginator("filter_log_events")
-            .paginate(
-                logGroupName=group,
-                startTime=int(self.since.timestamp() * 1000),
-                filterPattern="{ $.watched.probability >= 0 }",
-                PaginationConfig={"PageSize": 10_000},
-            )
+        client = boto3.client("logs")
+        pages = client.get_paginator("filter_log_events").paginate(
+            logGroupName=group,
+            startTime=int(self.since.timestamp() * 1000),
+            filterPattern="{ $.watched.probability >= 0 }",
+            PaginationConfig={"PageSize": 10_000},
         )
         read = 0
         for page in pages:

@@ -136,9 +136,11 @@ def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_pa
     environment.run("rollback")
 
     # A worse challenger makes no branch
-    version = register_worse(f"sqlite:///{demo.root}/mlruns/mlflow.db", tmp_path / "worse")
+    store = f"sqlite:///{demo.root}/mlruns/mlflow.db"
+    version = register_worse(store, tmp_path / "worse")
     worse = environment.run("retrain", "--challenger-version", version, check=False)
     assert worse.returncode == 3, worse.stderr
     assert "No branch was made: not_worse (" in worse.stderr
     assert branches(remote) == [name]
+    mlflow.MlflowClient(store).delete_model_version(MODEL, version)  # which another demo would reuse
     environment.run("destroy", "--yes")
