@@ -134,7 +134,7 @@ class TestDataCapture:
 
     def test_nothing_is_captured_by_default(self, local: Assembly) -> None:
         assert "DataCaptureConfig" not in config(local)
-        assert len(local.template("registry").all("S3::Bucket")) == 1
+        assert "-sample-" not in str(local.template("registry").all("S3::Bucket"))
 
     def test_none_of_our_environments_captures_images(self, assembly: Assembly) -> None:
         capture = config(assembly).get("DataCaptureConfig", {"CaptureOptions": []})
