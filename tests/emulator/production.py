@@ -113,3 +113,21 @@ class Prod(Deployment):
         pages = self.client("logs").get_paginator("filter_log_events")
         found = pages.paginate(logGroupName=config["LoggingConfig"]["LogGroup"])
         return [event["message"] for page in found for event in page["events"]]
+
+
+def without_each_permission(iam: Any, role: str) -> Iterator[tuple[str, str]]:
+    """Yield action and resource of each permission of a role's one policy, while the role lacks it."""
+    (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    named = {"RoleName": role, "PolicyName": policy}
+    whole = iam.get_role_policy(**named)["PolicyDocument"]
+    parts = [
+        {**statement, "Action": action, "Resource": resource}
+        for statement in whole["Statement"]
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    ]
+    for part in parts:
+        others = [each for each in parts if each != part]
+        iam.put_role_policy(**named, PolicyDocument=json.dumps({**whole, "Statement": others}))
+        yield part["Action"], part["Resource"]
+    iam.put_role_policy(**named, PolicyDocument=json.dumps(whole))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass, replace
@@ -32,7 +31,8 @@ from tests.e2e.production import REPOSITORY, assume_with_github_token
 from tests.emulator.cloud import FAKE_SERVER, Cloud
 from tests.emulator.deployment import REGION, mark_bootstrapped
 from tests.emulator.feedback import log_answers, serve
-from tests.infra.synthesis import as_list, synthesize_stack
+from tests.emulator.production import without_each_permission
+from tests.infra.synthesis import synthesize_stack
 from tests.monitoring.served import NOW, SHA256, artifact, drawn, reference, rows
 
 if TYPE_CHECKING:
@@ -182,26 +182,14 @@ def job(
 
 def test_with_its_policy_it_works_and_without_any_part_of_it_fails(job: Job) -> None:
     assert job.failure() is None
-    iam = job.cloud.client("iam")
-    (policy,) = iam.list_role_policies(RoleName=job.role)["PolicyNames"]
-    named = {"RoleName": job.role, "PolicyName": policy}
-    whole = iam.get_role_policy(**named)["PolicyDocument"]
-    parts = [
-        {**statement, "Action": action, "Resource": resource}
-        for statement in whole["Statement"]
-        for action in as_list(statement["Action"])
-        for resource in as_list(statement["Resource"])
-    ]
-    assert len(parts) == job.permissions
-    needless = []
-    for part in parts:
-        others = [each for each in parts if each != part]
-        iam.put_role_policy(**named, PolicyDocument=json.dumps({**whole, "Statement": others}))
+    tried, needless = 0, []
+    for action, resource in without_each_permission(job.cloud.client("iam"), job.role):
+        tried += 1
         reason = job.failure() or ""
-        refused = re.search(f"not authorized to perform: {part['Action']}|Forbidden", reason)
-        if not refused and (part["Action"], part["Resource"]) != DOCUMENTED:
-            needless.append((part["Action"], part["Resource"], reason))
-    iam.put_role_policy(**named, PolicyDocument=json.dumps(whole))
+        refused = re.search(f"not authorized to perform: {action}|Forbidden", reason)
+        if not refused and (action, resource) != DOCUMENTED:
+            needless.append((action, resource, reason))
+    assert tried == job.permissions
     assert needless == []
 
 
