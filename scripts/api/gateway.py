@@ -33,12 +33,8 @@ API_KEY, ACCESS_TOKEN = "TUMOR_API_KEY", "TUMOR_ACCESS_TOKEN"
 def gateway_client(settings: Settings, **retries: Any) -> Client:
     """Return an operator's client of an environment's gateway; `retries` as in `scripts.client.Client`.
 
-    With cognito, where only people can sign in, predictions bypass API Gateway and invoke the Lambda.
-
-    Raises
-    ------
-    DeliveryError
-        If the gateway stack is not deployed, or the shell lacks credentials.
+    With cognito, where only people can sign in, predictions bypass API Gateway and invoke the Lambda. Raises
+    `DeliveryError` if the gateway stack is not deployed, or the shell lacks credentials.
     """
     url, api_key = deployed_gateway(settings)
     if settings.auth == "cognito":
@@ -49,10 +45,7 @@ def gateway_client(settings: Settings, **retries: Any) -> Client:
 def deployed_gateway(settings: Settings) -> tuple[str, str | None]:
     """Return the URL of an environment's gateway and, where callers need one, its API key.
 
-    Raises
-    ------
-    DeliveryError
-        If the gateway stack is not deployed.
+    Raises `DeliveryError` if the gateway stack is not deployed.
     """
     stack = names.stack(settings.environment, "gateway")
     outputs = stack_outputs(stack)
@@ -71,21 +64,10 @@ def deployed_gateway(settings: Settings) -> tuple[str, str | None]:
 
 
 def caller_client(url: str, *, api_key: str | None = None) -> Client:
-    """Return a client with the credentials that the gateway's own OpenAPI document requires.
+    """Return a client of a stage with the credentials that the gateway's own OpenAPI document requires.
 
-    Parameters
-    ----------
-    url
-        The stage's URL.
-    api_key
-        The key, if known; otherwise it is read from the environment variable that `API_KEY` names.
-
-    Raises
-    ------
-    DeliveryError
-        If the URL is malformed or a credential is missing.
-    ClientError
-        If nothing answers there, or something other than this API.
+    A key that is not given is read from the environment variable that `API_KEY` names. Raises `DeliveryError`
+    if the URL is malformed or a credential is missing, and `ClientError` if this API does not answer there.
     """
     try:
         anonymous = Client(url)
@@ -104,10 +86,7 @@ def caller_client(url: str, *, api_key: str | None = None) -> Client:
 def signer(caller: boto3.Session) -> Sign:
     """Return a function that signs requests with the caller's AWS credentials (Signature Version 4).
 
-    Raises
-    ------
-    DeliveryError
-        If there are no credentials or no region.
+    Raises `DeliveryError` if there are no credentials or no region.
     """
     credentials = caller.get_credentials()
     if credentials is None or caller.region_name is None:
