@@ -140,7 +140,7 @@ def _text(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
 
-def _resolve(node: Node, document: Node) -> Node:
+def resolve(node: Node, document: Node) -> Node:
     """Return what a `$ref` of the document points at, or the node itself."""
     for key in node.get("$ref", "").removeprefix("#/").split("/") if "$ref" in node else ():
         document = document[key]
@@ -159,6 +159,6 @@ TEMPLATES = Environment(
 TEMPLATES.filters |= {
     "markdown": markdown,
     "inline": MARKDOWN.renderInline,
-    "resolve": _resolve,
+    "resolve": resolve,
     "pretty": lambda value: json.dumps(value, indent=2),
 }
