@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import resource
 import sys
-import tarfile
 import tempfile
 import time
 import uuid
@@ -21,6 +19,7 @@ from infra import config, names
 from infra.emulator import LocalAws
 from infra.local_aws import ACCOUNT, REGION, local_environment
 from infra.release import artifact_key
+from model.release.export import pack
 from scripts.benchmark import processes
 from scripts.console import step
 from scripts.monitoring.drift import FILE, SCHEMA
@@ -87,12 +86,7 @@ def _artifact() -> bytes:
     even = {"edges": (np.arange(1, 20) / 20).tolist(), "counts": {"any": [50] * 20}}
     words = {"format": {"values": ["png"], "counts": {"any": [1000]}}}
     document = {"schema": SCHEMA, "statistics": dict.fromkeys(NUMBERS, even) | words}
-    content, packed = json.dumps(document).encode(), io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        member = tarfile.TarInfo(FILE)
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
+    return pack({FILE: json.dumps(document).encode()})
 
 
 def _line(statistics: dict[str, float], now: datetime) -> str:
