@@ -159,8 +159,7 @@ class LeaveOut:
         """Mask without the images `own`, the relations of sources wholly among them, and all their groups."""
         whole = [name for name in self.kin if own[self.sources == name].all()]
         out = own | np.isin(self.sources, [each for name in whole for each in self.kin[name]])
-        mask: Mask = ~np.isin(self.cases.groups, self.cases.groups[out])
-        return mask
+        return ~np.isin(self.cases.groups, self.cases.groups[out])
 
 
 def leave_sources_out(

@@ -37,7 +37,7 @@ def ensure() -> None:
     store, images = f"sqlite:///{FOLDER / 'mlflow.db'}", FOLDER / "phantoms"
     phantom.write_folder(images, count=96, seed=2_000_000)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
-    command = [ROOT / "scripts" / "train", "--folds=3", "--steps=20", f"--data={images}"]
+    command = [str(ROOT / "scripts" / "train"), "--folds=3", "--steps=20", f"--data={images}"]
     with step("training the network on phantoms (a few minutes)"):
         processes.output("scripts/train", command, env=environment)
     [registered] = mlflow.MlflowClient(store).search_registered_models()

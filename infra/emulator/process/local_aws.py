@@ -144,7 +144,7 @@ def listen(port: int) -> socket.socket:
         listener = socket.create_server((HOST, port), backlog=_BACKLOG)
     except OSError as error:
         raise LocalAwsError(
-            f"Port {port} of {HOST} cannot be used ({os.strerror(error.errno)}). "
+            f"Port {port} of {HOST} cannot be used ({os.strerror(error.errno or 0)}). "
             "Stop what uses it, or choose another with --port."
         ) from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # see container.server.listen

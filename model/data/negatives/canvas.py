@@ -92,8 +92,7 @@ class Canvas:
     def _pixels(self, points: Points) -> list[float]:
         """Flat list of x and y, the fastest form for Pillow."""
         scaled = np.add(points, (self.aspect, 1)) * (_FINE / self.pixel)
-        flat: list[float] = scaled.ravel().tolist()
-        return flat
+        return scaled.ravel().tolist()
 
     def _mask(self, image: Image.Image, soft: float) -> Plane:
         small = image.reduce(_FINE)
