@@ -19,8 +19,8 @@ from scripts.cli import command_parser
 from scripts.commands import common
 from scripts.delivery.aws import connect
 from scripts.transform.batch import MOST_IMAGES_PER_JOB, MOST_INSTANCES, batch, conclude
-from scripts.transform.jobs import DEFAULT_TYPE
 from scripts.transform.results import FORMATS
+from scripts.transform.run import DEFAULT_TYPE
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -39,20 +39,13 @@ def main(arguments: list[str] | None = None) -> None:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = command_parser("batch", __doc__)
-    add = parser.add_argument
+    add, by_count = parser.add_argument, "(default: by the number of images, at most {:,})"
     add("input", metavar="INPUT", help="folder, or s3://BUCKET/PREFIX")
     add("output", metavar="OUTPUT", help="folder, or s3://BUCKET/PREFIX in the environment's batch bucket")
     common.add_environment(parser)
     add("--resume", action="store_true", help="continue an earlier call with what has no answer yet")
     add("--format", choices=FORMATS, default=FORMATS[0], help="of the results (default: %(default)s)")
-    add(
-        "--instance-type",
-        type=_instance_type,
-        metavar="T",
-        default=DEFAULT_TYPE,
-        help="(default: %(default)s)",
-    )
-    by_count = "(default: by the number of images, at most {:,})"
+    add("--instance-type", type=_instance_type, default=DEFAULT_TYPE, help="(default: %(default)s)")
     many = f"jobs at a time, of one instance each {by_count.format(MOST_INSTANCES)}"
     add("--instances", type=_count, metavar="N", help=many)
     add("--images-per-job", type=_count, metavar="N", help=by_count.format(MOST_IMAGES_PER_JOB))
