@@ -47,15 +47,8 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
 def cli_errors(*expected: type[Exception]) -> Iterator[None]:
     """Turn failures that a person can fix into one line and an exit status.
 
-    Parameters
-    ----------
-    *expected
-        Further exceptions, besides `DeliveryError`, whose text says what is wrong and what to do.
-
-    Raises
-    ------
-    SystemExit
-        1 after a failure, 75 if the same command can succeed later.
+    They are `DeliveryError` and those `expected`: their text says what is wrong and what to do. The status is
+    1, or 75 if the same command can succeed later.
     """
     caught: tuple[type[Exception], ...] = (DeliveryError, *expected)
     try:

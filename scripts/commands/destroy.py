@@ -80,12 +80,8 @@ def destroy(settings: Settings, *, yes: bool = False, lift_protection: bool = Fa
     What CloudFormation has deployed is deleted, not what this tree declares: that works without a release
     record, and for stacks that were never created completely.
 
-    Parameters
-    ----------
-    yes
-        Do not ask for confirmation; only where nothing is protected and no data is kept.
-    lift_protection
-        Delete the stacks of a protected environment too. Data that it keeps stays.
+    `yes` confirms, only where nothing is protected and no data is kept; with `lift_protection` the stacks of
+    a protected environment are deleted too, and its data stays.
     """
     stacks = deployed_stacks(settings.environment)
     if not stacks:

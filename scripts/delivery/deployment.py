@@ -23,12 +23,8 @@ def deploy(settings: Settings, *, record: Path) -> None:
     """Deploy the registry stack, check that its bucket holds the artifact, deploy the rest, and smoke-test.
 
     All stacks are deployed from one synthesis. Stacks that an earlier deploy left stuck are recovered first,
-    and what a destroyed environment has left is taken over.
-
-    Parameters
-    ----------
-    record
-        The release record; without one only the registry stack is deployed.
+    and what a destroyed environment has left is taken over. Without a record only the registry stack is
+    deployed.
 
     Raises
     ------
