@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import ClientError, WaiterError
 
-from infra import names
 from infra.release import record_path
 from scripts.cli import command_parser
 from scripts.commands import common
 from scripts.console import DeliveryError, echo, step
 from scripts.delivery.aws import waiting
 from scripts.delivery.pruning import prune
-from scripts.delivery.stacks import failures
+from scripts.delivery.stacks import failures, stacks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,13 +116,7 @@ def destroy(settings: Settings, *, yes: bool = False, lift_protection: bool = Fa
 def deployed_stacks(environment: str) -> list[Stack]:
     """Return the environment's stacks, the newest first: it may depend on older ones."""
     client = boto3.client("cloudformation")
-    pages = client.get_paginator("describe_stacks").paginate()
-    found = [
-        stack
-        for page in pages
-        for stack in page["Stacks"]
-        if stack["StackName"].startswith(names.stack_prefix(environment)) and stack["StackStatus"] != _GONE
-    ]
+    found = [stack for stack in stacks_of(environment, client) if stack["StackStatus"] != _GONE]
     return [
         Stack(
             name=stack["StackName"],

@@ -19,7 +19,6 @@ from infra.local_aws import local_environment
 from scripts.commands.batch import parse
 from scripts.console import DeliveryError
 from scripts.transform.batch import batch, conclude
-from scripts.transform.run import Run
 from tests.emulator.cloud import FAKE_SERVER, Cloud
 from tests.emulator.deployment import REGION
 from tests.emulator.production import Prod, without_each_permission
@@ -145,20 +144,6 @@ def test_ctrl_c_stops_the_jobs_or_leaves_them_and_nothing_is_sent_twice(
         content = prod.cloud.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         assert 0 < len(json.loads(content)) - 1 < 40
     serve(prod)
-
-
-def test_what_vanishes_while_a_job_runs_is_answered_as_gone(prod: Batches, tmp_path: Path) -> None:
-    fill(tmp_path / "in", "a.png", "b.png", "c.png")
-
-    def request(run: Run, name: str, shard: int) -> dict[str, Any]:
-        prod.cloud.s3.delete_object(Bucket=prod.bucket, Key=f"{run.path}images/c.png")
-        return requested(run, name, shard)
-
-    requested = Run._request
-    with mock.patch.object(Run, "_request", request):
-        report = prod.call(tmp_path / "in", tmp_path / "out")
-    assert "NoSuchKey" in "".join(report["failures"].values())
-    assert [each.get("problem", {}).get("status") for each in rows(tmp_path / "out")] == [None, None, 410]
 
 
 def test_an_image_that_always_fails_is_named_and_sent_again(prod: Batches, tmp_path: Path) -> None:

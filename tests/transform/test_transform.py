@@ -22,7 +22,7 @@ from scripts.commands.batch import parse as parse_options
 from scripts.console import DeliveryError
 from scripts.transform import results
 from scripts.transform.batch import _CALLS, _check_places, _upload, estimate, files, parse
-from scripts.transform.run import Prefix, Run, mapped
+from scripts.transform.run import Prefix, Run
 from tests.http_server import Call, Reply, ScriptedServer
 
 if TYPE_CHECKING:
@@ -220,12 +220,6 @@ def test_a_name_that_is_no_utf8_is_an_error(tmp_path: Path) -> None:
     (path,) = files(tmp_path)
     with pytest.raises(DeliveryError, match=r"xff\.png.*not UTF-8"):
         _upload(make_run(None), path, tmp_path)
-
-
-def test_mapped_calls_are_few_ahead_of_what_is_taken() -> None:
-    called: list[int] = []
-    next(mapped(called.append, range(10_000)))
-    assert len(called) <= 1000
 
 
 def test_the_cost_is_that_of_instances_and_requests() -> None:
