@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from scripts.console import DeliveryError, echo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def command_parser(
@@ -41,6 +42,18 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
         help="source, a folder with yes/ and no/, or folder of sources; may be repeated (default: "
         "$TUMOR_DATA, then data/, then generated phantoms)",
     )
+
+
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """Return the type of an argument that is a whole number."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {limits}, not {text!r}")
+        return int(text)
+
+    return number
 
 
 @contextmanager
