@@ -39,7 +39,11 @@ INTERRUPTED = 130  # a shell's exit status after Ctrl-C
 CORE_S_PER_IMAGE = 0.012
 START_S = 300  # of a job's instance, UNVERIFIED on AWS
 _NAMED = 10  # images without an answer, and reasons
-_CALLS = Config(retries={"mode": "standard", "total_max_attempts": 10}, max_pool_connections=THREADS)
+_CALLS = Config(
+    retries={"mode": "standard", "total_max_attempts": 10},
+    max_pool_connections=THREADS,
+    response_checksum_validation="when_required",  # a quarter of the time of reading an answer
+)
 
 
 def batch(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
