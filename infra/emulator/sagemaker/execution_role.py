@@ -74,10 +74,9 @@ class ExecutionRole:
             return False
         return True
 
-    def read(self, url: str) -> bytes:
-        """Return the content of the object of an ``s3://`` URL."""
-        bucket, key = _location(url)
-        with self._acting(f"read {url}"):
+    def read(self, bucket: str, key: str) -> bytes:
+        """Return an object's content."""
+        with self._acting(f"read s3://{bucket}/{key}"):
             return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     def write(self, url: str, content: bytes, *, key: str | None) -> None:

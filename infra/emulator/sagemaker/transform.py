@@ -124,7 +124,7 @@ class TransformJob(Resource):
 
     def _answer(self, role: ExecutionRole, server: urllib3.HTTPConnectionPool, url: str, name: str) -> None:
         """Answer one object; a refusal is final, an error of the server is tried again."""
-        body, output = role.read(url), self.properties["TransformOutput"]
+        body, output = _read(role, url), self.properties["TransformOutput"]
         limit = self.properties.get("MaxPayloadInMB", _PAYLOAD_MB)
         if limit and len(body) > limit * 1024**2:
             raise JobError(f"ClientError: {url} exceeds MaxPayloadInMB, which is {limit}")
@@ -184,10 +184,15 @@ def _variant(request: Json, model: Json) -> Variant:
     )
 
 
+def _read(role: ExecutionRole, url: str) -> bytes:
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    return role.read(bucket, key)
+
+
 def _manifest(role: ExecutionRole, url: str) -> tuple[str, list[str]]:
     """Return what the URLs of a manifest's objects begin with, and the rest of each."""
     try:
-        head, *names = json.loads(role.read(url))
+        head, *names = json.loads(_read(role, url))
         return f"{head['prefix']}", names
     except (ValueError, TypeError, LookupError) as error:
         form = '[{"prefix": "s3://BUCKET/..."}, "name", ...]'
