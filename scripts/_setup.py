@@ -73,9 +73,9 @@ class SetupError(Exception):
 def run(module: str, *, layer: str, without_setup: tuple[str, ...] = (), installs: bool = True) -> None:
     """Run a command in its environment, which is made or completed first, and exit with its status.
 
-    The module's `main` returns an exit status or None, and needs at most this one of `LAYERS`: with first
-    arguments `without_setup`, the standard library only. A command that does not install (`installs`) gets by
-    without an environment that is not there.
+    The `main` of its module returns an exit status or None. `layer` is the highest of `LAYERS` that it needs;
+    with a first argument of `without_setup` it needs the standard library only. What `installs` nothing gets
+    by without an environment where there is none.
     """
     sys.unraisablehook = _interrupt_again
     try:
@@ -223,7 +223,7 @@ def _add_pip_configuration(environment: dict[str, str]) -> None:
 
 
 def base_python(environment: dict[str, str]) -> str:
-    """Return a supported Python of this machine; a `SetupError` says what to install if there is none."""
+    """Return a supported Python of this machine; a `SetupError` says what to install."""
     for candidate in _candidates():
         if _version(candidate, environment) in SUPPORTED:
             return candidate

@@ -40,9 +40,9 @@ PNG = re.compile(r"data:image/png;base64,iVBORw0KGgo[A-Za-z0-9+/]+={0,2}")
 def render_site(*, auth: Auth, region: str, card: str, feedback: bool) -> Mapping[str, str]:
     """Return the site's files by name.
 
-    The auth mode decides on the page's form and on the document's security scheme; callers sign for the AWS
-    region. Of the served model's `card`, in Markdown, HTML, scripts, remote images and links other than https
-    are rendered as text. Only with `feedback` the page asks for labels and the document has their path.
+    The page's form and the document's security scheme follow `auth`; callers sign for `region`. The served
+    model's `card` is Markdown; its HTML, scripts, remote images and links other than https are rendered as
+    text. Only with `feedback` the page asks for labels and the document has their path.
     """
     document = openapi(auth, feedback=feedback)
     theme = _text("theme.css")
