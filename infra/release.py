@@ -14,10 +14,12 @@ from pydantic.dataclasses import dataclass
 
 from infra.config.base import EnvironmentName, matches
 from infra.config.file_errors import FileError, problems
-from infra.paths import RELEASES
+from infra.paths import RELEASES, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from infra.config import Settings
 
 NO_RELEASE = "none"  # in place of a record's path: only the stacks that need no release
 ARTIFACTS = "models"  # prefix of every artifact's key
@@ -130,6 +132,11 @@ def record_path(environment: str) -> Path:
     return RELEASES / f"{environment}.json"
 
 
+def shadow_path(settings: Settings) -> Path | None:
+    """Return where the record of the settings' shadow is, if they have one."""
+    return ROOT / settings.shadow.release if settings.shadow else None
+
+
 def previous_path(record: Path) -> Path:
     """Return where the release before the one at `record` is kept, for a rollback."""
     return record.with_suffix(".previous.json")
@@ -185,6 +192,18 @@ def load_for(environment: str, path: Path, *, local: bool) -> Release:
     return release
 
 
+def load_shadow(settings: Settings, served: Release) -> Release | None:
+    """Read the record of the settings' shadow, if there is one, as that of the `served` release is read."""
+    path = shadow_path(settings)
+    if path is None:
+        return None
+    shadow = load_for(settings.environment, path, local=settings.local)
+    if shadow.model.sha256 == served.model.sha256:
+        same = f"model.sha256: version {served.model.version} is the served release itself"
+        raise ReleaseError(path, [f"{same}; promote another, or leave out [hosting.shadow]"])
+    return shadow
+
+
 def save(path: Path, release: Release) -> None:
     """Write the record at `path` in one step."""
     _write(path, _RECORD.dump_json(release, indent=2, exclude_none=True) + b"\n")
@@ -217,7 +236,7 @@ def _remove_unnamed_cards(path: Path) -> None:
         named = {card_path(path, sha256=load(record).model.sha256) for record in records}
     except ReleaseError:  # a record that cannot be read may name any of them
         return
-    for card in path.parent.glob(f"{path.stem}.*.model-card.md"):
+    for card in path.parent.glob(f"{path.stem}.{'[0-9a-f]' * 12}.model-card.md"):
         if card not in named:
             card.unlink()
 

@@ -102,6 +102,18 @@ class DataCapture:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Shadow:
+    """Another release beside the served one, on as many instances, that gets a copy of a share of requests.
+
+    Callers see neither its answers nor its faults; SageMaker captures its answers. `release` is the path of
+    its record, which a relative one is in the repository. Its instances are never scaled.
+    """
+
+    release: Annotated[str, matches(r".+\.json", like="the path of a release record, such as shadow.json")]
+    percent: Annotated[int, Field(ge=1, le=100)] = 100
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Network:
     """Subnets and security groups of an existing VPC for the instances.
 
@@ -134,6 +146,7 @@ class RealTime:
     rollout: Rollout = AllAtOnce()
     scaling: Scaling | None = None
     data_capture: DataCapture | None = None
+    shadow: Shadow | None = None
     network: Network | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,8 @@ MAX_FALL = 3.0
 MIN_REFUSED, MAX_WRONGLY_REFUSED, MAX_HELD_OUT_REFUSED = 0.95, 0.02, 0.03
 MIN_HELD_OUT_AUC, MIN_HELD_OUT_ACCURACY, MAX_HELD_OUT_CALIBRATION = 0.80, 0.72, 0.10
 """Means over the sources, each judged by what never saw it."""
+SHADOW = "shadow"
+"""Of a promotion: no training can pass it."""
 MIN_BETTER = 0.90
 """Share of the paired bootstrap draws in which a challenger must beat the champion."""
 
@@ -67,6 +69,19 @@ def evaluate(
         _at_most("accepts_mri", metrics["refused_mri"], most_refused, "share of brain MRIs refused"),
         *_held_out(metrics, dataset),
     ]
+
+
+def shadowed(compared: Mapping[str, Any] | None, *, environment: str, served: str, hours: int) -> Outcome:
+    """Evaluate how long a version was the shadow of what serves, by its last comparison.
+
+    The comparison counts in its environment, and beside the very artifact, `served`, that serves there now.
+    """
+    covered, found = 0, ""
+    if compared and (compared["environment"], compared["served"]) == (environment, served):
+        covered, found = compared["hours"], f", {compared['agreement']['value']:.1%} of {compared['pairs']} agree"
+    needed = f"compared as a shadow in {covered} hours, at least {hours} needed{found}"
+    how = f"; serve it as [hosting.shadow], then run scripts/compare --shadow --env {environment}"
+    return _outcome(SHADOW, covered >= hours, needed if covered >= hours else needed + how)
 
 
 def _held_out(metrics: Mapping[str, float], dataset: str) -> list[Outcome]:

@@ -123,7 +123,10 @@ def _propose(
             step("writing the branch"),
             branch.proposed(options.repository, name, subject=title, body=body) as releases,
         ):
-            record = releases / f"{environment}.json"
+            asks = settings.gates and release.shadow_path(
+                settings
+            )  # what it must pass first: a shadow's time
+            record = releases / (asks.name if asks else f"{environment}.json")
             promote(settings, challenger, record=record, forced=options.forced)
             plot = record.with_name(f"{environment}.comparison.png")
             ours, others, _ = shared(scored, answered)

@@ -10,6 +10,7 @@ from constructs import Construct
 
 from infra.config.hosting import RealTime
 from infra.constructs.monitoring.metrics import MICROSECONDS_PER_MS, PHASES, Metrics
+from infra.names import SHADOW_VARIANT_NAME, VARIANT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,12 @@ class Dashboard(Construct):
         page.add_widgets(self._requests(), self._errors(), self._capacity(settings))
         page.add_widgets(*(self._latency(percentile) for percentile in PERCENTILES))
         page.add_widgets(self._phases(), self._predictions(), self._shares())
+        if settings.shadow:
+            page.add_widgets(
+                self._variants("Requests", ("Invocations", "Sum")),
+                self._variants("Latency, µs", ("ModelLatency", "p50"), ("ModelLatency", "p90")),
+                self._variants("Not answered with 2XX", ("InvocationModelErrors", "Sum")),
+            )
 
     def _requests(self) -> cloudwatch.GraphWidget:
         return _graph(
@@ -84,6 +91,17 @@ class Dashboard(Construct):
     def _phases(self) -> cloudwatch.GraphWidget:
         phases = [self._metrics.phase(phase, "p90") for phase in PHASES]
         return _graph("In the container p90, µs", *phases, stacked=True)
+
+    def _variants(self, title: str, *metrics: tuple[str, str]) -> cloudwatch.GraphWidget:
+        """Show the same metrics of the variant that serves and of its shadow."""
+        return _graph(
+            f"{title}: {VARIANT_NAME} and {SHADOW_VARIANT_NAME}",
+            *(
+                self._metrics.endpoint(name, statistic, variant=variant, label=f"{variant} {statistic}")
+                for name, statistic in metrics
+                for variant in (VARIANT_NAME, SHADOW_VARIANT_NAME)
+            ),
+        )
 
     def _predictions(self) -> cloudwatch.GraphWidget:
         return _graph("Predictions", *self._metrics.outcomes().values(), stacked=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from infra.emulator.sagemaker.copies import Copies
     from infra.emulator.sagemaker.resources import Variant
 
 log = logging.getLogger("sagemaker")
@@ -39,6 +40,15 @@ class Running:
     image: str  # what runs: the image by its digest, or "process:" and the program
     directory: Path
     capture: Capture | None
+    shadow: Shadow | None = None
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """A variant that runs beside another, and gets copies of its requests."""
+
+    running: Running
+    copies: Copies
 
 
 @dataclass(kw_only=True)
@@ -88,7 +98,10 @@ class Launcher:
         return Running(variant, server, image, directory, capture)
 
     def stop(self, running: Running) -> None:
-        """Stop a variant's server and remove its model."""
+        """Stop a variant's server and remove its model; its shadow's too."""
+        if running.shadow:
+            running.shadow.copies.close()
+            self.stop(running.shadow.running)
         self._stop(running.server)
         if running.capture:
             running.capture.write()

@@ -65,6 +65,7 @@ def _endpoint_config(r: Json) -> Checks:
         len(variants) == len(shadows) + 1 or not shadows,
         "Shadow variants need exactly one production variant.",
     )
+    yield len(shadows) <= 1, "Only one variant can be specified for ShadowProductionVariants."
     for variant in variants:
         yield from _variant(r, variant)
 

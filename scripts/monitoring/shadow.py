@@ -1,0 +1,182 @@
+"""A shadow release compared with the served one, by the answers of both to the same requests.
+
+SageMaker captures both under one inference id. How often they failed and how long they took is in its metrics
+of the variants, of the hours in which the shadow got requests.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from statistics import NormalDist, fmean, median, stdev
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import numpy as np
+
+from infra.names import SHADOW_VARIANT_NAME, VARIANT_NAME
+from model.evaluation.metrics import CONFIDENCE, Estimate
+from scripts.console import step
+from scripts.monitoring.accuracy import share
+from scripts.monitoring.records import Faults, records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from infra.config import Settings
+    from infra.release import Release
+
+    Answer = tuple[datetime, str | None, float]  # its class and probability of YES; a week may have a million
+
+_HOUR_S = 3600
+_LISTED = 10  # ids that the text names; JSON has all
+_METRICS = {
+    "requests": ("Invocations", "Sum"),
+    "refused": ("Invocation4XXErrors", "Sum"),
+    "errors": ("InvocationModelErrors", "Sum"),
+    "total_us": ("ModelLatency", "Sum"),
+    "timed": ("ModelLatency", "SampleCount"),
+    "p90_us": ("ModelLatency", "p90"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowComparison:
+    """What two releases, named by their artifacts' hashes, answered to the same requests.
+
+    `hours` are those of the clock with at least one pair. `difference` is the mean of the shadow's
+    probability of YES less the served one's, `largest` that of the pair where it is farthest from 0.
+    `alone` are the answers, of what serves and of the shadow, without the other's: it was not copied, not
+    captured, refused or a fault. `traffic` is by variant: `refused` counts 4XX, `failed` what else is not
+    2XX, `p90_ms` is the median of the hours'. `disagreements` have the id and both probabilities.
+    """
+
+    environment: str
+    since: str
+    served: str
+    shadow: str
+    pairs: int
+    hours: int
+    agreement: Estimate | None
+    difference: Estimate | None
+    largest: float | None
+    alone: tuple[int, int]
+    traffic: Mapping[str, Mapping[str, float | None]]
+    disagreements: Sequence[tuple[str, float, float]]
+    unusable: Sequence[str]
+
+    def outcome(self) -> dict[str, Any]:
+        """Return what a promotion looks at, small enough for a tag."""
+        left_out = {"traffic", "disagreements", "unusable"}
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+
+def compare(settings: Settings, *, served: Release, shadow: Release, since: datetime) -> ShadowComparison:
+    """Pair the answers of what serves and of its shadow since a time by their inference ids."""
+    faults, alone = Faults(), 0
+    unpaired = dict(_answers(settings, shadow, SHADOW_VARIANT_NAME, since, faults))
+    times = [time for time, *_ in unpaired.values()]
+    first, last = min(times, default=since), max(times, default=since)
+    pairs: dict[str, tuple[Answer, Answer]] = {}
+    for id_, answer in _answers(settings, served, VARIANT_NAME, since, faults):
+        if other := unpaired.pop(id_, None):
+            pairs[id_] = answer, other
+        elif first <= answer[0] <= last:  # otherwise there was no shadow
+            alone += 1
+    differences = [other - answer for (_, _, answer), (_, _, other) in pairs.values()]
+    return ShadowComparison(
+        environment=settings.environment,
+        since=since.isoformat(timespec="seconds"),
+        served=served.model.sha256,
+        shadow=shadow.model.sha256,
+        pairs=len(pairs),
+        hours=len({time.replace(minute=0, second=0, microsecond=0) for (time, *_), _ in pairs.values()}),
+        agreement=share(np.array([answer[1] == other[1] for answer, other in pairs.values()])),
+        difference=_mean(differences),
+        largest=max(differences, key=abs, default=None),
+        alone=(alone, len(unpaired)),
+        traffic=_traffic(settings.endpoint_name, since),
+        disagreements=sorted((id_, a[2], b[2]) for id_, (a, b) in pairs.items() if a[1] != b[1]),
+        unusable=faults.lines(),
+    )
+
+
+def _answers(
+    settings: Settings, release: Release, variant: str, since: datetime, faults: Faults
+) -> Iterator[tuple[str, Answer]]:
+    """Yield a variant's answers by inference id; those of other releases are faults."""
+    source = records(settings, since=since, variant=variant)
+    source.faults = faults
+    with step(f"reading {source}"):
+        for each in source:
+            if each.model_sha256 == release.model.sha256:
+                yield each.id, (each.time, each.label, float(each.statistics["probability"]))
+            else:
+                faults.add(f"answers of {variant} by other models", each.id)
+
+
+def _mean(values: Sequence[float]) -> Estimate | None:
+    """Return the mean with its normal interval, which takes requests for independent."""
+    if len(values) < 2:  # noqa: PLR2004 - without a spread there is no interval
+        return None
+    mean, error = fmean(values), stdev(values) / len(values) ** 0.5
+    spread = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * error
+    return Estimate(mean, mean - spread, mean + spread)
+
+
+def _traffic(endpoint: str, since: datetime) -> dict[str, dict[str, float | None]]:
+    found = {each: _metrics(endpoint, each, since) for each in (VARIANT_NAME, SHADOW_VARIANT_NAME)}
+    hours = [hour for hour, values in found[SHADOW_VARIANT_NAME].items() if values.get("requests")]
+    traffic: dict[str, dict[str, float | None]] = {}
+    for variant, by_hour in found.items():
+        each = [by_hour[hour] for hour in hours if hour in by_hour]
+        total = {name: sum(values.get(name, 0) for values in each) for name in _METRICS}
+        p90 = [values["p90_us"] / 1000 for values in each if "p90_us" in values]
+        traffic[variant] = {
+            "requests": total["requests"],
+            "refused": total["refused"],
+            "failed": total["errors"] - total["refused"],
+            "mean_ms": total["total_us"] / total["timed"] / 1000 if total["timed"] else None,
+            "p90_ms": median(p90) if p90 else None,
+        }
+    return traffic
+
+
+def _metrics(endpoint: str, variant: str, since: datetime) -> dict[datetime, dict[str, float]]:
+    """Read a variant's metrics by the hour and by their names here."""
+    dimensions = [
+        {"Name": "EndpointName", "Value": endpoint},
+        {"Name": "VariantName", "Value": variant},
+    ]
+    queries: Any = []
+    for id_, (name, statistic) in _METRICS.items():
+        metric = {"Namespace": "AWS/SageMaker", "MetricName": name, "Dimensions": dimensions}
+        queries.append({"Id": id_, "MetricStat": {"Metric": metric, "Period": _HOUR_S, "Stat": statistic}})
+    found: dict[datetime, dict[str, float]] = defaultdict(dict)
+    reader = boto3.client("cloudwatch").get_paginator("get_metric_data")
+    for page in reader.paginate(MetricDataQueries=queries, StartTime=since, EndTime=datetime.now(UTC)):
+        for each in page["MetricDataResults"]:
+            for hour, value in zip(each["Timestamps"], each["Values"], strict=True):
+                found[hour][each["Id"]] = value
+    return found
+
+
+def table(found: ShadowComparison) -> str:
+    """Return the comparison as text."""
+    lines = [f"shadow {found.shadow[:12]} of {found.served[:12]} in {found.environment}, since {found.since}"]
+    lines.append(f"{found.pairs} pairs of answers in {found.hours} hours")
+    if found.agreement:
+        lines.append(f"  the same class: {found.agreement}")
+    if found.difference:
+        lines.append(f"  p(YES), shadow less served: {found.difference}, at most {found.largest:+.3f}")
+    served, shadow = found.alone
+    lines.append(f"{served} answers without the shadow's meanwhile, {shadow} of the shadow alone")
+    for variant, traffic in found.traffic.items():
+        told = (f"{name} {'-' if value is None else f'{value:.5g}'}" for name, value in traffic.items())
+        lines.append(f"{variant}: {', '.join(told)}")
+    if found.disagreements:
+        ids = [f"{id_} ({answer:.2f}, {other:.2f})" for id_, answer, other in found.disagreements]
+        more = " ..." if len(ids) > _LISTED else ""
+        lines.append(f"{len(ids)} of another class: {', '.join(ids[:_LISTED])}{more}")
+    return "\n".join([*lines, *(f"not used: {line}" for line in found.unusable)])
