@@ -199,8 +199,8 @@ def load_shadow(settings: Settings, served: Release) -> Release | None:
         return None
     shadow = load_for(settings.environment, path, local=settings.local)
     if shadow.model.sha256 == served.model.sha256:
-        same = f"model.sha256: version {served.model.version} is the served release itself"
-        raise ReleaseError(path, [f"{same}; promote another, or leave out [hosting.shadow]"])
+        same = "model.sha256: this is what serves; promote another version, or leave out [hosting.shadow]"
+        raise ReleaseError(path, [same])
     return shadow
 
 

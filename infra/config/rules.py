@@ -157,17 +157,12 @@ def _scaling_starts_at_the_count(values: Values) -> Iterator[Finding]:
 
 
 def _a_shadow_is_compared_by_captured_answers(values: Values) -> Iterator[Finding]:
-    asked = {"hosting.shadow.release": "its answers", "gates.shadow_hours": "a shadow's answers"}
-    for key, what in asked.items():
-        if values.get(key) is None:
-            continue
-        captured = values.get("hosting.data_capture.what", ("output",))
-        if values.get("hosting.data_capture") is None or "output" not in captured:
-            remedy = 'add [hosting.data_capture] with "output", for which hosting must be real-time'
-            yield key, f"{what} would not be kept, so nothing could be compared; {remedy}"
-
-
-def _a_shadows_answers_are_kept_long_enough(values: Values) -> Iterator[Finding]:
+    captured = (
+        values.get("hosting.data_capture.what", ("output",)) if values.get("hosting.data_capture") else ()
+    )
+    for key in ("hosting.shadow.release", "gates.shadow_hours"):
+        if values.get(key) and "output" not in captured:
+            yield key, 'no answer of a shadow would be kept; add real-time [hosting.data_capture] of "output"'
     days = values["hosting.data_capture.expire_days"]
     if values["gates.shadow_hours"] > days * 24:
         yield "gates.shadow_hours", f"captured answers expire after {days} days; write at most {days * 24}"
@@ -186,5 +181,4 @@ RULES: tuple[Rule, ...] = (
     _a_split_needs_two_instances,
     _scaling_starts_at_the_count,
     _a_shadow_is_compared_by_captured_answers,
-    _a_shadows_answers_are_kept_long_enough,
 )

@@ -78,7 +78,10 @@ def shadowed(compared: Mapping[str, Any] | None, *, environment: str, served: st
     """
     covered, found = 0, ""
     if compared and (compared["environment"], compared["served"]) == (environment, served):
-        covered, found = compared["hours"], f", {compared['agreement']['value']:.1%} of {compared['pairs']} agree"
+        covered, found = (
+            compared["hours"],
+            f", {compared['agreement']['value']:.1%} of {compared['pairs']} agree",
+        )
     needed = f"compared as a shadow in {covered} hours, at least {hours} needed{found}"
     how = f"; serve it as [hosting.shadow], then run scripts/compare --shadow --env {environment}"
     return _outcome(SHADOW, covered >= hours, needed if covered >= hours else needed + how)

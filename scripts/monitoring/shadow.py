@@ -1,15 +1,14 @@
 """A shadow release compared with the served one, by the answers of both to the same requests.
 
 SageMaker captures both under one inference id. How often they failed and how long they took is in its metrics
-of the variants, of the hours in which the shadow got requests.
+of the variants, from the hour of the shadow's first answer.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from statistics import NormalDist, fmean, median, stdev
+from statistics import NormalDist, fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -49,7 +48,7 @@ class ShadowComparison:
     probability of YES less the served one's, `largest` that of the pair where it is farthest from 0.
     `alone` are the answers, of what serves and of the shadow, without the other's: it was not copied, not
     captured, refused or a fault. `traffic` is by variant: `refused` counts 4XX, `failed` what else is not
-    2XX, `p90_ms` is the median of the hours'. `disagreements` have the id and both probabilities.
+    2XX, `p90_ms` is the worst hour's. `disagreements` have the id and both probabilities.
     """
 
     environment: str
@@ -96,7 +95,10 @@ def compare(settings: Settings, *, served: Release, shadow: Release, since: date
         difference=_mean(differences),
         largest=max(differences, key=abs, default=None),
         alone=(alone, len(unpaired)),
-        traffic=_traffic(settings.endpoint_name, since),
+        traffic={
+            each: _traffic(settings.endpoint_name, each, first)
+            for each in (VARIANT_NAME, SHADOW_VARIANT_NAME)
+        },
         disagreements=sorted((id_, a[2], b[2]) for id_, (a, b) in pairs.items() if a[1] != b[1]),
         unusable=faults.lines(),
     )
@@ -125,41 +127,26 @@ def _mean(values: Sequence[float]) -> Estimate | None:
     return Estimate(mean, mean - spread, mean + spread)
 
 
-def _traffic(endpoint: str, since: datetime) -> dict[str, dict[str, float | None]]:
-    found = {each: _metrics(endpoint, each, since) for each in (VARIANT_NAME, SHADOW_VARIANT_NAME)}
-    hours = [hour for hour, values in found[SHADOW_VARIANT_NAME].items() if values.get("requests")]
-    traffic: dict[str, dict[str, float | None]] = {}
-    for variant, by_hour in found.items():
-        each = [by_hour[hour] for hour in hours if hour in by_hour]
-        total = {name: sum(values.get(name, 0) for values in each) for name in _METRICS}
-        p90 = [values["p90_us"] / 1000 for values in each if "p90_us" in values]
-        traffic[variant] = {
-            "requests": total["requests"],
-            "refused": total["refused"],
-            "failed": total["errors"] - total["refused"],
-            "mean_ms": total["total_us"] / total["timed"] / 1000 if total["timed"] else None,
-            "p90_ms": median(p90) if p90 else None,
-        }
-    return traffic
-
-
-def _metrics(endpoint: str, variant: str, since: datetime) -> dict[datetime, dict[str, float]]:
-    """Read a variant's metrics by the hour and by their names here."""
-    dimensions = [
-        {"Name": "EndpointName", "Value": endpoint},
-        {"Name": "VariantName", "Value": variant},
-    ]
+def _traffic(endpoint: str, variant: str, since: datetime) -> dict[str, float | None]:
+    dimensions = {"EndpointName": endpoint, "VariantName": variant}
+    named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
     queries: Any = []
     for id_, (name, statistic) in _METRICS.items():
-        metric = {"Namespace": "AWS/SageMaker", "MetricName": name, "Dimensions": dimensions}
+        metric = {"Namespace": "AWS/SageMaker", "MetricName": name, "Dimensions": named}
         queries.append({"Id": id_, "MetricStat": {"Metric": metric, "Period": _HOUR_S, "Stat": statistic}})
-    found: dict[datetime, dict[str, float]] = defaultdict(dict)
+    found: dict[str, list[float]] = {id_: [] for id_ in _METRICS}
     reader = boto3.client("cloudwatch").get_paginator("get_metric_data")
     for page in reader.paginate(MetricDataQueries=queries, StartTime=since, EndTime=datetime.now(UTC)):
         for each in page["MetricDataResults"]:
-            for hour, value in zip(each["Timestamps"], each["Values"], strict=True):
-                found[hour][each["Id"]] = value
-    return found
+            found[each["Id"]] += each["Values"]
+    refused, timed = sum(found["refused"]), sum(found["timed"])
+    return {
+        "requests": sum(found["requests"]),
+        "refused": refused,
+        "failed": sum(found["errors"]) - refused,
+        "mean_ms": sum(found["total_us"]) / timed / 1000 if timed else None,
+        "p90_ms": max(found["p90_us"]) / 1000 if found["p90_us"] else None,
+    }
 
 
 def table(found: ShadowComparison) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from infra import names
+from infra import names, release
 from infra.paths import ROOT
 from model.evaluation import plots
 from model.evaluation.comparison import compare, shared
@@ -123,10 +123,9 @@ def _propose(
             step("writing the branch"),
             branch.proposed(options.repository, name, subject=title, body=body) as releases,
         ):
-            asks = settings.gates and release.shadow_path(
-                settings
-            )  # what it must pass first: a shadow's time
-            record = releases / (asks.name if asks else f"{environment}.json")
+            # Where promotions need a time as a shadow, that begins with this branch.
+            shadow = release.shadow_path(settings) if settings.gates else None
+            record = releases / (shadow.name if shadow else f"{environment}.json")
             promote(settings, challenger, record=record, forced=options.forced)
             plot = record.with_name(f"{environment}.comparison.png")
             ours, others, _ = shared(scored, answered)

@@ -48,11 +48,8 @@ class Dashboard(Construct):
         page.add_widgets(*(self._latency(percentile) for percentile in PERCENTILES))
         page.add_widgets(self._phases(), self._predictions(), self._shares())
         if settings.shadow:
-            page.add_widgets(
-                self._variants("Requests", ("Invocations", "Sum")),
-                self._variants("Latency, µs", ("ModelLatency", "p50"), ("ModelLatency", "p90")),
-                self._variants("Not answered with 2XX", ("InvocationModelErrors", "Sum")),
-            )
+            compared = (("Invocations", "Sum"), ("ModelLatency", "p90"), ("InvocationModelErrors", "Sum"))
+            page.add_widgets(*(self._variants(name, statistic) for name, statistic in compared))
 
     def _requests(self) -> cloudwatch.GraphWidget:
         return _graph(
@@ -92,16 +89,11 @@ class Dashboard(Construct):
         phases = [self._metrics.phase(phase, "p90") for phase in PHASES]
         return _graph("In the container p90, µs", *phases, stacked=True)
 
-    def _variants(self, title: str, *metrics: tuple[str, str]) -> cloudwatch.GraphWidget:
-        """Show the same metrics of the variant that serves and of its shadow."""
-        return _graph(
-            f"{title}: {VARIANT_NAME} and {SHADOW_VARIANT_NAME}",
-            *(
-                self._metrics.endpoint(name, statistic, variant=variant, label=f"{variant} {statistic}")
-                for name, statistic in metrics
-                for variant in (VARIANT_NAME, SHADOW_VARIANT_NAME)
-            ),
-        )
+    def _variants(self, name: str, statistic: str) -> cloudwatch.GraphWidget:
+        """Show a metric of the variant that serves and of its shadow."""
+        names = (VARIANT_NAME, SHADOW_VARIANT_NAME)
+        metrics = (self._metrics.endpoint(name, statistic, variant=each, label=each) for each in names)
+        return _graph(f"{name} {statistic}: what serves and its shadow", *metrics)
 
     def _predictions(self) -> cloudwatch.GraphWidget:
         return _graph("Predictions", *self._metrics.outcomes().values(), stacked=True)

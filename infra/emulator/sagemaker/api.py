@@ -183,7 +183,8 @@ def invoke(endpoints: Store[Endpoint], path: str, *, headers: Mapping[str, str],
                 return _counted(running, name, headers=headers, body=body)
             finally:
                 if shadow := running.shadow:
-                    shadow.copies.send(partial(_counted, shadow.running, name, headers=headers, body=body))
+                    copy = partial(_counted, shadow.running, name, headers=headers, body=body)
+                    shadow.copy(copy)
     except (LookupError, InvalidRequest) as error:
         if isinstance(error, InvalidRequest) and error.code != "ValidationException":
             return error_answer(error, content_type=_RUNTIME_TYPE)

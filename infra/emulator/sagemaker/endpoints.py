@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Literal
 from infra.config.rollout import MINIMUM_TO_SPLIT
 from infra.emulator.ministack_patches import cloudwatch
 from infra.emulator.ministack_patches.iam import AccessDenied
-from infra.emulator.sagemaker.copies import Copies
 from infra.emulator.sagemaker.launcher import Shadow
 from infra.emulator.sagemaker.resources import ENDPOINT, Resource, ServerError, invalid
 
@@ -226,8 +225,7 @@ class Endpoint(Resource):
         except BaseException:
             self._launcher.stop(running)
             raise
-        copies = Copies(variant.shadow.weight / (variant.weight or 1))
-        return replace(running, shadow=Shadow(shadow, copies))
+        return replace(running, shadow=Shadow(shadow, share=variant.shadow.weight / (variant.weight or 1)))
 
     def _launch(self, variant: Variant) -> Running:
         try:
