@@ -21,7 +21,7 @@ MIN_REFUSED, MAX_WRONGLY_REFUSED, MAX_HELD_OUT_REFUSED = 0.95, 0.02, 0.03
 MIN_HELD_OUT_AUC, MIN_HELD_OUT_ACCURACY, MAX_HELD_OUT_CALIBRATION = 0.80, 0.72, 0.10
 """Means over the sources, each judged by what never saw it."""
 SHADOW = "shadow"
-"""Of a promotion: no training can pass it."""
+"""Name of the gate that a promotion adds to those of the training."""
 MIN_BETTER = 0.90
 """Share of the paired bootstrap draws in which a challenger must beat the champion."""
 
@@ -76,15 +76,14 @@ def shadowed(compared: Mapping[str, Any] | None, *, environment: str, served: st
 
     The comparison counts in its environment, and beside the very artifact, `served`, that serves there now.
     """
-    covered, found = 0, ""
+    covered, agreed = 0, ""
     if compared and (compared["environment"], compared["served"]) == (environment, served):
-        covered, found = (
-            compared["hours"],
-            f", {compared['agreement']['value']:.1%} of {compared['pairs']} agree",
-        )
-    needed = f"compared as a shadow in {covered} hours, at least {hours} needed{found}"
-    how = f"; serve it as [hosting.shadow], then run scripts/compare --shadow --env {environment}"
-    return _outcome(SHADOW, covered >= hours, needed if covered >= hours else needed + how)
+        covered = compared["hours"]
+        agreed = f", {compared['agreement']['value']:.1%} of {compared['pairs']} answers the same class"
+    command = f"scripts/compare --shadow --env {environment} --since {hours // 24 + 1}d"
+    remedy = "" if covered >= hours else f"; serve it as [hosting.shadow], then run {command}"
+    detail = f"compared as a shadow in {covered} hours, at least {hours} needed{agreed}{remedy}"
+    return _outcome(SHADOW, covered >= hours, detail)
 
 
 def _held_out(metrics: Mapping[str, float], dataset: str) -> list[Outcome]:

@@ -1,6 +1,6 @@
 """A shadow release compared with the served one, by the answers of both to the same requests.
 
-SageMaker captures both under one inference id. How often they failed and how long they took is in its metrics
+SageMaker captures both under one inference id, which is **unverified on AWS** for a shadow. How often they failed and how long they took is in its metrics
 of the variants, from the hour of the shadow's first answer.
 """
 

@@ -76,8 +76,8 @@ class ModelEndpoint(Construct):
             self,
             "Config",
             production_variants=[_variant(hosting, model)],
-            # A shadow's share is the ratio of its weight to the served variant's. **Unverified on AWS**, since
-            # no page of it has the formula; also that an update with guardrails may add and remove one.
+            # **Unverified on AWS:** that its share of the requests is the ratio of both weights, and that an
+            # update with guardrails may add and remove it.
             shadow_production_variants=[
                 _variant(hosting, each, name=SHADOW_VARIANT_NAME, weight=share) for each in shadow_models
             ]
