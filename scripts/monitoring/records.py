@@ -93,12 +93,7 @@ class Captured:
     faults: Faults = field(default_factory=Faults)
 
     def __str__(self) -> str:
-        return f"captured answers in s3://{self.bucket}/{self._prefix}"
-
-    @property
-    def _prefix(self) -> str:
-        """SageMaker adds the endpoint, the variant and the hour, which sort as time does."""
-        return f"{self.endpoint}/{self.endpoint}/{self.variant}/"
+        return f"captured answers in s3://{self.bucket}/{self.endpoint}/ of {self.variant}"
 
     def __iter__(self) -> Iterator[Record]:
         for record in _parsed(self._lines(), partial(_captured, images=self.images), self.faults):
@@ -123,8 +118,10 @@ class Captured:
     def _files(self) -> Iterator[tuple[str, Future[Iterable[bytes]]]]:
         """Yield each file's key and lines, in the order of their hours; small ones are read ahead."""
         client = boto3.client("s3", config=Config(max_pool_connections=READERS))
-        start = f"{self._prefix}{self.since - _CLOCKS:%Y/%m/%d/%H}"
-        found = objects(client, self.bucket, self._prefix, setting="[hosting.data_capture]", after=start)
+        # SageMaker adds the endpoint, the variant and the hour, which sort as time does.
+        prefix = f"{self.endpoint}/{self.endpoint}/{self.variant}/"
+        start = f"{prefix}{self.since - _CLOCKS:%Y/%m/%d/%H}"
+        found = objects(client, self.bucket, prefix, setting="[hosting.data_capture]", after=start)
         pending: deque[tuple[int, str, Future[Iterable[bytes]]]] = deque()
         pool = ThreadPoolExecutor(READERS)
         try:

@@ -1,34 +1,33 @@
 """A shadow release compared with the served one, by the answers of both to the same requests.
 
-SageMaker captures both under one inference id, which is **unverified on AWS** for a shadow. How often they failed and how long they took is in its metrics
-of the variants, from the hour of the shadow's first answer.
+SageMaker captures both under one inference id, which is **unverified on AWS**. How often they failed and how
+long they took is in its metrics of the variants, from the hour of the shadow's first answer.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist, fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import numpy as np
 
 from infra.names import SHADOW_VARIANT_NAME, VARIANT_NAME
 from model.evaluation.metrics import CONFIDENCE, Estimate
 from scripts.console import step
 from scripts.monitoring.accuracy import share
+from scripts.monitoring.monitor import metric_values
 from scripts.monitoring.records import Faults, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from infra.config import Settings
     from infra.release import Release
 
     Answer = tuple[datetime, str | None, float]  # its class and probability of YES; a week may have a million
 
-_HOUR_S = 3600
 _LISTED = 10  # ids that the text names; JSON has all
 _METRICS = {
     "requests": ("Invocations", "Sum"),
@@ -67,8 +66,7 @@ class ShadowComparison:
 
     def outcome(self) -> dict[str, Any]:
         """Return what a promotion looks at, small enough for a tag."""
-        left_out = {"traffic", "disagreements", "unusable"}
-        return {name: value for name, value in asdict(self).items() if name not in left_out}
+        return asdict(replace(self, disagreements=[], unusable=[]))
 
 
 def compare(settings: Settings, *, served: Release, shadow: Release, since: datetime) -> ShadowComparison:
@@ -129,16 +127,7 @@ def _mean(values: Sequence[float]) -> Estimate | None:
 
 def _traffic(endpoint: str, variant: str, since: datetime) -> dict[str, float | None]:
     dimensions = {"EndpointName": endpoint, "VariantName": variant}
-    named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
-    queries: Any = []
-    for id_, (name, statistic) in _METRICS.items():
-        metric = {"Namespace": "AWS/SageMaker", "MetricName": name, "Dimensions": named}
-        queries.append({"Id": id_, "MetricStat": {"Metric": metric, "Period": _HOUR_S, "Stat": statistic}})
-    found: dict[str, list[float]] = {id_: [] for id_ in _METRICS}
-    reader = boto3.client("cloudwatch").get_paginator("get_metric_data")
-    for page in reader.paginate(MetricDataQueries=queries, StartTime=since, EndTime=datetime.now(UTC)):
-        for each in page["MetricDataResults"]:
-            found[each["Id"]] += each["Values"]
+    found = metric_values("AWS/SageMaker", _METRICS, dimensions, since=since)
     refused, timed = sum(found["refused"]), sum(found["timed"])
     return {
         "requests": sum(found["requests"]),
@@ -151,19 +140,17 @@ def _traffic(endpoint: str, variant: str, since: datetime) -> dict[str, float | 
 
 def table(found: ShadowComparison) -> str:
     """Return the comparison as text."""
-    lines = [f"shadow {found.shadow[:12]} of {found.served[:12]} in {found.environment}, since {found.since}"]
-    lines.append(f"{found.pairs} pairs of answers in {found.hours} hours")
-    if found.agreement:
-        lines.append(f"  the same class: {found.agreement}")
-    if found.difference:
-        lines.append(f"  p(YES), shadow less served: {found.difference}, at most {found.largest:+.3f}")
-    served, shadow = found.alone
-    lines.append(f"{served} answers without the shadow's meanwhile, {shadow} of the shadow alone")
+    lines = [
+        f"shadow {found.shadow[:12]} of {found.served[:12]} in {found.environment}, since {found.since}",
+        f"{found.pairs} pairs of answers in {found.hours} hours",
+        f"  the same class: {found.agreement}",
+        f"  p(YES), shadow less served: {found.difference}, at most {found.largest}",
+        f"{found.alone[0]} answers without the shadow's meanwhile, {found.alone[1]} of the shadow alone",
+    ]
     for variant, traffic in found.traffic.items():
-        told = (f"{name} {'-' if value is None else f'{value:.5g}'}" for name, value in traffic.items())
+        told = (f"{name} {value if value is None else round(value, 1)}" for name, value in traffic.items())
         lines.append(f"{variant}: {', '.join(told)}")
     if found.disagreements:
-        ids = [f"{id_} ({answer:.2f}, {other:.2f})" for id_, answer, other in found.disagreements]
-        more = " ..." if len(ids) > _LISTED else ""
-        lines.append(f"{len(ids)} of another class: {', '.join(ids[:_LISTED])}{more}")
+        ids = [f"{id_} ({answer:.2f}, {other:.2f})" for id_, answer, other in found.disagreements[:_LISTED]]
+        lines.append(f"{len(found.disagreements)} of another class: {', '.join(ids)}")
     return "\n".join([*lines, *(f"not used: {line}" for line in found.unusable)])

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra import config, release
-from infra.config import SettingsError
-from infra.release import ReleaseError, artifact_key, card_path, load, save
-from scripts.pricing.rules import Traffic
-from tests.delivery.test_cost import estimate
-from tests.infra.synthesis import FULL, RELEASE, SHADOW_SHA256, record_for, shadow_for, synthesize
+from infra.release import ReleaseError, artifact_key, card_path, load, load_shadow, save
+from tests.infra.synthesis import FULL, RELEASE, SHADOW_SHA256, shadow_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,49 +51,23 @@ def test_the_dashboard_has_both_variants_side_by_side(full: Assembly, prod: Asse
     assert "shadow" not in str(prod.template("monitoring").properties("CloudWatch::Dashboard"))
 
 
-def test_its_instances_and_captured_answers_are_priced(full: Assembly, tmp_path: Path) -> None:
-    (tmp_path / "full.toml").write_text(FULL)
-    alone = synthesize("full", tmp_path / "out", release=record_for("full", tmp_path), environments=tmp_path)
-    with_shadow, without = (
-        {
-            item.what: item.quantity
-            for item in estimate([each.content for each in assembly.templates()], "prod").items
-        }
-        for assembly in (full, alone)
-    )
-    instances = "4 x ml.m7i.xlarge, all hours"
-    assert with_shadow[instances] == 2 * without[instances]
-    kept = "captured answers, written"
-    assert without[kept] == Traffic().requests_per_month * 0.2 / 1000
-    assert with_shadow[kept] == pytest.approx(1.25 * without[kept])
-
-
-def refusal(folder: Path, **changes: object) -> str:
-    """Change the shadow's record, and return why a synth refuses it."""
-    (folder / "full.toml").write_text(FULL + shadow_for("full", folder))
-    record = folder / "full.shadow.json"
-    save(record, replace(load(record), **changes))  # type: ignore[arg-type]
-    with pytest.raises(ReleaseError) as error:
-        synthesize("full", folder / "out", release=record_for("full", folder), environments=folder)
-    assert str(record) in str(error.value)
-    return str(error.value)
-
-
 def test_a_shadow_is_checked_as_the_release_is(tmp_path: Path) -> None:
-    assert "model.sha256: this is what serves" in refusal(tmp_path, model=load(RELEASE).model)
-    assert "the record of another environment" in refusal(tmp_path, environment="prod")
-    settings = config.load("full", folder=tmp_path)
-    (tmp_path / "full.shadow.json").unlink()
-    with pytest.raises(ReleaseError, match=r"full\.shadow\.json cannot be used:\n.*cannot be read"):
-        release.load_shadow(settings, load(RELEASE))
-
-
-def test_a_gate_needs_answers_that_are_kept_as_long(tmp_path: Path) -> None:
-    (tmp_path / "full.toml").write_text(f"{FULL}\n[gates]\nshadow_hours = 721\n")
-    with pytest.raises(
-        SettingsError, match=r"shadow_hours = 721: .* expire after 30 days; write at most 720"
-    ):
-        config.load("full", folder=tmp_path)
+    (tmp_path / "full.toml").write_text(FULL + shadow_for("full", tmp_path))
+    settings, record, served = (
+        config.load("full", folder=tmp_path),
+        tmp_path / "full.shadow.json",
+        load(RELEASE),
+    )
+    shadow = load_shadow(settings, served)
+    assert shadow == load(record)
+    with pytest.raises(ReleaseError, match=r"full\.shadow\.json cannot be used:\n.*this is what serves"):
+        load_shadow(settings, shadow)
+    save(record, replace(shadow, environment="prod"))
+    with pytest.raises(ReleaseError, match="the record of another environment"):
+        load_shadow(settings, served)
+    record.unlink()
+    with pytest.raises(ReleaseError, match=r"cannot be used:\n.*cannot be read"):
+        load_shadow(settings, served)
 
 
 def test_a_promotion_keeps_the_shadows_card(tmp_path: Path) -> None:
