@@ -134,9 +134,10 @@ class Cloud:
             variant |= {"InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
         optional: dict[str, Any] = {"DataCaptureConfig": capture} if capture else {}
         if shadow is not None:
-            container = {"Image": image, "ModelDataUrl": self.artifact(**shadow)}
             self.sagemaker.create_model(
-                ModelName=f"{name}-shadow", ExecutionRoleArn=role, PrimaryContainer=container
+                ModelName=f"{name}-shadow",
+                ExecutionRoleArn=role,
+                PrimaryContainer={"Image": image, "ModelDataUrl": self.artifact(**shadow)},
             )
             mine = {"VariantName": "shadow", "ModelName": f"{name}-shadow", "InitialVariantWeight": weight}
             optional["ShadowProductionVariants"] = [variant | mine]

@@ -66,9 +66,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print(json.dumps({"event": "ready", "port": server.server_address[1]}), flush=True)
     while Handler.behaviour.get("loops") and (child := os.fork()):
-        signal.signal(signal.SIGTERM, lambda *_, pid=child: (os.kill(pid, signal.SIGKILL), os._exit(0)))
+        signal.signal(
+            signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL)
+        )  # its own group, with the child
         os.waitpid(child, 0)
-    signal.alarm(300 if Handler.behaviour.get("loops") else 0)  # ends a child that lost its parent
     server.serve_forever()
     server.server_close()
 

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 PER_SECOND = 20
 SECONDS = float(os.environ.get("SHADOW_SECONDS", "2"))  # of load; longer to measure
-SERVED = {"answer": "served", "seconds": 0.02}
+SERVED: dict[str, Any] = {"answer": "served", "seconds": 0.02}
 
 
 def capture_to(prefix: str) -> dict[str, object]:
@@ -40,23 +39,17 @@ def captured(cloud: Cloud, prefix: str, endpoint: str, variant: str) -> dict[str
     found = cloud.s3.list_objects_v2(Bucket=BUCKET, Prefix=below).get("Contents", [])
     bodies = [cloud.s3.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read() for each in found]
     records = [json.loads(line) for body in bodies for line in body.splitlines()]
-    return {
-        each["eventMetadata"]["inferenceId"]: json.loads(each["captureData"]["endpointOutput"]["data"])[
-            "answer"
-        ]
-        for each in records
-    }
+    answers = (json.loads(each["captureData"]["endpointOutput"]["data"])["answer"] for each in records)
+    return dict(zip((each["eventMetadata"]["inferenceId"] for each in records), answers, strict=True))
 
 
 def metric(cloud: Cloud, endpoint: str, variant: str, name: str) -> float:
     """Return the sum of a variant's metric."""
+    dimensions = {"EndpointName": endpoint, "VariantName": variant}
     found = cloud.client("cloudwatch").get_metric_statistics(
         Namespace="AWS/SageMaker",
         MetricName=name,
-        Dimensions=[
-            {"Name": "EndpointName", "Value": endpoint},
-            {"Name": "VariantName", "Value": variant},
-        ],
+        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
         StartTime=time.time() - 3600,
         EndTime=time.time() + 60,
         Period=86400,
@@ -97,37 +90,25 @@ def test_its_weight_is_the_share_of_the_requests_that_it_gets(cloud: Cloud) -> N
     assert metric(cloud, endpoint, "champion", "Invocations") == 20
 
 
-@dataclass
-class Load:
-    """What callers got that do not wait for each other."""
+def load(cloud: Cloud, endpoint: str) -> list[tuple[float, str]]:
+    """Send requests at a constant rate, whatever is answered; return each one's time since due and answer."""
+    runtime = cloud.client("sagemaker-runtime", config=Config(max_pool_connections=64))
 
-    failed: list[Exception]
-    seconds: list[float]
-    answers: set[str]
+    def call(due: float) -> tuple[float, str]:
+        try:
+            answer = runtime.invoke_endpoint(EndpointName=endpoint, Body=b"image" * 20_000)
+            text = str(json.loads(answer["Body"].read())["answer"])
+        except ClientError as error:
+            text = str(error)
+        return time.monotonic() - due, text
 
-    @classmethod
-    def on(cls, cloud: Cloud, endpoint: str) -> Load:
-        """Send requests at a constant rate, whatever is answered, and measure from when each is due."""
-        runtime = cloud.client("sagemaker-runtime", config=Config(max_pool_connections=64))
-        load = cls([], [], set())
-
-        def call(due: float) -> None:
-            try:
-                answer: Any = runtime.invoke_endpoint(EndpointName=endpoint, Body=b"image" * 20_000)
-                load.answers.add(json.loads(answer["Body"].read())["answer"])
-            except ClientError as error:
-                load.failed.append(error)
-            load.seconds.append(time.monotonic() - due)
-
-        began, calls = time.monotonic() + 0.2, list[Future[None]]()
-        with ThreadPoolExecutor(64) as callers:
-            for number in range(int(SECONDS * PER_SECOND)):
-                due = began + number / PER_SECOND
-                time.sleep(max(0.0, due - time.monotonic()))
-                calls.append(callers.submit(call, due))
-        for each in calls:
-            each.result()
-        return load
+    began, calls = time.monotonic() + 0.2, list[Future[tuple[float, str]]]()
+    with ThreadPoolExecutor(64) as callers:
+        for number in range(int(SECONDS * PER_SECOND)):
+            due = began + number / PER_SECOND
+            time.sleep(max(0.0, due - time.monotonic()))
+            calls.append(callers.submit(call, due))
+    return [each.result() for each in calls]
 
 
 @pytest.mark.parametrize(
@@ -145,11 +126,10 @@ def test_no_caller_notices_a_shadow(
     cloud: Cloud, shadow: dict[str, object] | None, failing: bool | None
 ) -> None:
     endpoint = cloud.endpoint(cloud.config(**SERVED, shadow=shadow))
-    load = Load.on(cloud, endpoint)
-    print(f"median {median(load.seconds) * 1000:.1f} ms, longest {max(load.seconds) * 1000:.1f} ms")
-    assert load.failed == []
-    assert (len(load.seconds), load.answers) == (SECONDS * PER_SECOND, {"served"})
-    assert max(load.seconds) < 5
+    times, answers = zip(*load(cloud, endpoint), strict=True)
+    print(f"median {median(times) * 1000:.1f} ms, longest {max(times) * 1000:.1f} ms")
+    assert answers == ("served",) * int(SECONDS * PER_SECOND)
+    assert max(times) < 5
     assert metric(cloud, endpoint, "champion", "InvocationModelErrors") == 0
     if failing is not None:
         wait_for(lambda: metric(cloud, endpoint, "shadow", "Invocations") == SECONDS * PER_SECOND)

@@ -22,7 +22,7 @@ from scripts.monitoring.shadow import compare, table
 from tests.emulator.cloud import FAKE_SERVER, Cloud, archive, wait_for
 from tests.emulator.deployment import Deployment, publish_image
 from tests.emulator.feedback import capture_key
-from tests.gateway.sagemaker import PREDICTION
+from tests.gateway.sagemaker import MODEL, PREDICTION
 from tests.infra.synthesis import RELEASE, SHADOW_SHA256, record_for, shadow_for, synthesize
 from tests.monitoring.served import NOW, captured, lines
 
@@ -109,10 +109,10 @@ def test_the_figures_are_those_computed_by_hand(
         "shadow", Invocations=[1.0] * 8, Invocation4XXErrors=[1.0, 1.0], InvocationModelErrors=[1.0, 1.0],
         ModelLatency=[40_000.0],
     )  # fmt: skip
-    served, shadow = load(RELEASE), load(RELEASE)
-    shadow = replace(shadow, model=replace(shadow.model, sha256=SHADOW_SHA256))
+    first = load(RELEASE)
+    second = replace(first, model=replace(first.model, sha256=SHADOW_SHA256))
     # When they are compared
-    found = compare(settings, served=served, shadow=shadow, since=NOW - timedelta(days=7))
+    found = compare(settings, served=first, shadow=second, since=NOW - timedelta(days=7))
     # Then two of four agree, with Wilson's interval, and differences +0.1, -0.2, +0.2, +0.3 have the mean 0.1
     assert (found.pairs, found.hours, found.alone) == (4, 3, (1, 1))
     assert found.agreement
@@ -172,7 +172,7 @@ def test_a_deployed_shadow_is_compared_and_recorded_for_its_promotion(
         def answering(probability: float, sha256: str) -> dict[str, Any]:
             label = "YES" if probability >= 0.5 else "NO"
             members = {"label": label, "probability": probability, "statistics": STATISTICS}
-            return {"adds": PREDICTION | members | {"model": {**PREDICTION["model"], "sha256": sha256}}}
+            return {"adds": PREDICTION | members | {"model": MODEL | {"sha256": sha256}}}
 
         deployment.deploy("registry")
         publish_image(deployment.cloud.ecr, assembly)

@@ -112,11 +112,12 @@ def _list(store: Store[T], request: Json) -> dict[str, object]:
 
 def _describe_endpoint(sagemaker: SageMaker, request: Json) -> dict[str, object]:
     endpoint = sagemaker.endpoints.get(request["EndpointName"])
-    shadow = endpoint.running and endpoint.running.shadow
+    running = endpoint.running
+    shadow = running.shadow if running else None
     optional = {
         "LastDeploymentConfig": endpoint.deployment_config,
         "FailureReason": endpoint.failure_reason,
-        "ProductionVariants": _describe_variants(endpoint, endpoint.running),
+        "ProductionVariants": _describe_variants(endpoint, running),
         "ShadowProductionVariants": _describe_variants(endpoint, shadow and shadow.running),
     }
     present = {name: value for name, value in optional.items() if value}
