@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from infra.config.base import EnvironmentName, matches
 from infra.config.file_errors import FileError, problems
-from infra.paths import RELEASES, ROOT
+from infra.paths import RELEASES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,11 +132,6 @@ def record_path(environment: str) -> Path:
     return RELEASES / f"{environment}.json"
 
 
-def shadow_path(settings: Settings) -> Path | None:
-    """Return where the record of the settings' shadow is, if they have one."""
-    return ROOT / settings.shadow.release if settings.shadow else None
-
-
 def previous_path(record: Path) -> Path:
     """Return where the release before the one at `record` is kept, for a rollback."""
     return record.with_suffix(".previous.json")
@@ -194,9 +189,9 @@ def load_for(environment: str, path: Path, *, local: bool) -> Release:
 
 def load_shadow(settings: Settings, served: Release) -> Release | None:
     """Read the record of the settings' shadow, if there is one, as that of the `served` release is read."""
-    path = shadow_path(settings)
-    if path is None:
+    if settings.shadow is None:
         return None
+    path = settings.shadow.path
     shadow = load_for(settings.environment, path, local=settings.local)
     if shadow.model.sha256 == served.model.sha256:
         same = "model.sha256: this is what serves; promote another version, or leave out [hosting.shadow]"

@@ -41,9 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     common.add_environment(parser, required=False)
     common.add_since(parser)
     options = parser.parse_args(arguments)
-    if options.shadow and (options.A or not options.env):
-        parser.error("--shadow takes --env E, and no versions")
-    if not options.shadow and not options.B:
+    given = (bool(options.A), bool(options.B), bool(options.env))
+    if given != ((False, False, True) if options.shadow else (True, True, False)):
         parser.error("write two versions, A and B, or --shadow --env E")
     if options.shadow:
         with common.cli_errors(*MODEL_ERRORS):
@@ -62,12 +61,12 @@ def main(arguments: list[str] | None = None) -> None:
 def _compare_shadow(options: argparse.Namespace) -> None:
     """Print how the shadow compares, and record it with its version, where a promotion looks for it."""
     settings = config.load(options.env)
-    record = release.shadow_path(settings)
-    if record is None:
+    if settings.shadow is None:
         raise DeliveryError(f"{options.env} has no shadow: its settings have no [hosting.shadow].")
     connect(settings)
-    served = release.load(release.record_path(options.env))
-    challenger = release.load(record)
+    served, challenger = (
+        release.load(each) for each in (release.record_path(options.env), settings.shadow.path)
+    )
     since = datetime.now(UTC) - options.since
     found = shadow.compare(settings, served=served, shadow=challenger, since=since)
     print(json.dumps(asdict(found), indent=2) if options.json else shadow.table(found), flush=True)
@@ -75,7 +74,7 @@ def _compare_shadow(options: argparse.Namespace) -> None:
         raise DeliveryError("There is no pair of answers: is the shadow deployed, and does it answer?")
     try:
         with step("recording it with the version in MLflow"):
-            registry.record_shadow(released(record), found.outcome())
+            registry.record_shadow(released(settings.shadow.path), found.outcome())
     except (*STORE_ERRORS, registry.RegistryError, DeliveryError) as error:
         echo(f"  not recorded, so a promotion does not know it: {error}")
 

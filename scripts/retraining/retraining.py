@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from infra import names, release
+from infra import names
 from infra.paths import ROOT
 from model.evaluation import plots
 from model.evaluation.comparison import compare, shared
@@ -124,8 +124,8 @@ def _propose(
             branch.proposed(options.repository, name, subject=title, body=body) as releases,
         ):
             # Where promotions need a time as a shadow, that begins with this branch.
-            shadow = release.shadow_path(settings) if settings.gates else None
-            record = releases / (shadow.name if shadow else f"{environment}.json")
+            shadow = settings.shadow if settings.gates else None
+            record = releases / (shadow.path.name if shadow else f"{environment}.json")
             promote(settings, challenger, record=record, forced=options.forced)
             plot = record.with_name(f"{environment}.comparison.png")
             ours, others, _ = shared(scored, answered)

@@ -216,9 +216,10 @@ def test_a_deployed_shadow_is_compared_and_recorded_for_its_promotion(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--shadow"], "--shadow takes --env E"),
-        (["--shadow", "1", "--env", "prod"], "--shadow takes --env E"),
+        (["--shadow"], "write two versions, A and B, or --shadow --env E"),
+        (["--shadow", "1", "--env", "prod"], "write two versions"),
         (["1"], "write two versions"),
+        (["1", "2", "--env", "prod"], "write two versions"),
         (["--shadow", "--env", "dev"], "dev has no shadow: its settings have no"),
     ],
 )

@@ -49,7 +49,7 @@ class Dashboard(Construct):
         page.add_widgets(self._phases(), self._predictions(), self._shares())
         if settings.shadow:
             compared = (("Invocations", "Sum"), ("ModelLatency", "p90"), ("InvocationModelErrors", "Sum"))
-            page.add_widgets(*(self._variants(name, statistic) for name, statistic in compared))
+            page.add_widgets(*(self._variants(name, statistic, settings) for name, statistic in compared))
 
     def _requests(self) -> cloudwatch.GraphWidget:
         return _graph(
@@ -89,10 +89,13 @@ class Dashboard(Construct):
         phases = [self._metrics.phase(phase, "p90") for phase in PHASES]
         return _graph("In the container p90, µs", *phases, stacked=True)
 
-    def _variants(self, name: str, statistic: str) -> cloudwatch.GraphWidget:
+    def _variants(self, name: str, statistic: str, settings: Settings) -> cloudwatch.GraphWidget:
         """Show a metric of the variant that serves and of its shadow."""
-        names = (VARIANT_NAME, SHADOW_VARIANT_NAME)
-        metrics = (self._metrics.endpoint(name, statistic, variant=each, label=each) for each in names)
+        metrics = []
+        for variant in (VARIANT_NAME, SHADOW_VARIANT_NAME):
+            dimensions = {"EndpointName": settings.endpoint_name, "VariantName": variant}
+            metric = self._metrics.endpoint(name, statistic, label=variant)
+            metrics.append(metric.with_(dimensions_map=dimensions))
         return _graph(f"{name} {statistic}: what serves and its shadow", *metrics)
 
     def _predictions(self) -> cloudwatch.GraphWidget:

@@ -36,16 +36,10 @@ class Metrics:
         self._period = period
 
     def endpoint(
-        self,
-        name: str,
-        statistic: str,
-        *,
-        label: str | None = None,
-        namespace: str = "AWS/SageMaker",
-        variant: str = names.VARIANT_NAME,
+        self, name: str, statistic: str, *, label: str | None = None, namespace: str = "AWS/SageMaker"
     ) -> cloudwatch.Metric:
-        """Return a metric of the endpoint's variant, by default of the one that serves."""
-        dimensions = {"EndpointName": self._endpoint_name, "VariantName": variant}
+        """Return a metric of the endpoint's variant."""
+        dimensions = {"EndpointName": self._endpoint_name, "VariantName": names.VARIANT_NAME}
         return self._metric(namespace, name, statistic, dimensions, label)
 
     def server_errors(self) -> cloudwatch.Metric:
