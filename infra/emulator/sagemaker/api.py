@@ -113,12 +113,12 @@ def _list(store: Store[T], request: Json) -> dict[str, object]:
 def _describe_endpoint(sagemaker: SageMaker, request: Json) -> dict[str, object]:
     endpoint = sagemaker.endpoints.get(request["EndpointName"])
     running = endpoint.running
-    shadow = running.shadow if running else None
+    shadow = running.shadow.running if running and running.shadow else None
     optional = {
         "LastDeploymentConfig": endpoint.deployment_config,
         "FailureReason": endpoint.failure_reason,
         "ProductionVariants": _describe_variants(endpoint, running),
-        "ShadowProductionVariants": _describe_variants(endpoint, shadow and shadow.running),
+        "ShadowProductionVariants": _describe_variants(endpoint, shadow),
     }
     present = {name: value for name, value in optional.items() if value}
     return endpoint.summary() | {"EndpointConfigName": endpoint.config.name} | present
