@@ -71,16 +71,16 @@ def evaluate(
     ]
 
 
-def shadowed(compared: Mapping[str, Any] | None, *, environment: str, served: str, hours: int) -> Outcome:
+def shadowed(compared: Mapping[str, Any] | None, asked: Mapping[str, str], *, hours: int) -> Outcome:
     """Evaluate how long a version was the shadow of what serves, by its last comparison.
 
-    The comparison counts in its environment, and beside the very artifact, `served`, that serves there now.
+    It counts in the `environment` of what is `asked`, and beside the very artifact, `served`, of there now.
     """
     covered, agreed = 0, ""
-    if compared and (compared["environment"], compared["served"]) == (environment, served):
+    if compared and all(compared[name] == value for name, value in asked.items()):
         covered = compared["hours"]
         agreed = f", {compared['agreement']['value']:.1%} of {compared['pairs']} answers the same class"
-    command = f"scripts/compare --shadow --env {environment} --since {hours // 24 + 1}d"
+    command = f"scripts/compare --shadow --env {asked['environment']} --since {hours // 24 + 1}d"
     remedy = "" if covered >= hours else f"; serve it as [hosting.shadow], then run {command}"
     detail = f"compared as a shadow in {covered} hours, at least {hours} needed{agreed}{remedy}"
     return _outcome(SHADOW, covered >= hours, detail)

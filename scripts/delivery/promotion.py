@@ -87,8 +87,8 @@ def _shadow_gate(settings: Settings, version: ModelVersion, record: Path) -> Ite
     if (served.model.name, served.model.version) == (version.name, version.version):  # released again
         yield from (gate for gate in served.gates if gate.name == SHADOW)
         return
-    hours, where = settings.gates.shadow_hours, {"environment": settings.environment}
-    yield Gate(**shadowed(version.shadow_comparison(), **where, served=served.model.sha256, hours=hours))
+    asked = {"environment": settings.environment, "served": served.model.sha256}
+    yield Gate(**shadowed(version.shadow_comparison(), asked, hours=settings.gates.shadow_hours))
 
 
 def _check_gates(

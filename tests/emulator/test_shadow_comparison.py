@@ -208,7 +208,7 @@ def test_a_deployed_shadow_is_compared_and_recorded_for_its_promotion(
     assert found["traffic"]["shadow"]["requests"] == 5
     # Then a promotion finds it with the version
     compared = registry.find_version(load(RELEASE).model.name, version="9").shadow_comparison()
-    outcome = gates.shadowed(compared, environment="stage", served=SERVED_SHA256, hours=1)
+    outcome = gates.shadowed(compared, {"environment": "stage", "served": SERVED_SHA256}, hours=1)
     assert outcome["passed"], printed.err
     assert "0.0% of 5 answers" in outcome["detail"]
 

@@ -35,7 +35,7 @@ def test_a_second_variant_runs_the_other_artifact_on_as_many_instances(full: Ass
     container = model["Properties"]["PrimaryContainer"]
     assert json.dumps(container["ModelDataUrl"]).count(artifact_key(SHADOW_SHA256)) == 1
     assert container["Environment"]["MODEL_SHA256"] == SHADOW_SHA256
-    assert model["UpdateReplacePolicy"] == "Retain"
+    assert (model["UpdateReplacePolicy"], model["DeletionPolicy"]) == ("Retain", "Retain")
 
 
 def test_the_dashboard_has_both_variants_side_by_side(full: Assembly, prod: Assembly) -> None:

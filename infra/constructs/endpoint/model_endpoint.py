@@ -93,6 +93,8 @@ class ModelEndpoint(Construct):
         for replaced in (*models, config):
             replaced.cfn_options.update_replace_policy = cdk.CfnDeletionPolicy.RETAIN
             replaced.cfn_options.deletion_policy = cdk.CfnDeletionPolicy.DELETE
+        for each in shadow_models:  # which leave the template, and are then as what is replaced
+            each.cfn_options.deletion_policy = cdk.CfnDeletionPolicy.RETAIN
         endpoint = sagemaker.CfnEndpoint(
             self,
             "Endpoint",

@@ -9,6 +9,7 @@ import sys
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,9 +68,10 @@ class Shadow:
                 return
             self._credit -= 1
         if self._room.acquire(blocking=False):
-            # In the request's context, which has the region of metrics and captured data.
-            sent = self._senders.submit(contextvars.copy_context().run, send)
-            sent.add_done_callback(lambda _: self._room.release())
+            with suppress(RuntimeError):  # after `close`
+                # In the request's context, which has the region of metrics and captured data.
+                sent = self._senders.submit(contextvars.copy_context().run, send)
+                sent.add_done_callback(lambda _: self._room.release())
 
     def close(self) -> None:
         """Send no more, also of those that wait."""
