@@ -217,10 +217,11 @@ def test_a_shadow_is_deployed_compared_and_recorded_and_a_broken_one_changes_not
     def paired() -> bool:
         done = environment.run("compare", "--shadow", "--json", check=False)
         found.update(json.loads(done.stdout or "{}"), said=done.stderr)
-        return found.get("pairs") == len(load.served)
+        # The smoke test's answers are pairs too.
+        return found.get("pairs", 0) > len(load.served) and found["alone"] == [0, 0]
 
-    wait_for(paired, timeout_s=60)
-    assert (found["agreement"]["value"], found["difference"]["value"], found["alone"]) == (1, 0, [0, 0])
+    wait_for(paired, timeout_s=120)
+    assert (found["agreement"]["value"], found["difference"]["value"]) == (1, 0), found
     assert found["traffic"]["shadow"]["failed"] == 0
     assert found["traffic"]["shadow"]["requests"] >= len(load.served)
     assert "✓ recording it with the version in MLflow" in found["said"]
