@@ -195,8 +195,8 @@ def records(
 ) -> Captured | Logged:
     """Return what the settings' way to watch has of the answers since a time.
 
-    With `images` the records have the images too, where the settings capture the input. A `variant` that is
-    not the served one answers where the settings capture; the log has only what callers saw.
+    With `images` the records have the images too, where the settings capture the input. `variant` is the one
+    that answered, which only captured answers tell.
     """
     capture = settings.data_capture
     if capture is None or not settings.captures_answers:
