@@ -218,7 +218,7 @@ def test_a_shadow_is_deployed_compared_and_recorded_and_a_broken_one_changes_not
         done = environment.run("compare", "--shadow", "--json", check=False)
         found.update(json.loads(done.stdout or "{}"), said=done.stderr)
         # The smoke test's answers are pairs too.
-        return found.get("pairs", 0) > len(load.served) and found["alone"] == [0, 0]
+        return bool(found.get("pairs", 0) > len(load.served) and found["alone"] == [0, 0])
 
     wait_for(paired, timeout_s=120)
     assert (found["agreement"]["value"], found["difference"]["value"]) == (1, 0), found
