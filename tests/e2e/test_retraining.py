@@ -88,14 +88,7 @@ def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_pa
     environment.host(HOSTING)
     environment.run("deploy")
     url, first = environment.url(), environment.first
-    subprocess.run(["git", "init", "--quiet", "--bare", "-b", "main", remote], check=True)
-    if not (demo.root / ".git").exists():
-        environment.git("init", "--quiet")
-    environment.git("checkout", "-B", "main")
-    environment.git("add", ".")
-    environment.git("commit", "--quiet", "--message", "The project and its first release")
-    environment.git("remote", "add", "origin", str(remote))
-    environment.git("push", "--quiet", "origin", "main")
+    environment.push_to(remote)
     # And images of another drawing style, served and labelled
     images = [
         (in_another_style(seed=5000 + number, lesion=number % 2 == 0), number % 2 == 0)

@@ -27,12 +27,14 @@ _OPERATIONS: Mapping[str, Mapping[str, str]] = {
     "Endpoint": {"CreateEndpoint": "", "UpdateEndpoint": ""},
     "GatewayResponse": {"PutGatewayResponse": ""},
     "Method": {"PutMethod": "", "PutIntegration": "Integration"},
+    "Pipeline": {"CreatePipeline": "", "UpdatePipeline": ""},
     "Repository": {"CreateRepository": "", "PutLifecyclePolicy": "LifecyclePolicy"},
     "ScalableTarget": {"RegisterScalableTarget": "", "PutScheduledAction": "ScheduledActions"},
     "ScalingPolicy": {"PutScalingPolicy": ""},
 }
 # What CloudFormation names if the template does not.
 _GENERATED = {"ModelName", "EndpointConfigName", "EndpointName", "repositoryName", "name"}
+_TOKEN = {"ClientRequestToken": "generated" * 4}  # CloudFormation makes it too
 _SCALED = ("ResourceId", "ScalableDimension", "ServiceNamespace")  # by the id of a scalable target
 
 
@@ -49,7 +51,8 @@ def of_resource(kind: str, properties: Json) -> Iterator[tuple[str, str, dict[st
         for item in parts if isinstance(parts, list) else [parts]:
             request = _shaped(shape, {**scaled, **properties, **item})
             generated = _GENERATED.intersection(shape.required_members)
-            yield service, operation, dict.fromkeys(generated, "generated") | request
+            token = _TOKEN if "ClientRequestToken" in shape.required_members else {}
+            yield service, operation, dict.fromkeys(generated, "generated") | token | request
 
 
 def _shaped(shape: Shape, value: Any) -> Any:
@@ -73,6 +76,8 @@ def _shaped(shape: Shape, value: Any) -> Any:
             value = value == "true"
         case "integer" | "long" | "float" | "double", str() if re.fullmatch(r"-?\d+(\.\d+)?", value):
             value = json.loads(value)
+        case "string", {"PipelineDefinitionBody": str(body)}:
+            value = body
         case "string", bool() | int() | float() | Mapping():
             value = json.dumps(value)
     return value
