@@ -16,7 +16,6 @@ from infra.constructs.policies import acknowledge, allow, arn
 
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
-    from aws_cdk import aws_s3 as s3
 
     from infra.config.training import Training
 
@@ -31,7 +30,7 @@ class TrainingPipeline(Construct):
     """
 
     def __init__(
-        self, scope: Construct, id_: str, *, name: str, training: Training, bucket: s3.IBucket,
+        self, scope: Construct, id_: str, *, name: str, training: Training, bucket: str,
         key: kms.IKey | None,
     ) -> None:  # fmt: skip
         super().__init__(scope, id_)
@@ -40,7 +39,7 @@ class TrainingPipeline(Construct):
         job = definition["Steps"][0]["Arguments"]
         job["AlgorithmSpecification"]["TrainingImage"] = training.image
         job["Environment"] = {"MLFLOW_TRACKING_URI": training.mlflow}
-        job["OutputDataConfig"] = {"S3OutputPath": f"s3://{bucket.bucket_name}/{OUTPUTS}"}
+        job["OutputDataConfig"] = {"S3OutputPath": f"s3://{bucket}/{OUTPUTS}"}
         job["ResourceConfig"]["InstanceType"] = training.instance_type
         job["RoleArn"] = role.role_arn
         job["StoppingCondition"] = {"MaxRuntimeInSeconds": training.max_hours * 3600}
@@ -54,7 +53,7 @@ class TrainingPipeline(Construct):
         )
         pipeline.node.add_dependency(role)  # and so on its policy
 
-    def _role(self, training: Training, bucket: s3.IBucket, key: kms.IKey | None) -> iam.Role:
+    def _role(self, training: Training, bucket: str, key: kms.IKey | None) -> iam.Role:
         """Add the role of the pipeline, which creates the job, and of the job.
 
         docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html, CreateTrainingJob API.
@@ -65,10 +64,11 @@ class TrainingPipeline(Construct):
         allow(role, *job, "sagemaker:AddTags", on=jobs, wildcard="SageMaker names a pipeline's jobs.")
         passed = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         allow(role, "iam:PassRole", on=role.role_arn, conditions=passed)
+        objects = [arn(self, "s3", bucket, f"{each}/*", region="", account="") for each in (RUNS, OUTPUTS)]
         below, each = {"StringLike": {"s3:prefix": f"{RUNS}/*"}}, "Each training has a prefix of its own."
-        allow(role, "s3:ListBucket", on=bucket.bucket_arn, conditions=below)
-        allow(role, "s3:GetObject", on=bucket.arn_for_objects(f"{RUNS}/*"), wildcard=each)
-        allow(role, "s3:PutObject", on=bucket.arn_for_objects(f"{OUTPUTS}/*"), wildcard=each)
+        allow(role, "s3:ListBucket", on=arn(self, "s3", bucket, region="", account=""), conditions=below)
+        allow(role, "s3:GetObject", on=objects[0], wildcard=each)
+        allow(role, "s3:PutObject", on=objects[1], wildcard=each)
         if key:  # the bucket's
             allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=key.key_arn)
         logs = [f"logs:{each}" for each in ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams")]

@@ -60,10 +60,10 @@ class RegistryStack(EnvironmentStack):
             self.add_output("BatchBucketName", batch.bucket.bucket_name, "Holds batches and their answers")
         if training := settings.training:
             name = names.training_bucket(environment, **place)
-            bucket = private_bucket("Training", name=name, expire_days=training.expire_days).bucket
+            bucket = private_bucket("Training", name=name, expire_days=training.expire_days)
             pipeline = names.training_pipeline(environment)
-            TrainingPipeline(self, "Pipeline", name=pipeline, training=training, bucket=bucket, key=key)
-            self.add_output("TrainingBucketName", bucket.bucket_name, "Holds what trainings get")
+            TrainingPipeline(self, "Pipeline", name=pipeline, training=training, bucket=name, key=key)
+            self.add_output("TrainingBucketName", bucket.bucket.bucket_name, "Holds what trainings get")
         self.add_output("RepositoryName", images.repository.repository_name, "Holds the serving images")
         self.add_output("RepositoryUri", images.repository.repository_uri, "URI of the image repository")
         self.add_output("BucketName", models.bucket.bucket_name, "Holds the model artifacts by their hash")
