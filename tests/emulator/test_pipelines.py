@@ -223,7 +223,10 @@ def test_without_any_part_of_its_policies_a_training_fails(
     def stop_failure() -> str:
         """Stop an execution that waits, as the workflow's role."""
         before, client = prod.trainings(), boto3.client("sagemaker")
-        given = [{"Name": "Prefix", "Value": waiting}, {"Name": "Arguments", "Value": "[]"}]
+        given = [
+            {"Name": "Prefix", "Value": f"s3://{bucket}/runs/waiting/"},
+            {"Name": "Arguments", "Value": "[]"},
+        ]
         name = names.training_pipeline("prod")
         started = client.start_pipeline_execution(PipelineName=name, PipelineParameters=given)  # type: ignore[arg-type]
         execution = {"PipelineExecutionArn": started["PipelineExecutionArn"]}
@@ -237,11 +240,10 @@ def test_without_any_part_of_its_policies_a_training_fails(
         wait_for(lambda: described()["PipelineExecutionStatus"] not in ("Executing", "Stopping"))
         return described().get("FailureReason", "")
 
+    bucket = prod.outputs("registry")["TrainingBucketName"]
     with monkeypatch.context() as patched:
         patched.setattr(prod, "then", WAITING)
-        patched.setattr(pipeline, "_follow", lambda *_, **__: None)
-        prod.train(data)
-    waiting = f"s3://{prod.outputs('registry')['TrainingBucketName']}/{prod.objects('runs/')[-1].rpartition('/code/')[0]}/"
+        pipeline._upload({"data": str(data)}, bucket, "runs/waiting/")
     assert failure() == stop_failure() == ""
     needless, tried = [], []
     found = [each["RoleName"] for each in iam.list_roles()["Roles"]]
