@@ -7,24 +7,19 @@ with a public registry: the tests build from local images.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import re
 import subprocess
 import sys
-import tarfile
 import tempfile
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from infra.paths import CONTAINER, ROOT
 from scripts.cli import cli_errors
 from scripts.console import DeliveryError, echo, step
 from scripts.dev_tools.pin import PLATFORM, newest_base, write_base
 from scripts.retraining import branch
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BILL, DEBIAN = "/opt/sbom.cdx.json", "/var/lib/dpkg/status"  # of Python's packages, and of Debian's
 TITLE = "Rebuild the serving image on a fresh base"
@@ -64,18 +59,21 @@ def build(folder: Path, base: str) -> str:
     """Build the serving image on a base, with nothing that was built before; return its id."""
     fresh = ("--quiet", "--no-cache", "--platform", PLATFORM, "--build-arg", f"BASE_IMAGE={base}")
     with step(f"building on {base}"):
-        return _docker("build", *fresh, str(folder)).decode().split()[-1]
+        return _docker("build", *fresh, str(folder))
 
 
 def packages(image: str) -> dict[str, str]:
     """Return the version of each of an image's packages, Python's by name and Debian's as `debian NAME`."""
-    container = _docker("create", image, "none").decode().strip()
-    try:
-        bill, debian = (_docker("cp", f"{container}:{path}", "-") for path in (BILL, DEBIAN))
-    finally:
-        _docker("rm", container)
-    found = {each["name"]: each["version"] for each in json.loads(_only(bill))["components"]}
-    return found | {f"debian {name}": version for name, version in _DEBIAN.findall(_only(debian).decode())}
+    container = _docker("create", image, "none")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            for path in (BILL, DEBIAN):
+                _docker("cp", f"{container}:{path}", folder)
+        finally:
+            _docker("rm", container)
+        bill, debian = (Path(folder, path.rpartition("/")[2]).read_text() for path in (BILL, DEBIAN))
+    found = {each["name"]: each["version"] for each in json.loads(bill)["components"]}
+    return found | {f"debian {name}": version for name, version in _DEBIAN.findall(debian)}
 
 
 def summary(old: dict[str, str], new: dict[str, str]) -> str:
@@ -106,16 +104,9 @@ def _known(image: dict[str, str]) -> list[str]:
     return found or ["None."]
 
 
-def _only(archive: bytes) -> bytes:
-    """Return the content of the one file of a tar archive."""
-    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-        content = members.extractfile(members.getmembers()[0])
-        return content.read() if content else b""
-
-
-def _docker(*arguments: str) -> bytes:
-    done = subprocess.run(["docker", *arguments], capture_output=True, check=False)
+def _docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip()[-1000:]
+        reason = done.stderr.strip()[-1000:]
         raise DeliveryError(f"docker {arguments[0]} failed, so nothing was changed:\n{reason}")
-    return done.stdout
+    return done.stdout.strip()

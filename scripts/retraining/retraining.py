@@ -69,8 +69,9 @@ def retrain(settings: Settings, options: Options) -> None:
             else:
                 usual = known.folders if known and not training.data and not training.kaggle else ()
                 feedback = {path.parent.parent for path in joined.files.values()}
+                given = [word for each in (*usual, *feedback) for word in ("--data", str(each))]
                 begin = partial(pipeline.run, settings) if piped else train.main
-                challenger = _train(champion, options.training, (*usual, *feedback), begin)
+                challenger = _train(champion, begin, [*options.training, *given])
             mine = challenger.scored()
             theirs = challenge.with_unseen(champion, mine, files | joined.files)
         _propose(settings, options, (challenger, mine), (champion, theirs))
@@ -87,15 +88,10 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _train(
-    champion: ModelVersion,
-    training: tuple[str, ...],
-    folders: tuple[Path, ...],
-    begin: Callable[[list[str]], None],
-) -> ModelVersion:
-    """Train as `scripts/train` does, on further folders, and return the new version."""
+def _train(champion: ModelVersion, begin: Callable[[list[str]], None], arguments: list[str]) -> ModelVersion:
+    """Train a challenger, as `scripts/train` does, and return the new version."""
     before = registry.newest(champion.name)
-    begin([*training, *(word for each in folders for word in ("--data", str(each))), "--challenger"])
+    begin([*arguments, "--challenger"])
     after = registry.newest(champion.name)
     if after == before:
         raise DeliveryError(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.app import Answer, account_id, region
 from infra.emulator.ministack_patches.cloudwatch import record_invocation
-from infra.emulator.sagemaker import pipelines, transform
+from infra.emulator.sagemaker import transform
 from infra.emulator.sagemaker.pipelines import PIPELINE
 from infra.emulator.sagemaker.resources import (
     ENDPOINT,
@@ -166,9 +166,9 @@ _ACTIONS: dict[str, _Action] = {
         given["TransformJobName"]
     ).stop(),
     "StartPipelineExecution": lambda sagemaker, given: _arn(sagemaker.start_pipeline(given)),
-    "DescribePipelineExecution": lambda sage, given: pipelines.find(sage.executions, given).describe(),
-    "ListPipelineExecutionSteps": lambda sage, given: pipelines.find(sage.executions, given).steps(),
-    "StopPipelineExecution": lambda sage, given: pipelines.find(sage.executions, given).stop(),
+    "DescribePipelineExecution": lambda sagemaker, given: sagemaker.execution(given).describe(),
+    "ListPipelineExecutionSteps": lambda sagemaker, given: sagemaker.execution(given).steps(),
+    "StopPipelineExecution": lambda sagemaker, given: sagemaker.execution(given).stop(),
 }
 
 

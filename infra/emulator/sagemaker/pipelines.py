@@ -13,13 +13,14 @@ import shutil
 import threading
 import time
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.iam import AccessDenied
 from infra.emulator.sagemaker.execution_role import ExecutionRole
-from infra.emulator.sagemaker.resources import Resource, ResourceType, Store, invalid
-from infra.emulator.validation.shapes import InvalidRequest, validate
+from infra.emulator.sagemaker.resources import Resource, ResourceType, invalid
+from infra.emulator.validation.shapes import validate
 from infra.names import TRAINING_LOG_GROUP
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ _ENTRY = "code/scripts/training_job/entry.py"  # in the job's one channel
 class Execution(Resource):
     """One execution, which runs on a thread of its own and is never removed."""
 
-    def __init__(self, pipeline: Resource, given: Json, *, launcher: Launcher) -> None:
+    def __init__(self, pipeline: Resource, request: Json, *, launcher: Launcher) -> None:
         id_ = uuid.uuid4().hex[:12]
         super().__init__(EXECUTION, {EXECUTION.name_member: f"{pipeline.name}/execution/{id_}"})
         self._pipeline, self._launcher = pipeline, launcher
         (self._step,) = json.loads(pipeline.properties["PipelineDefinition"])["Steps"]
-        self._request: Any = _resolved(self._step["Arguments"], given)
+        self._request: Any = _resolved(self._step["Arguments"], values(pipeline, request))
         self._job = f"pipelines-{id_}-{self._step['Name']}"
         self._status, self._more = "Executing", dict[str, object]()
         self._program: ModelServer | None = None
@@ -128,13 +129,12 @@ class Execution(Resource):
 
     def _check(self, action: str, resource: str) -> None:
         """Raise `AccessDenied` where the pipeline's role may not do what its execution needs."""
-        role, context = (
+        role, passed = (
             self._pipeline.properties["RoleArn"],
             {"iam:PassedToService": "sagemaker.amazonaws.com"},
         )
-        if iam.enforced() and not iam.role_allows(
-            role, action, resource, session="SageMaker", context=context
-        ):
+        allowed = partial(iam.role_allows, role, action, resource, session="SageMaker", context=passed)
+        if iam.enforced() and not allowed():
             raise AccessDenied(f"The role {role} is not authorized to perform: {action} on {resource}")
 
 
@@ -145,26 +145,14 @@ def check(request: Json) -> None:
         raise invalid("The emulated SageMaker runs pipelines of one Training step with one channel.")
 
 
-def start(
-    pipeline: Resource, executions: Store[Execution], request: Json, *, launcher: Launcher
-) -> Execution:
-    """Begin an execution of a pipeline."""
+def values(pipeline: Resource, request: Json) -> dict[str, str]:
+    """Return the values of a pipeline's parameters in a request to start it, or raise AWS's error."""
     declared = json.loads(pipeline.properties["PipelineDefinition"]).get("Parameters", ())
     given = {each["Name"]: each["Value"] for each in request.get("PipelineParameters", ())}
-    values = {each["Name"]: each.get("DefaultValue") for each in declared} | given
-    if wrong := sorted(name for name in values if values[name] is None or len(values) > len(declared)):
+    found = {each["Name"]: each.get("DefaultValue") for each in declared} | given
+    if wrong := sorted(name for name in found if found[name] is None or len(found) > len(declared)):
         raise invalid(f"Pipeline parameters that are unknown or have no value: among {', '.join(wrong)}.")
-    execution = executions.add(Execution(pipeline, values, launcher=launcher))
-    execution.start()
-    return execution
-
-
-def find(executions: Store[Execution], request: Json) -> Execution:
-    """Return the execution of a request, or raise AWS's error."""
-    if found := executions.find(request["PipelineExecutionArn"]):
-        return found
-    missing = f"Pipeline execution with ARN {request['PipelineExecutionArn']} does not exist."
-    raise InvalidRequest("ResourceNotFound", missing)
+    return found
 
 
 def _resolved(value: Any, parameters: Json) -> Any:

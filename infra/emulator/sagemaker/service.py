@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches.iam import AccessDenied
-from infra.emulator.sagemaker import pipelines, transform
+from infra.emulator.sagemaker import transform
 from infra.emulator.sagemaker.endpoints import Endpoint
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.pipelines import EXECUTION, PIPELINE, Execution
@@ -142,7 +142,15 @@ class SageMaker:
     def start_pipeline(self, request: Json) -> Execution:
         """Begin an execution of a pipeline."""
         pipeline = self.pipelines.get(request["PipelineName"])
-        return pipelines.start(pipeline, self.executions, request, launcher=self._launcher)
+        execution = self.executions.add(Execution(pipeline, request, launcher=self._launcher))
+        execution.start()
+        return execution
+
+    def execution(self, request: Json) -> Execution:
+        """Return the execution of a request, or raise AWS's error."""
+        if found := self.executions.find(request["PipelineExecutionArn"]):
+            return found
+        raise InvalidRequest("ResourceNotFound", "The pipeline execution does not exist.")
 
     def delete_endpoint(self, name: str) -> threading.Thread:
         """Begin to delete an endpoint; join the thread to wait until it is gone."""

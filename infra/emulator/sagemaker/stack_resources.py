@@ -65,7 +65,7 @@ def _add_pipeline(sagemaker: SageMaker) -> None:
         return sagemaker.pipelines.add(Resource(PIPELINE, request))
 
     def update(pipeline: Resource, properties: Json) -> None:
-        request = _request("UpdatePipeline", {**properties, "PipelineName": pipeline.name})
+        request = _request("CreatePipeline", {**properties, "PipelineName": pipeline.name})
         check(request)
         pipeline.properties = request
 

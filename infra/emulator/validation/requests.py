@@ -27,7 +27,6 @@ _OPERATIONS: Mapping[str, Mapping[str, str]] = {
     "Endpoint": {"CreateEndpoint": "", "UpdateEndpoint": ""},
     "GatewayResponse": {"PutGatewayResponse": ""},
     "Method": {"PutMethod": "", "PutIntegration": "Integration"},
-    "Pipeline": {"CreatePipeline": "", "UpdatePipeline": ""},
     "Repository": {"CreateRepository": "", "PutLifecyclePolicy": "LifecyclePolicy"},
     "ScalableTarget": {"RegisterScalableTarget": "", "PutScheduledAction": "ScheduledActions"},
     "ScalingPolicy": {"PutScalingPolicy": ""},
