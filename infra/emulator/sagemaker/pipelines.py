@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.emulator.ministack_patches import iam
+from infra.emulator.ministack_patches.app import account_id
 from infra.emulator.ministack_patches.iam import AccessDenied
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import Resource, ResourceType, invalid
@@ -96,7 +97,9 @@ class Execution(Resource):
             self._check(f"sagemaker:{each}", job)
         self._check("iam:PassRole", self._request["RoleArn"])
         role = ExecutionRole(self._request["RoleArn"], port=self._launcher.port)
-        role.find_image(self._request["AlgorithmSpecification"]["TrainingImage"])
+        image = self._request["AlgorithmSpecification"]["TrainingImage"]
+        if image.startswith(account_id()):  # there is no other account's ECR
+            role.find_image(image)
         (channel,) = self._request["InputDataConfig"]
         data = folder / "input" / "data" / channel["ChannelName"]
         role.download(channel["DataSource"]["S3DataSource"]["S3Uri"], to=data)
