@@ -1,4 +1,4 @@
-"""The SageMaker pipeline that trains, and its role."""
+"""The SageMaker pipeline that trains, its role, and that of its job."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ class TrainingPipeline(Construct):
         key: kms.IKey | None,
     ) -> None:  # fmt: skip
         super().__init__(scope, id_)
-        role = self._role(training, bucket, key)
+        training_role = self._training_role(training, bucket, key)
+        role = self._role(training_role)
         definition = json.loads(DEFINITION.read_text())
         job = definition["Steps"][0]["Arguments"]
         job["AlgorithmSpecification"]["TrainingImage"] = training.image
         job["Environment"] = {"MLFLOW_TRACKING_URI": training.mlflow}
         job["OutputDataConfig"] = {"S3OutputPath": f"s3://{bucket}/{OUTPUTS}"}
         job["ResourceConfig"]["InstanceType"] = training.instance_type
-        job["RoleArn"] = role.role_arn
+        job["RoleArn"] = training_role.role_arn
         job["StoppingCondition"] = {"MaxRuntimeInSeconds": training.max_hours * 3600}
         body = json.dumps(definition, sort_keys=True, separators=(",", ":"))
         pipeline = sagemaker.CfnPipeline(
@@ -53,17 +54,22 @@ class TrainingPipeline(Construct):
         )
         pipeline.node.add_dependency(role)  # and so on its policy
 
-    def _role(self, training: Training, bucket: str, key: kms.IKey | None) -> iam.Role:
-        """Add the role of the pipeline, which creates the job, and of the job.
-
-        docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html, CreateTrainingJob API.
-        """
+    def _role(self, training_role: iam.Role) -> iam.Role:
+        """Add the pipeline's role, which creates its jobs."""
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
         job = [f"sagemaker:{each}TrainingJob" for each in ("Create", "Describe", "Stop")]
         jobs = arn(self, "sagemaker", "training-job", "pipelines-*")
         allow(role, *job, "sagemaker:AddTags", on=jobs, wildcard="SageMaker names a pipeline's jobs.")
         passed = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-        allow(role, "iam:PassRole", on=role.role_arn, conditions=passed)
+        allow(role, "iam:PassRole", on=training_role.role_arn, conditions=passed)
+        return role
+
+    def _training_role(self, training: Training, bucket: str, key: kms.IKey | None) -> iam.Role:
+        """Add the job's role.
+
+        docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html, CreateTrainingJob API.
+        """
+        role = iam.Role(self, "JobRole", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
         objects = [arn(self, "s3", bucket, f"{each}/*", region="", account="") for each in (RUNS, OUTPUTS)]
         below, each = {"StringLike": {"s3:prefix": f"{RUNS}/*"}}, "Each training has a prefix of its own."
         allow(role, "s3:ListBucket", on=arn(self, "s3", bucket, region="", account=""), conditions=below)

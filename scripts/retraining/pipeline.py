@@ -58,9 +58,10 @@ def run(settings: Settings, arguments: list[str]) -> None:
     prefix = f"{RUNS}/{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%f}/"
     with step(f"uploading source and images to s3://{bucket}/{prefix}"):
         _upload(job.sources, bucket, prefix)
-    client, name = boto3.client("sagemaker"), names.training_pipeline(settings.environment)
+    client: Any = boto3.client("sagemaker")  # whose types demand a token, which it makes itself
+    name = names.training_pipeline(settings.environment)
     given = {"Prefix": f"s3://{bucket}/{prefix}", "Arguments": json.dumps(job.arguments)}
-    parameters: Any = [{"Name": key, "Value": value} for key, value in given.items()]
+    parameters = [{"Name": key, "Value": value} for key, value in given.items()]
     started = client.start_pipeline_execution(PipelineName=name, PipelineParameters=parameters)
     execution = started["PipelineExecutionArn"]
     try:

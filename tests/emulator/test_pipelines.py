@@ -159,7 +159,8 @@ def test_a_stopped_execution_stops_its_training_and_says_how_to_continue(
 ) -> None:
     monkeypatch.setattr(prod, "then", WAITING)
     before = prod.trainings()
-    client, executions = prod.client("sagemaker"), []
+    client: Any = prod.client("sagemaker")
+    executions: list[str] = []
 
     def status() -> str:
         described = client.describe_pipeline_execution(PipelineExecutionArn=executions[0])
@@ -222,13 +223,14 @@ def test_without_any_part_of_its_policies_a_training_fails(
 
     def stop_failure() -> str:
         """Stop an execution that waits, as the workflow's role."""
-        before, client = prod.trainings(), boto3.client("sagemaker")
+        client: Any = boto3.client("sagemaker")
+        before = prod.trainings()
         given = [
             {"Name": "Prefix", "Value": f"s3://{bucket}/runs/waiting/"},
             {"Name": "Arguments", "Value": "[]"},
         ]
         name = names.training_pipeline("prod")
-        started = client.start_pipeline_execution(PipelineName=name, PipelineParameters=given)  # type: ignore[arg-type]
+        started = client.start_pipeline_execution(PipelineName=name, PipelineParameters=given)
         execution = {"PipelineExecutionArn": started["PipelineExecutionArn"]}
         wait_for(lambda: prod.trainings() > before)
         try:
@@ -247,9 +249,9 @@ def test_without_any_part_of_its_policies_a_training_fails(
     assert failure() == stop_failure() == ""
     needless, tried = [], []
     found = [each["RoleName"] for each in iam.list_roles()["Roles"]]
-    for role in [each for each in found if "RetrainRole" in each or "PipelineRole" in each]:
+    for role in [each for each in found if "RetrainRole" in each or "-Pipeline" in each]:
         for action, on in without_each_permission(iam, role):
-            ours = "PipelineRole" in role or any(each in json.dumps(on) for each in ("-train-", ":pipeline/"))
+            ours = "-Pipeline" in role or any(each in json.dumps(on) for each in ("-train-", ":pipeline/"))
             if not ours or action in DOCUMENTED:
                 continue
             tried.append(action)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import tarfile
 from typing import TYPE_CHECKING
@@ -101,7 +102,7 @@ def test_a_proposal_is_a_branch_with_the_pin_alone(
 ) -> None:
     monkeypatch.setattr(rebuild, "_known", lambda _: ["None."])
     monkeypatch.setenv("GH_TOKEN", "")
-    monkeypatch.setattr(rebuild.branch.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     rebuild.rebuild(clone, propose=True)
     assert "gh pr create" in capsys.readouterr().err
     remote = clone.with_name("remote.git")

@@ -33,7 +33,7 @@ _OPERATIONS: Mapping[str, Mapping[str, str]] = {
 }
 # What CloudFormation names if the template does not.
 _GENERATED = {"ModelName", "EndpointConfigName", "EndpointName", "repositoryName", "name"}
-_TOKEN = {"ClientRequestToken": "generated" * 4}  # CloudFormation makes it too
+_GENERATED |= {"ClientRequestToken"}
 _SCALED = ("ResourceId", "ScalableDimension", "ServiceNamespace")  # by the id of a scalable target
 
 
@@ -50,8 +50,7 @@ def of_resource(kind: str, properties: Json) -> Iterator[tuple[str, str, dict[st
         for item in parts if isinstance(parts, list) else [parts]:
             request = _shaped(shape, {**scaled, **properties, **item})
             generated = _GENERATED.intersection(shape.required_members)
-            token = _TOKEN if "ClientRequestToken" in shape.required_members else {}
-            yield service, operation, dict.fromkeys(generated, "generated") | token | request
+            yield service, operation, dict.fromkeys(generated, "generated" * 4) | request
 
 
 def _shaped(shape: Shape, value: Any) -> Any:
