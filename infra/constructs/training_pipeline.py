@@ -86,7 +86,7 @@ class TrainingPipeline(Construct):
         repository = arn(self, "ecr", "repository", image, region=region, account=account)
         pull = [f"ecr:{each}" for each in ("BatchCheckLayerAvailability", "BatchGetImage")]
         allow(role, *pull, "ecr:GetDownloadUrlForLayer", on=repository)
-        allow(role, "ecr:GetAuthorizationToken", on="*", wildcard="It takes no resource.")
+        allow(role, "ecr:GetAuthorizationToken", on="*", wildcard="The action takes no resource.")
         allow_mlflow(role, training)
         return role
 
