@@ -44,8 +44,11 @@ class Execution(Resource):
         id_ = uuid.uuid4().hex[:12]
         super().__init__(EXECUTION, {EXECUTION.name_member: f"{pipeline.name}/execution/{id_}"})
         self._pipeline, self._launcher = pipeline, launcher
-        (self._step,) = json.loads(pipeline.properties["PipelineDefinition"])["Steps"]
-        self._request: Any = _resolved(self._step["Arguments"], values(pipeline, request))
+        definition = json.loads(pipeline.properties["PipelineDefinition"])
+        self._step, *others = definition["Steps"]
+        if others or self._step["Type"] != "Training":
+            raise invalid("The emulated SageMaker runs pipelines of one Training step.")
+        self._request: Any = _resolved(self._step["Arguments"], _values(definition, request))
         self._job = f"pipelines-{id_}-{self._step['Name']}"
         self._status, self._more = "Executing", dict[str, object]()
         self._program: ModelServer | None = None
@@ -141,16 +144,9 @@ class Execution(Resource):
             raise AccessDenied(f"The role {role} is not authorized to perform: {action} on {resource}")
 
 
-def check(request: Json) -> None:
-    """Refuse a pipeline that the emulator cannot run."""
-    steps = json.loads(request["PipelineDefinition"])["Steps"]
-    if [each["Type"] for each in steps] != ["Training"] or len(steps[0]["Arguments"]["InputDataConfig"]) != 1:
-        raise invalid("The emulated SageMaker runs pipelines of one Training step with one channel.")
-
-
-def values(pipeline: Resource, request: Json) -> dict[str, str]:
+def _values(definition: Json, request: Json) -> dict[str, str]:
     """Return the values of a pipeline's parameters in a request to start it, or raise AWS's error."""
-    declared = json.loads(pipeline.properties["PipelineDefinition"]).get("Parameters", ())
+    declared = definition.get("Parameters", ())
     given = {each["Name"]: each["Value"] for each in request.get("PipelineParameters", ())}
     found = {each["Name"]: each.get("DefaultValue") for each in declared} | given
     if wrong := sorted(name for name in found if found[name] is None or len(found) > len(declared)):

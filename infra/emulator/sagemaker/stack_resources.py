@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches.cloudformation import Created, ResourceError, add_type, physical_name
-from infra.emulator.sagemaker.pipelines import PIPELINE, check
+from infra.emulator.sagemaker.pipelines import PIPELINE
 from infra.emulator.sagemaker.resources import Resource
 from infra.emulator.validation.requests import of_resource
 from infra.emulator.validation.shapes import InvalidRequest, Shape, model
@@ -60,14 +60,11 @@ def _add_endpoint(sagemaker: SageMaker) -> None:
 
 
 def _add_pipeline(sagemaker: SageMaker) -> None:
-    def create(request: Json) -> Resource:
-        check(request)
-        return sagemaker.pipelines.add(Resource(PIPELINE, request))
-
     def update(pipeline: Resource, properties: Json) -> None:
-        request = _request("CreatePipeline", {**properties, "PipelineName": pipeline.name})
-        check(request)
-        pipeline.properties = request
+        pipeline.properties = _request("CreatePipeline", {**properties, "PipelineName": pipeline.name})
+
+    def create(request: Json) -> Resource:
+        return sagemaker.pipelines.add(Resource(PIPELINE, request))
 
     _add(sagemaker.pipelines, create, update=update, delete=sagemaker.pipelines.remove)
 
