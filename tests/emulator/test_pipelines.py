@@ -24,7 +24,7 @@ from scripts.console import DeliveryError
 from scripts.retraining import pipeline
 from scripts.training_job import entry, inputs
 from tests.e2e.production import REPOSITORY, assume_with_github_token
-from tests.emulator.cloud import FAKE_SERVER, Cloud, wait_for
+from tests.emulator.cloud import AT_ONCE, FAKE_SERVER, Cloud, wait_for
 from tests.emulator.deployment import MANIFEST, REGION
 from tests.emulator.production import Prod, without_each_permission
 from tests.infra.synthesis import synthesize
@@ -205,6 +205,20 @@ def test_what_cannot_be_started_is_refused(prod: Trainings, data: Path) -> None:
         pytest.raises(DeliveryError, match="is sqlite:////other, but the pipeline logs to https://mlflow"),
     ):
         pipeline.use_store(prod.settings.training)
+
+
+def test_an_update_of_its_stack_changes_the_pipeline(prod: Trainings) -> None:
+    whole, stack = json.dumps(prod.assembly.template("registry").content), prod.name("registry")
+
+    def update(body: str) -> None:
+        prod.cloud.stacks.update_stack(StackName=stack, TemplateBody=body)
+        prod.cloud.stacks.get_waiter("stack_update_complete").wait(StackName=stack, WaiterConfig=AT_ONCE)
+
+    update(whole.replace(r"\"Type\":\"Training\"", r"\"Type\":\"Fail\""))
+    name = names.training_pipeline("prod")
+    with pytest.raises(ClientError, match="runs pipelines of one Training step"):
+        prod.client("sagemaker").start_pipeline_execution(PipelineName=name)
+    update(whole)
 
 
 def test_without_any_part_of_its_policies_a_training_fails(
