@@ -211,7 +211,9 @@ def test_an_update_of_its_stack_changes_the_pipeline(prod: Trainings) -> None:
     whole, stack = json.dumps(prod.assembly.template("registry").content), prod.name("registry")
 
     def update(body: str) -> None:
-        prod.cloud.stacks.update_stack(StackName=stack, TemplateBody=body)
+        prod.cloud.stacks.update_stack(
+            StackName=stack, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"]
+        )
         prod.cloud.stacks.get_waiter("stack_update_complete").wait(StackName=stack, WaiterConfig=AT_ONCE)
 
     update(whole.replace(r"\"Type\":\"Training\"", r"\"Type\":\"Fail\""))
