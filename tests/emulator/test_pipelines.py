@@ -256,7 +256,7 @@ def test_without_any_part_of_its_policies_a_training_fails(
             return str(error)
         described = partial(client.describe_pipeline_execution, **execution)
         wait_for(lambda: described()["PipelineExecutionStatus"] not in ("Executing", "Stopping"))
-        return described().get("FailureReason", "")
+        return str(described().get("FailureReason", ""))
 
     bucket = prod.outputs("registry")["TrainingBucketName"]
     with monkeypatch.context() as patched:
