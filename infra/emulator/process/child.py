@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import importlib
 import os
+import resource
 import runpy
 import signal
 import subprocess
@@ -22,6 +23,7 @@ import time
 from infra.local_aws import HOST
 
 GRACE_S = 30.0  # SageMaker too gives a container 30 s between SIGTERM and SIGKILL
+OPEN_FILES = 1024  # of a model's server: AWS Lambda's limit, which serverless inference has
 
 
 def responds(port: int, path: str) -> bool:
@@ -62,11 +64,12 @@ def end_with_parent() -> None:
 
 
 def main() -> None:
-    """Run the program of the command line."""
+    """Run the program of the command line, which is a model's server or a file."""
     end_with_parent()
     if sys.argv[1].endswith(".py"):
         del os.environ["PYTHONPATH"]  # what the file starts finds its own modules
         runpy.run_path(sys.argv[1], run_name="__main__")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     module, _, function = sys.argv[1].partition(":")
     sys.argv = [module, *sys.argv[2:]]
     getattr(importlib.import_module(module), function)()

@@ -35,10 +35,8 @@ class ModelServer:
     ----------
     command
         Runs in the foreground: its end is the server's end, and SIGTERM stops it.
-    label
-        Begins each of its lines in this process's log.
     write
-        Takes each line of its output, besides this process's log.
+        Takes each line of its output, besides this process's log, where `label` begins the line.
     environment
         Added to what any program needs of this process's environment, which is none of its credentials.
     find_port
@@ -142,7 +140,7 @@ class Containers:
             *("--publish", f"{HOST}::8080", "--volume", f"{model}:/opt/ml/model:ro"),
             *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),  # noqa: S108 - the container's own
             *("--security-opt", "no-new-privileges", "--stop-timeout", f"{child.GRACE_S:.0f}"),
-            *("--network", self._network_of(variant)),
+            *("--ulimit", f"nofile={child.OPEN_FILES}", "--network", self._network_of(variant)),
             *(["--memory", f"{variant.memory_mb}m"] if variant.memory_mb else []),
             *(f"--env={key}={value}" for key, value in variant.environment.items()),
             *(image, "serve"),
