@@ -25,7 +25,7 @@ from scripts.delivery.aws import stack_outputs
 from scripts.training_job import inputs
 from scripts.training_job.entry import INPUTS
 from scripts.training_job.job import from_options
-from scripts.transform.place import mapped
+from scripts.transform.run import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
