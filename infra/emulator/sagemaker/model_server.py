@@ -88,8 +88,9 @@ class ModelServer:
 
     def wait(self) -> int:
         """Wait for the command's own end, and return its exit status."""
-        self._reader.join()
-        return self._process.wait()
+        status = self._process.wait()
+        self._reader.join(timeout=1)
+        return status
 
     def stop(self) -> None:
         """Stop the command, and wait until it is gone."""

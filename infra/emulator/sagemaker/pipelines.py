@@ -121,7 +121,10 @@ class Execution(Resource):
                         "SM_OUTPUT_FAILURE": str(folder / "failure"),
                     },
                 )
-        status = self._program.wait() if self._program else 0
+        status = 0
+        if self._program:
+            status = self._program.wait()
+            self._launcher.end(self._program)
         if self._status == "Stopping":
             self._check("sagemaker:StopTrainingJob", job)
         elif status:
