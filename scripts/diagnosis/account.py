@@ -106,7 +106,8 @@ def _endpoint_quota(settings: Settings, session: boto3.Session) -> Iterator[Foun
     # SageMaker has a quota for each instance type, whose codes tell nothing.
     quota = _quota(session, "sagemaker", f"{hosting.instance_type} for endpoint usage")
     most = hosting.scaling.max_instances if hosting.scaling else hosting.instance_count
-    for name, count in (("quota-low", hosting.instance_count), ("quota-tight", most)):
+    shadows = hosting.instance_count if hosting.shadow else 0
+    for name, count in (("quota-low", hosting.instance_count + shadows), ("quota-tight", most + shadows)):
         if quota["Value"] < 2 * count:
             use = f"an update runs a second fleet beside {count} instances"
             yield name, quota | {"needed": 2 * count, "use": use, "region": region}

@@ -110,7 +110,7 @@ def _minutes(schedule: str) -> int:
 
 def _endpoint_config(_id: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
     traffic = declared.traffic
-    for variant in properties["ProductionVariants"]:
+    for variant, share in _variants(properties):
         if serverless := variant.get("ServerlessConfig"):
             if provisioned := serverless.get("ProvisionedConcurrency"):
                 raise DeliveryError(
@@ -122,8 +122,16 @@ def _endpoint_config(_id: str, properties: Properties, declared: EstimateInput) 
         else:
             kind, count = variant["InstanceType"], variant["InitialInstanceCount"]
             yield Line(f"{count} x {kind}, all hours", f"instance-{kind}", count * declared.hours)
-        moved = declared.predictions * (traffic.image_kb + traffic.answer_kb) / KB_PER_GB
+        moved = share * declared.predictions * (traffic.image_kb + traffic.answer_kb) / KB_PER_GB
         yield Line("data in and out of the endpoint", "serverless-data-gb", moved)
+
+
+def _variants(config: Properties) -> Iterator[tuple[Properties, float]]:
+    """Yield each variant, and its shadow, with the share of the requests that it gets."""
+    for variant in config["ProductionVariants"]:
+        yield variant, 1
+    for variant in config.get("ShadowProductionVariants", []):
+        yield variant, variant["InitialVariantWeight"]
 
 
 def _endpoint(_id: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
@@ -135,7 +143,7 @@ def _endpoint(_id: str, properties: Properties, declared: EstimateInput) -> Iter
     seconds = declared.traffic.update_start_s + baking + policy.get("TerminationWaitInSeconds", 0)
     hours = declared.traffic.updates_per_month * seconds / S_PER_HOUR
     for _, config in declared.of_type(_ENDPOINT_CONFIG):
-        for variant in config["ProductionVariants"]:
+        for variant, _ in _variants(config):
             if kind := variant.get("InstanceType"):
                 count = variant["InitialInstanceCount"]
                 yield Line(f"{count} x {kind} again, during updates", f"instance-{kind}", count * hours)
@@ -185,9 +193,11 @@ def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterat
     # People give few labels, of less than a kilobyte each; scripts/batch names its own costs.
     if re.search("-(labels|batch|train)-", json.dumps(properties["BucketName"])):
         return
-    captures = (config.get("DataCaptureConfig") for _, config in declared.of_type(_ENDPOINT_CONFIG))
-    share = next((capture["InitialSamplingPercentage"] / 100 for capture in captures if capture), 0)
-    requests = traffic.requests_per_month * share
+    requests = sum(
+        traffic.requests_per_month * share * config["DataCaptureConfig"]["InitialSamplingPercentage"] / 100
+        for _, config in declared.of_type(_ENDPOINT_CONFIG)
+        for _, share in (_variants(config) if "DataCaptureConfig" in config else ())
+    )
     yield Line("captured answers, written", "s3-puts-thousand", requests / THOUSAND)
     yield Line("captured answers, kept a month", "s3-gb-month", requests * traffic.answer_kb / KB_PER_GB)
 
