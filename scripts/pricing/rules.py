@@ -191,7 +191,7 @@ def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterat
         yield Line("model artifacts", "s3-gb-month", traffic.artifacts_gb)
         return
     # People give few labels, of less than a kilobyte each; scripts/batch names its own costs.
-    if re.search("-(labels|batch)-", json.dumps(properties["BucketName"])):
+    if re.search("-(labels|batch|train)-", json.dumps(properties["BucketName"])):
         return
     requests = sum(
         traffic.requests_per_month * share * config["DataCaptureConfig"]["InitialSamplingPercentage"] / 100

@@ -98,6 +98,20 @@ def _transform_job(r: Json) -> Checks:
     yield re.fullmatch(r"s3://[^/]+/.+", uri), f"S3Uri {uri} must be of the form s3://bucket/key."
 
 
+def _pipeline(r: Json) -> Checks:
+    # docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-pipelines-define.html
+    text = r["PipelineDefinition"]
+    try:
+        definition = json.loads(text)
+        steps = [each["Name"] for each in definition["Steps"] if each["Type"] and each["Arguments"]]
+        declared = {each["Name"] for each in definition.get("Parameters", ())}
+    except (ValueError, LookupError, TypeError):
+        steps, declared = [], set()
+    yield steps, "PipelineDefinition must be JSON whose Steps have Name, Type and Arguments."
+    unknown = {*re.findall(r'"Get": ?"Parameters\.(\w+)"', text)} - declared
+    yield not unknown, f"PipelineDefinition does not declare its parameters {', '.join(sorted(unknown))}."
+
+
 def _guardrails(r: Json) -> Checks:
     # docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
     config = r.get("DeploymentConfig", {})
@@ -221,6 +235,7 @@ _CHECKS: Mapping[tuple[str, str], Callable[[Json], Checks]] = {
     ("sagemaker", "CreateEndpointConfig"): _endpoint_config,
     ("sagemaker", "CreateEndpoint"): _guardrails,
     ("sagemaker", "CreateTransformJob"): _transform_job,
+    ("sagemaker", "CreatePipeline"): _pipeline,
     ("sagemaker", "UpdateEndpoint"): _guardrails,
     ("application-autoscaling", "RegisterScalableTarget"): _scalable,
     ("application-autoscaling", "PutScheduledAction"): _schedule,
