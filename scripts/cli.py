@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from scripts.console import DeliveryError, echo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 def command_parser(
@@ -35,13 +35,25 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
     """Add the argument that names the images."""
     parser.add_argument(
         "--data",
-        type=Path,
+        type=folder,
         action="append",
         default=[],
         metavar="DIR",
         help="source, a folder with yes/ and no/, or folder of sources; may be repeated (default: "
         "$TUMOR_DATA, then data/, then generated phantoms)",
     )
+
+
+def data_options(folders: Iterable[Path]) -> list[str]:
+    """Name folders as `add_data_argument` reads them."""
+    return [word for each in folders for word in ("--data", str(each))]
+
+
+def folder(text: str) -> Path:
+    """Read an argument that is a folder of this machine."""
+    if text.startswith("s3://"):
+        raise argparse.ArgumentTypeError(f"must be a folder: `aws s3 sync {text} DIR`, and name DIR")
+    return Path(text)
 
 
 def whole(least: int, most: float = math.inf) -> Callable[[str], int]:

@@ -6,6 +6,7 @@ So one report holds every problem.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
     Finding = tuple[str, str]  # a dotted key, and what is wrong with its value and what to write instead
     Rule = Callable[["Values"], Iterator[Finding]]
+
+
+_OF_THIS_MACHINE = re.compile(
+    r"https://([^/:]*\.)?(localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|host\.docker\.internal)(?![\w.-])"
+)
 
 
 class UnknownError(Exception):
@@ -106,7 +112,9 @@ def _local_disks_take_no_key(values: Values) -> Iterator[Finding]:
 
 
 def _a_job_on_aws_reaches_mlflow(values: Values) -> Iterator[Finding]:
-    if not values["training.mlflow"].startswith(("https://", "arn:")) and not values.get("local", False):
+    mlflow = values["training.mlflow"]
+    reached = mlflow.startswith(("https://", "arn:")) and not _OF_THIS_MACHINE.match(mlflow)
+    if not reached and not values.get("local", False):
         yield "training.mlflow", "a job on AWS cannot reach it; write https://HOST, or an ARN"
 
 

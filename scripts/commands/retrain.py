@@ -1,7 +1,7 @@
 """Train again with what was served and labelled, and propose the result as a branch, or make none.
 
-Further options are those of scripts/train, such as --data, --kaggle, --quick, --resume and --on sagemaker.
-With [training] in the settings it trains in the environment's pipeline, unless there is --on.
+Further options are those of scripts/train, such as --data, --kaggle, --quick and --resume.
+With [training] in the settings it trains in the environment's pipeline, unless there is --on here.
 The exit status is 3 where the new version fails a gate or is no gain.
 """
 
@@ -33,8 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
         help=f"exit with 0 instead of {NotProposedError.status}, as the workflow does",
     )
     parsed, training = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
-    if train.parse(training).no_wait:
-        parser.error("--no-wait: a retraining compares what its training made, so it waits")
+    train.parse(training)  # refuses a wrong option before anything happens
 
     def action(settings: Settings) -> None:
         chosen = Options(

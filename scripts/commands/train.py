@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model import tracking
@@ -13,9 +12,8 @@ from model.data import kaggle
 from model.data.dataset import Dataset, load, resolve
 from model.release import registry
 from model.training.config import ARCHITECTURES, QUICK, THOROUGH, Recipe
-from scripts.cli import add_data_argument, cli_errors, command_parser, whole
+from scripts.cli import add_data_argument, cli_errors, command_parser, folder, whole
 from scripts.commands.model_errors import MODEL_ERRORS
-from scripts.training_job import job as training_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,14 +35,17 @@ SHOWN = {
 def main(arguments: list[str] | None = None) -> None:
     """Train, and report the results and the next command."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parse(arguments)
-    with cli_errors(*MODEL_ERRORS):
-        if options.on == "sagemaker":
-            from scripts.training_job.submit import run  # noqa: PLC0415  # it imports SageMaker's SDK
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if (options.on == "sagemaker") != (options.env is not None):
+        parser.error("--on sagemaker trains in the pipeline of --env E: write both, or none")
+    if options.env:
+        from scripts.training_job import pipeline  # noqa: PLC0415  # a job has no AWS to deploy to
 
-            run(options, arguments)
-        else:
-            _train(options)
+        pipeline.main(options, arguments)
+        return
+    with cli_errors(*MODEL_ERRORS):
+        _train(options)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -86,11 +87,15 @@ def read_data(options: argparse.Namespace) -> Dataset:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
+    return _parser().parse_args(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = command_parser("train", __doc__)
     add_data_argument(parser)
     parser.add_argument(
         "--masks",
-        type=Path,
+        type=folder,
         action="append",
         default=[],
         metavar="DIR",
@@ -139,8 +144,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--challenger", action="store_true", help="register the version and leave the champion as it is"
     )
-    training_job.add_arguments(parser)
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--on", choices=("here", "sagemaker"), help="where to train; sagemaker is the pipeline of --env E"
+    )
+    parser.add_argument("--env", metavar="E", help="with --on sagemaker, an environment with [training]")
+    return parser
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:

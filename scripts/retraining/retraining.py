@@ -14,13 +14,15 @@ from infra.paths import ROOT
 from model.evaluation import plots
 from model.evaluation.comparison import compare, shared
 from model.release import challenge, model_card, registry
+from scripts.cli import data_options
 from scripts.commands import train
 from scripts.commands.compare import released
 from scripts.console import BusyError, DeliveryError, detail, echo, step
 from scripts.delivery.aws import stack_outputs
 from scripts.delivery.promotion import promote
-from scripts.retraining import branch, pipeline
+from scripts.retraining import branch
 from scripts.retraining.feedback import collected
+from scripts.training_job import pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,15 +55,14 @@ class Options:
 def retrain(settings: Settings, options: Options) -> None:
     """Train, compare, and propose the challenger; what could stop it later is checked before the training."""
     training = train.parse(options.training)
-    piped = training.on is None and settings.training
+    piped = training.on == "sagemaker" or (training.on is None and settings.training is not None)
     with _alone():
         if piped:
-            pipeline.use_store(piped)
+            pipeline.prepare(settings)
         champion = released(options.record)
         stack_outputs(names.stack(settings.environment, "registry"))
         branch.remote_head(options.repository)
-        elsewhere = training.on == "sagemaker" or (piped and training.kaggle)
-        known = None if elsewhere else train.read_data(training)
+        known = None if piped and training.kaggle else train.read_data(training)
         files = {scan.sha256: scan.path for scan in known.scans} if known else {}
         with collected(settings, known=files) as joined:
             if options.version:
@@ -69,9 +70,8 @@ def retrain(settings: Settings, options: Options) -> None:
             else:
                 usual = known.folders if known and not training.data and not training.kaggle else ()
                 feedback = {path.parent.parent for path in joined.files.values()}
-                given = [word for each in (*usual, *feedback) for word in ("--data", str(each))]
                 begin = partial(pipeline.run, settings) if piped else train.main
-                challenger = _train(champion, begin, [*options.training, *given])
+                challenger = _train(champion, begin, [*options.training, *data_options([*usual, *feedback])])
             mine = challenger.scored()
             theirs = challenge.with_unseen(champion, mine, files | joined.files)
         _propose(settings, options, (challenger, mine), (champion, theirs))

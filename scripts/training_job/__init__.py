@@ -1,1 +1,1 @@
-"""Training as a SageMaker training job."""
+"""Training as a SageMaker pipeline."""

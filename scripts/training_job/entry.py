@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,24 +20,19 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANNELS = ("data", "masks")
-"""Channels of a job; each an option of `scripts/train`; further folders have `data_2` and so on."""
+"""Options of `scripts/train` for folders. The first folder is at inputs/data/NAME, the second inputs/data_2/NAME."""
 ARGUMENTS = "arguments"
 """The one hyperparameter: a JSON list of arguments for `scripts/train`."""
 SETTINGS_WRONG = 2  # argparse's exit status for wrong arguments
 SIGNALLED = 128  # a shell's exit status for a signal is this plus its number
 REASON_LIMIT = 1024  # SageMaker's FailureReason is the first 1024 characters of the failure file
 LINES_KEPT = 20
-INPUTS = "inputs"
+INPUTS = "inputs"  # beside the source
 SHOW_PROGRESS_EVERY_S = "30"  # every update of a progress bar is a line of the job's log
 
 
 class JobError(Exception):
     """The job's settings are wrong."""
-
-
-def name_variable(channel: str) -> str:
-    """Return the environment variable that holds the original name of a channel's folder."""
-    return f"TUMOR_{channel.upper()}_NAME"
 
 
 def channels_of(option: str) -> Iterator[str]:
@@ -49,21 +43,20 @@ def channels_of(option: str) -> Iterator[str]:
 
 def main() -> int:
     """Run `scripts/train` as the job describes it; return its exit status and write why it failed."""
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            arguments = _arguments(Path(scratch))
-        except JobError as error:
-            _write_failure(str(error))
-            return SETTINGS_WRONG
-        command = [sys.executable, "-m", "scripts.commands.train", *arguments]
-        print("training job: running", *command[1:], flush=True)
-        status, tail, stopped = _run(command)
+    try:
+        arguments = _arguments()
+    except JobError as error:
+        _write_failure(str(error))
+        return SETTINGS_WRONG
+    command = [sys.executable, "-m", "scripts.commands.train", *arguments]
+    print("training job: running", *command[1:], flush=True)
+    status, tail, stopped = _run(command)
     if status and not stopped:
         _write_failure(tail)
     return status
 
 
-def _arguments(scratch: Path) -> list[str]:
+def _arguments() -> list[str]:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         raise JobError("MLFLOW_TRACKING_URI is not set: all results would be lost with this machine.")
     settings = Path(os.environ.get("SM_INPUT_CONFIG_DIR", "/opt/ml/input/config")) / "hyperparameters.json"
@@ -73,29 +66,11 @@ def _arguments(scratch: Path) -> list[str]:
         raise JobError(f"{settings} does not hold a JSON list as {ARGUMENTS!r}: {error!r}") from error
     for option in CHANNELS:
         for channel in channels_of(option):
-            # A pipeline has one channel, with the source and beside it inputs/CHANNEL/NAME.
-            inside = next((ROOT.parent / INPUTS / channel).glob("*"), None)
-            folder = os.environ.get(f"SM_CHANNEL_{channel.upper()}") or inside
-            if not folder:
+            folder = next((ROOT.parent / INPUTS / channel).glob("*"), None)
+            if folder is None:
                 break
-            options += [f"--{option}", str(_named(Path(folder), channel, scratch))]
+            options += [f"--{option}", str(folder)]
     return options
-
-
-def _named(folder: Path, channel: str, scratch: Path) -> Path:
-    """Return a channel's folder under its original name, which names the data set in runs and cards."""
-    if not folder.is_dir():
-        raise JobError(f"channel {channel}: {folder} does not exist. Is its S3 prefix empty?")
-    name = os.environ.get(name_variable(channel))
-    if not name:
-        return folder
-    shown = scratch / channel / Path(name).name
-    for path in folder.rglob("*"):  # links to files, not folders: a search need not follow links
-        if path.is_file():
-            link = shown / path.relative_to(folder)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path)
-    return shown
 
 
 def _run(command: list[str]) -> tuple[int, str, bool]:
@@ -123,7 +98,9 @@ def _run(command: list[str]) -> tuple[int, str, bool]:
     if train.returncode >= 0:
         return train.returncode, "\n".join(tail), stopped
     if -train.returncode == signal.SIGKILL:
-        tail.append("scripts/train was killed, probably out of memory: use a larger --instance-type.")
+        tail.append(
+            "scripts/train was killed, probably out of memory: set a larger instance_type in [training]."
+        )
     return SIGNALLED - train.returncode, "\n".join(tail), stopped
 
 

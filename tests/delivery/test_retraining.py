@@ -257,6 +257,12 @@ def test_two_at_once_are_refused_before_anything_happens(bench: Bench) -> None:
     assert len(bench.branches()) == 1
 
 
+def test_a_pipeline_that_the_environment_lacks_is_told_at_once(bench: Bench) -> None:
+    with pytest.raises(DeliveryError, match=r"dev has no pipeline: add \[training\]"):
+        bench.run(training=("--on", "sagemaker"))
+    assert bench.trained == []
+
+
 def test_an_unreachable_remote_is_found_before_the_training(bench: Bench) -> None:
     git(bench.clone, "remote", "set-url", "origin", str(bench.remote / "gone"))
     with pytest.raises(DeliveryError, match="git ls-remote failed"):
@@ -306,7 +312,7 @@ def test_a_runner_without_an_identity_commits_too(bench: Bench, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        (["--on", "sagemaker", "--no-wait"], "so it waits"),
+        (["--on", "sagemaker", "--data", "s3://scans/a"], "must be a folder"),
         (["--stepz", "3"], "unrecognized arguments: --stepz 3"),
     ],
 )

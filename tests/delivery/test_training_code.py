@@ -50,7 +50,7 @@ def test_only_files_of_class_folders_are_uploaded(tmp_path: Path) -> None:
     for name in {*used, "letters/to_a_patient.txt", "README.txt", "yes/.DS_Store", ".cache/yes/1.png"}:
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / name).write_text(name)
-    inputs.link_images(str(tmp_path / "set"), channel="data", to=tmp_path / "job")
+    inputs.link_images(tmp_path / "set", channel="data", to=tmp_path / "job")
     assert files(tmp_path / "job") == used
 
 
@@ -64,7 +64,7 @@ def test_the_command_runs_from_the_packed_source_alone(packed: Path) -> None:
 def test_no_imported_module_is_missing(held: set[str]) -> None:
     wanted = set().union(*(imports()[module] for module in held)) & modules().keys()
     assert {"model.training.train", "container.imaging", "scripts.console"} <= wanted
-    assert wanted - held == {"scripts.training_job.submit"}  # a job creates no jobs
+    assert wanted - held == {"scripts.training_job.pipeline"}  # a job starts none
 
 
 def test_every_package_that_is_imported_is_required(packed: Path, held: set[str]) -> None:

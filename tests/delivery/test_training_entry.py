@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.paths import ROOT
+from infra.constructs.training_pipeline import DEFINITION
 from scripts.training_job import entry as training_entry
-from scripts.training_job import inputs
-from scripts.training_job import submit as training_submit
-from tests.delivery.test_training_job import JOB
-
-if TYPE_CHECKING:
-    from tests.delivery.conftest import Aws
 
 # Records its arguments, with the name and files of each folder, then runs what the test appends.
 TRAIN = """
@@ -69,16 +60,15 @@ class Machine:
 
     def channel(self, name: str, *, original: str, paths: tuple[str, ...]) -> None:
         for path in paths:
-            self.write(f"data/{name}/{path}", path)
-        self.environment[f"SM_CHANNEL_{name.upper()}"] = str(self.ml / "input" / "data" / name)
-        self.environment[training_entry.name_variable(name)] = original
+            self.write(f"data/{training_entry.INPUTS}/{name}/{original}/{path}", path)
 
     def configure(self, name: str, values: object) -> None:
         self.write(f"config/{name}.json", json.dumps(values))
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, command: list[str] | None = None) -> subprocess.Popen[str]:
+        entry = str(self.ml / "input/data/code/scripts/training_job/entry.py")
         return subprocess.Popen(
-            [sys.executable, str(self.ml / "input/data/code/scripts/training_job/entry.py")],
+            command or [sys.executable, entry],
             cwd=self.ml, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -132,7 +122,7 @@ def test_a_failure_leaves_the_end_of_its_output(machine: Machine) -> None:
     ("end", "status", "reason"),
     [
         ("sys.exit(7)", 7, ""),
-        ("os.kill(os.getpid(), 9)", 128 + 9, "out of memory: use a larger --instance-type."),
+        ("os.kill(os.getpid(), 9)", 128 + 9, "out of memory: set a larger instance_type in [training]."),
     ],
 )
 def test_the_exit_status_is_passed_on_and_a_kill_explained(
@@ -148,7 +138,6 @@ def test_the_exit_status_is_passed_on_and_a_kill_explained(
     ("environment", "hyperparameters", "reason"),
     [
         ({"MLFLOW_TRACKING_URI": ""}, {}, "MLFLOW_TRACKING_URI is not set"),
-        ({"SM_CHANNEL_DATA": "/nowhere"}, {"arguments": "[]"}, "channel data: "),
         ({}, {"quick": "true"}, "does not hold a JSON list as 'arguments'"),
         ({}, {"arguments": "--quick"}, "does not hold a JSON list as 'arguments'"),
     ],
@@ -166,62 +155,33 @@ def test_an_invalid_job_does_not_train(
     assert not machine.seen_file.exists()
 
 
-def lay_out(aws: Aws, machine: Machine) -> list[str]:
-    """Lay out the created job as SageMaker does, in place of `/opt/ml`; return its command."""
-    made = aws.made()
-    for channel in aws.channels():
-        for path, content in aws.uploaded(channel).items():
-            machine.write(f"data/{channel}/{path}", content.replace(b"/opt/ml", bytes(machine.ml)))
-    machine.configure("hyperparameters", made["HyperParameters"])
-    machine.configure("inputdataconfig", {name: {} for name in aws.channels()})
-    resources = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"}
-    instance = made["ResourceConfig"]["InstanceType"]
-    machine.configure("resourceconfig", resources | {"current_instance_type": instance})
-    specification = made["AlgorithmSpecification"]
-    command = [*specification["ContainerEntrypoint"], *specification["ContainerArguments"]]
-    return [word.replace("/opt/ml", str(machine.ml)) for word in command]
-
-
-def make_python(folder: Path) -> None:
-    """Make an image's Python: this one, which records the packages instead of installing them."""
-    folder.mkdir()
-    (folder / "python3").write_text(
-        '#!/bin/sh\ncase "$1" in *install_requirements.py) cat "$2" > "$SEEN.installed"; exit;; esac\n'
-        f'exec "{sys.executable}" "$@"\n'
-    )
-    (folder / "pip3").write_text("#!/bin/sh\nexit 1\n")
-    for tool in folder.iterdir():
-        tool.chmod(0o755)
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="the SDK's script needs bash")
-def test_the_sdks_script_starts_training_and_passes_on_sigterm(
-    training_aws: Aws, machine: Machine, images: Path, tmp_path: Path
+def test_the_pipelines_command_installs_the_packages_and_passes_on_sigterm(
+    machine: Machine, tmp_path: Path
 ) -> None:
-    # Given a created job on a machine like SageMaker's
-    training_submit.submit(replace(JOB, sources={"data": str(images)}, arguments=("--quick", "--folds", "3")))
-    command = lay_out(training_aws, machine)
+    # Given a machine as the pipeline's definition lays it out, whose Python records what it installs
+    (step,) = json.loads(DEFINITION.read_text())["Steps"]
+    folder = str(machine.ml / "input" / "data")
+    command = [
+        word.replace("/opt/ml/input/data/run", folder)
+        for word in step["Arguments"]["AlgorithmSpecification"]["ContainerEntrypoint"]
+    ]
     machine.train(WAIT)
-    make_python(tmp_path / "bin")
-    kept = ("SEEN", "SM_OUTPUT_FAILURE")
-    inherited = {name: machine.environment[name] for name in kept}
-    inherited["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{os.defpath}"
-    named = {"TRAINING_JOB_NAME": training_aws.made()["TrainingJobName"]}
-    # When it runs, and SageMaker stops it
-    with subprocess.Popen(
-        command, env=training_aws.made()["Environment"] | inherited | named,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as process:  # fmt: skip
-        output = ""
-        while not output.endswith("\ntraining\n"):
-            assert process.poll() is None, output
-            output += process.stdout.readline() if process.stdout else ""
+    machine.write("data/code/requirements.txt", "locked")
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python3"
+    python.write_text(
+        f'#!/bin/sh\n[ "$2" = pip ] && exec cp "$6" "$SEEN.pip"\nexec "{sys.executable}" "$@"\n'
+    )
+    python.chmod(0o755)
+    machine.environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{os.defpath}"
+    # When SageMaker stops it
+    with machine.start(command) as process:
+        assert process.stdout
+        while process.stdout.readline() != "training\n":
+            assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=30)
-    # Then training saw its data and settings, and stopped cleanly: no shell intercepted the signal
-    files = sorted(path.relative_to(images).as_posix() for path in images.rglob("*") if path.is_file())
-    assert machine.received == ["--quick", "--folds", "3", "--data", ["my_scans", *files]]
+    # Then training stopped cleanly, which is no failure: no shell intercepted the signal
     assert (process.returncode, rest) == (130, "stopped cleanly\n")
-    assert machine.failure is None  # it did not fail
-    installed = Path(f"{machine.seen_file}.installed").read_text()
-    assert installed == (ROOT / inputs.LOCK).read_text()
+    assert machine.failure is None
+    assert Path(f"{machine.seen_file}.pip").read_text() == "locked"

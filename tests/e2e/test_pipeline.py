@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 NAME = "piped"
 TRAINING = """
 [training]
-image = "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-training:2.21-cpu-py312"
+image = "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-training:2.21.0-cpu-py312"
 mlflow = "{store}"
 expire_days = 1
 """

@@ -20,9 +20,9 @@ from infra.config import ENVIRONMENTS
 from infra.emulator import LocalAws
 from infra.local_aws import ACCOUNT, local_environment
 from infra.paths import LAMBDAS
+from scripts.commands import common, train
 from scripts.console import DeliveryError
-from scripts.retraining import pipeline
-from scripts.training_job import entry, inputs
+from scripts.training_job import entry, inputs, pipeline
 from tests.e2e.production import REPOSITORY, assume_with_github_token
 from tests.emulator.cloud import AT_ONCE, FAKE_SERVER, Cloud, wait_for
 from tests.emulator.deployment import MANIFEST, REGION
@@ -143,6 +143,20 @@ def test_the_job_gets_its_images_and_options_and_nothing_else(prod: Trainings, d
     assert kept.startswith("outputs/pipelines-")
 
 
+def test_the_command_trains_in_the_pipeline_with_the_images_that_are_here(
+    prod: Trainings, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(config, "load", lambda _: prod.settings)
+    monkeypatch.setattr(common, "connect", lambda _: None)  # it is, as the workflow
+    monkeypatch.setenv("TUMOR_DATA", str(data))
+    before = prod.trainings()
+    train.main(["--quick", "--on", "sagemaker", "--env", "prod"])
+    assert prod.trainings() == before + 1
+    (line,) = [line for line in prod.logged() if line.startswith(BEGINS)][before:]
+    assert line == f"training --quick --data scans no/1.png yes/1.png {MLFLOW}"
+    assert f"its runs and the champion are in {MLFLOW}" in capsys.readouterr().err
+
+
 def test_a_failure_is_told_with_its_reason_and_what_to_do(
     prod: Trainings, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,14 +211,11 @@ def test_what_cannot_be_started_is_refused(prod: Trainings, data: Path) -> None:
     missing = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:pipeline/{name}/execution/aaaaaaaaaaaa"
     with pytest.raises(ClientError, match="does not exist"):
         client.describe_pipeline_execution(PipelineExecutionArn=missing)
-    with pytest.raises(DeliveryError, match="may not read s3://scans/a"):
-        pipeline.run(prod.settings, ["--data", "s3://scans/a"])
-    assert prod.settings.training
     with (
         mock.patch.dict(os.environ, MLFLOW_TRACKING_URI="sqlite:////other"),
         pytest.raises(DeliveryError, match="is sqlite:////other, but the pipeline logs to https://mlflow"),
     ):
-        pipeline.use_store(prod.settings.training)
+        pipeline.prepare(prod.settings)
 
 
 def test_an_update_of_its_stack_changes_the_pipeline(prod: Trainings) -> None:

@@ -1,16 +1,19 @@
 """A training in the environment's SageMaker pipeline: upload what it needs, start it, and follow it.
 
+It calls boto3: the SDK's PipelineExecution gives no ARN of what it starts, and its `stop` cannot be called.
 UNVERIFIED on AWS: the emulator runs the same definition, with a process in place of the training image.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import tempfile
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +22,14 @@ from botocore.exceptions import ClientError
 
 from infra import names
 from infra.config.training import RUNS
-from scripts.commands import train
+from model.data.dataset import resolve
+from scripts.cli import data_options
+from scripts.commands import common
+from scripts.commands.model_errors import MODEL_ERRORS
 from scripts.console import DeliveryError, echo, progress, step
 from scripts.delivery.aws import stack_outputs
 from scripts.training_job import inputs
-from scripts.training_job.entry import INPUTS
-from scripts.training_job.job import from_options
+from scripts.training_job.entry import CHANNELS, INPUTS, channels_of
 from scripts.transform.run import mapped
 
 if TYPE_CHECKING:
@@ -33,34 +38,76 @@ if TYPE_CHECKING:
     from infra.config import Settings
     from infra.config.training import Training
 
+AWS_IMAGES = "tensorflow-training"  # their repository, in an account for each region
 POLL_S, LOCAL_POLL_S = 30.0, 0.5
 AGAIN = "the same command with --resume continues from its finished fits."
 
 
-def use_store(training: Training) -> None:
-    """Read the MLflow store that the pipeline logs to; refuse where the shell names another."""
+def main(options: argparse.Namespace, arguments: list[str]) -> None:
+    """Train in the environment's pipeline, as `scripts/train --on sagemaker` asks."""
+
+    def action(settings: Settings) -> None:
+        training = prepare(settings)
+        # Reading says what is wrong before it costs. A job fetches sets itself.
+        read = () if options.kaggle else resolve(options.data, options.masks).folders
+        run(settings, [*arguments, *data_options(() if options.data else read)])
+        echo(f"✓ its runs and the champion are in {training.mlflow}")
+
+    common.run(options, action, expected=MODEL_ERRORS)
+
+
+def prepare(settings: Settings) -> Training:
+    """Check what the environment trains with, and read the MLflow store that its pipeline logs to."""
+    training = settings.training
+    if training is None:
+        raise DeliveryError(
+            f"Environment {settings.environment} has no pipeline: add [training] to its settings and deploy, "
+            "or train with --on here."
+        )
     given = os.environ.setdefault("MLFLOW_TRACKING_URI", training.mlflow)
     if given != training.mlflow:
         raise DeliveryError(
             f"MLFLOW_TRACKING_URI is {given}, but the pipeline logs to {training.mlflow}: unset it, correct "
             "[training] and deploy, or train with --on here."
         )
+    if f"/{AWS_IMAGES}" in training.image:
+        _check_image(training, settings.region)
+    return training
+
+
+def _check_image(training: Training, region: str) -> None:
+    """Refuse an image of AWS's that is not the one for the region, the processor and the locked packages."""
+    from sagemaker.core import image_uris  # noqa: PLC0415  # takes seconds
+
+    tensorflow, instance = version("tensorflow"), training.instance_type
+    try:
+        listed = image_uris.retrieve(
+            "tensorflow", region=region, version=tensorflow, instance_type=instance, image_scope="training"
+        )
+    except ValueError as error:
+        raise DeliveryError(f"[training] image: write one of your own registry. {error}") from error
+    if not training.image.startswith((listed, f"{listed.partition(':')[0]}@")):
+        raise DeliveryError(
+            f"[training] image is {training.image}, but with TensorFlow {tensorflow}, in {region} and for "
+            f"{instance}, AWS's is {listed}: write that and deploy."
+        )
 
 
 def run(settings: Settings, arguments: list[str]) -> None:
-    """Train as `scripts/train` does with these arguments; a `DeliveryError` says why there is no version."""
-    job = from_options(train.parse(arguments), arguments)
+    """Train as `scripts/train` does with these arguments; a `DeliveryError` says why there is no version.
+
+    Data is that which the arguments name, or the job's own.
+    """
+    others, sources = split(arguments)
     bucket = stack_outputs(names.stack(settings.environment, "registry")).get("TrainingBucketName")
     if bucket is None:
         raise DeliveryError(f"There is no pipeline yet: `scripts/deploy --env {settings.environment}`.")
-    if remote := [each for each in job.sources.values() if each.startswith(inputs.S3)]:
-        raise DeliveryError(f"The pipeline may not read {', '.join(remote)}: name folders, or --on here.")
     prefix = f"{RUNS}/{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%f}/"
     with step(f"uploading source and images to s3://{bucket}/{prefix}"):
-        _upload(job.sources, bucket, prefix)
+        _upload(sources, bucket, prefix)
     client: Any = boto3.client("sagemaker")  # whose types demand a token, which it makes itself
     name = names.training_pipeline(settings.environment)
-    given = {"Prefix": f"s3://{bucket}/{prefix}", "Arguments": json.dumps(job.arguments)}
+    given = {"Prefix": f"s3://{bucket}/{prefix}", "Arguments": json.dumps(others)}
     parameters = [{"Name": key, "Value": value} for key, value in given.items()]
     started = client.start_pipeline_execution(PipelineName=name, PipelineParameters=parameters)
     execution = started["PipelineExecutionArn"]
@@ -74,6 +121,21 @@ def run(settings: Settings, arguments: list[str]) -> None:
         raise SystemExit(130) from None
 
 
+def split(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the arguments for the job's own `scripts/train`, and by channel the folders that it needs."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in ("on", "env"):
+        own.add_argument(f"--{option}")
+    for option in CHANNELS:
+        own.add_argument(f"--{option}", action="append", default=[])
+    named, others = own.parse_known_args(arguments)
+    return others, {
+        channel: folder
+        for option in CHANNELS
+        for channel, folder in zip(channels_of(option), getattr(named, option), strict=False)
+    }
+
+
 def _upload(sources: Mapping[str, str], bucket: str, prefix: str) -> None:
     """Put the training's source and images below a prefix; nothing else of either folder."""
     client = boto3.client("s3")
@@ -81,8 +143,8 @@ def _upload(sources: Mapping[str, str], bucket: str, prefix: str) -> None:
         folder = Path(scratch)
         inputs.pack_source(folder / "code")
         for channel, source in sources.items():
-            named = folder / INPUTS / channel / inputs.name_of(source)
-            inputs.link_images(source, channel=channel, to=named)
+            images = Path(source).expanduser().resolve()
+            inputs.link_images(images, channel=channel, to=folder / INPUTS / channel / images.name)
 
         def put(path: Path) -> None:
             key = f"{prefix}{path.relative_to(folder).as_posix()}"
