@@ -17,13 +17,13 @@ _MLFLOW = r"https?://[^\s@]+|sqlite:////\S+|arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Training:
-    """`scripts/retrain` trains in a SageMaker pipeline, in an `image` with Python and pip.
+    """A SageMaker pipeline for `scripts/train` and `scripts/retrain`, in an `image` with Python and pip.
 
     The job logs to `mlflow`, which it reaches without a password. What it gets has a bucket, and expires.
     """
 
     image: Annotated[str, matches(_IMAGE, like="ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG")]
     mlflow: Annotated[str, matches(_MLFLOW, like="https://HOST, or the ARN of SageMaker's MLflow")]
-    instance_type: InstanceType = "ml.c7i.2xlarge"
+    instance_type: InstanceType = "ml.c7i.2xlarge"  # eight CPUs, which the small networks keep busy
     max_hours: Annotated[int, Field(ge=1, le=672)] = 12  # SageMaker's own limit is 28 days
     expire_days: Annotated[int, Field(ge=1, le=365)]

@@ -25,7 +25,7 @@ DEFINITION = Path(__file__).with_suffix(".json")  # without what differs between
 class TrainingPipeline(Construct):
     """One training job: `scripts/train` with its gates inside, which registers its version in MLflow.
 
-    An execution's parameters are the prefix of what `scripts/retrain` uploaded, and options of
+    An execution's parameters are the prefix of what `training_job/pipeline.py` uploaded, and options of
     `scripts/train`. **Unverified on AWS**: that the job starts so, and that these permissions suffice.
     """
 

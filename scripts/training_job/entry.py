@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANNELS = ("data", "masks")
-"""Options of `scripts/train` for folders. The first folder is at inputs/data/NAME, the second inputs/data_2/NAME."""
+"""Options of `scripts/train` whose folders are in inputs/data/NAME, inputs/data_2/NAME and so on."""
 ARGUMENTS = "arguments"
 """The one hyperparameter: a JSON list of arguments for `scripts/train`."""
 SETTINGS_WRONG = 2  # argparse's exit status for wrong arguments
@@ -36,7 +36,7 @@ class JobError(Exception):
 
 
 def channels_of(option: str) -> Iterator[str]:
-    """Name the channels of an option's folders, without end."""
+    """Name the places of an option's folders, without end."""
     yield option
     yield from (f"{option}_{number}" for number in itertools.count(2))
 

@@ -44,11 +44,11 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_job_gets_the_options_about_neither_data_nor_the_pipeline() -> None:
     others, sources = pipeline.split([
         "--quick", "--on", "sagemaker", "--env=dev", "--data", "brain", "--folds", "3", "--masks", "shapes",
-        "--steps=4", "--same-patients", "lgg=gliomas", "--kaggle", "--data=healthy", "--note", "it's", "--resume",
+        "--steps=4", "--same-patients", "lgg=gliomas", "--kaggle", "--data=healthy", "--note", "it's",
     ])  # fmt: skip
     assert others == [
         *("--quick", "--folds", "3", "--steps=4", "--same-patients", "lgg=gliomas"),
-        *("--kaggle", "--note", "it's", "--resume"),
+        *("--kaggle", "--note", "it's"),
     ]
     assert sources == {"data": "brain", "data_2": "healthy", "masks": "shapes"}
 
