@@ -61,6 +61,7 @@ class EndpointStack(EnvironmentStack):
                 "MODEL_NAME": release.model.name,
                 "MODEL_VERSION": release.model.version,
                 "MODEL_SHA256": release.model.sha256,
+                **({"ASYNC_INFERENCE": "true"} if settings.asynchronous else {}),
             },
             role=ExecutionRole(self, "ExecutionRole", settings=settings, key=key).role,
             key=key,

@@ -55,6 +55,10 @@ class RegistryStack(EnvironmentStack):
             name = names.batch_bucket(environment, **place)
             batch = private_bucket("Batch", name=name, expire_days=settings.batch.expire_days)
             self.add_output("BatchBucketName", batch.bucket.bucket_name, "Holds batches and their answers")
+        if hosting := settings.asynchronous:
+            name = names.async_bucket(environment, **place)
+            later = private_bucket("Async", name=name, expire_days=hosting.expire_days, takes_uploads=True)
+            self.add_output("AsyncBucketName", later.bucket.bucket_name, "Holds images and later answers")
         self.add_output("RepositoryName", images.repository.repository_name, "Holds the serving images")
         self.add_output("RepositoryUri", images.repository.repository_uri, "URI of the image repository")
         self.add_output("BucketName", models.bucket.bucket_name, "Holds the model artifacts by their hash")

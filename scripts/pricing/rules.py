@@ -26,6 +26,7 @@ MB_PER_GB = 1024
 MILLION = 1_000_000
 THOUSAND = 1000
 S_PER_HOUR = 3600
+DAYS_PER_MONTH = 30
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 
@@ -47,6 +48,7 @@ class Traffic:
     users_per_month: int = 10
     updates_per_month: int = 4
     update_start_s: int = 600
+    async_hours_per_month: int = 176
 
     @property
     def gateway_requests(self) -> int:
@@ -121,7 +123,10 @@ def _endpoint_config(_id: str, properties: Properties, declared: EstimateInput) 
             yield Line(f"serverless endpoint, {gigabytes:g} GB", "serverless-gb-second", gigabytes * seconds)
         else:
             kind, count = variant["InstanceType"], variant["InitialInstanceCount"]
-            yield Line(f"{count} x {kind}, all hours", f"instance-{kind}", count * declared.hours)
+            hours, when = declared.hours, "all hours"
+            if "AsyncInferenceConfig" in properties:
+                hours, when = traffic.async_hours_per_month, "hours with a backlog"
+            yield Line(f"{count} x {kind}, {when}", f"instance-{kind}", count * hours)
         moved = declared.predictions * (traffic.image_kb + traffic.answer_kb) / KB_PER_GB
         yield Line("data in and out of the endpoint", "serverless-data-gb", moved)
 
@@ -184,6 +189,12 @@ def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterat
         return
     # People give few labels, of less than a kilobyte each; scripts/batch names its own costs.
     if re.search("-(labels|batch)-", json.dumps(properties["BucketName"])):
+        return
+    if "-async-" in json.dumps(properties["BucketName"]):
+        share = properties["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] / DAYS_PER_MONTH
+        kept = traffic.requests_per_month * share * (traffic.image_kb + traffic.answer_kb)
+        yield Line("images and answers, written", "s3-puts-thousand", 4 * traffic.requests_per_month / THOUSAND)
+        yield Line("images and answers, kept", "s3-gb-month", kept / KB_PER_GB)
         return
     captures = (config.get("DataCaptureConfig") for _, config in declared.of_type(_ENDPOINT_CONFIG))
     share = next((capture["InitialSamplingPercentage"] / 100 for capture in captures if capture), 0)

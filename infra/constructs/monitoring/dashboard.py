@@ -68,6 +68,8 @@ class Dashboard(Construct):
     def _capacity(self, settings: Settings) -> cloudwatch.GraphWidget:
         if isinstance(settings.hosting, RealTime):
             return _graph("Instances", self._metrics.instances())
+        if settings.asynchronous:
+            return _graph("Instances, and images that wait", self._metrics.instances(), self._metrics.backlog())
         starts = self._metrics.endpoint("ModelSetupTime", "SampleCount", label="Cold starts")
         return _graph("Cold starts of the serverless endpoint", starts)
 

@@ -17,6 +17,7 @@ from .upload import image_of
 if TYPE_CHECKING:
     from .endpoint import Endpoint
     from .labels import Labels
+    from .predictions import Predictions
     from .pages import Site
     from .settings import Model
 
@@ -24,15 +25,34 @@ Action = Callable[[Request], Response]
 Routes = Mapping[str, Mapping[str, Action]]
 
 PREDICT = "/predict"
+PREDICTIONS = "/predictions"
+PREDICTION = "/predictions/{request_id}"
 LABEL = "/predictions/{request_id}/label"
-A_LABEL = re.compile("/predictions/([^/]+)/label")
+A_LABEL, A_PREDICTION = re.compile("/predictions/([^/]+)/label"), re.compile("/predictions/([^/]+)")
 FRAME = re.compile("[1-9][0-9]{0,8}")
 SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
 
 
-def table(*, model: Model, endpoint: Endpoint, site: Site, labels: Labels | None) -> Routes:
+def table(
+    *,
+    model: Model,
+    endpoint: Endpoint,
+    site: Site,
+    labels: Labels | None,
+    predictions: Predictions | None = None,
+) -> Routes:
     """Return every path's methods; HEAD and OPTIONS follow from them."""
     feedback: Routes = {LABEL: {"POST": partial(label, labels=labels)}} if labels else {}
+    predicting: Routes = {PREDICT: {"POST": partial(predict, endpoint=endpoint)}}
+    if predictions:
+        predicting = {
+            PREDICT: {"POST": answered_later},
+            PREDICTIONS: {"POST": partial(begin, predictions=predictions)},
+            PREDICTION: {
+                "GET": partial(prediction_of, predictions=predictions, start=False),
+                "POST": partial(prediction_of, predictions=predictions, start=True),
+            },
+        }
     return {
         "/": {"GET": site.page},
         # The page's code for DICOM files, which it runs as an inline script of known hash.
@@ -41,14 +61,16 @@ def table(*, model: Model, endpoint: Endpoint, site: Site, labels: Labels | None
         "/docs": {"GET": lambda _: site.html("docs.html")},
         "/model-card": {"GET": site.model_card},
         "/health": {"GET": partial(health, model=model, endpoint=endpoint)},
-        PREDICT: {"POST": partial(predict, endpoint=endpoint)},
+        **predicting,
         **feedback,
     }
 
 
 def route(path: str) -> str:
-    """Return the path as the table has it: that of a label without its request's id."""
-    return LABEL if A_LABEL.fullmatch(path) else path
+    """Return the path as the table has it, without a request's id."""
+    if A_LABEL.fullmatch(path):
+        return LABEL
+    return PREDICTION if A_PREDICTION.fullmatch(path) else path
 
 
 def answer(request: Request, routes: Routes) -> Response:
@@ -83,22 +105,46 @@ def health(_request: Request, *, model: Model, endpoint: Endpoint) -> Response:
 
 def predict(request: Request, *, endpoint: Endpoint) -> Response:
     """Return the endpoint's prediction for the request's image."""
-    attributes = {
-        **_options(request.query),
-        "statistics": "true",  # for what watches the model, not for the caller
-        "request_id": request.id,
-        **({"traceparent": request.traceparent} if request.traceparent else {}),
-    }
+    attributes = _attributes(request, _options(request.query))
     answer = endpoint.predict(image_of(request), attributes, inference_id=request.id)
     members, watched = prediction.parse(answer)
     response = _json({**members, "request_id": request.id})
     return replace(response, outcome=metrics.OF_A_LABEL.get(members["label"]), watched=watched)
 
 
+def answered_later(_request: Request) -> Response:
+    """Refuse to wait for an answer."""
+    raise Problem(404, "Predictions are answered later here: send the image to POST /predictions.")
+
+
+def begin(request: Request, *, predictions: Predictions) -> Response:
+    """Take an image that is answered later, or say where to upload it."""
+    frames = request.query.get("frame") == "all"
+    query = {name: value for name, value in request.query.items() if not (frames and name == "frame")}
+    options = _options(query) | ({"frame": "all"} if frames else {})
+    return predictions.begin(request, _attributes(request, options))
+
+
+def prediction_of(request: Request, *, predictions: Predictions, start: bool) -> Response:
+    """Return the answer to an image that was sent before, or that there is none yet."""
+    (request_id,) = A_PREDICTION.findall(request.path)
+    return predictions.answer(request_id, start=start)
+
+
 def label(request: Request, *, labels: Labels) -> Response:
     """Keep what the caller says that an image shows."""
     (request_id,) = A_LABEL.findall(request.path)
     return _json(labels.keep(request, request_id))
+
+
+def _attributes(request: Request, options: Mapping[str, str]) -> dict[str, str]:
+    """Return the options with what the container measures and logs besides."""
+    return {
+        **options,
+        "statistics": "true",  # for what watches the model, not for the caller
+        "request_id": request.id,
+        **({"traceparent": request.traceparent} if request.traceparent else {}),
+    }
 
 
 def _options(query: Mapping[str, str]) -> dict[str, str]:
