@@ -2,7 +2,7 @@
 
 - ``POST /`` with ``X-Amz-Target: SageMaker.<Action>``:
   https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Operations_Amazon_SageMaker_Service.html
-- ``POST /endpoints/<name>/invocations``:
+- ``POST /endpoints/<name>/invocations`` and ``async-invocations``:
   https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 """
 
@@ -130,7 +130,8 @@ def _describe_variants(endpoint: Endpoint) -> list[dict[str, object]]:
     variant: dict[str, object] = {"VariantName": running.variant.name, "DeployedImages": [image]}
     if running.variant.serverless:
         return [variant | {"CurrentServerlessConfig": declared["ServerlessConfig"]}]
-    count = endpoint.instance_count or declared.get("InitialInstanceCount", 1)
+    count = endpoint.instance_count
+    count = declared.get("InitialInstanceCount", 1) if count is None else count
     weight = declared.get("InitialVariantWeight", 1)
     sizes = {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
     return [variant | sizes | {"CurrentWeight": weight, "DesiredWeight": weight}]
@@ -166,16 +167,22 @@ _ACTIONS: dict[str, _Action] = {
 
 
 def invoke(endpoints: Store[Endpoint], path: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Have an endpoint's variant answer one request; header names are in lower case."""
+    """Have an endpoint's variant answer one request, or queue it; header names are in lower case."""
     operation, request = of_http(_RUNTIME, method="POST", path=path, headers=headers, body=body, query={})
     try:
-        if operation != "InvokeEndpoint":
+        if operation not in ("InvokeEndpoint", "InvokeEndpointAsync"):
             raise InvalidRequest("UnknownOperationException", f"The emulated SageMaker has no {path}.")
         name = request["EndpointName"]
-        if reason := iam.denial("sagemaker:InvokeEndpoint", ENDPOINT.arn(name), headers):
+        if reason := iam.denial(f"sagemaker:{operation}", ENDPOINT.arn(name), headers):
             raise InvalidRequest("AccessDeniedException", reason, status=HTTPStatus.FORBIDDEN)
         validate(_RUNTIME, operation, request)
-        with endpoints.get(name).answering() as running:
+        endpoint = endpoints.get(name)
+        if (endpoint.queue is None) == (operation == "InvokeEndpointAsync"):
+            kind = "not configured" if endpoint.queue is None else "configured"
+            raise InvalidRequest("ValidationError", f"Endpoint {name} is {kind} for asynchronous inference.")
+        if endpoint.queue:
+            return endpoint.queue.put(request)
+        with endpoint.answering() as running:
             _check_size(running, body)
             return _counted(running, name, headers=headers, body=body)
     except (LookupError, InvalidRequest) as error:

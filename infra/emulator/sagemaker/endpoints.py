@@ -23,6 +23,7 @@ from infra.emulator.sagemaker.resources import ENDPOINT, Resource, ServerError, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from infra.emulator.sagemaker.async_inference import Queue
     from infra.emulator.sagemaker.launcher import Launcher, Running
     from infra.emulator.sagemaker.resources import Variant
     from infra.emulator.validation.rules import Json
@@ -84,6 +85,7 @@ class _Fleet:
     in_flight: int = 0
     share: float = 1.0
     credit: float = 0.0
+    asleep: bool = False  # its server is stopped, as there is no instance
 
     def takes_next(self) -> bool:
         """Whether the next request goes to this fleet: as evenly as its share allows."""
@@ -109,10 +111,12 @@ class Endpoint(Resource):
         self.deployment_config: Json = {}
         self.scalable = False  # a target of Application Auto Scaling
         self.instance_count: int | None = None  # as auto scaling has set it
+        self.queue: Queue | None = None  # with asynchronous inference
         self._current: _Fleet | None = None
         self._next: _Fleet | None = None
         self._launcher = launcher
         self._changed = threading.Condition()
+        self._waking = threading.Lock()
 
     @property
     def running(self) -> Running | None:
@@ -154,6 +158,32 @@ class Endpoint(Resource):
     @contextmanager
     def answering(self) -> Iterator[Running]:
         """Keep the serving variant up until a request is answered; raise LookupError if none serves."""
+        with self._taken() as fleet:
+            yield fleet.running
+
+    @contextmanager
+    def awake(self) -> Iterator[Running]:
+        """Do as `answering`, but first start the server if `sleep` has stopped it."""
+        with self._taken() as fleet:
+            with self._waking:
+                if fleet.asleep:
+                    variant = fleet.running.variant
+                    fleet.running = self._launcher.launch(variant, label=f"{self.name}/{variant.name}")
+                    fleet.asleep, self.instance_count = False, 1
+            yield fleet.running
+
+    def sleep(self) -> None:
+        """Stop the server if it answers nothing, as scaling to zero does; the variant stays."""
+        with self._changed:
+            fleet = self._current
+            if self.status != "InService" or fleet is None or fleet.asleep or fleet.in_flight:
+                return
+            fleet.asleep, self.instance_count = True, 0
+            running = fleet.running
+        self._launcher.stop(running)
+
+    @contextmanager
+    def _taken(self) -> Iterator[_Fleet]:
         with self._changed:
             fleet = self._current
             if fleet is None:
@@ -162,7 +192,7 @@ class Endpoint(Resource):
                 fleet = self._next
             fleet.in_flight += 1
         try:
-            yield fleet.running
+            yield fleet
         finally:
             with self._changed:
                 fleet.in_flight -= 1
@@ -229,7 +259,8 @@ class Endpoint(Resource):
             return
         with self._changed:
             self._changed.wait_for(lambda: former.in_flight == 0, timeout=_DRAIN_TIMEOUT_S)
-        self._launcher.stop(former.running)
+        if not former.asleep:
+            self._launcher.stop(former.running)
 
     def _set_status(self, status: Status) -> None:
         self.status = status

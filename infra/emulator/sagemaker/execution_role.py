@@ -91,6 +91,11 @@ class ExecutionRole:
         with self._acting(f"write s3://{bucket}/{key}"):
             self._s3.put_object(Bucket=bucket, Key=key, Body=content, **encryption)
 
+    def publish(self, topic: str, message: str) -> None:
+        """Publish a message to a topic."""
+        with self._acting(f"publish to {topic}"):
+            self._session.client("sns").publish(TopicArn=topic, Message=message)
+
     def unpack(self, url: str, *, to: Path) -> Path:
         """Download a ``model.tar.gz`` and return the read-only directory into which it is unpacked.
 

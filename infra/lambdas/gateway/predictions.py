@@ -169,7 +169,7 @@ def _answered(answer: bytes, id_: str, *, frames: bool) -> Response:
             raise Problem(502, "The answers are too large together: ask for single frames.", cause=cause)
         lines = [json.dumps(_line(line)) for line in answer.splitlines()]
         return Response(200, LINES, "".join(f"{line}\n" for line in lines), headers)
-    if refused := _refusal(answer):
+    if refused := _problem(answer, *endpoint_errors.ABOUT_THE_IMAGE):
         raise endpoint_errors.image_problem(refused["status"], answer.decode())
     members, watched = prediction.parse(answer)
     body, outcome = json.dumps({**members, "request_id": id_}), metrics.OF_A_LABEL.get(members["label"])
@@ -177,16 +177,16 @@ def _answered(answer: bytes, id_: str, *, frames: bool) -> Response:
 
 
 def _line(line: bytes) -> Mapping[str, object]:
-    return _refusal(line) or prediction.parse(line)[0]
+    return _problem(line, *endpoint_errors.ABOUT_THE_IMAGE, 500) or prediction.parse(line)[0]
 
 
-def _refusal(answer: bytes) -> dict[str, Any] | None:
-    """Return the members of a problem about the image, which the container answers as any other answer."""
+def _problem(answer: bytes, *statuses: int) -> dict[str, Any] | None:
+    """Return the members of a problem of these statuses, which the container answers as any other answer."""
     try:
         members = json.loads(answer)
     except (ValueError, RecursionError):
         return None
-    is_one = isinstance(members, dict) and members.get("status") in endpoint_errors.ABOUT_THE_IMAGE
+    is_one = isinstance(members, dict) and members.get("status") in statuses
     return members if is_one else None
 
 
