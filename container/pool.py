@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .predictor import Identity
     from .settings import Settings
 
-# For an image to get a worker: with arriving (20) and predicting (20) below SageMaker's 60, or what was queued.
+# For an image to get a worker: with arriving (20) and predicting (20) below SageMaker's 60; a queue waits.
 QUEUE_S = 900.0 if ASYNCHRONOUS else 15.0
 LOAD_S = 30.0  # for a loader to load the model and fork, for each worker
 RETRY_S = 0.5  # from one loader that started too few workers to the next

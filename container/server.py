@@ -148,8 +148,9 @@ def listen(config: uvicorn.Config) -> socket.socket:
 class Application:
     """Answers requests with the workers of a pool.
 
-    In a job of Batch Transform or from a queue (`batch`) a refused image is answered with 200 and its problem:
-    any other status would fail the whole job, or be no answer. Server errors, and a late body, stay errors, which SageMaker retries.
+    In a job of Batch Transform, or from a queue, (`batch`) a refused image is answered with 200 and its
+    problem: any other status would fail the whole job, or be no answer. Server errors, and a late body, stay
+    errors, which a job tries again.
     """
 
     def __init__(self, pool: Pool, *, workers: int, batch: bool = False) -> None:

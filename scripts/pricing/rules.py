@@ -193,7 +193,9 @@ def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterat
     if "-async-" in json.dumps(properties["BucketName"]):
         share = properties["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] / DAYS_PER_MONTH
         kept = traffic.requests_per_month * share * (traffic.image_kb + traffic.answer_kb)
-        yield Line("images and answers, written", "s3-puts-thousand", 4 * traffic.requests_per_month / THOUSAND)
+        yield Line(
+            "images and answers, written", "s3-puts-thousand", 4 * traffic.requests_per_month / THOUSAND
+        )
         yield Line("images and answers, kept", "s3-gb-month", kept / KB_PER_GB)
         return
     captures = (config.get("DataCaptureConfig") for _, config in declared.of_type(_ENDPOINT_CONFIG))

@@ -39,7 +39,14 @@ class AsyncInference(Construct):
     """
 
     def __init__(
-        self, scope: Construct, id_: str, *, settings: Settings, hosting: Async, role: iam.Role, key: kms.IKey | None
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        settings: Settings,
+        hosting: Async,
+        role: iam.Role,
+        key: kms.IKey | None,
     ) -> None:
         super().__init__(scope, id_)
         place = {"account": cdk.Stack.of(self).account, "region": settings.region}
@@ -77,7 +84,7 @@ class AsyncInference(Construct):
 class BacklogScaling(Construct):
     """As many instances as the backlog needs, and none without one.
 
-    Target tracking cannot leave zero, where no instance has a backlog of its own: an alarm adds the first one.
+    Target tracking cannot leave zero, where no instance has a backlog of its own: an alarm adds the first.
     docs.aws.amazon.com/sagemaker/latest/dg/async-inference-autoscale.html
     """
 

@@ -69,7 +69,9 @@ class Dashboard(Construct):
         if isinstance(settings.hosting, RealTime):
             return _graph("Instances", self._metrics.instances())
         if settings.asynchronous:
-            return _graph("Instances, and images that wait", self._metrics.instances(), self._metrics.backlog())
+            return _graph(
+                "Instances, and images that wait", self._metrics.instances(), self._metrics.backlog()
+            )
         starts = self._metrics.endpoint("ModelSetupTime", "SampleCount", label="Cold starts")
         return _graph("Cold starts of the serverless endpoint", starts)
 

@@ -1,6 +1,6 @@
 """Asynchronous inference: a queue before an endpoint, whose server runs only while there is work.
 
-Scaling is emulated by rule and not by CloudWatch: a backlog starts the server, and none for `IDLE_S` stops it.
+Scaling is emulated by rule, not by CloudWatch: a backlog starts the server, and none for `IDLE_S` stops it.
 docs.aws.amazon.com/sagemaker/latest/dg/async-inference.html. **Unverified on AWS**: the names of answers and
 failures, and what a failure's file holds.
 """
@@ -75,7 +75,11 @@ class Queue:
 
     def put(self, request: Json) -> Answer:
         """Queue one invocation, and answer where its result will be."""
-        id_, name, output = request.get("InferenceId", str(uuid.uuid4())), uuid.uuid4(), self._config["OutputConfig"]
+        id_, name, output = (
+            request.get("InferenceId", str(uuid.uuid4())),
+            uuid.uuid4(),
+            self._config["OutputConfig"],
+        )
         failures = output.get("S3FailurePath", output["S3OutputPath"])
         places = (f"{output['S3OutputPath']}/{name}.out", f"{failures}/{name}-error.out")
         self._waiting.put(_Invocation(request, id_, *places))

@@ -24,7 +24,7 @@ INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 class Site:
     """The documents in `SITE`. Each is read on first use: a prediction's cold start reads none.
 
-    `sign_in` is where people sign in, and `predictions` where the page uploads, which only a deployment knows.
+    `sign_in` is where people sign in, `predictions` where the page uploads: only a deployment knows both.
     """
 
     def __init__(self, sign_in: SignIn | None, predictions: Predictions | None = None) -> None:

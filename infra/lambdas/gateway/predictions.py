@@ -1,7 +1,7 @@
 """Predictions that are asked now and answered later. S3 holds all state, by the ids of requests.
 
-An image lies under `IMAGES`. What was asked of it lies under `REQUESTS`, with the places of answer and failure
-once SageMaker has queued it: to ask the same id again finds them and infers nothing twice.
+An image lies under `IMAGES`. What was asked of it lies under `REQUESTS`, with the places of answer and
+failure once SageMaker has queued it: to ask the same id again finds them and infers nothing twice.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ class Predictions:
         """Return the answer to an id or that there is none yet; `start` queues what was uploaded."""
         try:
             if not self._ids.given(id_):
-                raise Problem(404, "No prediction has this id: send the id of an answer to POST /predictions.")
+                raise Problem(
+                    404, "No prediction has this id: send the id of an answer to POST /predictions."
+                )
             found = self._read(f"{REQUESTS}/{id_}.json")
             if found is None:
                 raise _expired()
@@ -101,7 +103,9 @@ class Predictions:
             if "answer" not in asked:
                 if not start:
                     return _accepted(id_, "waiting")
-                if not self._s3.list_objects_v2(Bucket=self._bucket, Prefix=f"{IMAGES}/{id_}").get("Contents"):
+                if not self._s3.list_objects_v2(Bucket=self._bucket, Prefix=f"{IMAGES}/{id_}").get(
+                    "Contents"
+                ):
                     raise Problem(409, "The image has not arrived: upload it, then ask again.")
                 asked = self._queue(id_, asked["attributes"])
             if (answer := self._read(asked["answer"])) is not None:
@@ -167,7 +171,7 @@ def _answered(answer: bytes, id_: str, *, frames: bool) -> Response:
         if len(answer) > MAX_ANSWER_BYTES:
             cause = f"answer of {len(answer)} bytes"
             raise Problem(502, "The answers are too large together: ask for single frames.", cause=cause)
-        lines = [json.dumps(_line(line)) for line in answer.splitlines()]
+        lines = [json.dumps({**_line(line), "request_id": id_}) for line in answer.splitlines()]
         return Response(200, LINES, "".join(f"{line}\n" for line in lines), headers)
     if refused := _problem(answer, *endpoint_errors.ABOUT_THE_IMAGE):
         raise endpoint_errors.image_problem(refused["status"], answer.decode())

@@ -17,8 +17,8 @@ from .upload import image_of
 if TYPE_CHECKING:
     from .endpoint import Endpoint
     from .labels import Labels
-    from .predictions import Predictions
     from .pages import Site
+    from .predictions import Predictions
     from .settings import Model
 
 Action = Callable[[Request], Response]
