@@ -19,10 +19,11 @@ from PIL import Image
 
 from . import dicom, imaging
 from .problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Problem
+from .settings import ASYNCHRONOUS
 
 # More than the worker's, until the header is accepted: a decoder copies the file.
 HEADER_BYTES = 120 * 1024**2 + 2 * MAX_IMAGE_BYTES
-HEADER_S = 0.7  # of processor time, likewise
+HEADER_S = 5.0 if ASYNCHRONOUS else 0.7  # of processor time, likewise
 BYTES_PER_PIXEL = 24  # more, that decoding may take; OpenJPEG takes most
 LARGEST_S = 8.0  # for decoding `MAX_IMAGE_PIXELS`, beyond `HEADER_S`
 _HEAD = struct.Struct("!HIII")  # status of HTTP, the image's width and height, and the file's frames

@@ -94,10 +94,13 @@ def digest(code: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
 
 
-def test_the_docs_show_every_path_status_and_schema(
-    pages: dict[str, Answer], document: dict[str, Any]
-) -> None:
-    page = pages["/docs"].text
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_the_docs_show_every_path_status_and_schema(pages: dict[str, Answer], asynchronous: bool) -> None:
+    page, document = pages["/docs"].text, render.openapi("none", feedback=True)
+    if asynchronous:
+        document = render.openapi("none", feedback=True, asynchronous=True)
+        options = {"auth": "none", "region": "eu-west-1", "card": "", "feedback": True}
+        page = render.render_site(**options, asynchronous=True)["docs.html"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             assert f"<code>{method.upper()} {path}</code>" in page
@@ -107,7 +110,8 @@ def test_the_docs_show_every_path_status_and_schema(
         assert all(f"<code>{member}</code>" in page for member in schema.get("properties", {}))
     for name, header in document["components"]["headers"].items():
         assert f"<code>{name}</code></td><td>{header['schema']['type']}" in page
-    for parameter in document["paths"]["/predict"]["post"]["parameters"]:
+    predict = "/predictions" if asynchronous else "/predict"
+    for parameter in document["paths"][predict]["post"]["parameters"]:
         assert f"<code>{parameter['name']}</code></td><td>{parameter['in']}</td>" in page
     assert "(1 to 4,194,304 bytes)" in page
 
