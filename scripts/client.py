@@ -694,8 +694,8 @@ def _convert(kind: object, node: object, where: str) -> object:
         return None if node is None else _convert(arguments[0], node, where)
     if origin is list and isinstance(node, list):
         return [_convert(arguments[0], each, where) for each in node]
-    if origin is dict and isinstance(node, dict):
-        return {name: _convert(arguments[1], each, f"{where}.{name}") for name, each in node.items()}
+    if kind == dict[str, str] and isinstance(node, dict):
+        kind, node = dict, {name: _convert(str, each, f"{where}.{name}") for name, each in node.items()}
     if origin is Literal and node in arguments:
         return node
     if kind is float and isinstance(node, int | float) and not isinstance(node, bool):

@@ -13,12 +13,13 @@ from uuid import uuid4
 import numpy as np
 import pytest
 import requests
-from playwright.sync_api import expect
+from playwright.sync_api import expect, sync_playwright
 
 from infra import config, names
 from infra.emulator import LocalAws
 from infra.lambdas.gateway.predictions import ANSWERS, FAILURES, IMAGES, REQUESTS
 from scripts.client import Client, ClientError, FramePrediction, FrameProblem, Upload
+from tests.browser import find_chromium
 from tests.container import samples
 from tests.dicom_files import dicom
 from tests.emulator.cloud import Cloud, wait_for
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Page
 
 FRAMES = 30
 BLANK = 2  # the number of the frame that shows nothing
@@ -132,6 +133,14 @@ def scans() -> bytes:
     return file
 
 
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        yield browser.new_page()
+        browser.close()
+
+
 def test_a_large_file_is_answered_from_zero_and_back_to_zero(prod: Queued, scans: bytes) -> None:
     wait_for(lambda: prod.instances() == 0, timeout_s=30)
     with closing(Client(prod.url, api_key=prod.key)) as client:
@@ -153,12 +162,11 @@ def test_a_large_file_is_answered_from_zero_and_back_to_zero(prod: Queued, scans
 
 
 def test_the_page_uploads_a_large_file_and_shows_the_answer(
-    prod: Queued, scans: bytes, tmp_path: Path, browser: Browser
+    prod: Queued, scans: bytes, tmp_path: Path, page: Page
 ) -> None:
     # Given the page, and a key that a person enters
     path = tmp_path / "scans.dcm"
     path.write_bytes(scans)
-    page = browser.new_page()
     visit, errors = Visit(page, prod.url), list[str]()
     page.on("request", lambda sent: visit.requests.append(f"{sent.method} {sent.url}"))
     page.on("console", lambda message: errors.append(message.text))
@@ -178,7 +186,6 @@ def test_the_page_uploads_a_large_file_and_shows_the_answer(
     page.click("#choice button")
     expect(page.locator("#reason")).to_contain_text("blank")
     assert errors == [each for each in errors if "422" in each]
-    page.close()
 
 
 def test_an_upload_may_fail_be_late_or_never_come(prod: Queued) -> None:
