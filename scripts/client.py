@@ -372,7 +372,10 @@ class Client:
         if not keep_header:
             image, _ = without_header(image)
         lines = self._answer_later("frame=all", {}, image, accept="application/jsonl").splitlines()
-        return [parsed(FrameProblem if b'"detail"' in line else FramePrediction, line) for line in lines]
+        return [
+            parsed(FrameProblem, line) if b'"detail"' in line else parsed(FramePrediction, line)
+            for line in lines
+        ]
 
     def _answer_later(
         self, query: str, headers: Mapping[str, str], image: bytes, *, accept: str = JSON

@@ -80,9 +80,11 @@ class Queued(Prod):
 
     def queue(self, location: str, endpoint: str = ENDPOINT) -> str:
         """Queue what lies in S3, past the gateway; return where a failure would be."""
-        sent = {"InputLocation": location, "ContentType": "application/octet-stream"}
         queued = self.cloud.runtime.invoke_endpoint_async(
-            EndpointName=endpoint, CustomAttributes="frame=all", **sent
+            EndpointName=endpoint,
+            InputLocation=location,
+            ContentType="application/octet-stream",
+            CustomAttributes="frame=all",
         )
         return queued["FailureLocation"].removeprefix(f"s3://{self.bucket}/")
 

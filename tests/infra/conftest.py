@@ -43,6 +43,14 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     return synthesize("full", folder / "out", release=record, environments=FIXTURE_ENVIRONMENTS)
 
 
+@pytest.fixture(scope="session")
+def queued(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """An environment with asynchronous hosting and all that goes with it, which none of ours has."""
+    folder = tmp_path_factory.mktemp("queued")
+    record = record_for("queued", folder)
+    return synthesize("queued", folder / "out", release=record, environments=FIXTURE_ENVIRONMENTS)
+
+
 @pytest.fixture(params=ENVIRONMENTS)
 def assembly(request: pytest.FixtureRequest, assemblies: Mapping[str, Assembly]) -> Assembly:
     """One environment after the other."""

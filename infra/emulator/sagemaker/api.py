@@ -20,6 +20,7 @@ from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.app import Answer, account_id, region
 from infra.emulator.ministack_patches.cloudwatch import record_invocation
 from infra.emulator.sagemaker import transform
+from infra.emulator.sagemaker.async_inference import AsyncEndpoint
 from infra.emulator.sagemaker.resources import (
     ENDPOINT,
     ENDPOINT_CONFIG,
@@ -177,11 +178,12 @@ def invoke(endpoints: Store[Endpoint], path: str, *, headers: Mapping[str, str],
             raise InvalidRequest("AccessDeniedException", reason, status=HTTPStatus.FORBIDDEN)
         validate(_RUNTIME, operation, request)
         endpoint = endpoints.get(name)
-        if (endpoint.queue is None) == (operation == "InvokeEndpointAsync"):
-            kind = "not configured" if endpoint.queue is None else "configured"
+        queued = isinstance(endpoint, AsyncEndpoint)
+        if queued != (operation == "InvokeEndpointAsync"):
+            kind = "configured" if queued else "not configured"
             raise InvalidRequest("ValidationError", f"Endpoint {name} is {kind} for asynchronous inference.")
-        if endpoint.queue:
-            return endpoint.queue.put(request)
+        if isinstance(endpoint, AsyncEndpoint):
+            return endpoint.put(request)
         with endpoint.answering() as running:
             _check_size(running, body)
             return _counted(running, name, headers=headers, body=body)

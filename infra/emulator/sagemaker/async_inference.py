@@ -15,6 +15,7 @@ import queue
 import threading
 import time
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -24,12 +25,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra.emulator.ministack_patches.app import Answer, region
 from infra.emulator.ministack_patches.cloudwatch import record_invocation
 from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker.endpoints import Endpoint
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import ServerError
 from infra.local_aws import HOST
 
 if TYPE_CHECKING:
-    from infra.emulator.sagemaker.endpoints import Endpoint
+    from collections.abc import Callable, Iterator
+
+    from infra.emulator.sagemaker.launcher import Launcher, Running
+    from infra.emulator.sagemaker.resources import Resource, Variant
     from infra.emulator.validation.rules import Json
 
 log = logging.getLogger("sagemaker")
@@ -54,72 +59,104 @@ class _Invocation:
     failure: str
 
 
-class Queue:
-    """The queue of one endpoint, which is worked off, as the model's role, until the endpoint is deleted."""
+class AsyncEndpoint(Endpoint):
+    """An endpoint with a queue, which is worked off, as the model's role, until the endpoint is deleted."""
 
-    def __init__(self, endpoint: Endpoint, *, role: str, port: int) -> None:
-        self.role = role
-        self._endpoint = endpoint
-        self._port = port
+    def __init__(self, request: Json, config: Resource, *, launcher: Launcher) -> None:
+        super().__init__(request, config, launcher=launcher)
+        self._role = ""
         self._waiting: queue.Queue[_Invocation] = queue.Queue()
-        client = self._config.get("ClientConfig", {})
-        for _ in range(client.get("MaxConcurrentInvocationsPerInstance", _CONCURRENT)):
-            # In the request's context, which has the region.
-            run = contextvars.copy_context().run
-            threading.Thread(target=run, args=(self._work,), daemon=True).start()
+        self._waking = threading.Lock()
 
-    @property
-    def _config(self) -> Json:
-        config: Json = self._endpoint.config.properties[CONFIG]
-        return config
+    def deploy(self, config: Resource, variant: Variant, deployment: Json) -> None:
+        """Begin to serve a configuration, and with the first one to work."""
+        super().deploy(config, variant, deployment)
+        client = config.properties[CONFIG].get("ClientConfig", {})
+        if not self._role:
+            for _ in range(client.get("MaxConcurrentInvocationsPerInstance", _CONCURRENT)):
+                # In the request's context, which has the region.
+                run = contextvars.copy_context().run
+                threading.Thread(target=run, args=(self._work,), daemon=True).start()
+        self._role = variant.role
+
+    def retire(self, *, then: Callable[[], None]) -> threading.Thread:
+        """Do as any endpoint; what waits fails before `then` is called."""
+
+        def fail_and_end() -> None:
+            self._waiting.join()
+            then()
+
+        return super().retire(then=fail_and_end)
 
     def put(self, request: Json) -> Answer:
         """Queue one invocation, and answer where its result will be."""
-        id_, name, output = (
-            request.get("InferenceId", str(uuid.uuid4())),
-            uuid.uuid4(),
-            self._config["OutputConfig"],
-        )
+        output, name = self._config["OutputConfig"], uuid.uuid4()
         failures = output.get("S3FailurePath", output["S3OutputPath"])
         places = (f"{output['S3OutputPath']}/{name}.out", f"{failures}/{name}-error.out")
+        id_ = request.get("InferenceId", str(uuid.uuid4()))
         self._waiting.put(_Invocation(request, id_, *places))
         named = ("X-Amzn-SageMaker-OutputLocation", "X-Amzn-SageMaker-FailureLocation")
         headers = {"Content-Type": "application/json", **dict(zip(named, places, strict=True))}
         return HTTPStatus.ACCEPTED, headers, json.dumps({"InferenceId": id_}).encode()
 
-    def join(self) -> None:
-        """Wait until nothing waits; what waits for a deleted endpoint fails."""
-        self._waiting.join()
+    @property
+    def _config(self) -> Json:
+        config: Json = self.config.properties[CONFIG]
+        return config
 
     def _work(self) -> None:
         while True:
             try:
                 invocation = self._waiting.get(timeout=IDLE_S)
             except queue.Empty:
-                if self._endpoint.status == "Deleting":
+                if self.status == "Deleting":
                     return
-                self._endpoint.sleep()
+                self._sleep()
                 continue
             try:
                 self._answer(invocation)
             except Exception as error:  # whatever went wrong, the next one must be answered
-                log.error("%s: the result of %s is lost: %s", self._endpoint.name, invocation.id, error)
+                log.error("%s: the result of %s is lost: %s", self.name, invocation.id, error)
             self._waiting.task_done()
 
+    def _sleep(self) -> None:
+        """Stop the server if it answers nothing; the variant stays."""
+        with self._changed:
+            fleet = self._current
+            if self.status != "InService" or fleet is None or fleet.asleep or fleet.in_flight:
+                return
+            fleet.asleep, self.instance_count = True, 0
+            running = fleet.running
+        self._launcher.stop(running)
+
+    @contextmanager
+    def _awake(self) -> Iterator[Running]:
+        """Do as `answering`, but first start the server if there is none."""
+        with self._taken() as fleet:
+            with self._waking:
+                if fleet.asleep:
+                    variant = fleet.running.variant
+                    fleet.running = self._launcher.launch(variant, label=f"{self.name}/{variant.name}")
+                    fleet.asleep, self.instance_count = False, 1
+            yield fleet.running
+
     def _answer(self, invocation: _Invocation) -> None:
-        role, key = ExecutionRole(self.role, port=self._port), self._config["OutputConfig"].get("KmsKeyId")
+        role, key = (
+            ExecutionRole(self._role, port=self._launcher.port),
+            self._config["OutputConfig"].get("KmsKeyId"),
+        )
         try:
             answer = self._infer(role, invocation.request)
             role.write(invocation.output, answer, key=key)
             self._announce(role, "SuccessTopic", invocation, outputLocation=invocation.output)
         except (AccessDenied, BotoCoreError, ClientError, InferenceError, LookupError, ServerError) as error:
             reason = "The endpoint was deleted." if isinstance(error, LookupError) else str(error)
-            log.error("%s: %s: %s", self._endpoint.name, invocation.id, reason)
+            log.error("%s: %s: %s", self.name, invocation.id, reason)
             role.write(invocation.failure, json.dumps({"failureReason": reason}).encode(), key=key)
             self._announce(role, "ErrorTopic", invocation, failureReason=reason)
 
     def _infer(self, role: ExecutionRole, request: Json) -> bytes:
-        with self._endpoint.awake() as running:
+        with self._awake() as running:
             bucket, _, key = request["InputLocation"].removeprefix("s3://").partition("/")
             body, began, status = role.read(bucket, key), time.monotonic(), 0
             headers = {
@@ -138,7 +175,7 @@ class Queue:
             finally:
                 connection.close()
                 seconds = time.monotonic() - began
-                record_invocation(self._endpoint.name, running.variant.name, status=status, seconds=seconds)
+                record_invocation(self.name, running.variant.name, status=status, seconds=seconds)
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             message = answer.decode(errors="replace")
             raise InferenceError(f'Received error ({status}) from primary with message "{message}".')
@@ -154,7 +191,7 @@ class Queue:
             "eventTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "invocationStatus": "Failed" if failed else "Completed",
             "requestParameters": {
-                "endpointName": self._endpoint.name,
+                "endpointName": self.name,
                 "inputLocation": invocation.request["InputLocation"],
             },
             **(result if failed else {"responseParameters": result}),

@@ -23,7 +23,6 @@ from infra.emulator.sagemaker.resources import ENDPOINT, Resource, ServerError, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from infra.emulator.sagemaker.async_inference import Queue
     from infra.emulator.sagemaker.launcher import Launcher, Running
     from infra.emulator.sagemaker.resources import Variant
     from infra.emulator.validation.rules import Json
@@ -111,12 +110,10 @@ class Endpoint(Resource):
         self.deployment_config: Json = {}
         self.scalable = False  # a target of Application Auto Scaling
         self.instance_count: int | None = None  # as auto scaling has set it
-        self.queue: Queue | None = None  # with asynchronous inference
         self._current: _Fleet | None = None
         self._next: _Fleet | None = None
         self._launcher = launcher
         self._changed = threading.Condition()
-        self._waking = threading.Lock()
 
     @property
     def running(self) -> Running | None:
@@ -160,27 +157,6 @@ class Endpoint(Resource):
         """Keep the serving variant up until a request is answered; raise LookupError if none serves."""
         with self._taken() as fleet:
             yield fleet.running
-
-    @contextmanager
-    def awake(self) -> Iterator[Running]:
-        """Do as `answering`, but first start the server if `sleep` has stopped it."""
-        with self._taken() as fleet:
-            with self._waking:
-                if fleet.asleep:
-                    variant = fleet.running.variant
-                    fleet.running = self._launcher.launch(variant, label=f"{self.name}/{variant.name}")
-                    fleet.asleep, self.instance_count = False, 1
-            yield fleet.running
-
-    def sleep(self) -> None:
-        """Stop the server if it answers nothing, as scaling to zero does; the variant stays."""
-        with self._changed:
-            fleet = self._current
-            if self.status != "InService" or fleet is None or fleet.asleep or fleet.in_flight:
-                return
-            fleet.asleep, self.instance_count = True, 0
-            running = fleet.running
-        self._launcher.stop(running)
 
     @contextmanager
     def _taken(self) -> Iterator[_Fleet]:

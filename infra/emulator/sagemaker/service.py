@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches.iam import AccessDenied
 from infra.emulator.sagemaker import async_inference, transform
+from infra.emulator.sagemaker.async_inference import AsyncEndpoint
 from infra.emulator.sagemaker.endpoints import Endpoint
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import (
@@ -98,14 +99,13 @@ class SageMaker:
         """Begin to bring an endpoint up."""
         config = self.configs.get(request["EndpointConfigName"])
         variant = resolve(config, self.models)
-        endpoint = self.endpoints.add(Endpoint(request, config, launcher=self._launcher))
+        kind = AsyncEndpoint if async_inference.CONFIG in config.properties else Endpoint
+        endpoint = self.endpoints.add(kind(request, config, launcher=self._launcher))
         try:
             endpoint.deploy(config, variant, request.get("DeploymentConfig", {}))
         except InvalidRequest:
             self.endpoints.remove(endpoint.name)
             raise
-        if async_inference.CONFIG in config.properties:
-            endpoint.queue = async_inference.Queue(endpoint, role=variant.role, port=self._launcher.port)
         return endpoint
 
     def update_endpoint(self, request: Json) -> Endpoint:
@@ -115,12 +115,9 @@ class SageMaker:
         if endpoint.scalable:
             _refuse_another_instance_type(endpoint.config, config)
         retained = endpoint.deployment_config if request.get("RetainDeploymentConfig") else {}
-        if (endpoint.queue is None) == (async_inference.CONFIG in config.properties):
+        if isinstance(endpoint, AsyncEndpoint) != (async_inference.CONFIG in config.properties):
             raise invalid(f'Cannot update endpoint "{endpoint.arn}" to or from asynchronous inference.')
-        variant = resolve(config, self.models)
-        endpoint.deploy(config, variant, request.get("DeploymentConfig", retained))
-        if endpoint.queue:
-            endpoint.queue.role = variant.role
+        endpoint.deploy(config, resolve(config, self.models), request.get("DeploymentConfig", retained))
         if not request.get("RetainAllVariantProperties"):
             endpoint.instance_count = None
         return endpoint
@@ -145,14 +142,7 @@ class SageMaker:
 
     def delete_endpoint(self, name: str) -> threading.Thread:
         """Begin to delete an endpoint; join the thread to wait until it is gone."""
-        endpoint = self.endpoints.get(name)
-
-        def remove() -> None:
-            if endpoint.queue:
-                endpoint.queue.join()
-            self.endpoints.remove(name)
-
-        return endpoint.retire(then=remove)
+        return self.endpoints.get(name).retire(then=lambda: self.endpoints.remove(name))
 
 
 def _refuse_another_instance_type(now: Resource, new: Resource) -> None:
