@@ -39,10 +39,13 @@ def main() -> None:
     return_freed_memory()
     adopt_orphans()
     loader = Loader(given.workers, fork=True)
-    from .server import run  # noqa: PLC0415 - takes a while, during which the loader loads the model
+    try:
+        from .server import run  # noqa: PLC0415 - takes a while, during which the loader loads the model
 
-    if not asyncio.run(run(given, loader)):
-        sys.exit(1)
+        served = asyncio.run(run(given, loader))
+    finally:
+        loader.kill()
+    sys.exit(0 if served else 1)
 
 
 def _stop(*_: object) -> NoReturn:

@@ -95,7 +95,9 @@ class Loader:
 
     def kill(self) -> None:
         """End the loader, if it has not ended by itself; its workers stay."""
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ChildProcessError, ProcessLookupError):
+            # Raises if the loader was reaped: its id may be another process's now.
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             os.kill(self.pid, signal.SIGKILL)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.container import processes, samples
-from tests.container.serving import answer_on, assert_problem, serving, starting
+from tests.container.serving import SERVE, answer_on, assert_problem, serving, starting
 
 if TYPE_CHECKING:
     import http.client
@@ -151,12 +151,27 @@ def test_no_worker_outlives_a_killed_server(pair: Server) -> None:
     assert not [line for line in pair.events() if "traceback" in line]
 
 
-def test_a_server_stops_while_it_loads(own_model_dir: Path) -> None:
-    # Given a model that keeps the loader waiting
+SLOW_IMPORT = """
+import sys, time
+from container import __main__ as program
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "container.server":
+            time.sleep(60)
+
+sys.meta_path.insert(0, Finder())
+program.main()
+"""
+
+
+@pytest.mark.parametrize("command", [SERVE, [sys.executable, "-c", SLOW_IMPORT, "serve"]])
+def test_a_server_stops_while_it_loads(own_model_dir: Path, command: list[str]) -> None:
+    # Given a model that keeps the loader waiting, and a server that runs or still imports its modules
     metadata = own_model_dir / "metadata.json"
     metadata.unlink()
     os.mkfifo(metadata)
-    with starting(own_model_dir) as process:
+    with starting(own_model_dir, command) as process:
         with metadata.open("wb"):  # once the loader reads
             family = processes.family(process.pid)
             # When the server is stopped
