@@ -14,12 +14,12 @@ import base64
 import http.client
 import json
 import random
+import secrets
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
-import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -104,15 +104,8 @@ class Prediction:
     model: Model
     heatmap: Heatmap | None = None  # on request, where the model offers one
     preview: Preview | None = None  # on request
+    frame: int | None = None  # where every frame of a file was asked
     request_id: str  # identifies the request in the logs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """A form that uploads one image."""
-
-    url: str
-    fields: dict[str, str]  # before `file`, which is the image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +115,8 @@ class Accepted:
     id: str
     status: Literal["waiting", "running"]
     status_url: str  # relative to the stage's URL
-    upload: Upload | None = None
+    upload_url: str | None = None  # takes a form of the fields and then the image as `file`
+    upload_fields: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,21 +154,8 @@ class Problem:
     detail: str  # what is wrong and how to correct it
     score: float | None = None  # how much the image resembles a brain MRI; with a 422 decided by the model
     score_threshold: float | None = None  # the lowest score that is classified
+    frame: int | None = None  # where every frame of a file was asked
     request_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class FramePrediction(Prediction):
-    """The prediction for one frame of a file."""
-
-    frame: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameProblem(Problem):
-    """Why one frame of a file could not be classified."""
-
-    frame: int
 
 
 class ClientError(Exception):
@@ -355,70 +336,59 @@ class Client:
         query = {"heatmap": "true" if heatmap else "false"}
         query |= {"preview": "true"} if preview else {}
         query |= {"frame": str(frame)} if frame is not None else {}
-        headers = {"traceparent": traceparent} if traceparent else {}
+        headers = {"Content-Type": OCTETS}  # the bytes decide what they are
+        headers |= {"traceparent": traceparent} if traceparent else {}
         if not self._answers_later and len(image) <= MAX_IMAGE_BYTES:
-            known = {**headers, "Content-Type": OCTETS}  # the bytes decide what they are
             try:
-                answer = self._call("POST", f"/predict?{urlencode(query)}", headers=known, body=image)
-                return parsed(Prediction, answer)
+                path = f"/predict?{urlencode(query)}"
+                return parsed(Prediction, self._call("POST", path, headers=headers, body=image))
             except NotFoundError:
                 self._answers_later = True
         return parsed(Prediction, self._answer_later(urlencode(query), headers, image))
 
-    def predict_frames(
-        self, image: bytes, *, keep_header: bool = False
-    ) -> list[FramePrediction | FrameProblem]:
+    def predict_frames(self, image: bytes, *, keep_header: bool = False) -> list[Prediction | Problem]:
         """Classify every frame of a file, in their order, where predictions are answered later."""
         if not keep_header:
             image, _ = without_header(image)
-        lines = self._answer_later("frame=all", {}, image, accept="application/jsonl").splitlines()
-        return [
-            parsed(FrameProblem, line) if b'"detail"' in line else parsed(FramePrediction, line)
-            for line in lines
-        ]
+        answer = self._answer_later("frame=all", {"Content-Type": OCTETS}, image, accept="application/jsonl")
+        return [parsed(Problem if b'"detail"' in line else Prediction, line) for line in answer.splitlines()]
 
     def _answer_later(
         self, query: str, headers: Mapping[str, str], image: bytes, *, accept: str = JSON
     ) -> bytes:
         """Send or upload an image, and return its answer once it is there."""
-        small = len(image) <= MAX_IMAGE_BYTES
-        kind = {**headers, "Content-Type": OCTETS if small else JSON}
-        path, body = f"/predictions?{query}", image if small else b"{}"
+        body, path = image if len(image) <= MAX_IMAGE_BYTES else b"", f"/predictions?{query}"
         try:
-            begun = parsed(Accepted, self._call("POST", path, headers=kind, body=body, status=ACCEPTED))
+            begun = parsed(Accepted, self._call("POST", path, headers=headers, body=body, status=ACCEPTED))
         except NotFoundError:
-            if small:
+            if body:
                 raise
-            raise ClientError(
-                f"The image has {len(image):,} bytes; the limit is {MAX_IMAGE_BYTES:,}."
-            ) from None
-        if begun.upload:
-            self._upload(begun.upload, image)
+            found = f"{len(image):,} bytes; the limit is {MAX_IMAGE_BYTES:,}"
+            raise ClientError(f"The image has {found}.") from None
+        if begun.upload_url:
+            self._upload(begun.upload_url, begun.upload_fields or {}, image)
         deadline, method, path = time.monotonic() + self._queue_s, "POST", f"/predictions/{begun.id}"
-        while True:
-            sent = {**self._headers, "Accept": f"{accept}, application/problem+json"}
-            reply = self._send(method, path, sent, b"")
-            if reply.status != ACCEPTED:
-                return self._content(reply, f"{method} {path}", accept, OK)
+        sent = {**self._headers, "Accept": f"{accept}, application/problem+json"}
+        while (reply := self._send(method, path, sent, b"")).status == ACCEPTED:
             if time.monotonic() > deadline:
                 raise NoAnswerError(f"The image waits since {self._queue_s:.0f} s: read {path} later.")
             self._pause(float(reply.headers.get("retry-after", 2)))
             method = "GET"
+        return self._content(reply, f"{method} {path}", accept, OK)
 
-    def _upload(self, upload: Upload, image: bytes) -> None:
-        boundary = uuid.uuid4().hex
-        parts = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in upload.fields.items()]
-        parts.append(b'name="file"; filename="image"\r\n\r\n' + image)
+    def _upload(self, url: str, fields: Mapping[str, str], image: bytes) -> None:
+        boundary = secrets.token_hex(16)
+        form = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
+        form.append(b'name="file"; filename="image"\r\n\r\n' + image)
         lead = f"--{boundary}\r\nContent-Disposition: form-data; ".encode()
-        body = b"".join(lead + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()
+        body = b"".join(lead + part + b"\r\n" for part in form) + f"--{boundary}--\r\n".encode()
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        request = urllib.request.Request(upload.url, body, headers)  # noqa: S310 - the gateway's own
         try:
-            urllib.request.urlopen(request, timeout=self._queue_s).close()  # noqa: S310
+            urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=self._queue_s).close()  # noqa: S310
         except urllib.error.HTTPError as error:
             raise ClientError(f"The upload was refused with {error.code}: begin again.") from error
         except OSError as error:
-            raise NoAnswerError(f"The upload to {urlsplit(upload.url).netloc} failed: {error}") from error
+            raise NoAnswerError(f"The upload to {urlsplit(url).netloc} failed: {error}") from error
 
     def label(self, request_id: str, label: Literal["NO", "YES"], note: str | None = None) -> Label:
         """Say what the image of an earlier prediction shows, where the deployment takes labels.

@@ -149,7 +149,6 @@ class Async:
     max_instances: Instances
     expire_days: Annotated[int, Field(ge=1, le=30)]
     concurrent_requests_per_instance: Annotated[int, Field(ge=1, le=1000)] = 2
-    scale_in_cooldown_seconds: Cooldown = 300
 
 
 Hosting = Annotated[Serverless | RealTime | Async, Field(discriminator="mode")]

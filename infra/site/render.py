@@ -91,7 +91,7 @@ def openapi(auth: Auth, *, feedback: bool, asynchronous: bool = False) -> Node:
     for path in ["/predict"] if asynchronous else ASYNC_PATHS:
         del paths[path]
     if not asynchronous:
-        del schemas["Accepted"], schemas["Upload"]
+        del schemas["Accepted"]
     if not feedback:
         del paths[LABEL_PATH], schemas["Label"]
     schemes = document["components"].pop("securitySchemes")

@@ -18,7 +18,7 @@ from playwright.sync_api import expect, sync_playwright
 from infra import config, names
 from infra.emulator import LocalAws
 from infra.lambdas.gateway.predictions import ANSWERS, FAILURES, IMAGES, REQUESTS
-from scripts.client import Client, ClientError, FramePrediction, FrameProblem, Upload
+from scripts.client import Client, ClientError, Prediction, Problem
 from tests.browser import find_chromium
 from tests.container import samples
 from tests.dicom_files import dicom
@@ -149,12 +149,12 @@ def test_a_large_file_is_answered_from_zero_and_back_to_zero(prod: Queued, scans
         answers = client.predict_frames(scans)
         assert prod.instances() == 1
         assert [each.frame for each in answers] == list(range(1, FRAMES + 1))
-        problems = [each for each in answers if isinstance(each, FrameProblem)]
+        problems = [each for each in answers if isinstance(each, Problem)]
         assert [(each.frame, each.status, "blank" in each.detail) for each in problems] == [
             (BLANK, 422, True)
         ]
         alone, first = client.predict(scans, frame=1, heatmap=True), answers[0]
-        assert isinstance(first, FramePrediction)
+        assert isinstance(first, Prediction)
         assert (alone.probability, alone.label) == (first.probability, first.label)
         assert alone.heatmap
         # An image that is no more than a request may hold is not uploaded
@@ -192,10 +192,10 @@ def test_the_page_uploads_a_large_file_and_shows_the_answer(
 
 def test_an_upload_may_fail_be_late_or_never_come(prod: Queued) -> None:
     answers = prod.keys(ANSWERS)
-    begun = prod.ask("POST", "/predictions", json={"content_type": "image/png"}).json()
-    path, form = f"/{begun['status_url']}", begun["upload"]
+    begun = prod.ask("POST", "/predictions").json()
+    path, url, form = f"/{begun['status_url']}", begun["upload_url"], begun["upload_fields"]
     assert [prod.ask(method, path).status_code for method in ("GET", "POST")] == [202, 409]
-    wrong = requests.post(form["url"], {**form["fields"], "Content-Type": "text/html"}, files={"file": IMAGE})
+    wrong = requests.post(url, {**form, "Content-Type": "text/html"}, files={"file": IMAGE})
     assert wrong.status_code == 403
     late = prod.cloud.s3.generate_presigned_post(prod.bucket, f"{IMAGES}/any", ExpiresIn=1)
     time.sleep(2)
@@ -203,15 +203,15 @@ def test_an_upload_may_fail_be_late_or_never_come(prod: Queued) -> None:
         closing(Client(prod.url)) as client,
         pytest.raises(ClientError, match="refused with 403: begin again"),
     ):
-        client._upload(Upload(url=late["url"], fields=late["fields"]), IMAGE)
-    assert requests.post(form["url"], form["fields"], files={"file": IMAGE}).ok
+        client._upload(late["url"], late["fields"], IMAGE)
+    assert requests.post(url, form, files={"file": IMAGE}).ok
     for _ in range(2):
         assert prod.ask("POST", path).status_code in (200, 202)
     wait_for(lambda: prod.ask("GET", path).status_code == 200)
     assert len(prod.keys(ANSWERS) - answers) == 1, "asked twice, inferred once"
     prod.cloud.s3.delete_object(Bucket=prod.bucket, Key=f"{REQUESTS}/{begun['id']}.json")
     assert prod.ask("GET", path).status_code == 410
-    assert requests.post(f"{prod.url}/predictions", json={}, timeout=60).status_code == 403
+    assert requests.post(f"{prod.url}/predictions", timeout=60).status_code == 403
 
 
 def test_what_waits_for_an_endpoint_that_is_deleted_fails(prod: Queued, scans: bytes) -> None:
@@ -233,8 +233,8 @@ def failure(prod: Queued, told: str) -> str:
     begun = prod.ask("POST", "/predictions")
     if begun.status_code != 202:
         return begun.text
-    path, form = f"/{begun.json()['status_url']}", begun.json()["upload"]
-    uploaded = requests.post(form["url"], form["fields"], files={"file": IMAGE})
+    path, form = f"/{begun.json()['status_url']}", begun.json()["upload_fields"]
+    uploaded = requests.post(begun.json()["upload_url"], form, files={"file": IMAGE})
     if not uploaded.ok:
         return uploaded.text
     answer = prod.ask("POST", path)

@@ -239,6 +239,7 @@ class TestQueue:
         template = queued.template("endpoint")
         target = template.properties("ApplicationAutoScaling::ScalableTarget")
         assert (target["MinCapacity"], target["MaxCapacity"]) == (0, 3)
+        assert "RoleARN" not in target, "the service-linked role acts"
         policies = template.all("ApplicationAutoScaling::ScalingPolicy")
         ((wake, stepping),) = [each for each in policies.items() if "Wake" in each[0]]
         (tracking,) = [each["Properties"] for id_, each in policies.items() if id_ != wake]

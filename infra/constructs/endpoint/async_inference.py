@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import aws_cdk as cdk
 from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -15,7 +16,6 @@ from constructs import Construct
 from infra import names
 from infra.constructs.policies import allow, arn
 from infra.lambdas.gateway.predictions import ANSWERS, FAILURES, IMAGES
-from infra.names import VARIANT_NAME
 
 if TYPE_CHECKING:
     from aws_cdk import aws_iam as iam
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from infra.config.hosting import Async
 
 _Config = sagemaker.CfnEndpointConfig
-_Policy = autoscaling.CfnScalingPolicy
-_NAMESPACE = "AWS/SageMaker"  # docs.aws.amazon.com/sagemaker/latest/dg/async-inference-monitor.html
-WAKE_COOLDOWN_S = 300  # an instance needs minutes to start; meanwhile the alarm stays on
+COOLDOWN = cdk.Duration.minutes(5)  # an instance needs minutes to start, and is idle as long before it goes
 
 
 class AsyncInference(Construct):
@@ -39,119 +37,76 @@ class AsyncInference(Construct):
     """
 
     def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        settings: Settings,
-        hosting: Async,
-        role: iam.Role,
-        key: kms.IKey | None,
+        self, scope: Construct, *, settings: Settings, hosting: Async, role: iam.Role, key: kms.IKey | None
     ) -> None:
-        super().__init__(scope, id_)
-        place = {"account": cdk.Stack.of(self).account, "region": settings.region}
-        bucket = names.async_bucket(settings.environment, **place)
-
-        def objects(prefix: str) -> str:
-            return arn(self, "s3", bucket, f"{prefix}/*", region="", account="")
-
+        super().__init__(scope, "Async")
+        account = cdk.Stack.of(self).account
+        bucket = names.async_bucket(settings.environment, account=account, region=settings.region)
         answered, failed = (
             sns.Topic(self, name, enforce_ssl=True, master_key=key) for name in ("Answered", "Failed")
         )
         for email in settings.monitoring.emails if settings.monitoring else ():
             failed.add_subscription(subscriptions.EmailSubscription(email))
-        allow(role, "s3:GetObject", on=objects(IMAGES), wildcard="An image's key has the id of its request.")
-        for prefix in (ANSWERS, FAILURES):
-            allow(role, "s3:PutObject", on=objects(prefix), wildcard="SageMaker names each answer.")
+        for action, prefix in (("Get", IMAGES), ("Put", ANSWERS), ("Put", FAILURES)):
+            objects = arn(self, "s3", bucket, f"{prefix}/*", region="", account="")
+            allow(role, f"s3:{action}Object", on=objects, wildcard="Each request has an object of its own.")
         allow(role, "sns:Publish", on=[answered.topic_arn, failed.topic_arn])
         if key:
             allow(role, "kms:GenerateDataKey", on=key.key_arn)
+        concurrent = hosting.concurrent_requests_per_instance
+        told = _Config.AsyncInferenceNotificationConfigProperty(
+            success_topic=answered.topic_arn, error_topic=failed.topic_arn
+        )
         self.config = _Config.AsyncInferenceConfigProperty(
             client_config=_Config.AsyncInferenceClientConfigProperty(
-                max_concurrent_invocations_per_instance=hosting.concurrent_requests_per_instance
+                max_concurrent_invocations_per_instance=concurrent
             ),
             output_config=_Config.AsyncInferenceOutputConfigProperty(
                 s3_output_path=f"s3://{bucket}/{ANSWERS}",
                 s3_failure_path=f"s3://{bucket}/{FAILURES}",
                 kms_key_id=key.key_arn if key else None,
-                notification_config=_Config.AsyncInferenceNotificationConfigProperty(
-                    success_topic=answered.topic_arn, error_topic=failed.topic_arn
-                ),
+                notification_config=told,
             ),
         )
 
 
-class BacklogScaling(Construct):
-    """As many instances as the backlog needs, and none without one.
+def scale_by_backlog(scope: Construct, hosting: Async, endpoint: sagemaker.CfnEndpoint) -> None:
+    """Run as many instances as the backlog needs, and none without one.
 
     Target tracking cannot leave zero, where no instance has a backlog of its own: an alarm adds the first.
     docs.aws.amazon.com/sagemaker/latest/dg/async-inference-autoscale.html
     """
+    target = autoscaling.ScalableTarget(
+        scope,
+        "Scaling",
+        service_namespace=autoscaling.ServiceNamespace.SAGEMAKER,
+        scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+        resource_id=f"endpoint/{endpoint.attr_endpoint_name}/variant/{names.VARIANT_NAME}",
+        min_capacity=0,
+        max_capacity=hosting.max_instances,
+    )
 
-    def __init__(
-        self, scope: Construct, id_: str, *, hosting: Async, endpoint: sagemaker.CfnEndpoint
-    ) -> None:
-        super().__init__(scope, id_)
-        target = autoscaling.CfnScalableTarget(
-            self,
-            "Target",
-            service_namespace="sagemaker",
-            scalable_dimension="sagemaker:variant:DesiredInstanceCount",
-            resource_id=f"endpoint/{endpoint.attr_endpoint_name}/variant/{VARIANT_NAME}",
-            min_capacity=0,
-            max_capacity=hosting.max_instances,
+    def metric(name: str) -> cloudwatch.Metric:
+        dimensions = {"EndpointName": endpoint.attr_endpoint_name}
+        minute = cdk.Duration.minutes(1)
+        return cloudwatch.Metric(
+            namespace="AWS/SageMaker", metric_name=name, dimensions_map=dimensions, period=minute
         )
-        _Policy(
-            self,
-            "Policy",
-            policy_name="backlog",
-            policy_type="TargetTrackingScaling",
-            scaling_target_id=target.attr_id,
-            target_tracking_scaling_policy_configuration=_Policy.TargetTrackingScalingPolicyConfigurationProperty(
-                target_value=hosting.concurrent_requests_per_instance,
-                customized_metric_specification=_Policy.CustomizedMetricSpecificationProperty(
-                    metric_name="ApproximateBacklogSizePerInstance",
-                    namespace=_NAMESPACE,
-                    statistic="Average",
-                    dimensions=[
-                        _Policy.MetricDimensionProperty(
-                            name="EndpointName", value=endpoint.attr_endpoint_name
-                        )
-                    ],
-                ),
-                scale_in_cooldown=hosting.scale_in_cooldown_seconds,
-            ),
-        )
-        wake = _Policy(
-            self,
-            "Wake",
-            policy_name="wake",
-            policy_type="StepScaling",
-            scaling_target_id=target.attr_id,
-            step_scaling_policy_configuration=_Policy.StepScalingPolicyConfigurationProperty(
-                adjustment_type="ChangeInCapacity",
-                metric_aggregation_type="Average",
-                cooldown=WAKE_COOLDOWN_S,
-                step_adjustments=[
-                    _Policy.StepAdjustmentProperty(metric_interval_lower_bound=0, scaling_adjustment=1)
-                ],
-            ),
-        )
-        cloudwatch.CfnAlarm(
-            self,
-            "Waiting",
-            alarm_description="Images wait and no instance runs",
-            namespace=_NAMESPACE,
-            metric_name="HasBacklogWithoutCapacity",
-            dimensions=[
-                cloudwatch.CfnAlarm.DimensionProperty(name="EndpointName", value=endpoint.attr_endpoint_name)
-            ],
-            statistic="Average",
-            period=60,
-            evaluation_periods=2,
-            datapoints_to_alarm=1,
-            threshold=1,
-            comparison_operator="GreaterThanOrEqualToThreshold",
-            treat_missing_data="missing",
-            alarm_actions=[wake.ref],
-        )
+
+    target.scale_to_track_metric(
+        "Backlog",
+        custom_metric=metric("ApproximateBacklogSizePerInstance"),
+        target_value=hosting.concurrent_requests_per_instance,
+        scale_in_cooldown=COOLDOWN,
+    )
+    wake = autoscaling.StepScalingAction(scope, "Wake", scaling_target=target, cooldown=COOLDOWN)
+    wake.add_adjustment(adjustment=1, lower_bound=0)
+    alarm = metric("HasBacklogWithoutCapacity").create_alarm(
+        scope,
+        "Waiting",
+        alarm_description="Images wait and no instance runs",
+        threshold=1,
+        evaluation_periods=2,
+        datapoints_to_alarm=1,
+    )
+    alarm.add_alarm_action(actions.ApplicationScalingAction(wake))

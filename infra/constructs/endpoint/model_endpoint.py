@@ -9,7 +9,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from infra.config.hosting import Async, RealTime, Serverless
-from infra.constructs.endpoint.async_inference import AsyncInference, BacklogScaling
+from infra.constructs.endpoint.async_inference import AsyncInference, scale_by_backlog
 from infra.constructs.endpoint.rollout import RolloutWithAlarms
 from infra.constructs.endpoint.scaling import InstanceScaling
 from infra.names import VARIANT_NAME
@@ -74,7 +74,7 @@ class ModelEndpoint(Construct):
             production_variants=[_variant(hosting, model_name=model.attr_model_name)],
             kms_key_id=key.key_arn if key and on_instances else None,
             async_inference_config=(
-                AsyncInference(self, "Async", settings=settings, hosting=queued, role=role, key=key).config
+                AsyncInference(self, settings=settings, hosting=queued, role=role, key=key).config
                 if queued
                 else None
             ),
@@ -98,7 +98,7 @@ class ModelEndpoint(Construct):
             self._add_rollout(endpoint, settings, real_time.rollout, role)
             self._scale(endpoint, real_time)
         if queued:
-            BacklogScaling(self, "Scaling", hosting=queued, endpoint=endpoint)
+            scale_by_backlog(self, queued, endpoint)
             _keep_count(endpoint)
         self.model_name = model.attr_model_name
         self.config_name = config.attr_endpoint_config_name

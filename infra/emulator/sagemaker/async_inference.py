@@ -2,7 +2,7 @@
 
 Scaling is emulated by rule, not by CloudWatch: a backlog starts the server, and none for `IDLE_S` stops it.
 docs.aws.amazon.com/sagemaker/latest/dg/async-inference.html. **Unverified on AWS**: the names of answers and
-failures, and what a failure's file holds.
+failures, what a failure's file holds, and all members of a message.
 """
 
 from __future__ import annotations
@@ -186,18 +186,12 @@ class AsyncEndpoint(Endpoint):
         if arn is None:
             return
         failed = "failureReason" in result
+        asked = {"endpointName": self.name, "inputLocation": invocation.request["InputLocation"]}
         message = {
             "awsRegion": region(),
-            "eventTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "invocationStatus": "Failed" if failed else "Completed",
-            "requestParameters": {
-                "endpointName": self.name,
-                "inputLocation": invocation.request["InputLocation"],
-            },
+            "requestParameters": asked,
             **(result if failed else {"responseParameters": result}),
             "inferenceId": invocation.id,
-            "eventVersion": "1.0",
-            "eventSource": "aws:sagemaker",
-            "eventName": "InferenceResult",
         }
         role.publish(arn, json.dumps(message))

@@ -19,7 +19,7 @@ from . import endpoint_errors, metrics, prediction
 from .aws import client
 from .problems import Problem
 from .proxy import Request, Response
-from .upload import IMAGE_TYPES, OTHER_NAMES, image_of
+from .upload import IMAGE_TYPES, image_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .request_ids import RequestIds
 
 IMAGES, REQUESTS, ANSWERS, FAILURES = "images", "requests", "answers", "failures"
-JSON, LINES = "application/json", "application/jsonl"
+JSON, LINES, OCTETS = "application/json", "application/jsonl", "application/octet-stream"
 MAX_UPLOAD_BYTES = 100 * 1024**2
 UPLOAD_S = 3600  # for an upload to begin; the Lambda's own credentials may end it earlier
 RETRY_AFTER_S = "2"
@@ -67,9 +67,9 @@ class Predictions:
     def begin(self, request: Request, attributes: Mapping[str, str]) -> Response:
         """Queue the image in a request's body; without one, return where to upload it."""
         header = ";".join(f"{name}={value}" for name, value in attributes.items())
-        has_image = request.body and request.media_type != JSON
-        image = image_of(request) if has_image else None
-        content_type = None if has_image else _content_type(request)
+        image, kind = image_of(request) if request.body else None, request.media_type or OCTETS
+        if kind not in IMAGE_TYPES and image is None:
+            raise Problem(415, f"Without an image, the Content-Type must be one of {', '.join(IMAGE_TYPES)}.")
         try:
             if not self._ids.given(request.id):
                 raise _unavailable("the request's id has no check")
@@ -81,21 +81,19 @@ class Predictions:
             upload = self._s3.generate_presigned_post(
                 self._bucket,
                 f"{IMAGES}/{request.id}",
-                Fields={"Content-Type": content_type},
-                Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, MAX_UPLOAD_BYTES]],
+                Fields={"Content-Type": kind},
+                Conditions=[{"Content-Type": kind}, ["content-length-range", 1, MAX_UPLOAD_BYTES]],
                 ExpiresIn=UPLOAD_S,
             )
         except (BotoCoreError, ClientError) as error:
             raise _unavailable(f"{type(error).__name__}: {error}"[:500]) from error
-        return _accepted(request.id, "waiting", upload=upload)
+        return _accepted(request.id, "waiting", upload_url=upload["url"], upload_fields=upload["fields"])
 
     def answer(self, id_: str, *, start: bool) -> Response:
         """Return the answer to an id or that there is none yet; `start` queues what was uploaded."""
         try:
             if not self._ids.given(id_):
-                raise Problem(
-                    404, "No prediction has this id: send the id of an answer to POST /predictions."
-                )
+                raise Problem(404, "No prediction has this id: it is in the answer to POST /predictions.")
             found = self._read(f"{REQUESTS}/{id_}.json")
             if found is None:
                 raise _expired()
@@ -103,9 +101,8 @@ class Predictions:
             if "answer" not in asked:
                 if not start:
                     return _accepted(id_, "waiting")
-                if not self._s3.list_objects_v2(Bucket=self._bucket, Prefix=f"{IMAGES}/{id_}").get(
-                    "Contents"
-                ):
+                uploaded = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=f"{IMAGES}/{id_}")
+                if not uploaded.get("Contents"):
                     raise Problem(409, "The image has not arrived: upload it, then ask again.")
                 asked = self._queue(id_, asked["attributes"])
             if (answer := self._read(asked["answer"])) is not None:
@@ -143,20 +140,6 @@ def _key(location: str) -> str:
     return location.removeprefix("s3://").partition("/")[2]
 
 
-def _content_type(request: Request) -> str:
-    """Return the media type that a request names for its upload."""
-    try:
-        members = json.loads(request.body or "{}")
-    except (ValueError, RecursionError):
-        members = None
-    if not isinstance(members, dict) or not members.keys() <= {"content_type"}:
-        raise Problem(400, 'The body must be an image, or an object with the member "content_type" at most.')
-    named = members.get("content_type", "application/octet-stream")
-    if named not in (*IMAGE_TYPES, *OTHER_NAMES):
-        raise Problem(415, f'The member "content_type" must be one of {", ".join(IMAGE_TYPES)}.')
-    return str(named)
-
-
 def _accepted(id_: str, status: str, **more: object) -> Response:
     # Relative to the stage, whose address behind another domain is not known here.
     document = {"id": id_, "status": status, "status_url": f"predictions/{id_}", **more}
@@ -166,32 +149,29 @@ def _accepted(id_: str, status: str, **more: object) -> Response:
 
 def _answered(answer: bytes, id_: str, *, frames: bool) -> Response:
     """Return an answer as /predict gives it, or one line a frame; raise the problem of a refused image."""
-    headers = {"Cache-Control": "no-store"}
-    if frames:
-        if len(answer) > MAX_ANSWER_BYTES:
-            cause = f"answer of {len(answer)} bytes"
-            raise Problem(502, "The answers are too large together: ask for single frames.", cause=cause)
-        lines = [json.dumps({**_line(line), "request_id": id_}) for line in answer.splitlines()]
-        return Response(200, LINES, "".join(f"{line}\n" for line in lines), headers)
-    if refused := _problem(answer, *endpoint_errors.ABOUT_THE_IMAGE):
+    headers, refused = {"Cache-Control": "no-store"}, _problem(answer)
+    if refused and "frame" not in refused:
         raise endpoint_errors.image_problem(refused["status"], answer.decode())
+    if frames and len(answer) > MAX_ANSWER_BYTES:
+        cause = f"answer of {len(answer)} bytes"
+        raise Problem(502, "The answers are too large together: ask for single frames.", cause=cause)
+    if frames:
+        each = (_problem(line) or prediction.parse(line)[0] for line in answer.splitlines())
+        lines = "".join(json.dumps({**members, "request_id": id_}) + "\n" for members in each)
+        return Response(200, LINES, lines, headers)
     members, watched = prediction.parse(answer)
     body, outcome = json.dumps({**members, "request_id": id_}), metrics.OF_A_LABEL.get(members["label"])
     return Response(200, JSON, body, headers, outcome, watched)
 
 
-def _line(line: bytes) -> Mapping[str, object]:
-    return _problem(line, *endpoint_errors.ABOUT_THE_IMAGE, 500) or prediction.parse(line)[0]
-
-
-def _problem(answer: bytes, *statuses: int) -> dict[str, Any] | None:
-    """Return the members of a problem of these statuses, which the container answers as any other answer."""
+def _problem(answer: bytes) -> dict[str, Any] | None:
+    """Return the members of a problem, which the container answers as any other answer."""
     try:
         members = json.loads(answer)
     except (ValueError, RecursionError):
         return None
-    is_one = isinstance(members, dict) and members.get("status") in statuses
-    return members if is_one else None
+    statuses = (*endpoint_errors.ABOUT_THE_IMAGE, 500)  # the latter of a frame
+    return members if isinstance(members, dict) and members.get("status") in statuses else None
 
 
 def _expired() -> Problem:

@@ -1,8 +1,8 @@
 // Predictions that are answered later: the image is uploaded to S3, and its answer is asked for until it is there.
 const PATIENCE_OF_A_QUEUE_MS = 1_800_000; // an instance may have to start
-const answerOf = async (item, method, path, body) => {
-  const headers = method === "POST" ? { ...auth.headers(), "Content-Type": "application/json" } : {};
-  const response = await fetch(base + path, { method, headers, body, signal: item.request.signal });
+const answerOf = async (item, method, path) => {
+  const headers = method === "POST" ? { ...auth.headers(), "Content-Type": "application/octet-stream" } : {};
+  const response = await fetch(base + path, { method, headers, signal: item.request.signal });
   return { status: response.status, responseText: await response.text(), getResponseHeader: (name) => response.headers.get(name) };
 };
 
@@ -13,10 +13,10 @@ async function send(item) {
   item.request = { signal: stop.signal, abort: () => stop.abort() };
   setState(item, { kind: "sending", loaded: 0, total: item.body.size });
   try {
-    let answer = await answerOf(item, "POST", `predictions?heatmap=true${item.dicom?.query ?? ""}`, "{}");
+    let answer = await answerOf(item, "POST", `predictions?heatmap=true${item.dicom?.query ?? ""}`);
     if (answer.status !== 202) return handleResponse(item, answer);
-    const { id, upload } = parsed(answer.responseText);
-    if (!(await uploaded(item, upload, stop.signal))) return failed("Not uploaded", "The image could not be uploaded: try again.");
+    const { id, upload_url: url, upload_fields: fields } = parsed(answer.responseText);
+    if (!(await uploaded(item, url, fields, stop.signal))) return failed("Not uploaded", "The image could not be uploaded: try again.");
     setState(item, { kind: "predicting" });
     const until = Date.now() + PATIENCE_OF_A_QUEUE_MS;
     for (let method = "POST"; Date.now() < until; method = "GET") {
@@ -36,7 +36,7 @@ async function send(item) {
 }
 
 // Whether S3 took the form; it expires.
-function uploaded(item, { url, fields }, signal) {
+function uploaded(item, url, fields, signal) {
   const request = new XMLHttpRequest();
   const form = new FormData();
   for (const [name, value] of Object.entries({ ...fields, file: item.body })) form.append(name, value);
