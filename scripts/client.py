@@ -351,7 +351,8 @@ class Client:
         if not keep_header:
             image, _ = without_header(image)
         answer = self._answer_later("frame=all", {"Content-Type": OCTETS}, image, accept="application/jsonl")
-        return [parsed(Problem if b'"detail"' in line else Prediction, line) for line in answer.splitlines()]
+        lines = answer.splitlines()
+        return [parsed(Problem, each) if b'"detail"' in each else parsed(Prediction, each) for each in lines]
 
     def _answer_later(
         self, query: str, headers: Mapping[str, str], image: bytes, *, accept: str = JSON

@@ -26,7 +26,6 @@ MB_PER_GB = 1024
 MILLION = 1_000_000
 THOUSAND = 1000
 S_PER_HOUR = 3600
-DAYS_PER_MONTH = 30
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 
@@ -187,16 +186,9 @@ def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterat
     if "VersioningConfiguration" in properties:  # the models' bucket; that of captured data is not versioned
         yield Line("model artifacts", "s3-gb-month", traffic.artifacts_gb)
         return
-    # People give few labels, of less than a kilobyte each; scripts/batch names its own costs.
-    if re.search("-(labels|batch)-", json.dumps(properties["BucketName"])):
-        return
-    if "-async-" in json.dumps(properties["BucketName"]):
-        share = properties["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] / DAYS_PER_MONTH
-        kept = traffic.requests_per_month * share * (traffic.image_kb + traffic.answer_kb)
-        yield Line(
-            "images and answers, written", "s3-puts-thousand", 4 * traffic.requests_per_month / THOUSAND
-        )
-        yield Line("images and answers, kept", "s3-gb-month", kept / KB_PER_GB)
+    # People give few labels, of less than a kilobyte each; scripts/batch names its own costs; and what is
+    # queued is gone in days.
+    if re.search("-(labels|batch|async)-", json.dumps(properties["BucketName"])):
         return
     captures = (config.get("DataCaptureConfig") for _, config in declared.of_type(_ENDPOINT_CONFIG))
     share = next((capture["InitialSamplingPercentage"] / 100 for capture in captures if capture), 0)

@@ -250,9 +250,3 @@ class TestQueue:
         alarm = template.properties("CloudWatch::Alarm")
         assert (alarm["MetricName"], alarm["AlarmActions"]) == ("HasBacklogWithoutCapacity", [{"Ref": wake}])
         assert endpoint(queued)["RetainAllVariantProperties"] is True
-
-    def test_the_container_knows_and_stays_isolated(self, queued: Assembly, local: Assembly) -> None:
-        for assembly, expected in ((queued, "true"), (local, None)):
-            model = assembly.template("endpoint").properties("SageMaker::Model")
-            assert model["EnableNetworkIsolation"] is True
-            assert model["PrimaryContainer"]["Environment"].get("ASYNC_INFERENCE") == expected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_applicationautoscaling as autoscaling
@@ -85,6 +85,8 @@ def scale_by_backlog(scope: Construct, hosting: Async, endpoint: sagemaker.CfnEn
         min_capacity=0,
         max_capacity=hosting.max_instances,
     )
+    target.node.try_remove_child("Role")  # in its place the service-linked role acts, as it always does
+    cast("autoscaling.CfnScalableTarget", target.node.default_child).role_arn = None
 
     def metric(name: str) -> cloudwatch.Metric:
         dimensions = {"EndpointName": endpoint.attr_endpoint_name}

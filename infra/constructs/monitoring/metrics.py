@@ -74,11 +74,6 @@ class Metrics:
         reports = self.endpoint("CPUUtilization", "SampleCount", namespace="/aws/sagemaker/Endpoints")
         return self.expression("reports / (PERIOD(reports) / 60)", "Instances", {"reports": reports})
 
-    def backlog(self) -> cloudwatch.Metric:
-        """Return how many images wait for an answer, with async hosting."""
-        dimensions = {"EndpointName": self._endpoint_name}
-        return self._metric("AWS/SageMaker", "ApproximateBacklogSize", "Maximum", dimensions, "Waiting")
-
     def expression(
         self, expression: str, label: str, using: dict[str, cloudwatch.Metric]
     ) -> cloudwatch.MathExpression:

@@ -16,7 +16,6 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -45,27 +44,13 @@ _TIMEOUT_S = 900  # default of botocore's InvocationTimeoutSeconds
 _CONCURRENT = 4  # where the configuration names no number; SageMaker chooses one
 
 
-class InferenceError(Exception):
-    """An image gets no answer; the message is the reason as SageMaker gives it."""
-
-
-@dataclass(frozen=True)
-class _Invocation:
-    """What was asked, and where the answer or the failure goes."""
-
-    request: Json
-    id: str
-    output: str
-    failure: str
-
-
 class AsyncEndpoint(Endpoint):
     """An endpoint with a queue, which is worked off, as the model's role, until the endpoint is deleted."""
 
     def __init__(self, request: Json, config: Resource, *, launcher: Launcher) -> None:
         super().__init__(request, config, launcher=launcher)
         self._role = ""
-        self._waiting: queue.Queue[_Invocation] = queue.Queue()
+        self._waiting: queue.Queue[tuple[Json, str, str]] = queue.Queue()  # and where the result goes
         self._waking = threading.Lock()
 
     def deploy(self, config: Resource, variant: Variant, deployment: Json) -> None:
@@ -91,13 +76,13 @@ class AsyncEndpoint(Endpoint):
     def put(self, request: Json) -> Answer:
         """Queue one invocation, and answer where its result will be."""
         output, name = self._config["OutputConfig"], uuid.uuid4()
-        failures = output.get("S3FailurePath", output["S3OutputPath"])
-        places = (f"{output['S3OutputPath']}/{name}.out", f"{failures}/{name}-error.out")
-        id_ = request.get("InferenceId", str(uuid.uuid4()))
-        self._waiting.put(_Invocation(request, id_, *places))
-        named = ("X-Amzn-SageMaker-OutputLocation", "X-Amzn-SageMaker-FailureLocation")
-        headers = {"Content-Type": "application/json", **dict(zip(named, places, strict=True))}
-        return HTTPStatus.ACCEPTED, headers, json.dumps({"InferenceId": id_}).encode()
+        answer = f"{output['S3OutputPath']}/{name}.out"
+        failure = f"{output.get('S3FailurePath', output['S3OutputPath'])}/{name}-error.out"
+        self._waiting.put((request, answer, failure))
+        places = {"OutputLocation": answer, "FailureLocation": failure}
+        headers = {f"X-Amzn-SageMaker-{place}": url for place, url in places.items()}
+        body = json.dumps({"InferenceId": request.get("InferenceId", str(name))})
+        return HTTPStatus.ACCEPTED, {"Content-Type": "application/json", **headers}, body.encode()
 
     @property
     def _config(self) -> Json:
@@ -107,16 +92,16 @@ class AsyncEndpoint(Endpoint):
     def _work(self) -> None:
         while True:
             try:
-                invocation = self._waiting.get(timeout=IDLE_S)
+                request, answer, failure = self._waiting.get(timeout=IDLE_S)
             except queue.Empty:
                 if self.status == "Deleting":
                     return
                 self._sleep()
                 continue
             try:
-                self._answer(invocation)
+                self._answer(request, answer, failure)
             except Exception as error:  # whatever went wrong, the next one must be answered
-                log.error("%s: the result of %s is lost: %s", self.name, invocation.id, error)
+                log.error("%s: the result of %s is lost: %s", self.name, request["InputLocation"], error)
             self._waiting.task_done()
 
     def _sleep(self) -> None:
@@ -140,20 +125,17 @@ class AsyncEndpoint(Endpoint):
                     fleet.asleep, self.instance_count = False, 1
             yield fleet.running
 
-    def _answer(self, invocation: _Invocation) -> None:
-        role, key = (
-            ExecutionRole(self._role, port=self._launcher.port),
-            self._config["OutputConfig"].get("KmsKeyId"),
-        )
+    def _answer(self, request: Json, answer: str, failure: str) -> None:
+        role = ExecutionRole(self._role, port=self._launcher.port)
+        key = self._config["OutputConfig"].get("KmsKeyId")
         try:
-            answer = self._infer(role, invocation.request)
-            role.write(invocation.output, answer, key=key)
-            self._announce(role, "SuccessTopic", invocation, outputLocation=invocation.output)
-        except (AccessDenied, BotoCoreError, ClientError, InferenceError, LookupError, ServerError) as error:
+            role.write(answer, self._infer(role, request), key=key)
+            self._announce(role, request, "Success", responseParameters={"outputLocation": answer})
+        except (AccessDenied, BotoCoreError, ClientError, LookupError, ServerError) as error:
             reason = "The endpoint was deleted." if isinstance(error, LookupError) else str(error)
-            log.error("%s: %s: %s", self.name, invocation.id, reason)
-            role.write(invocation.failure, json.dumps({"failureReason": reason}).encode(), key=key)
-            self._announce(role, "ErrorTopic", invocation, failureReason=reason)
+            log.error("%s: %s: %s", self.name, request["InputLocation"], reason)
+            role.write(failure, json.dumps({"failureReason": reason}).encode(), key=key)
+            self._announce(role, request, "Error", failureReason=reason)
 
     def _infer(self, role: ExecutionRole, request: Json) -> bytes:
         with self._awake() as running:
@@ -171,27 +153,24 @@ class AsyncEndpoint(Endpoint):
                 response = connection.getresponse()
                 answer, status = response.read(), response.status
             except (OSError, http.client.HTTPException) as error:
-                raise InferenceError(f"The container does not answer: {error}") from error
+                raise ServerError(f"The container does not answer: {error}") from error
             finally:
                 connection.close()
                 seconds = time.monotonic() - began
                 record_invocation(self.name, running.variant.name, status=status, seconds=seconds)
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             message = answer.decode(errors="replace")
-            raise InferenceError(f'Received error ({status}) from primary with message "{message}".')
+            raise ServerError(f'Received error ({status}) from primary with message "{message}".')
         return answer
 
-    def _announce(self, role: ExecutionRole, topic: str, invocation: _Invocation, **result: str) -> None:
-        arn = self._config["OutputConfig"].get("NotificationConfig", {}).get(topic)
-        if arn is None:
-            return
-        failed = "failureReason" in result
-        asked = {"endpointName": self.name, "inputLocation": invocation.request["InputLocation"]}
+    def _announce(self, role: ExecutionRole, request: Json, result: str, **more: object) -> None:
+        topic = self._config["OutputConfig"].get("NotificationConfig", {}).get(f"{result}Topic")
         message = {
             "awsRegion": region(),
-            "invocationStatus": "Failed" if failed else "Completed",
-            "requestParameters": asked,
-            **(result if failed else {"responseParameters": result}),
-            "inferenceId": invocation.id,
+            "invocationStatus": "Completed" if result == "Success" else "Failed",
+            "requestParameters": {"endpointName": self.name, "inputLocation": request["InputLocation"]},
+            "inferenceId": request.get("InferenceId"),
+            **more,
         }
-        role.publish(arn, json.dumps(message))
+        if topic:
+            role.publish(topic, json.dumps(message))

@@ -21,15 +21,12 @@ from .request_ids import RequestIds
 # Created at import: a cold start pays for it once, and an invalid environment fails the start.
 SETTINGS = settings.read(os.environ)
 ENDPOINT = Endpoint(SETTINGS.endpoint_name)
+LABELS, PREDICTIONS = None, None
 IDS = RequestIds(SETTINGS.request_id_key) if SETTINGS.request_id_key else None
-LABELS = (
-    Labels(SETTINGS.label_bucket, ids=IDS, model_sha256=SETTINGS.model.sha256)
-    if IDS and SETTINGS.label_bucket
-    else None
-)
-PREDICTIONS = (
-    Predictions(SETTINGS.async_bucket, endpoint=ENDPOINT, ids=IDS) if IDS and SETTINGS.async_bucket else None
-)
+if IDS and SETTINGS.label_bucket:
+    LABELS = Labels(SETTINGS.label_bucket, ids=IDS, model_sha256=SETTINGS.model.sha256)
+if IDS and SETTINGS.async_bucket:
+    PREDICTIONS = Predictions(SETTINGS.async_bucket, endpoint=ENDPOINT, ids=IDS)
 ROUTES = routes.table(
     model=SETTINGS.model,
     endpoint=ENDPOINT,

@@ -29,17 +29,12 @@ PREDICTIONS = "/predictions"
 PREDICTION = "/predictions/{request_id}"
 LABEL = "/predictions/{request_id}/label"
 A_LABEL, A_PREDICTION = re.compile("/predictions/([^/]+)/label"), re.compile("/predictions/([^/]+)")
-FRAME = re.compile("[1-9][0-9]{0,8}")
+FRAME, FRAME_OR_ALL = re.compile("[1-9][0-9]{0,8}"), re.compile("[1-9][0-9]{0,8}|all")
 SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
 
 
 def table(
-    *,
-    model: Model,
-    endpoint: Endpoint,
-    site: Site,
-    labels: Labels | None,
-    predictions: Predictions | None = None,
+    *, model: Model, endpoint: Endpoint, site: Site, labels: Labels | None, predictions: Predictions | None
 ) -> Routes:
     """Return every path's methods; HEAD and OPTIONS follow from them."""
     feedback: Routes = {LABEL: {"POST": partial(label, labels=labels)}} if labels else {}
@@ -105,8 +100,7 @@ def health(_request: Request, *, model: Model, endpoint: Endpoint) -> Response:
 
 def predict(request: Request, *, endpoint: Endpoint) -> Response:
     """Return the endpoint's prediction for the request's image."""
-    attributes = _attributes(request, _options(request.query))
-    answer = endpoint.predict(image_of(request), attributes, inference_id=request.id)
+    answer = endpoint.predict(image_of(request), _attributes(request), inference_id=request.id)
     members, watched = prediction.parse(answer)
     response = _json({**members, "request_id": request.id})
     return replace(response, outcome=metrics.OF_A_LABEL.get(members["label"]), watched=watched)
@@ -119,10 +113,7 @@ def answered_later(_request: Request) -> Response:
 
 def begin(request: Request, *, predictions: Predictions) -> Response:
     """Take an image that is answered later, or say where to upload it."""
-    frames = request.query.get("frame") == "all"
-    query = {name: value for name, value in request.query.items() if not (frames and name == "frame")}
-    options = _options(query) | ({"frame": "all"} if frames else {})
-    return predictions.begin(request, _attributes(request, options))
+    return predictions.begin(request, _attributes(request, frames=FRAME_OR_ALL))
 
 
 def prediction_of(request: Request, *, predictions: Predictions, start: bool) -> Response:
@@ -137,24 +128,24 @@ def label(request: Request, *, labels: Labels) -> Response:
     return _json(labels.keep(request, request_id))
 
 
-def _attributes(request: Request, options: Mapping[str, str]) -> dict[str, str]:
-    """Return the options with what the container measures and logs besides."""
+def _attributes(request: Request, *, frames: re.Pattern[str] = FRAME) -> dict[str, str]:
+    """Return what the caller wants of an image, with what the container measures and logs besides."""
     return {
-        **options,
+        **_options(request.query, frames),
         "statistics": "true",  # for what watches the model, not for the caller
         "request_id": request.id,
         **({"traceparent": request.traceparent} if request.traceparent else {}),
     }
 
 
-def _options(query: Mapping[str, str]) -> dict[str, str]:
+def _options(query: Mapping[str, str], frames: re.Pattern[str]) -> dict[str, str]:
     """Return what the caller wants of an image, as the container takes it."""
     options = {name: query[name] for name in ("preview", "frame") if name in query}
     options["heatmap"] = query.get("heatmap", "false")
     for name, value in options.items():
         if name != "frame" and value not in ("true", "false"):
             raise Problem(400, f"The parameter {name} must be true or false.")
-    if "frame" in options and not FRAME.fullmatch(options["frame"]):
+    if "frame" in options and not frames.fullmatch(options["frame"]):
         raise Problem(400, "The parameter frame must be a number from 1 to 999999999, in digits only.")
     return options
 
