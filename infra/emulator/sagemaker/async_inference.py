@@ -27,7 +27,6 @@ from infra.emulator.ministack_patches.iam import AccessDenied
 from infra.emulator.sagemaker.endpoints import Endpoint
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import ServerError
-from infra.local_aws import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,15 +146,11 @@ class AsyncEndpoint(Endpoint):
                 "X-Amzn-SageMaker-Custom-Attributes": request.get("CustomAttributes", ""),
             }
             timeout_s = request.get("InvocationTimeoutSeconds", _TIMEOUT_S)
-            connection = http.client.HTTPConnection(HOST, running.server.port or 0, timeout=timeout_s)
             try:
-                connection.request("POST", "/invocations", body=body, headers=headers)
-                response = connection.getresponse()
-                answer, status = response.read(), response.status
+                status, answer = running.server.predict(body, headers, timeout_s=timeout_s)
             except (OSError, http.client.HTTPException) as error:
                 raise ServerError(f"The container does not answer: {error}") from error
             finally:
-                connection.close()
                 seconds = time.monotonic() - began
                 record_invocation(self.name, running.variant.name, status=status, seconds=seconds)
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import http.client
 import json
 import logging
 import os
@@ -87,6 +88,16 @@ class ModelServer:
                 return
             time.sleep(_POLL_S)
         raise ServerError(f"/ping did not answer 200 within {timeout_s:.0f} s{self._last_output()}")
+
+    def predict(self, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> tuple[int, bytes]:
+        """Return status and body of an answer to an image; raise OSError or HTTPException without one."""
+        connection = http.client.HTTPConnection(HOST, self.port or 0, timeout=timeout_s)
+        try:
+            connection.request("POST", "/invocations", body=body, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
 
     def stop(self) -> None:
         """Stop the command, and wait until it is gone."""

@@ -32,11 +32,11 @@ from infra.emulator.sagemaker.resources import (
     invalid,
 )
 from infra.emulator.validation.shapes import InvalidRequest
-from infra.local_aws import HOST
 from infra.names import TRANSFORM_LOG_GROUP
 
 if TYPE_CHECKING:
     from infra.emulator.sagemaker.launcher import Launcher
+    from infra.emulator.sagemaker.model_server import ModelServer
     from infra.emulator.validation.rules import Json
 
 log = logging.getLogger("sagemaker")
@@ -106,7 +106,7 @@ class TransformJob(Resource):
         def answer(name: str) -> None:
             try:
                 if self.status != "Stopping":
-                    self._answer(role, running.server.port or 0, bucket, prefix, name)
+                    self._answer(role, running.server, bucket, prefix, name)
             except (AccessDenied, BotoCoreError, ClientError, JobError) as error:
                 self._fail(error)
 
@@ -116,7 +116,7 @@ class TransformJob(Resource):
         finally:
             self._launcher.stop(running)
 
-    def _answer(self, role: ExecutionRole, port: int, bucket: str, prefix: str, name: str) -> None:
+    def _answer(self, role: ExecutionRole, server: ModelServer, bucket: str, prefix: str, name: str) -> None:
         """Answer one object."""
         body, output = role.read(bucket, prefix + name), self.properties["TransformOutput"]
         limit = self.properties.get("MaxPayloadInMB", _PAYLOAD_MB)
@@ -126,27 +126,22 @@ class TransformJob(Resource):
             "Content-Type": self.properties["TransformInput"].get("ContentType", ""),
             "Accept": output.get("Accept", "*/*"),
         }
-        answer = self._invoke(port, body, headers)
+        answer = self._invoke(server, body, headers)
         target, _, path = output["S3OutputPath"].removeprefix("s3://").partition("/")
         key = f"{path.rstrip('/')}/{name}.out".lstrip("/")
         role.put(target, key, answer, key_id=output.get("KmsKeyId"))
 
-    def _invoke(self, port: int, body: bytes, headers: dict[str, str]) -> bytes:
+    def _invoke(self, server: ModelServer, body: bytes, headers: dict[str, str]) -> bytes:
         """Return the server's answer; a refusal is final, an error of the server is tried again."""
         client = self.properties.get("ModelClientConfig", {})
         status = 0
         for attempt in range(client.get("InvocationsMaxRetries", _RETRIES) + 1):
             time.sleep(_PAUSE_S * 2 ** (attempt - 1) if attempt else 0)
             timeout_s = client.get("InvocationsTimeoutInSeconds", _TIMEOUT_S)
-            connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
             try:
-                connection.request("POST", "/invocations", body=body, headers=headers)
-                response = connection.getresponse()
-                answer, status = response.read(), response.status
+                status, answer = server.predict(body, headers, timeout_s=timeout_s)
             except (OSError, http.client.HTTPException):
                 continue
-            finally:
-                connection.close()
             if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                 return answer
             if status < HTTPStatus.INTERNAL_SERVER_ERROR:
