@@ -28,14 +28,8 @@ def declare(
 ) -> None:
     """Add an environment's stacks to `app`: all of them, or without a release those that need none.
 
-    Parameters
-    ----------
-    environment
-        The name of a file in `environments`.
-    record
-        The release record to serve; by default the environment's own, if there has been a promotion.
-
-    Raises `SettingsError` or `ReleaseError` with everything that is wrong.
+    `record` is the release to serve; by default the environment's own, if there has been a promotion. Raises
+    `SettingsError` or `ReleaseError` with everything that is wrong.
     """
     settings = config.load(environment, folder=environments)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())

@@ -76,10 +76,7 @@ def local_environment(
     All variables that begin with ``AWS_`` are dropped, then those of `client_environment` are added: no
     profile, endpoint of one service, FIPS or dual-stack endpoint, certificate authority or role is left.
 
-    Parameters
-    ----------
-    keep_credentials
-        Whether the access key and token of `base` stay: those of a role in local AWS.
+    With `keep_credentials` the access key and token of `base` stay: those of a role in local AWS.
     """
     kept = {name: value for name, value in base.items() if not name.startswith("AWS_")}
     added = client_environment(base, port=port, region=region)

@@ -73,16 +73,9 @@ class SetupError(Exception):
 def run(module: str, *, layer: str, without_setup: tuple[str, ...] = (), installs: bool = True) -> None:
     """Run a command in its environment, which is made or completed first, and exit with its status.
 
-    Parameters
-    ----------
-    module
-        The command's module; its `main` returns an exit status or None.
-    layer
-        The highest of `LAYERS` that the command needs.
-    without_setup
-        First arguments with which it needs the standard library only.
-    installs
-        Whether the environment is made; if not, and it is not there, the command gets by without it.
+    The `main` of its module returns an exit status or None. `layer` is the highest of `LAYERS` that it needs;
+    with a first argument of `without_setup` it needs the standard library only. What `installs` nothing gets
+    by without an environment where there is none.
     """
     sys.unraisablehook = _interrupt_again
     try:
@@ -230,13 +223,7 @@ def _add_pip_configuration(environment: dict[str, str]) -> None:
 
 
 def base_python(environment: dict[str, str]) -> str:
-    """Return a supported Python of this machine.
-
-    Raises
-    ------
-    SetupError
-        If there is none; with what to install.
-    """
+    """Return a supported Python of this machine; a `SetupError` says what to install."""
     for candidate in _candidates():
         if _version(candidate, environment) in SUPPORTED:
             return candidate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from scripts.console import DeliveryError, echo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def command_parser(
@@ -43,19 +44,24 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """Return the type of an argument that is a whole number."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {limits}, not {text!r}")
+        return int(text)
+
+    return number
+
+
 @contextmanager
 def cli_errors(*expected: type[Exception]) -> Iterator[None]:
     """Turn failures that a person can fix into one line and an exit status.
 
-    Parameters
-    ----------
-    *expected
-        Further exceptions, besides `DeliveryError`, whose text says what is wrong and what to do.
-
-    Raises
-    ------
-    SystemExit
-        1 after a failure, 75 if the same command can succeed later.
+    They are `DeliveryError` and those `expected`: their text says what is wrong and what to do. The status is
+    1, or 75 if the same command can succeed later.
     """
     caught: tuple[type[Exception], ...] = (DeliveryError, *expected)
     try:

@@ -94,10 +94,7 @@ def progress(text: str) -> None:
 def step(title: str, *, began: float | None = None) -> Iterator[None]:
     """Show a long step while it runs, and one line with its seconds at its end.
 
-    Parameters
-    ----------
-    began
-        When it began, by `time.monotonic`, if not now.
+    `began` is when it began, by `time.monotonic`, if not now.
     """
     this = _Step(title, began or time.monotonic())
     ended = threading.Event()

@@ -49,17 +49,7 @@ def arn(
 
 
 def acknowledge(scope: IConstruct, rule: str, *, reason: str) -> None:
-    """Acknowledge a finding of cdk-nag's AwsSolutions rules.
-
-    Parameters
-    ----------
-    scope
-        The construct with the finding, or one around it.
-    rule
-        The finding's own id, such as ``AwsSolutions-IAM5[Resource::*]``.
-    reason
-        Why the finding is acceptable.
-    """
+    """Acknowledge a finding of cdk-nag in a construct, by its id: ``AwsSolutions-IAM5[Resource::*]``."""
     # Without the pack's name in front the finding would vanish from the validation report.
     cdk.Validations.of(scope).acknowledge(cdk.Acknowledgment(id=f"AwsSolutions::{rule}", reason=reason))
 

@@ -28,16 +28,8 @@ _SOURCE_SUFFIXES = (".py", ".png")
 class PythonFunction(Construct):
     """A function with its own role and log group; its handler is `PACKAGE.handler.handle`.
 
-    `role` may write to the log group, and nothing else until it is given more.
-
-    Parameters
-    ----------
-    package
-        Name of the folder in `infra/lambdas` that holds the code.
-    extra_files
-        The text of further files, by their paths in the package's folder.
-    name
-        Physical name, where others find the function by it.
+    `role` may write to the log group, and nothing else until it is given more. `package` is a folder in
+    `infra/lambdas`, `extra_files` has the text of further files by their paths there.
     """
 
     def __init__(

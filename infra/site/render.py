@@ -44,19 +44,10 @@ def render_site(
 ) -> Mapping[str, str]:
     """Return the site's files by name.
 
-    Parameters
-    ----------
-    auth
-        The auth mode, which decides on the page's form and on the document's security scheme.
-    region
-        The AWS region for which callers sign.
-    card
-        The served model's card in Markdown. Its HTML, scripts, remote images and links other than https are
-        rendered as text.
-    feedback
-        Whether labels are taken: only then the page asks for them and the document has their path.
-    asynchronous
-        Whether predictions are answered later: the page then uploads images and asks again.
+    The page's form and the document's security scheme follow `auth`; callers sign for `region`. The served
+    model's `card` is Markdown; its HTML, scripts, remote images and links other than https are rendered as
+    text. Only with `feedback` the page asks for labels and the document has their path; with `asynchronous`
+    the page uploads images and asks again for their answers.
     """
     document = openapi(auth, feedback=feedback, asynchronous=asynchronous)
     theme = _text("theme.css")

@@ -34,11 +34,6 @@ def gateway_client(settings: Settings, **retries: Any) -> Client:
     """Return an operator's client of an environment's gateway; `retries` as in `scripts.client.Client`.
 
     With cognito, where only people can sign in, predictions bypass API Gateway and invoke the Lambda.
-
-    Raises
-    ------
-    DeliveryError
-        If the gateway stack is not deployed, or the shell lacks credentials.
     """
     url, api_key = deployed_gateway(settings)
     if settings.auth == "cognito":
@@ -47,13 +42,7 @@ def gateway_client(settings: Settings, **retries: Any) -> Client:
 
 
 def deployed_gateway(settings: Settings) -> tuple[str, str | None]:
-    """Return the URL of an environment's gateway and, where callers need one, its API key.
-
-    Raises
-    ------
-    DeliveryError
-        If the gateway stack is not deployed.
-    """
+    """Return the URL of an environment's gateway and, where callers need one, its API key."""
     stack = names.stack(settings.environment, "gateway")
     outputs = stack_outputs(stack)
     try:
@@ -73,19 +62,8 @@ def deployed_gateway(settings: Settings) -> tuple[str, str | None]:
 def caller_client(url: str, *, api_key: str | None = None) -> Client:
     """Return a client with the credentials that the gateway's own OpenAPI document requires.
 
-    Parameters
-    ----------
-    url
-        The stage's URL.
-    api_key
-        The key, if known; otherwise it is read from the environment variable that `API_KEY` names.
-
-    Raises
-    ------
-    DeliveryError
-        If the URL is malformed or a credential is missing.
-    ClientError
-        If nothing answers there, or something other than this API.
+    An API key that is not given is read from the environment variable that `API_KEY` names. Raises
+    `DeliveryError` without a credential, `ClientError` if something other than this API answers, or nothing.
     """
     try:
         anonymous = Client(url)
@@ -102,13 +80,7 @@ def caller_client(url: str, *, api_key: str | None = None) -> Client:
 
 
 def signer(caller: boto3.Session) -> Sign:
-    """Return a function that signs requests with the caller's AWS credentials (Signature Version 4).
-
-    Raises
-    ------
-    DeliveryError
-        If there are no credentials or no region.
-    """
+    """Return a function that signs requests with the caller's AWS credentials (Signature Version 4)."""
     credentials = caller.get_credentials()
     if credentials is None or caller.region_name is None:
         raise DeliveryError("This gateway requires signed requests: log in to AWS and set AWS_REGION.")

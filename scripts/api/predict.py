@@ -61,10 +61,7 @@ def classify_images(
 ) -> None:
     """Classify images, up to `parallel` at a time with these options, and report each outcome as it comes.
 
-    Raises
-    ------
-    DeliveryError
-        If the gateway rejects the caller, as it would for every image.
+    A gateway that rejects the caller, as it would for every image, is a `DeliveryError`.
     """
     predict: Callable[..., Prediction] = client.predict
     ask = partial(predict, **options)

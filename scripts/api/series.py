@@ -43,12 +43,8 @@ Placed = tuple[tuple[float | None, ...], Image]
 def images_of(paths: Iterable[Path], *, frame: int | None, axis: int) -> list[Image]:
     """Return the images to ask: pictures, then series by series the slices in their order.
 
-    Parameters
-    ----------
-    frame
-        The only frame of DICOM files, and the volume of NIfTI files, to ask; None for every frame.
-    axis
-        Along which volumes are sliced, as in `nifti.slices`.
+    `frame` is the only frame of DICOM files, and the volume of NIfTI files, to ask; `axis` as in
+    `nifti.slices`.
     """
     series: dict[str, list[Placed]] = {}  # by UID, which stays in here; "" for pictures
     for path in paths:

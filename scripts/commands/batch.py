@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 
 from pydantic import TypeAdapter, ValidationError
 
 from infra import config
 from infra.config.hosting import InstanceType
-from scripts.cli import command_parser
+from scripts.cli import command_parser, whole
 from scripts.commands import common
 from scripts.delivery.aws import connect
 from scripts.transform.batch import MOST_IMAGES_PER_JOB, MOST_INSTANCES, batch, conclude
-from scripts.transform.jobs import DEFAULT_TYPE
 from scripts.transform.results import FORMATS
+from scripts.transform.run import DEFAULT_TYPE
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -39,23 +38,16 @@ def main(arguments: list[str] | None = None) -> None:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = command_parser("batch", __doc__)
-    add = parser.add_argument
+    add, by_count = parser.add_argument, "(default: by the number of images, at most {:,})"
     add("input", metavar="INPUT", help="folder, or s3://BUCKET/PREFIX")
     add("output", metavar="OUTPUT", help="folder, or s3://BUCKET/PREFIX in the environment's batch bucket")
     common.add_environment(parser)
     add("--resume", action="store_true", help="continue an earlier call with what has no answer yet")
     add("--format", choices=FORMATS, default=FORMATS[0], help="of the results (default: %(default)s)")
-    add(
-        "--instance-type",
-        type=_instance_type,
-        metavar="T",
-        default=DEFAULT_TYPE,
-        help="(default: %(default)s)",
-    )
-    by_count = "(default: by the number of images, at most {:,})"
+    add("--instance-type", type=_instance_type, default=DEFAULT_TYPE, help="(default: %(default)s)")
     many = f"jobs at a time, of one instance each {by_count.format(MOST_INSTANCES)}"
-    add("--instances", type=_count, metavar="N", help=many)
-    add("--images-per-job", type=_count, metavar="N", help=by_count.format(MOST_IMAGES_PER_JOB))
+    add("--instances", type=whole(1), metavar="N", help=many)
+    add("--images-per-job", type=whole(1), metavar="N", help=by_count.format(MOST_IMAGES_PER_JOB))
     add("--json", action="store_true", help="print one JSON document")
     add("--leave", action="store_true", help="let the jobs run on after Ctrl-C")
     return parser.parse_args(arguments)
@@ -66,9 +58,3 @@ def _instance_type(text: str) -> str:
         return TypeAdapter(InstanceType).validate_python(text)
     except ValidationError as error:
         raise argparse.ArgumentTypeError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch("[1-9][0-9]{0,5}", text):
-        raise argparse.ArgumentTypeError("write a whole number from 1 to 999999")
-    return int(text)

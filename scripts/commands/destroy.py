@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import ClientError, WaiterError
 
-from infra import names
 from infra.release import record_path
 from scripts.cli import command_parser
 from scripts.commands import common
 from scripts.console import DeliveryError, echo, step
 from scripts.delivery.aws import waiting
 from scripts.delivery.pruning import prune
-from scripts.delivery.stacks import failures
+from scripts.delivery.stacks import failures, stacks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,12 +79,8 @@ def destroy(settings: Settings, *, yes: bool = False, lift_protection: bool = Fa
     What CloudFormation has deployed is deleted, not what this tree declares: that works without a release
     record, and for stacks that were never created completely.
 
-    Parameters
-    ----------
-    yes
-        Do not ask for confirmation; only where nothing is protected and no data is kept.
-    lift_protection
-        Delete the stacks of a protected environment too. Data that it keeps stays.
+    `yes` confirms, only where nothing is protected and no data is kept; with `lift_protection` the stacks of
+    a protected environment are deleted too, and its data stays.
     """
     stacks = deployed_stacks(settings.environment)
     if not stacks:
@@ -121,13 +116,7 @@ def destroy(settings: Settings, *, yes: bool = False, lift_protection: bool = Fa
 def deployed_stacks(environment: str) -> list[Stack]:
     """Return the environment's stacks, the newest first: it may depend on older ones."""
     client = boto3.client("cloudformation")
-    pages = client.get_paginator("describe_stacks").paginate()
-    found = [
-        stack
-        for page in pages
-        for stack in page["Stacks"]
-        if stack["StackName"].startswith(names.stack_prefix(environment)) and stack["StackStatus"] != _GONE
-    ]
+    found = [stack for stack in stacks_of(environment, client) if stack["StackStatus"] != _GONE]
     return [
         Stack(
             name=stack["StackName"],

@@ -44,9 +44,7 @@ def differences(environments: list[str], *, against: str) -> dict[str, dict[str,
 
     A pull request gets its diff this way, without credentials: the code under review runs there.
 
-    Returns
-    -------
-    By environment and stack what `cdk diff` prints; empty for a stack that does not differ.
+    Return by environment and stack what `cdk diff` prints, empty for a stack that does not differ.
     """
     found = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -5,13 +5,11 @@ With --labels, tell it what earlier images show.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
 from collections import Counter
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +21,14 @@ from scripts.api.labels import read_labels, send_labels
 from scripts.api.output import FORMATS, Outcome, as_series
 from scripts.api.predict import classify_images, find_images
 from scripts.api.series import MAX_FRAMES, Image, images_of
-from scripts.cli import command_parser
+from scripts.cli import command_parser, whole
 from scripts.client import Client, ClientError
 from scripts.commands import common
 from scripts.console import echo
 from scripts.delivery.aws import connect
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 MAX_PARALLEL = 64
@@ -74,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", choices=FORMATS, default="table", help="(default: %(default)s)")
     parser.add_argument(
         "--parallel",
-        type=partial(_number, largest=MAX_PARALLEL),
+        type=whole(1, MAX_PARALLEL),
         default=4,
         metavar="N",
         help="images at a time (default: %(default)s)",
@@ -82,19 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--heatmap", action="store_true", help="add the heatmaps")
     parser.add_argument("--preview", action="store_true", help="add what the network saw")
     parser.add_argument("--keep-header", action="store_true", help="send DICOM files as they are")
-    frame = partial(_number, largest=MAX_FRAMES)
-    parser.add_argument(
-        "--frame", type=frame, metavar="N", help="of DICOM files (default: all), or volume of NIfTI files"
-    )
+    frame = "of DICOM files (default: all), or volume of NIfTI files"
+    parser.add_argument("--frame", type=whole(1, MAX_FRAMES), metavar="N", help=frame)
     axes = "of NIfTI volumes: 0 sagittal, 1 coronal, 2 axial (the default)"
     parser.add_argument("--axis", type=int, choices=range(3), default=2, help=axes)
     return parser
-
-
-def _number(text: str, *, largest: int) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= largest:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {largest}")
-    return int(text)
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -8,12 +8,5 @@ from scripts.delivery.deployment import rollback
 
 def main(arguments: list[str] | None = None) -> None:
     """Roll back."""
-    parser = common.release_parser("rollback", __doc__)
-    parser.add_argument("--no-deploy", action="store_true", help="only restore the record, for review")
-    options = parser.parse_args(arguments)
-    common.run(
-        options,
-        lambda settings: rollback(
-            settings, record=common.record_of(options), and_deploy=not options.no_deploy
-        ),
-    )
+    options = common.release_parser("rollback", __doc__).parse_args(arguments)
+    common.run(options, lambda settings: rollback(settings, record=common.record_of(options)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +13,12 @@ from model.data import kaggle
 from model.data.dataset import Dataset, load, resolve
 from model.release import registry
 from model.training.config import ARCHITECTURES, QUICK, THOROUGH, Recipe
-from scripts.cli import add_data_argument, cli_errors, command_parser
+from scripts.cli import add_data_argument, cli_errors, command_parser, whole
 from scripts.commands.model_errors import MODEL_ERRORS
 from scripts.training_job import job as training_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from model.evaluation.metrics import Estimates
     from model.release.registry import ModelVersion
@@ -129,10 +128,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         choices=ARCHITECTURES,
         help="(default: efficientnet_lite0; with --quick linear_probe)",
     )
-    parser.add_argument("--folds", type=_whole(3), help="folds of the cross-validation")
-    parser.add_argument("--steps", type=_whole(1), help="training steps of every fit")
+    parser.add_argument("--folds", type=whole(3), help="folds of the cross-validation")
+    parser.add_argument("--steps", type=whole(1), help="training steps of every fit")
     parser.add_argument(
-        "--seed", type=_whole(0, MAX_SEED), default=0, help="seed of split, initial weights and augmentation"
+        "--seed",
+        type=whole(0, MAX_SEED),
+        default=0,
+        help="seed of split, initial weights and augmentation",
     )
     parser.add_argument(
         "--challenger", action="store_true", help="register the version and leave the champion as it is"
@@ -161,16 +163,6 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _related(pairs: Sequence[tuple[str, str]]) -> dict[str, frozenset[str]]:
     return {source: frozenset(other for first, other in pairs if first == source) for source, _ in pairs}
-
-
-def _whole(least: int, most: float = math.inf) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdigit() or not least <= int(text) <= most:
-            limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
-            raise argparse.ArgumentTypeError(f"must be a whole number {limits}, not {text!r}")
-        return int(text)
-
-    return number
 
 
 def _report(result: TrainingResult, champion: ModelVersion) -> None:

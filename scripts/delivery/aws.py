@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.credentials import DeferredRefreshableCredentials, create_assume_role_refresher
+from botocore.credentials import RefreshableCredentials, create_assume_role_refresher
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local_aws import ACCOUNT as LOCAL_ACCOUNT
@@ -67,10 +68,7 @@ def connect(settings: Settings) -> None:
 
 
 def session() -> boto3.Session:
-    """Return a session of the smoke role where `TUMOR_SMOKE_ROLE` names one, else of the caller.
-
-    The role is assumed anew each time: its credentials expire after an hour, before a slow deploy ends.
-    """
+    """Return a session of the smoke role where `TUMOR_SMOKE_ROLE` names one, else of the caller."""
     role = os.environ.get(SMOKE_ROLE)
     return assume(role) if role else boto3.Session()
 
@@ -91,27 +89,20 @@ def waiting(settings: Settings) -> WaiterConfigTypeDef:
 
 
 def assume(role: str) -> boto3.Session:
-    """Return a session of a role: one of the caller's account by its name, or any by its ARN."""
-    credentials = boto3.client("sts").assume_role(**_assumption(role))["Credentials"]
-    return boto3.Session(
-        credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
-    )
+    """Return a session of a role, which renews its credentials: they last an hour.
 
-
-def assume_for_hours(role: str) -> boto3.Session:
-    """Return a session of a role as `assume` does, which renews its credentials: they last an hour."""
-    refresh = create_assume_role_refresher(boto3.client("sts"), _assumption(role))
-    renewing = botocore.session.get_session()
-    # No public name sets them.
-    renewing._credentials = DeferredRefreshableCredentials(refresh, "assume-role")  # type: ignore[attr-defined]
-    return boto3.Session(botocore_session=renewing)
-
-
-def _assumption(role: str) -> Any:
+    `role` is one of the caller's account by its name, or any by its ARN.
+    """
+    sts = boto3.client("sts")
     if not role.startswith("arn:"):
-        partition, account = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1:5:3]
+        partition, account = sts.get_caller_identity()["Arn"].split(":")[1:5:3]
         role = f"arn:{partition}:iam::{account}:role/{role}"
-    return {"RoleArn": role, "RoleSessionName": PROJECT}
+    refresh = create_assume_role_refresher(sts, {"RoleArn": role, "RoleSessionName": PROJECT})
+    credentials = RefreshableCredentials.create_from_metadata(refresh(), refresh, "assume-role")
+    renewing = botocore.session.get_session()
+    # In place of the chain of providers, with the one method of botocore's CredentialResolver.
+    renewing.register_component("credential_provider", SimpleNamespace(load_credentials=lambda: credentials))
+    return boto3.Session(botocore_session=renewing)
 
 
 def find_stack(client: CloudFormationClient, name: str) -> StackTypeDef | None:

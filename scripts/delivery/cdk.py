@@ -38,11 +38,7 @@ _FAILURE = re.compile(r"_FAILED|❌|Error|error:|ROLLBACK|failed")
 def environment(*, user_configuration: bool) -> dict[str, str]:
     """Return the environment variables of a CDK command.
 
-    Parameters
-    ----------
-    user_configuration
-        Whether ``~/.cdk.json`` is read. It may name a profile, an application or a bootstrap that local AWS
-        does not have.
+    ``~/.cdk.json`` may name a profile, an application or a bootstrap that local AWS does not have.
     """
     variables = DOCKER | os.environ | _ENVIRONMENT
     if user_configuration:
@@ -59,12 +55,7 @@ def environment(*, user_configuration: bool) -> dict[str, str]:
 def cdk(*arguments: str, local: bool, root: Path = ROOT) -> None:
     """Run one CDK command and show what it prints; a `DeliveryError` has the lines that explain a failure.
 
-    Parameters
-    ----------
-    local
-        Whether it is for local AWS, where the user's own CDK configuration is not read.
-    root
-        The folder whose ``cdk.json`` names the application.
+    The ``cdk.json`` of `root` names the application. The user's own is not read for local AWS.
     """
     with started(*arguments, local=local, root=root) as finish:
         finish()

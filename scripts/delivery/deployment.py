@@ -23,12 +23,8 @@ def deploy(settings: Settings, *, record: Path) -> None:
     """Deploy the registry stack, check that its bucket holds the artifact, deploy the rest, and smoke-test.
 
     All stacks are deployed from one synthesis. Stacks that an earlier deploy left stuck are recovered first,
-    and what a destroyed environment has left is taken over.
-
-    Parameters
-    ----------
-    record
-        The release record; without one only the registry stack is deployed.
+    and what a destroyed environment has left is taken over. Without a record only the registry stack is
+    deployed.
 
     Raises
     ------
@@ -124,7 +120,7 @@ def _explained(error: DeliveryError, settings: Settings, *, since: datetime) -> 
     return DeliveryError(f"{reason}\n{error}") if reason else error
 
 
-def rollback(settings: Settings, *, record: Path, and_deploy: bool = True) -> None:
+def rollback(settings: Settings, *, record: Path) -> None:
     """Swap the release record with the previous one, and deploy."""
     current, previous_path = release.load(record), release.previous_path(record)
     if not previous_path.is_file():
@@ -139,12 +135,11 @@ def rollback(settings: Settings, *, record: Path, and_deploy: bool = True) -> No
         )
     release.swap_with_previous(record)
     echo(f"  {record}: back to {previous.model.name} version {previous.model.version}")
-    if and_deploy:
-        try:
-            deploy(settings, record=record)
-        except BaseException:
-            echo(
-                f"The record is restored, but not deployed. Continue with `scripts/deploy --env "
-                f"{settings.environment}`: another rollback would return to the release that you left."
-            )
-            raise
+    try:
+        deploy(settings, record=record)
+    except BaseException:
+        echo(
+            f"The record is restored, but not deployed. Continue with `scripts/deploy --env "
+            f"{settings.environment}`: another rollback would return to the release that you left."
+        )
+        raise

@@ -56,13 +56,7 @@ def build_command() -> list[str]:
 
 
 def choose(wanted: str) -> Engine:
-    """Decide how the emulator's endpoints run.
-
-    Parameters
-    ----------
-    wanted
-        ``"docker"``, ``"process"``, or ``"auto"``: Docker where an engine answers and has the base image.
-    """
+    """Decide how the emulator's endpoints run; ``"auto"`` is Docker where an engine has the base image."""
     if wanted == "process":
         return Engine("process", "the server runs as a plain process (--engine process)")
     obstacle = _obstacle()

@@ -17,13 +17,7 @@ _PATIENCE_S = 10
 
 @contextlib.contextmanager
 def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
-    """Run a program; leaving the block interrupts it, with all that it started, unless it has ended.
-
-    Parameters
-    ----------
-    **options
-        Of `subprocess.Popen`.
-    """
+    """Run a program; leaving the block interrupts it, with all that it started, unless it has ended."""
     process = None
     try:
         with _interrupts_deferred():

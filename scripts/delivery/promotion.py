@@ -26,12 +26,7 @@ def promote(settings: Settings, version: ModelVersion, *, record: Path, forced: 
     An interruption leaves the old release or the new one: the artifact's key and the card's name contain the
     hash, and the record that names both is replaced atomically at the end.
 
-    Parameters
-    ----------
-    settings
-        An environment whose registry stack is deployed.
-    forced
-        Why the model is released although gates failed; recorded in the registry, the release and `/health`.
+    `forced` is why the model is released although gates failed: for registry, release and `/health`.
     """
     gates = tuple(Gate(**gate) for gate in version.gates())
     overridden = _check_gates(settings, version, gates, forced=forced)

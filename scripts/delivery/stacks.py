@@ -33,11 +33,8 @@ _SCALING = "AWS::ApplicationAutoScaling::"
 
 def environment_stacks(settings: Settings) -> list[StackTypeDef]:
     """Return the environment's deployed stacks; fail if they cannot be read, as that could hide a deploy."""
-    prefix = names.stack_prefix(settings.environment)
     try:
-        client = bootstrap_session(settings, "lookup").client("cloudformation")
-        pages = client.get_paginator("describe_stacks").paginate()
-        return [stack for page in pages for stack in page["Stacks"] if stack["StackName"].startswith(prefix)]
+        return stacks_of(settings.environment, bootstrap_session(settings, "lookup").client("cloudformation"))
     except AWS_ERRORS as error:
         raise DeliveryError(
             f"The stacks of {settings.environment} cannot be read with the bootstrap's lookup role: {error}\n"
@@ -45,6 +42,12 @@ def environment_stacks(settings: Settings) -> list[StackTypeDef]:
             f"bootstrap_qualifier in infra/environments/{settings.environment}.toml, or let this caller "
             "assume the role."
         ) from error
+
+
+def stacks_of(environment: str, client: CloudFormationClient) -> list[StackTypeDef]:
+    """Return an environment's deployed stacks."""
+    pages, prefix = client.get_paginator("describe_stacks").paginate(), names.stack_prefix(environment)
+    return [stack for page in pages for stack in page["Stacks"] if stack["StackName"].startswith(prefix)]
 
 
 def needs_creation(settings: Settings, part: names.Part) -> bool:

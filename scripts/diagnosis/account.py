@@ -16,7 +16,7 @@ from scripts.console import DeliveryError
 from scripts.delivery.aws import AWS_ERRORS, CALLS, bootstrap_session, connect, find_stack, if_exists
 from scripts.diagnosis.finding import examine
 from scripts.pricing.price_list import price_list_client, products
-from scripts.transform.jobs import DEFAULT_TYPE
+from scripts.transform.run import DEFAULT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

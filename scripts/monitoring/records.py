@@ -192,10 +192,7 @@ class Logged:
 def records(settings: Settings, *, since: datetime, images: bool = False) -> Captured | Logged:
     """Return what the settings' way to watch has of the answers since a time.
 
-    Parameters
-    ----------
-    images
-        Whether the records have the images too, where the settings capture the input.
+    With `images` the records have the images too, where the settings capture the input.
     """
     capture = settings.data_capture
     if capture is None or not settings.captures_answers:

@@ -43,10 +43,7 @@ def join(
 ) -> Joined:
     """Write each captured image with a label on which all agree into `to`/yes or `to`/no.
 
-    Parameters
-    ----------
-    known
-        Hashes of the images that a training has anyway: with their own labels, and in their own source.
+    `known` are hashes of images that a training has anyway: with their own labels, and in their own source.
     """
     joined, missing, disputed = Joined(), set(agreed), set[str]()
     for record in found:

@@ -53,10 +53,7 @@ def as_prefix(source: str) -> str:
 def problems(sources: Mapping[str, str], *, fetching: bool, session: boto3.Session) -> list[str]:
     """Return why a job cannot train on the folders or S3 prefixes of its channels.
 
-    Parameters
-    ----------
-    fetching
-        Whether the job also fetches sets, which may have the class that these lack.
+    A job that is `fetching` sets too may find there the class that these lack.
     """
     found = []
     alone = "data_2" not in sources and not fetching

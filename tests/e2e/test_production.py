@@ -82,11 +82,12 @@ def check_what_github_jobs_may_do(prod: Production) -> None:
     keys = assume_with_github_token(prod.client("sts"), delivery)
     job = replace(prod, credentials={**keys, SMOKE_ROLE: smoke})
 
-    # It may deploy a change and smoke-test it, through other roles only
+    # It may deploy changes, one of which takes two steps under scaling, and smoke-test them, by other roles
     with pytest.raises(ClientError, match="not authorized"):
         job.client("cloudformation").describe_stacks()
-    prod.settings.write_text(prod.settings.read_text().replace("burst = 100", "burst = 99"))
-    job.command("deploy")
+    changed = prod.settings.read_text().replace("burst = 100", "burst = 99")
+    prod.settings.write_text(changed.replace("ml.c7i.large", "ml.c7i.xlarge"))
+    assert "removing the auto scaling" in job.command("deploy")
     job.command("smoke")
     stage = {"restApiId": prod.stack_outputs("gateway")["ApiId"], "stageName": names.STAGE_NAME}
     method_settings = prod.client("apigateway").get_stage(**stage)["methodSettings"]["*/*"]

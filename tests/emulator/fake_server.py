@@ -10,6 +10,7 @@ import hashlib
 import http.server
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -34,6 +35,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "accept": self.headers.get("Accept"),
             "attributes": self.headers.get("X-Amzn-SageMaker-Custom-Attributes"),
             "environment": dict(os.environ),
+            "open_files": resource.getrlimit(resource.RLIMIT_NOFILE),
             **dict(self.behaviour.get("adds", {})),  # type: ignore[call-overload]
         }
         self._answer(int(str(self.behaviour.get("refuse", 200))), json.dumps(echo).encode())

@@ -95,7 +95,9 @@ def test_container_is_locked_down(cloud: Cloud) -> None:
     assert json.loads(docker("network", "inspect", network))[0]["Options"] == {
         "com.docker.network.bridge.enable_ip_masquerade": "false"
     }
-    assert not [key for key in cloud.invoke(endpoint)["environment"] if key.startswith("AWS_")]
+    echo = cloud.invoke(endpoint)
+    assert echo["open_files"] == [1024, 1024]
+    assert not [key for key in echo["environment"] if key.startswith("AWS_")]
     cloud.delete(endpoint)
 
 

@@ -35,7 +35,8 @@ def test_request_and_answer_pass_unchanged(cloud: Cloud) -> None:
     assert (answer["ContentType"], answer["CustomAttributes"]) == ("application/json", "seen=true")
     assert answer["InvokedProductionVariant"] == "champion"
 
-    # And the server has its model's environment, and no credentials
+    # And the server has its model's environment, no credentials, and as many open files as on AWS
+    assert echo["open_files"] == [1024, 1024]
     assert echo["environment"]["MODEL_NAME"] == config
     assert not [key for key in echo["environment"] if key.startswith("AWS_")]
     [variant] = cloud.sagemaker.describe_endpoint(EndpointName=endpoint)["ProductionVariants"]

@@ -1,142 +1,64 @@
-"""The parts of `scripts/batch` without AWS: shards, jobs, results, cost, and what is refused."""
+"""The parts of `scripts/batch` without SageMaker: shards, jobs, results, cost, and what is refused."""
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import tracemalloc
 from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from moto import mock_aws
 from pyarrow import parquet
 
 from container.problem import MAX_IMAGE_BYTES
+from infra.emulator.validation.shapes import validate
 from scripts.commands.batch import parse as parse_options
 from scripts.console import DeliveryError
-from scripts.transform import cost, results
-from scripts.transform.batch import _CALLS, _check_places
-from scripts.transform.jobs import MAX_TOTAL_MB, Jobs, request
-from scripts.transform.place import Prefix, files, key_of, mapped, parse
-from scripts.transform.run import Run
+from scripts.transform import results
+from scripts.transform.batch import _CALLS, _check_places, _upload, estimate, files, parse
+from scripts.transform.run import Prefix, Run
 from tests.http_server import Call, Reply, ScriptedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-MIB = 2**20
+BUCKET = "ours"
+KEYS = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region_name": "us-east-1"}
 MODEL = {"name": "m", "version": "3", "sha256": "ab"}
 SURE = {"label": "YES", "class": 1, "probability": 0.1 + 0.2, "threshold": 0.5}
 ANSWER = {**SURE, "reliability": "low", "reasons": ["a", "b"], "model": MODEL}
 PROBLEM = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": 'Not, "good"'}
 
 
-@dataclass
-class FakeS3:
-    """Buckets in memory, with the calls that a run makes; `generated` are keys without content."""
-
-    objects: dict[str, bytes] = field(default_factory=dict)
-    generated: int = 0
-    keeps: bool = True
-
-    def put_object(self, **call: Any) -> None:
-        if self.keeps or "/shards/" not in call["Key"]:
-            self.objects[call["Key"]] = call["Body"]
-
-    def get_object(self, **call: Any) -> dict[str, Any]:
-        if call["Key"] not in self.objects:
-            raise error("NoSuchKey")
-        return {"Body": io.BytesIO(self.objects[call["Key"]])}
-
-    def get_paginator(self, _: str) -> FakeS3:
-        return self
-
-    def paginate(self, **call: Any) -> Iterator[dict[str, Any]]:
-        after = call["StartAfter"]
-        names = sorted(key for key in self.objects if key.startswith(call["Prefix"]) and key > after)
-        yield {"Contents": [{"Key": key, "Size": len(self.objects[key])} for key in names]}
-        for start in range(0, self.generated, 1000):
-            numbers = range(start, start + 1000)
-            yield {"Contents": [{"Key": f"scans/{number:020}.png", "Size": 1} for number in numbers]}
-
-
-def error(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "why"}}, "any")
-
-
-def make_run(s3: FakeS3) -> Run:
-    return Run(s3, "ours", "id", Prefix("ours", "scans/"))
-
-
-def written(run: Run, *, images: dict[str, bytes], per_job: int = 2) -> int:
-    """Plan a run of images, and return the number of its shards."""
-    run.s3.objects |= {f"scans/{name}": content for name, content in images.items()}
-    return run.plan(run.images.list(run.s3), per_job=per_job)[1]
-
-
-def test_images_are_divided_in_order_and_those_of_no_size_are_answered_at_once() -> None:
-    run = make_run(FakeS3())
-    assert (
-        written(run, images={"a": b"1", "b": b"", "c": bytes(MAX_IMAGE_BYTES + 1), "d/": b"", "e": b"1"}) == 2
-    )
-    assert [run.keys(shard) for shard in (1, 2)] == [["scans/a", "scans/b"], ["scans/c", "scans/e"]]
-    assert [run.unanswered(shard) for shard in (1, 2)] == [["scans/a"], ["scans/e"]]
-    found = {row["key"]: row.get("problem", {}).get("status") for row in results.rows(run, 2, strip="scans/")}
-    assert found == {"b": 400, "c": 413}
-
-
-def test_planning_and_writing_take_no_more_memory_for_more_images(tmp_path: Path) -> None:
-    peaks = {}
-    for images in (5_000, 25_000):
-        run = make_run(FakeS3(generated=images, keeps=False))
-        tracemalloc.start()
-        assert run.plan(run.images.list(run.s3), per_job=2_500) == (images, images // 2_500)
-        rows = ({"key": str(number), **ANSWER} for number in range(images // 10))
-        results.write(rows, tmp_path, "parquet", s3=None)
-        peaks[images] = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peaks[25_000] < 1.2 * peaks[5_000] + MIB
-
-
-def test_what_is_gone_is_answered_and_the_rest_is_left() -> None:
-    run = make_run(FakeS3())
-    assert written(run, images=dict.fromkeys(["a", "b", "c", "é", "\U0001f600"], b"1"), per_job=9) == 1
-    run.write("answers/1/scans/a.out", b"{}")
-    del run.s3.objects["scans/b"]
-    del run.s3.objects["scans/\U0001f600"]
-    assert run.settle(1) == ["scans/c", "scans/é"]
-    assert {row["key"] for row in results.rows(run, 1) if row.get("problem", {}).get("status") == 410} == {
-        "scans/b",
-        "scans/\U0001f600",
-    }
-
-
 class FakeJobs:
     """SageMaker, which runs at most `quota` jobs, each of which ends when it is described once."""
 
-    def __init__(self, run: Run, quota: int) -> None:
-        self.run, self.quota = run, quota
+    def __init__(self, s3: Any, quota: int) -> None:
+        self.s3, self.quota = s3, quota
         self.running: set[str] = set()
         self.sent: Counter[str] = Counter()
         self.most = 0
 
     def create_transform_job(self, **given: Any) -> None:
+        validate("sagemaker", "CreateTransformJob", given)
         if len(self.running) >= self.quota:
             raise error("ResourceLimitExceeded")
         self.running.add(given["TransformJobName"])
         self.most = max(self.most, len(self.running))
         manifest = given["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"].removeprefix("s3://ours/")
-        first, *keys = json.loads(self.run.s3.objects[manifest])
+        first, *keys = json.loads(self.s3.get_object(Bucket=BUCKET, Key=manifest)["Body"].read())
         assert first == {"prefix": "s3://ours/"}
         output = given["TransformOutput"]["S3OutputPath"].removeprefix("s3://ours/")
         for key in keys:
             self.sent[key] += 1
-            self.run.s3.objects[f"{output}/{key}.out"] = json.dumps(ANSWER).encode()
+            self.s3.put_object(Bucket=BUCKET, Key=f"{output}/{key}.out", Body=json.dumps(ANSWER).encode())
 
     def describe_transform_job(self, **call: Any) -> dict[str, str]:
         if call["TransformJobName"] not in self.running:
@@ -145,41 +67,83 @@ class FakeJobs:
         return {"TransformJobStatus": "Completed"}
 
 
-def make_jobs(run: Run, client: FakeJobs) -> Jobs:
-    common = request("model", instance_type="ml.c7i.large", key=None, tags={})
-    return Jobs(client=client, run=run, request=common, name="job", at_once=3, poll_s=0)
+def error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "why"}}, "any")
 
 
-def test_a_small_quota_makes_fewer_jobs_run_at_once_and_none_is_an_error() -> None:
-    run = make_run(FakeS3())
-    shards = written(run, images={f"{number}": b"1" for number in range(10)}, per_job=2)
-    client = FakeJobs(run, quota=2)
-    make_jobs(run, client).classify(shards, 10)
-    assert client.most == 2
-    assert set(client.sent.values()) == {1}
-    assert len(client.sent) == 10
-    other = make_run(FakeS3())
-    written(other, images={"a": b"1"})
+def make_run(s3: Any, *, quota: int = 1, **given: Any) -> Run:
+    common: dict[str, Any] = {"instance_type": "ml.c7i.large", "key": None, "tags": {"a": "b"}, "poll_s": 0}
+    common |= {"bucket": BUCKET, "id": "id", "images": Prefix(BUCKET, "scans/"), "model": "m", "name": "job"}
+    return Run(**common | {"s3": s3, "sagemaker": FakeJobs(s3, quota)} | given)
+
+
+@pytest.fixture
+def s3() -> Iterator[Any]:
+    with mock_aws():
+        client = boto3.client("s3", **KEYS)  # type: ignore[call-overload]
+        client.create_bucket(Bucket=BUCKET)
+        yield client
+
+
+def planned(run: Run, images: dict[str, bytes], *, per_job: int = 2) -> range:
+    """Plan a run of images, and return the numbers of its shards."""
+    for name, content in images.items():
+        run.s3.put_object(Bucket=BUCKET, Key=f"scans/{name}", Body=content)
+    return range(1, run.plan(run.images.list(run.s3), per_job=per_job)[1] + 1)
+
+
+def test_images_are_sent_in_order_but_those_of_no_size_answered_or_gone(s3: Any) -> None:
+    run = make_run(s3)
+    odd = {"b": b"", "c": bytes(MAX_IMAGE_BYTES + 1), "d/": b""}
+    shards = planned(run, {**dict.fromkeys("aef\u00e9\U0001f600", b"1"), **odd}, per_job=3)
+    run.write("answers/1/scans/a.out", json.dumps(SURE).encode())
+    for name in ("e", "\U0001f600"):
+        s3.delete_object(Bucket=BUCKET, Key=f"scans/{name}")
+    assert [run.waiting(shard) for shard in shards] == [[], ["scans/f", "scans/\u00e9"], []]
+    rows = [row for shard in shards for row in run.rows(shard, strip="scans/")]
+    assert {row["key"]: row.get("problem", {}).get("status") for row in rows} == {
+        "a": None, "b": 400, "c": 413, "e": 410, "\U0001f600": 410,
+    }  # fmt: skip
+
+
+def test_planning_and_writing_take_no_more_memory_for_more_images(tmp_path: Path) -> None:
+    peaks = {}
+    nowhere = SimpleNamespace(put_object=lambda **_: None)
+    for images in (5_000, 25_000):
+        tracemalloc.start()
+        listed = ((f"scans/{number:020}.png", 1) for number in range(images))
+        assert make_run(nowhere).plan(listed, per_job=2_500) == (images, images // 2_500)
+        rows = ({"key": str(number), **ANSWER} for number in range(images // 10))
+        results.write(rows, tmp_path, "parquet", s3=None)
+        peaks[images] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[25_000] < 1.2 * peaks[5_000] + 2**20
+
+
+def test_a_small_quota_makes_fewer_jobs_run_at_once_and_none_is_an_error(s3: Any) -> None:
+    run = make_run(s3, quota=2)
+    run.classify(planned(run, {f"{number}": b"1" for number in range(10)}), 10, at_once=3)
+    assert run.sagemaker.most == 2
+    assert Counter(run.sagemaker.sent.values()) == {1: 10}
     with pytest.raises(DeliveryError, match=r"ml\.c7i\.large for transform job usage.*--resume continues"):
-        make_jobs(other, FakeJobs(other, quota=0)).classify(1, 1)
+        make_run(s3, quota=0, id="other").classify(planned(make_run(s3, id="other"), {}), 10, at_once=3)
 
 
-def test_a_job_that_was_named_and_never_created_is_created() -> None:
-    run = make_run(FakeS3())
-    shards = written(run, images={"a": b"1"})
+def test_a_job_that_was_named_and_never_created_is_created(s3: Any) -> None:
+    run = make_run(s3)
+    shards = planned(run, {"a": b"1"})
     run.write("jobs/1", b"job-00001-1")  # the call was killed between the two
-    client = FakeJobs(run, quota=1)
-    make_jobs(run, client).classify(shards, 1)
-    assert client.sent == {"scans/a": 1}
+    run.classify(shards, 1, at_once=1)
+    assert run.sagemaker.sent == {"scans/a": 1}
 
 
-@pytest.mark.parametrize("size", ["medium", "large", "xlarge", "2xlarge", "24xlarge"])
-@pytest.mark.parametrize("key", [None, "arn:aws:kms:eu-west-1:123456789012:key/k"])
-def test_what_jobs_have_in_common_is_within_sagemakers_rules(size: str, key: str | None) -> None:
-    made = request("m", instance_type=f"ml.c7i.{size}", key=key, tags={"a": "b"})
-    assert 2 <= made["MaxConcurrentTransforms"] <= MAX_TOTAL_MB / made["MaxPayloadInMB"]
-    assert made["MaxPayloadInMB"] * MIB > MAX_IMAGE_BYTES
-    assert made["TransformResources"].get("VolumeKmsKeyId") == made["TransformOutput"].get("KmsKeyId") == key
+@pytest.mark.parametrize("size", ["large", "xlarge", "2xlarge", "24xlarge"])
+def test_requests_for_any_size_are_within_sagemakers_rules(s3: Any, size: str) -> None:
+    key = "arn:aws:kms:eu-west-1:123456789012:key/k"
+    made = make_run(s3, instance_type=f"ml.c7i.{size}", key=key)._request("j", 1)
+    validate("sagemaker", "CreateTransformJob", made)
+    assert made["MaxConcurrentTransforms"] >= 2
+    assert made["MaxPayloadInMB"] * 2**20 > MAX_IMAGE_BYTES
 
 
 ROWS: list[results.Row] = [
@@ -196,11 +160,10 @@ def test_each_format_holds_the_same(tmp_path: Path) -> None:
     assert [json.loads(line) for line in lines] == ROWS
     table = parquet.read_table(tmp_path / "results.parquet").to_pylist()
     with (tmp_path / "results.csv").open(encoding="utf-8", newline="") as file:
-        assert [
-            {name: "" if value is None else str(value) for name, value in row.items()} for row in table
-        ] == [*csv.DictReader(file)]
+        shown = [{name: "" if each is None else str(each) for name, each in row.items()} for row in table]
+        assert shown == [*csv.DictReader(file)]
     assert [row["probability"] for row in table] == [0.1 + 0.2, 0.1 + 0.2, None]
-    assert (table[0]["reasons"], table[2]["problem_status"]) == ("a; b", 400)
+    assert (table[0]["reasons"], table[0]["model_version"], table[2]["problem_status"]) == ("a; b", "3", 400)
 
 
 def test_a_failure_leaves_no_part_of_a_file_and_the_older_one(tmp_path: Path) -> None:
@@ -226,9 +189,8 @@ def test_throttling_by_s3_is_waited_for() -> None:
     with Throttling().running() as server:
         server.replies.extend([Reply(503, body, "application/xml")] * 3)
         server.default = Reply(200, b"answer", "application/json")
-        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region_name": "eu-west-1"}
-        s3 = boto3.client("s3", endpoint_url=server.url, config=_CALLS, **keys)  # type: ignore[call-overload]
-        assert Run(s3, "ours", "id", Prefix("ours", "")).read("run.json") == b"answer"
+        s3 = boto3.client("s3", endpoint_url=server.url, config=_CALLS, **KEYS)  # type: ignore[call-overload]
+        assert make_run(s3).read("run.json") == b"answer"
         assert len(server.calls) == 4
 
 
@@ -242,40 +204,29 @@ def test_throttling_by_s3_is_waited_for() -> None:
         ("s3://ours/a", "s3://ours/a/b", "lies in INPUT"),
         ("{folder}", "{folder}/out", "lies in INPUT"),
         ("{folder}/absent", "/out", "is no folder"),
+        ("s3://scans", "s3://ours/out", ""),
+        ("s3://ours/a//", "s3://ours/ab", ""),
+        ("{folder}", "{folder}-2", ""),
     ],
 )
 def test_places_that_cannot_work_are_refused(source: str, output: str, refusal: str, tmp_path: Path) -> None:
     places = [parse(each.format(folder=tmp_path)) for each in (source, output)]
-    with pytest.raises(DeliveryError, match=refusal):
+    with pytest.raises(DeliveryError, match=refusal) if refusal else nullcontext():
         _check_places(*places, bucket="ours", readable=("ours", "scans"))
-
-
-def test_other_places_are_taken(tmp_path: Path) -> None:
-    _check_places(parse("s3://scans"), parse("s3://ours/out"), bucket="ours", readable=("ours", "scans"))
-    _check_places(parse("s3://ours/a"), parse("s3://ours/ab"), bucket="ours", readable=("ours",))
-    _check_places(tmp_path, Path(f"{tmp_path}-2"), bucket="ours", readable=("ours",))
-    assert str(parse("s3://b/a//")) == "s3://b/a/"
 
 
 def test_a_name_that_is_no_utf8_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "\udcff.png").touch()
     (path,) = files(tmp_path)
     with pytest.raises(DeliveryError, match=r"xff\.png.*not UTF-8"):
-        key_of(path, tmp_path)
-
-
-def test_mapped_calls_are_few_ahead_of_what_is_taken() -> None:
-    called: list[int] = []
-    taken = mapped(called.append, range(10_000))
-    next(taken)
-    assert len(called) <= 1000
+        _upload(make_run(None), path, tmp_path)
 
 
 def test_the_cost_is_that_of_instances_and_requests() -> None:
-    line = cost.line(1_000_000, 10, instance_type="ml.c7i.large", at_once=10, uploads=False)
+    line = estimate(1_000_000, 10, instance_type="ml.c7i.large", at_once=10, uploads=False)
     # 1,000,000 x 0.012 s / 2 cores + 10 starts of 300 s = 9,000 s; 0.1071 USD an hour; a PUT an image
     assert "2.5 hours of ml.c7i.large, 0.2 on the clock, 5.27 USD with S3" in line
-    other = cost.line(1, 1, instance_type="ml.c6i.large", at_once=1, uploads=True)
+    other = estimate(1, 1, instance_type="ml.c6i.large", at_once=1, uploads=True)
     assert "price is not in scripts/pricing/prices.toml" in other
 
 

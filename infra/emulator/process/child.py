@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import importlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import time
 from infra.local_aws import HOST
 
 GRACE_S = 30.0  # SageMaker too gives a container 30 s between SIGTERM and SIGKILL
+OPEN_FILES = 1024  # of a model's server: AWS Lambda's limit, which serverless inference has
 
 
 def responds(port: int, path: str) -> bool:
@@ -60,8 +62,9 @@ def end_with_parent() -> None:
 
 
 def main() -> None:
-    """Run the program of the command line."""
+    """Run the program of the command line, which is a model's server."""
     end_with_parent()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     module, _, function = sys.argv[1].partition(":")
     sys.argv = [module, *sys.argv[2:]]
     getattr(importlib.import_module(module), function)()

@@ -66,13 +66,7 @@ class LocalAws:
         return local_aws.endpoint_url(self.port)
 
     def __enter__(self) -> Self:
-        """Start it and wait until it answers.
-
-        Raises
-        ------
-        LocalAwsError
-            If the port is taken, or it does not come up.
-        """
+        """Start it and wait until it answers; raise `LocalAwsError` if its port is taken, or it does not."""
         with listen(self.port) as listener, self._open_log() as output:
             self.port = listener.getsockname()[1]
             self._scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-"))

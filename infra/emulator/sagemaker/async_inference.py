@@ -8,7 +8,6 @@ failures, what a failure's file holds, and all members of a message.
 from __future__ import annotations
 
 import contextvars
-import http.client
 import json
 import logging
 import queue
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.emulator.ministack_patches.app import Answer, region
@@ -27,6 +27,7 @@ from infra.emulator.ministack_patches.iam import AccessDenied
 from infra.emulator.sagemaker.endpoints import Endpoint
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import ServerError
+from infra.local_aws import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,17 +147,21 @@ class AsyncEndpoint(Endpoint):
                 "X-Amzn-SageMaker-Custom-Attributes": request.get("CustomAttributes", ""),
             }
             timeout_s = request.get("InvocationTimeoutSeconds", _TIMEOUT_S)
+            url = f"http://{HOST}:{running.server.port}/invocations"
             try:
-                status, answer = running.server.predict(body, headers, timeout_s=timeout_s)
-            except (OSError, http.client.HTTPException) as error:
+                answer = urllib3.request(
+                    "POST", url, body=body, headers=headers, timeout=timeout_s, retries=False
+                )
+                status = answer.status
+            except urllib3.exceptions.HTTPError as error:
                 raise ServerError(f"The container does not answer: {error}") from error
             finally:
                 seconds = time.monotonic() - began
                 record_invocation(self.name, running.variant.name, status=status, seconds=seconds)
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            message = answer.decode(errors="replace")
+            message = answer.data.decode(errors="replace")
             raise ServerError(f'Received error ({status}) from primary with message "{message}".')
-        return answer
+        return answer.data
 
     def _announce(self, role: ExecutionRole, request: Json, result: str, **more: object) -> None:
         topic = self._config["OutputConfig"].get("NotificationConfig", {}).get(f"{result}Topic")

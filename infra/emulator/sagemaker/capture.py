@@ -31,10 +31,7 @@ WRITTEN_AFTER_S = 1.0  # in which further records join the file; AWS takes minut
 class Capture:
     """What a variant's `DataCaptureConfig` keeps; written with the model's execution role.
 
-    Parameters
-    ----------
-    label
-        Endpoint and variant, with a slash between them, as the keys of the files have them.
+    `label` is endpoint and variant, with a slash between them, as the keys of the files have them.
     """
 
     def __init__(self, config: Json, *, label: str, role: ExecutionRole) -> None:

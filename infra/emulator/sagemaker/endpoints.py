@@ -144,7 +144,7 @@ class Endpoint(Resource):
                 raise invalid("With a deployment configuration the names of the variants must stay.")
             self.deployment_config = deployment
             self._set_status("Updating" if former else "Creating")
-        _in_background(self._take_over, config, variant, rollout)
+        in_background(self._take_over, config, variant, rollout)
 
     def wait(self) -> Status:
         """Return the status once no change is under way."""
@@ -189,7 +189,7 @@ class Endpoint(Resource):
             self._drain(former)
             then()
 
-        return _in_background(stop)
+        return in_background(stop)
 
     def _take_over(self, config: Resource, variant: Variant, rollout: Rollout) -> None:
         try:
@@ -244,7 +244,7 @@ class Endpoint(Resource):
         self._changed.notify_all()
 
 
-def _in_background(target: Callable[..., None], *arguments: object) -> threading.Thread:
+def in_background(target: Callable[..., None], *arguments: object) -> threading.Thread:
     """Run a function on a thread in the request's context, which has the region of endpoint and alarms."""
     run = contextvars.copy_context().run
     thread = threading.Thread(target=run, args=(target, *arguments), daemon=True)

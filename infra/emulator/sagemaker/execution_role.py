@@ -81,15 +81,10 @@ class ExecutionRole:
 
     def write(self, url: str, content: bytes, *, key: str | None) -> None:
         """Put the object of an ``s3://`` URL, encrypted under a KMS key if one is given."""
-        self.put(*_location(url), content, key_id=key)
-
-    def put(self, bucket: str, key: str, content: bytes, *, key_id: str | None) -> None:
-        """Put an object, encrypted under a KMS key if one is given."""
-        encryption: dict[str, Any] = (
-            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_id} if key_id else {}
-        )
-        with self._acting(f"write s3://{bucket}/{key}"):
-            self._s3.put_object(Bucket=bucket, Key=key, Body=content, **encryption)
+        bucket, path = _location(url)
+        encryption: dict[str, Any] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
+        with self._acting(f"write {url}"):
+            self._s3.put_object(Bucket=bucket, Key=path, Body=content, **encryption)
 
     def publish(self, topic: str, message: str) -> None:
         """Publish a message to a topic."""
@@ -162,7 +157,7 @@ def _location(url: str) -> tuple[str, str]:
     bucket, _, key = url.removeprefix("s3://").partition("/")
     if not url.startswith("s3://") or not bucket or not key.strip("/"):
         raise invalid(f'"{url}" is not an S3 location of the form s3://bucket/key.')
-    return bucket, key.lstrip("/")
+    return bucket, key
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, files: Path) -> None:

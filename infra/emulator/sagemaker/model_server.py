@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import http.client
 import json
 import logging
 import os
@@ -36,10 +35,8 @@ class ModelServer:
     ----------
     command
         Runs in the foreground: its end is the server's end, and SIGTERM stops it.
-    label
-        Begins each of its lines in this process's log.
     write
-        Takes each line of its output, besides this process's log.
+        Takes each line of its output, besides this process's log, where `label` begins the line.
     environment
         Added to what any program needs of this process's environment, which is none of its credentials.
     find_port
@@ -88,16 +85,6 @@ class ModelServer:
                 return
             time.sleep(_POLL_S)
         raise ServerError(f"/ping did not answer 200 within {timeout_s:.0f} s{self._last_output()}")
-
-    def predict(self, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> tuple[int, bytes]:
-        """Return status and body of an answer to an image; raise OSError or HTTPException without one."""
-        connection = http.client.HTTPConnection(HOST, self.port or 0, timeout=timeout_s)
-        try:
-            connection.request("POST", "/invocations", body=body, headers=headers)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
 
     def stop(self) -> None:
         """Stop the command, and wait until it is gone."""
@@ -148,7 +135,7 @@ class Containers:
             *("--publish", f"{HOST}::8080", "--volume", f"{model}:/opt/ml/model:ro"),
             *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),  # noqa: S108 - the container's own
             *("--security-opt", "no-new-privileges", "--stop-timeout", f"{child.GRACE_S:.0f}"),
-            *("--network", self._network_of(variant)),
+            *("--ulimit", f"nofile={child.OPEN_FILES}", "--network", self._network_of(variant)),
             *(["--memory", f"{variant.memory_mb}m"] if variant.memory_mb else []),
             *(f"--env={key}={value}" for key, value in variant.environment.items()),
             *(image, "serve"),

@@ -8,19 +8,18 @@ answers, of which AWS's page of StopTransformJob says that none are stored.
 
 from __future__ import annotations
 
-import contextvars
-import http.client
 import json
 import logging
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker.endpoints import in_background
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import (
     REAL_TIME_STARTUP_S,
@@ -32,11 +31,11 @@ from infra.emulator.sagemaker.resources import (
     invalid,
 )
 from infra.emulator.validation.shapes import InvalidRequest
+from infra.local_aws import HOST
 from infra.names import TRANSFORM_LOG_GROUP
 
 if TYPE_CHECKING:
     from infra.emulator.sagemaker.launcher import Launcher
-    from infra.emulator.sagemaker.model_server import ModelServer
     from infra.emulator.validation.rules import Json
 
 log = logging.getLogger("sagemaker")
@@ -44,7 +43,6 @@ log = logging.getLogger("sagemaker")
 TRANSFORM_JOB = ResourceType("transform-job", "TransformJob", label="transform job")
 Status = Literal["InProgress", "Completed", "Failed", "Stopping", "Stopped"]
 _TIMEOUT_S, _RETRIES, _PAYLOAD_MB = 600, 3, 6  # defaults of botocore's ModelClientConfig, CreateTransformJob
-_PAUSE_S = 0.2  # before the first retry; each further one doubles it
 
 
 class JobError(Exception):
@@ -65,11 +63,6 @@ class TransformJob(Resource):
         """Return the members that both a list and a description show."""
         return super().summary() | {"TransformJobStatus": self.status, **self._more}
 
-    def start(self) -> None:
-        """Begin to run, in the request's context, which has the region of the job's logs."""
-        run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(self._run,), daemon=True).start()
-
     def stop(self) -> dict[str, object]:
         """Begin to stop: what is being answered still is."""
         if self.status != "InProgress":
@@ -77,7 +70,8 @@ class TransformJob(Resource):
         self.status = "Stopping"
         return {}
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Run to the end."""
         try:
             self._answer_all()
         except Exception as error:  # whatever went wrong, the job must end
@@ -90,63 +84,60 @@ class TransformJob(Resource):
     def _fail(self, error: Exception) -> None:
         log.error("%s: %s", self.name, error)
         side = "AlgorithmError: /ping: " if isinstance(error, ServerError) else "ClientError: "
-        self._more.setdefault(
-            "FailureReason", str(error) if isinstance(error, JobError) else f"{side}{error}"
-        )
+        reason = str(error) if isinstance(error, JobError) else f"{side}{error}"
+        self._more.setdefault("FailureReason", reason)
 
     def _answer_all(self) -> None:
         role = ExecutionRole(self._variant.role, port=self._launcher.port)
-        bucket, prefix, names = _manifest(
-            role, self.properties["TransformInput"]["DataSource"]["S3DataSource"]
-        )
+        source = self.properties["TransformInput"]["DataSource"]["S3DataSource"]
+        prefix, names = _manifest(role, source["S3Uri"])
         label, logs_to = f"{self.name}/{self._variant.name}", (TRANSFORM_LOG_GROUP, self.name)
         running = self._launcher.launch(self._variant, label=label, logs_to=logs_to)
         self._more["TransformStartTime"] = time.time()
+        threads = self.properties.get("MaxConcurrentTransforms") or 1
+        client = self.properties.get("ModelClientConfig", {})
+        server = urllib3.HTTPConnectionPool(
+            HOST,
+            running.server.port,
+            maxsize=threads,
+            timeout=client.get("InvocationsTimeoutInSeconds", _TIMEOUT_S),
+            retries=urllib3.Retry(
+                client.get("InvocationsMaxRetries", _RETRIES),
+                allowed_methods=None,
+                status_forcelist=range(HTTPStatus.INTERNAL_SERVER_ERROR, 600),
+                backoff_factor=0.2,
+            ),
+        )
 
         def answer(name: str) -> None:
             try:
                 if self.status != "Stopping":
-                    self._answer(role, running.server, bucket, prefix, name)
+                    self._answer(role, server, f"{prefix}{name}", name)
             except (AccessDenied, BotoCoreError, ClientError, JobError) as error:
                 self._fail(error)
 
         try:
-            with ThreadPoolExecutor(self.properties.get("MaxConcurrentTransforms") or 1) as pool:
+            with server, ThreadPoolExecutor(threads) as pool:
                 list(pool.map(answer, names))
         finally:
             self._launcher.stop(running)
 
-    def _answer(self, role: ExecutionRole, server: ModelServer, bucket: str, prefix: str, name: str) -> None:
-        """Answer one object."""
-        body, output = role.read(bucket, prefix + name), self.properties["TransformOutput"]
+    def _answer(self, role: ExecutionRole, server: urllib3.HTTPConnectionPool, url: str, name: str) -> None:
+        """Answer one object; a refusal is final, an error of the server is tried again."""
+        body, output = _read(role, url), self.properties["TransformOutput"]
         limit = self.properties.get("MaxPayloadInMB", _PAYLOAD_MB)
         if limit and len(body) > limit * 1024**2:
-            raise JobError(f"ClientError: {bucket}/{prefix}{name} exceeds MaxPayloadInMB, which is {limit}")
-        headers = {
-            "Content-Type": self.properties["TransformInput"].get("ContentType", ""),
-            "Accept": output.get("Accept", "*/*"),
-        }
-        answer = self._invoke(server, body, headers)
-        target, _, path = output["S3OutputPath"].removeprefix("s3://").partition("/")
-        key = f"{path.rstrip('/')}/{name}.out".lstrip("/")
-        role.put(target, key, answer, key_id=output.get("KmsKeyId"))
-
-    def _invoke(self, server: ModelServer, body: bytes, headers: dict[str, str]) -> bytes:
-        """Return the server's answer; a refusal is final, an error of the server is tried again."""
-        client = self.properties.get("ModelClientConfig", {})
-        status = 0
-        for attempt in range(client.get("InvocationsMaxRetries", _RETRIES) + 1):
-            time.sleep(_PAUSE_S * 2 ** (attempt - 1) if attempt else 0)
-            timeout_s = client.get("InvocationsTimeoutInSeconds", _TIMEOUT_S)
-            try:
-                status, answer = server.predict(body, headers, timeout_s=timeout_s)
-            except (OSError, http.client.HTTPException):
-                continue
-            if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-                return answer
-            if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise JobError("ClientError: See job logs for more information")
-        raise JobError("AlgorithmError: See job logs for more information")
+            raise JobError(f"ClientError: {url} exceeds MaxPayloadInMB, which is {limit}")
+        kind = self.properties["TransformInput"].get("ContentType", "")
+        headers = {"Content-Type": kind, "Accept": output.get("Accept", "*/*")}
+        try:
+            answer = server.request("POST", "/invocations", body=body, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise JobError("AlgorithmError: See job logs for more information") from error
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise JobError("ClientError: See job logs for more information")
+        target = f"{output['S3OutputPath'].rstrip('/')}/{name}.out"
+        role.write(target, answer.data, key=output.get("KmsKeyId"))
 
 
 def create(
@@ -163,7 +154,7 @@ def create(
     except InvalidRequest as error:
         unique = "Job name must be unique within an AWS account and region"
         raise InvalidRequest("ResourceInUse", f"{unique}: {error.message}") from error
-    job.start()
+    in_background(job.run)
     return job
 
 
@@ -193,16 +184,16 @@ def _variant(request: Json, model: Json) -> Variant:
     )
 
 
-def _manifest(role: ExecutionRole, source: Json) -> tuple[str, str, list[str]]:
-    """Return bucket and prefix of a manifest's objects, and the rest of their keys."""
-    bucket, _, key = source["S3Uri"].removeprefix("s3://").partition("/")
-    form = f'ClientError: {source["S3Uri"]} is no manifest: [{{"prefix": "s3://BUCKET/..."}}, "name", ...]'
+def _read(role: ExecutionRole, url: str) -> bytes:
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    return role.read(bucket, key)
+
+
+def _manifest(role: ExecutionRole, url: str) -> tuple[str, list[str]]:
+    """Return what the URLs of a manifest's objects begin with, and the rest of each."""
     try:
-        content: Any = json.loads(role.read(bucket, key))
-        prefix, names = content[0]["prefix"], content[1:]
+        head, *names = json.loads(_read(role, url))
+        return f"{head['prefix']}", names
     except (ValueError, TypeError, LookupError) as error:
-        raise JobError(form) from error
-    if not str(prefix).startswith("s3://") or not all(isinstance(each, str) for each in names):
-        raise JobError(form)
-    of, _, rest = prefix.removeprefix("s3://").partition("/")
-    return of, rest, names
+        form = '[{"prefix": "s3://BUCKET/..."}, "name", ...]'
+        raise JobError(f"ClientError: {url} is no manifest: {form}") from error
