@@ -13,7 +13,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from infra import config
 from infra.config.file_errors import FileError
-from infra.release import NO_RELEASE, card_path, load_for, record_path
+from infra.release import NO_RELEASE, card_path, load_for, load_shadow, record_path
 from infra.stacks.delivery import DeliveryStack
 from infra.stacks.endpoint import EndpointStack
 from infra.stacks.gateway import GatewayStack
@@ -48,8 +48,9 @@ def declare(
         )
         return
     release = load_for(environment, path, local=settings.local)
+    shadow = load_shadow(settings, release)
     base_image = app.node.try_get_context("base_image")
-    endpoint = EndpointStack(app, settings=settings, release=release, base_image=base_image)
+    endpoint = EndpointStack(app, settings=settings, release=release, shadow=shadow, base_image=base_image)
     card = card_path(path, sha256=release.model.sha256)
     gateway = GatewayStack(app, settings=settings, release=release, card=card)
     # The stacks know each other by name, not by reference, so their order must be declared.

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 PROJECT = "tumor-detector"
 # Constant over all releases: an update with guardrails must not change it.
 VARIANT_NAME = "champion"
+SHADOW_VARIANT_NAME = "shadow"
 MONITOR_NAMESPACE = f"{PROJECT}/monitor"  # of the metrics of `scripts/monitor`
 STAGE_NAME = "v1"
 BATCH_RUNS = "runs"  # in the batch bucket: below it lies all that is of one call of `scripts/batch`

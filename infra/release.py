@@ -19,6 +19,8 @@ from infra.paths import RELEASES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from infra.config import Settings
+
 NO_RELEASE = "none"  # in place of a record's path: only the stacks that need no release
 ARTIFACTS = "models"  # prefix of every artifact's key
 
@@ -185,6 +187,18 @@ def load_for(environment: str, path: Path, *, local: bool) -> Release:
     return release
 
 
+def load_shadow(settings: Settings, served: Release) -> Release | None:
+    """Read the record of the settings' shadow, if there is one, as that of the `served` release is read."""
+    if settings.shadow is None:
+        return None
+    path = settings.shadow.path
+    shadow = load_for(settings.environment, path, local=settings.local)
+    if shadow.model.sha256 == served.model.sha256:
+        same = "model.sha256: this is what serves; promote another version, or leave out [hosting.shadow]"
+        raise ReleaseError(path, [same])
+    return shadow
+
+
 def save(path: Path, release: Release) -> None:
     """Write the record at `path` in one step."""
     _write(path, _RECORD.dump_json(release, indent=2, exclude_none=True) + b"\n")
@@ -217,7 +231,7 @@ def _remove_unnamed_cards(path: Path) -> None:
         named = {card_path(path, sha256=load(record).model.sha256) for record in records}
     except ReleaseError:  # a record that cannot be read may name any of them
         return
-    for card in path.parent.glob(f"{path.stem}.*.model-card.md"):
+    for card in path.parent.glob(f"{path.stem}.{'[0-9a-f]' * 12}.model-card.md"):
         if card not in named:
             card.unlink()
 

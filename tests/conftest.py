@@ -28,7 +28,7 @@ NOT_FAST = {
     *(f"delivery/test_training_{name}.py" for name in ("code", "entry", "job")),
     *(f"gateway/test_{name}.py" for name in ("auth_in_browser", "browser", "cold_start", "gallery")),
     *(f"infra/test_{name}.py" for name in ("auth", "checks", "delivery", "endpoint", "gateway", "hosting")),
-    *(f"infra/test_{name}.py" for name in ("monitoring", "policies", "registry", "requests")),
+    *(f"infra/test_{name}.py" for name in ("monitoring", "policies", "registry", "requests", "shadow")),
     *(f"infra/test_{name}.py" for name in ("second_opinion", "snapshots", "synthesis")),
     *(f"model/test_{name}.py" for name in ("card", "command", "crossval", "export", "learner")),
     *(f"model/test_{name}.py" for name in ("imagenet", "network", "old_store")),

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from infra import local_aws, names
 from infra.config.base import STRICT, EnvironmentName, distinct, matches
 from infra.config.file_errors import FileError, Problem, problems
-from infra.config.hosting import Async, DataCapture, Hosting, RealTime
+from infra.config.hosting import Async, DataCapture, Hosting, RealTime, Shadow
 from infra.config.rules import broken_rules
 from infra.paths import ENVIRONMENTS
 
@@ -128,6 +128,16 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Gates:
+    """What a promotion asks for beyond the training's own gates.
+
+    `shadow_hours` are hours in each of which the release, as a shadow of the served one, answered a request.
+    """
+
+    shadow_hours: Annotated[int, Field(ge=1, le=24 * 90)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class GitHub:
     """The repository whose workflows may deliver here; its stack is `infra/stacks/delivery.py`.
 
@@ -213,6 +223,7 @@ class Settings:
     monitoring: Monitoring | None = None
     feedback: Feedback | None = None
     batch: Batch | None = None
+    gates: Gates | None = None
     github: GitHub | None = None
 
     @property
@@ -243,6 +254,11 @@ class Settings:
     def data_capture(self) -> DataCapture | None:
         """What SageMaker captures at the endpoint; nothing at one that is not real-time."""
         return self.hosting.data_capture if isinstance(self.hosting, RealTime) else None
+
+    @property
+    def shadow(self) -> Shadow | None:
+        """The release that gets copies of requests; serverless endpoints have none."""
+        return self.hosting.shadow if isinstance(self.hosting, RealTime) else None
 
     @property
     def captures_answers(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
@@ -11,6 +11,10 @@ from pydantic.dataclasses import dataclass
 
 from infra.config.base import STRICT, distinct, matches
 from infra.config.rollout import AllAtOnce, Rollout
+from infra.paths import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Families whose instances have local disks: a d after the generation, and these that always do.
 _LOCAL_DISKS = re.compile(r"ml\.([a-z]+[0-9]+[a-z]*d[a-z]*|g5|g6|g6e|p5|p5e|p5en)\.")
@@ -102,6 +106,23 @@ class DataCapture:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Shadow:
+    """Another release beside the served one, on as many instances, that gets a copy of a share of requests.
+
+    Callers see neither its answers nor its faults; SageMaker captures its answers. `release` is the path of
+    its record, which a relative one is in the repository. Its instances are never scaled.
+    """
+
+    release: Annotated[str, matches(r".+\.json", like="the path of a release record, such as shadow.json")]
+    percent: Annotated[int, Field(ge=1, le=100)] = 100
+
+    @property
+    def path(self) -> Path:
+        """Where the record is."""
+        return ROOT / self.release
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Network:
     """Subnets and security groups of an existing VPC for the instances.
 
@@ -134,6 +155,7 @@ class RealTime:
     rollout: Rollout = AllAtOnce()
     scaling: Scaling | None = None
     data_capture: DataCapture | None = None
+    shadow: Shadow | None = None
     network: Network | None = None
 
 

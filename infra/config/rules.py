@@ -166,6 +166,18 @@ def _scaling_starts_at_the_count(values: Values) -> Iterator[Finding]:
         )
 
 
+def _a_shadow_is_compared_by_captured_answers(values: Values) -> Iterator[Finding]:
+    captured = (
+        values.get("hosting.data_capture.what", ("output",)) if values.get("hosting.data_capture") else ()
+    )
+    for key in ("hosting.shadow.release", "gates.shadow_hours"):
+        if values.get(key) and "output" not in captured:
+            yield key, 'no answer of a shadow would be kept; add real-time [hosting.data_capture] of "output"'
+    days = values["hosting.data_capture.expire_days"]
+    if values["gates.shadow_hours"] > days * 24:
+        yield "gates.shadow_hours", f"captured answers expire after {days} days; write at most {days * 24}"
+
+
 RULES: tuple[Rule, ...] = (
     _only_a_local_api_is_open,
     _local_means_the_emulator,
@@ -180,4 +192,5 @@ RULES: tuple[Rule, ...] = (
     _a_linear_rollout_ends_in_time,
     _a_split_needs_two_instances,
     _scaling_starts_at_the_count,
+    _a_shadow_is_compared_by_captured_answers,
 )

@@ -13,7 +13,6 @@ from infra.constructs.endpoint.roles import BatchRole, ExecutionRole, PruningRol
 from infra.constructs.monitoring.metrics import ContainerMetrics
 from infra.constructs.storage.environment_key import environment_key
 from infra.paths import CONTAINER
-from infra.release import artifact_key
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
@@ -27,7 +26,15 @@ class EndpointStack(EnvironmentStack):
     `base_image` replaces the Dockerfile's default base image where that cannot be pulled.
     """
 
-    def __init__(self, app: cdk.App, *, settings: Settings, release: Release, base_image: str | None) -> None:
+    def __init__(
+        self,
+        app: cdk.App,
+        *,
+        settings: Settings,
+        release: Release,
+        shadow: Release | None,
+        base_image: str | None,
+    ) -> None:
         super().__init__(
             app,
             "endpoint",
@@ -48,7 +55,6 @@ class EndpointStack(EnvironmentStack):
         )
         endpoint_name = settings.endpoint_name
         place = {"account": self.account, "region": settings.region}
-        bucket = names.bucket(settings.environment, **place)
         capture_bucket = names.capture_bucket(settings.environment, **place)
         key = environment_key(self, settings)
         endpoint = ModelEndpoint(
@@ -56,13 +62,9 @@ class EndpointStack(EnvironmentStack):
             "Endpoint",
             settings=settings,
             image_uri=image.image_uri,
-            model_data_url=f"s3://{bucket}/{artifact_key(release.model.sha256)}",
-            container_environment={
-                "MODEL_NAME": release.model.name,
-                "MODEL_VERSION": release.model.version,
-                "MODEL_SHA256": release.model.sha256,
-                **({"ASYNC_INFERENCE": "true"} if settings.asynchronous else {}),
-            },
+            release=release,
+            shadow=shadow,
+            bucket=names.bucket(settings.environment, **place),
             role=ExecutionRole(self, "ExecutionRole", settings=settings, key=key).role,
             key=key,
             capture_url=f"s3://{capture_bucket}/{endpoint_name}",

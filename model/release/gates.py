@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,8 @@ MAX_FALL = 3.0
 MIN_REFUSED, MAX_WRONGLY_REFUSED, MAX_HELD_OUT_REFUSED = 0.95, 0.02, 0.03
 MIN_HELD_OUT_AUC, MIN_HELD_OUT_ACCURACY, MAX_HELD_OUT_CALIBRATION = 0.80, 0.72, 0.10
 """Means over the sources, each judged by what never saw it."""
+SHADOW = "shadow"
+"""Name of the gate that a promotion adds to those of the training."""
 MIN_BETTER = 0.90
 """Share of the paired bootstrap draws in which a challenger must beat the champion."""
 
@@ -67,6 +69,21 @@ def evaluate(
         _at_most("accepts_mri", metrics["refused_mri"], most_refused, "share of brain MRIs refused"),
         *_held_out(metrics, dataset),
     ]
+
+
+def shadowed(compared: Mapping[str, Any] | None, asked: Mapping[str, str], *, hours: int) -> Outcome:
+    """Evaluate how long a version was the shadow of what serves, by its last comparison.
+
+    It counts in the `environment` of what is `asked`, and beside the very artifact, `served`, of there now.
+    """
+    covered, agreed = 0, ""
+    if compared and all(compared[name] == value for name, value in asked.items()):
+        covered = compared["hours"]
+        agreed = f", {compared['agreement']['value']:.1%} of {compared['pairs']} answers the same class"
+    command = f"scripts/compare --shadow --env {asked['environment']} --since {hours // 24 + 1}d"
+    remedy = "" if covered >= hours else f"; serve it as [hosting.shadow], then run {command}"
+    detail = f"compared as a shadow in {covered} hours, at least {hours} needed{agreed}{remedy}"
+    return _outcome(SHADOW, covered >= hours, detail)
 
 
 def _held_out(metrics: Mapping[str, float], dataset: str) -> list[Outcome]:

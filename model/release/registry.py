@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -20,12 +20,15 @@ from model.evaluation.metrics import Difference, differences
 from model.release import gates
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from model.release.gates import Outcome
 
 CHAMPION = "champion"
 """The alias; MLflow's stages are deprecated."""
-GATES, FORCED = "gates", "forced"
-"""Tags of a version: its gates' results, and why it became champion although it failed some."""
+GATES, FORCED, SHADOW = "gates", "forced", "shadow"
+"""Tags of a version: its gates' results, why it became champion although it failed some, and its comparison
+as a shadow."""
 
 
 class RegistryError(Exception):
@@ -86,6 +89,12 @@ class ModelVersion:
         outcomes: list[Outcome] = json.loads(version.tags[GATES])
         return outcomes
 
+    def shadow_comparison(self) -> dict[str, Any] | None:
+        """Last comparison as a shadow, which `record_shadow` recorded, if there is one."""
+        tags = mlflow.MlflowClient().get_model_version(self.name, self.version).tags
+        compared: dict[str, Any] | None = json.loads(tags.get(SHADOW, "null"))
+        return compared
+
 
 def register_and_promote(name: str, *, run_id: str, model_uri: str, challenges: bool = False) -> ModelVersion:
     """Register a training's network, evaluate its gates, and return the resulting champion.
@@ -115,6 +124,11 @@ def register_and_promote(name: str, *, run_id: str, model_uri: str, challenges: 
         return champion
     client.set_registered_model_alias(name, CHAMPION, version)
     return challenger
+
+
+def record_shadow(version: ModelVersion, compared: Mapping[str, object]) -> None:
+    """Record with a version how it compared, as a shadow, with what served."""
+    mlflow.MlflowClient().set_model_version_tag(version.name, version.version, SHADOW, json.dumps(compared))
 
 
 def passed(outcomes: list[Outcome]) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +18,10 @@ from scripts.console import DeliveryError
 from scripts.delivery.aws import AWS_ERRORS, connect
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterator
 
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
+_LONGEST = timedelta(days=365)
 _EXPECTED = (LocalAwsError, ReleaseError, SettingsError)
 
 
@@ -34,11 +38,25 @@ def release_parser(command: str, description: str | None) -> argparse.ArgumentPa
     return parser
 
 
-def add_environment(parser: argparse.ArgumentParser) -> None:
+def add_environment(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the argument that names the environment."""
     parser.add_argument(
-        "--env", required=True, help="an environment of infra/environments/, for example local"
+        "--env", required=required, help="an environment of infra/environments/, for example local"
     )
+
+
+def add_since(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that says how far back answers are read."""
+    parser.add_argument(
+        "--since", type=_age, default="7d", metavar="AGE", help="such as 12h or 30d (default: %(default)s)"
+    )
+
+
+def _age(text: str) -> timedelta:
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([hd])", text)
+    if not match or (age := int(match[1]) * _UNITS[match[2]]) > _LONGEST:
+        raise argparse.ArgumentTypeError("write hours or days, such as 12h or 7d, at most 365d")
+    return age
 
 
 def record_of(options: argparse.Namespace) -> Path:

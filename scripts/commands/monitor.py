@@ -6,11 +6,9 @@ drift is an output of the step under the environment's name: an error fails the 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from infra import config
@@ -22,17 +20,13 @@ from scripts.monitoring.monitor import conclude, monitor, put_metrics
 from scripts.monitoring.output import STORE_ERRORS, log_run, table
 
 _DRIFT, _TOO_FEW = 3, 4
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
-_LONGEST = timedelta(days=365)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the report, log it to MLflow and CloudWatch, and return the exit status."""
     parser = command_parser("monitor", __doc__)
     common.add_environment(parser)
-    parser.add_argument(
-        "--since", type=_age, default="7d", metavar="AGE", help="such as 12h or 30d (default: %(default)s)"
-    )
+    common.add_since(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument(
         "--accept-too-few",
@@ -56,10 +50,3 @@ def main(arguments: list[str] | None = None) -> int:
             with Path(outputs).open("a", encoding="utf-8") as file:
                 file.write(f"{options.env}=drift\n")
     return 0 if options.accept_too_few and status == _TOO_FEW else status
-
-
-def _age(text: str) -> timedelta:
-    match = re.fullmatch(r"([1-9][0-9]{0,4})([hd])", text)
-    if not match or (age := int(match[1]) * _UNITS[match[2]]) > _LONGEST:
-        raise argparse.ArgumentTypeError("write hours or days, such as 12h or 7d, at most 365d")
-    return age

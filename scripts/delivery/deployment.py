@@ -36,9 +36,10 @@ def deploy(settings: Settings, *, record: Path) -> None:
         record declares. On AWS also if the image's base is not pinned; nothing was changed then.
     """
     registry = names.stack(settings.environment, "registry")
-    released = None
+    released = shadow = None
     if record.exists():
         released = release.load_for(settings.environment, record, local=settings.local)
+        shadow = release.load_shadow(settings, released)
         if not settings.local:
             engine.refuse_unpinned_base()
     stacks.refuse_if_busy(settings)
@@ -56,8 +57,9 @@ def deploy(settings: Settings, *, record: Path) -> None:
         if released is None:
             echo(f"No release yet ({record} is absent). Next: scripts/promote --env {settings.environment}")
             return
-        with step(f"checking the artifact {released.model.sha256[:12]}"):
-            artifacts.ensure_uploaded(stack_outputs(registry)["BucketName"], sha256=released.model.sha256)
+        for each in filter(None, (released, shadow)):
+            with step(f"checking the artifact {each.model.sha256[:12]}"):
+                artifacts.ensure_uploaded(stack_outputs(registry)["BucketName"], sha256=each.model.sha256)
         with step("pushing the serving image, unless ECR holds it"):
             artifacts.push_image(settings, assembly=assembly)
         suspended = stacks.suspend_scaling(settings, assembly=Path(assembly))

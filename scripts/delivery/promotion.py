@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from container.predictor import Predictor
 from infra import names, release
-from infra.release import Dataset, Gate, Golden, MlflowRun, Model, Release
+from infra.release import Dataset, Gate, Golden, MlflowRun, Model, Release, record_path
 from model.release import golden, registry
 from model.release.export import export, unpack
+from model.release.gates import SHADOW, shadowed
 from scripts.console import DeliveryError, detail
 from scripts.delivery import artifacts
 from scripts.delivery.aws import stack_outputs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from infra.config import Settings
     from model.release.registry import ModelVersion
 
@@ -28,7 +31,7 @@ def promote(settings: Settings, version: ModelVersion, *, record: Path, forced: 
 
     `forced` is why the model is released although gates failed: for registry, release and `/health`.
     """
-    gates = tuple(Gate(**gate) for gate in version.gates())
+    gates = (*(Gate(**gate) for gate in version.gates()), *_shadow_gate(settings, version, record))
     overridden = _check_gates(settings, version, gates, forced=forced)
     bucket = stack_outputs(names.stack(settings.environment, "registry"))["BucketName"]
     with tempfile.TemporaryDirectory() as folder:
@@ -66,6 +69,23 @@ def _is_released(promoted: Release, *, record: Path) -> bool:
         return False
 
 
+def _shadow_gate(settings: Settings, version: ModelVersion, record: Path) -> Iterator[Gate]:
+    """Yield the gate of having been a shadow, where the settings ask for it.
+
+    The first release has nothing to be compared with, and a record that is not the environment's own, such as
+    a shadow's, serves nobody.
+    """
+    own = record.name == record_path(settings.environment).name
+    if settings.gates is None or not own or not record.is_file():
+        return
+    served = release.load(record)
+    if (served.model.name, served.model.version) == (version.name, version.version):  # released again
+        yield from (gate for gate in served.gates if gate.name == SHADOW)
+        return
+    asked = {"environment": settings.environment, "served": served.model.sha256}
+    yield Gate(**shadowed(version.shadow_comparison(), asked, hours=settings.gates.shadow_hours))
+
+
 def _check_gates(
     settings: Settings, version: ModelVersion, gates: tuple[Gate, ...], *, forced: str | None
 ) -> str | None:
@@ -78,9 +98,11 @@ def _check_gates(
             f"{version.name} was trained on phantoms and may be promoted to a local environment only."
         )
     if failed and not forced and not settings.local:
+        missing = [gate.detail for gate in gates if gate.name == SHADOW and not gate.passed]
+        remedy = f"It was {missing[0]}" if failed == [SHADOW] else "Train a better one"
         raise DeliveryError(
-            f"{version.name} version {version.version} failed the gates {', '.join(failed)}. Train a "
-            "better one, or promote it anyway with --force REASON, which is recorded."
+            f"{version.name} version {version.version} failed the gates {', '.join(failed)}. {remedy}, or "
+            "promote it anyway with --force REASON, which is recorded."
         )
     if failed and not forced:
         detail("  a local environment promotes it anyway; the page and /health say so")

@@ -108,8 +108,9 @@ def _endpoint_quota(settings: Settings, session: boto3.Session) -> Iterator[Foun
     if isinstance(hosting, Async):
         least, most = 1, hosting.max_instances
     else:
-        least = hosting.instance_count
-        most = hosting.scaling.max_instances if hosting.scaling else least
+        shadows = hosting.instance_count if hosting.shadow else 0
+        least = hosting.instance_count + shadows
+        most = hosting.scaling.max_instances + shadows if hosting.scaling else least
     for name, count in (("quota-low", least), ("quota-tight", most)):
         if quota["Value"] < 2 * count:
             use = f"an update runs a second fleet beside {count} instances"

@@ -48,15 +48,15 @@ def accuracy(answers: Sequence[Record], agreed: Mapping[str, str | None]) -> Acc
     predictions = Predictions(cases, probabilities, predicted, predicted)
     return Accuracy(
         labelled=len(rated),
-        sensitivity=_share(right[labels == 1]),
-        specificity=_share(right[labels == 0]),
+        sensitivity=share(right[labels == 1]),
+        specificity=share(right[labels == 0]),
         calibration_error=estimates(predictions)["calibration_error"] if rated else None,
         wrong=tuple(sorted(each.id for each in rated if each.label != agreed[each.id])),
         disputed=tuple(sorted(id_ for id_ in named if not agreed[id_])),
     )
 
 
-def _share(right: NDArray[np.bool_]) -> Estimate | None:
+def share(right: NDArray[np.bool_]) -> Estimate | None:
     """Return the share with Wilson's interval, which few answers that are all right do not make certain."""
     if not len(right):
         return None

@@ -154,15 +154,29 @@ def _model(sha256: str, bucket: str) -> Model:
 
 def _refused(endpoint: str, since: datetime) -> int:
     """Return how many images were refused, by the gateway's metrics: no record has them."""
-    metric = {
-        "Namespace": gateway_metrics.NAMESPACE,
-        "MetricName": gateway_metrics.REFUSED,
-        "Dimensions": [{"Name": gateway_metrics.DIMENSION, "Value": endpoint}],
-    }
-    query = {"Id": "refused", "MetricStat": {"Metric": metric, "Period": _HOUR_S, "Stat": "Sum"}}
+    asked, dimensions = {"refused": (gateway_metrics.REFUSED, "Sum")}, {gateway_metrics.DIMENSION: endpoint}
+    return round(sum(metric_values(gateway_metrics.NAMESPACE, asked, dimensions, since=since)["refused"]))
+
+
+def metric_values(
+    namespace: str,
+    asked: Mapping[str, tuple[str, str]],
+    dimensions: Mapping[str, str],
+    *,
+    since: datetime,
+) -> dict[str, list[float]]:
+    """Read CloudWatch's values by the hour of metrics and statistics, `asked` for by names of one's own."""
+    named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    queries: Any = []
+    for id_, (name, statistic) in asked.items():
+        metric = {"Namespace": namespace, "MetricName": name, "Dimensions": named}
+        queries.append({"Id": id_, "MetricStat": {"Metric": metric, "Period": _HOUR_S, "Stat": statistic}})
+    found: dict[str, list[float]] = {id_: [] for id_ in asked}
     reader = boto3.client("cloudwatch").get_paginator("get_metric_data")
-    pages = reader.paginate(MetricDataQueries=[query], StartTime=since, EndTime=datetime.now(UTC))
-    return round(sum(sum(each["Values"]) for page in pages for each in page["MetricDataResults"]))
+    for page in reader.paginate(MetricDataQueries=queries, StartTime=since, EndTime=datetime.now(UTC)):
+        for each in page["MetricDataResults"]:
+            found[each["Id"]] += each["Values"]
+    return found
 
 
 def put_metrics(report: Report, endpoint: str) -> None:

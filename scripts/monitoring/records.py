@@ -89,10 +89,11 @@ class Captured:
     endpoint: str
     since: datetime
     images: bool = False
+    variant: str = names.VARIANT_NAME
     faults: Faults = field(default_factory=Faults)
 
     def __str__(self) -> str:
-        return f"captured answers in s3://{self.bucket}/{self.endpoint}/"
+        return f"captured answers in s3://{self.bucket}/{self.endpoint}/ of {self.variant}"
 
     def __iter__(self) -> Iterator[Record]:
         for record in _parsed(self._lines(), partial(_captured, images=self.images), self.faults):
@@ -118,7 +119,7 @@ class Captured:
         """Yield each file's key and lines, in the order of their hours; small ones are read ahead."""
         client = boto3.client("s3", config=Config(max_pool_connections=READERS))
         # SageMaker adds the endpoint, the variant and the hour, which sort as time does.
-        prefix = f"{self.endpoint}/{self.endpoint}/{names.VARIANT_NAME}/"
+        prefix = f"{self.endpoint}/{self.endpoint}/{self.variant}/"
         start = f"{prefix}{self.since - _CLOCKS:%Y/%m/%d/%H}"
         found = objects(client, self.bucket, prefix, setting="[hosting.data_capture]", after=start)
         pending: deque[tuple[int, str, Future[Iterable[bytes]]]] = deque()
@@ -189,17 +190,21 @@ class Logged:
             progress(f"{read} answers")
 
 
-def records(settings: Settings, *, since: datetime, images: bool = False) -> Captured | Logged:
+def records(
+    settings: Settings, *, since: datetime, images: bool = False, variant: str = names.VARIANT_NAME
+) -> Captured | Logged:
     """Return what the settings' way to watch has of the answers since a time.
 
-    With `images` the records have the images too, where the settings capture the input.
+    With `images` the records have the images too, where the settings capture the input. `variant` is the one
+    that answered, which only captured answers tell.
     """
     capture = settings.data_capture
     if capture is None or not settings.captures_answers:
         return Logged(settings.environment, since)
     account = boto3.client("sts").get_caller_identity()["Account"]
     bucket = names.capture_bucket(settings.environment, account=account, region=settings.region)
-    return Captured(bucket, settings.endpoint_name, since, images=images and "input" in capture.what)
+    images = images and "input" in capture.what
+    return Captured(bucket, settings.endpoint_name, since, images=images, variant=variant)
 
 
 def _parsed(

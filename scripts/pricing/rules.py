@@ -111,7 +111,7 @@ def _minutes(schedule: str) -> int:
 
 def _endpoint_config(_id: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
     traffic = declared.traffic
-    for variant in properties["ProductionVariants"]:
+    for variant, share in _variants(properties):
         if serverless := variant.get("ServerlessConfig"):
             if provisioned := serverless.get("ProvisionedConcurrency"):
                 raise DeliveryError(
@@ -126,8 +126,16 @@ def _endpoint_config(_id: str, properties: Properties, declared: EstimateInput) 
             if "AsyncInferenceConfig" in properties:
                 hours, when = traffic.async_hours_per_month, "hours with a backlog"
             yield Line(f"{count} x {kind}, {when}", f"instance-{kind}", count * hours)
-        moved = declared.predictions * (traffic.image_kb + traffic.answer_kb) / KB_PER_GB
+        moved = share * declared.predictions * (traffic.image_kb + traffic.answer_kb) / KB_PER_GB
         yield Line("data in and out of the endpoint", "serverless-data-gb", moved)
+
+
+def _variants(config: Properties) -> Iterator[tuple[Properties, float]]:
+    """Yield each variant, and its shadow, with the share of the requests that it gets."""
+    for variant in config["ProductionVariants"]:
+        yield variant, 1
+    for variant in config.get("ShadowProductionVariants", []):
+        yield variant, variant["InitialVariantWeight"]
 
 
 def _endpoint(_id: str, properties: Properties, declared: EstimateInput) -> Iterator[Line]:
@@ -139,7 +147,7 @@ def _endpoint(_id: str, properties: Properties, declared: EstimateInput) -> Iter
     seconds = declared.traffic.update_start_s + baking + policy.get("TerminationWaitInSeconds", 0)
     hours = declared.traffic.updates_per_month * seconds / S_PER_HOUR
     for _, config in declared.of_type(_ENDPOINT_CONFIG):
-        for variant in config["ProductionVariants"]:
+        for variant, _ in _variants(config):
             if kind := variant.get("InstanceType"):
                 count = variant["InitialInstanceCount"]
                 yield Line(f"{count} x {kind} again, during updates", f"instance-{kind}", count * hours)
@@ -190,9 +198,11 @@ def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterat
     # queued is gone in days.
     if re.search("-(labels|batch|async)-", json.dumps(properties["BucketName"])):
         return
-    captures = (config.get("DataCaptureConfig") for _, config in declared.of_type(_ENDPOINT_CONFIG))
-    share = next((capture["InitialSamplingPercentage"] / 100 for capture in captures if capture), 0)
-    requests = traffic.requests_per_month * share
+    requests = sum(
+        traffic.requests_per_month * share * config["DataCaptureConfig"]["InitialSamplingPercentage"] / 100
+        for _, config in declared.of_type(_ENDPOINT_CONFIG)
+        for _, share in (_variants(config) if "DataCaptureConfig" in config else ())
+    )
     yield Line("captured answers, written", "s3-puts-thousand", requests / THOUSAND)
     yield Line("captured answers, kept a month", "s3-gb-month", requests * traffic.answer_kb / KB_PER_GB)
 

@@ -116,14 +116,17 @@ def _propose(
 
     environment, version = settings.environment, challenger.version
     name = f"retrain/{environment}-{datetime.now(UTC):%Y-%m-%d}-v{version}"
-    title = f"Release {challenger.name} version {version} to {environment}"
+    shadow = settings.shadow if settings.gates else None  # whose hours a promotion needs first
+    title = (
+        f"Release {challenger.name} version {version} to {environment}{' as its shadow' if shadow else ''}"
+    )
     body = f"{judged[1]['detail']}. Read {branch.INSIDE}/{environment}.comparison.md: to merge is to deploy."
     try:
         with (
             step("writing the branch"),
             branch.proposed(options.repository, name, subject=title, body=body) as releases,
         ):
-            record = releases / f"{environment}.json"
+            record = releases / (shadow.path.name if shadow else f"{environment}.json")
             promote(settings, challenger, record=record, forced=options.forced)
             plot = record.with_name(f"{environment}.comparison.png")
             ours, others, _ = shared(scored, answered)

@@ -65,4 +65,4 @@ def _flat(row: Row) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
             yield from ((f"{name}_{inner}", each) for inner, each in value.items())
         else:
-            yield name, "; ".join(value) if isinstance(value, list) else value
+            yield name, "; ".join(map(str, value)) if isinstance(value, list) else value

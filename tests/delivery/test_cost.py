@@ -73,6 +73,20 @@ def test_what_has_no_price_ends_the_estimate_and_is_named(resources: list[Json],
         estimate(resources)
 
 
+def test_a_shadow_costs_its_instances_and_its_share_of_what_is_moved_and_captured() -> None:
+    variant = {"InstanceType": "ml.c7i.large", "InitialInstanceCount": 3}
+    config: Json = {"ProductionVariants": [variant], "DataCaptureConfig": {"InitialSamplingPercentage": 20}}
+    shadow = {"ShadowProductionVariants": [variant | {"InitialVariantWeight": 0.25}]}
+    bucket = one("AWS::S3::Bucket", BucketName="sample")
+    alone, both = (
+        costs(estimate(one("AWS::SageMaker::EndpointConfig", **each) + bucket))
+        for each in (config, config | shadow)
+    )
+    assert both["instance-ml.c7i.large"] == 2 * alone["instance-ml.c7i.large"]
+    for price in ("serverless-data-gb", "s3-puts-thousand", "s3-gb-month"):
+        assert both[price] == pytest.approx(1.25 * alone[price])
+
+
 @pytest.mark.parametrize("requests", [0, 1000])
 def test_instances_are_billed_by_the_hour_and_a_serverless_endpoint_by_memory_and_time(requests: int) -> None:
     prices = read_prices().prices

@@ -22,7 +22,7 @@ import pytest
 
 from infra import config
 from infra.config.environment import Batch
-from infra.config.hosting import Async
+from infra.config.hosting import Async, RealTime, Shadow
 from infra.emulator.process.local_aws import SCRATCH_PREFIX
 from infra.paths import ROOT
 from scripts import _setup
@@ -265,6 +265,15 @@ def test_a_batch_needs_a_quota_for_transform_jobs(world: World) -> None:
         found = {"Quotas": [quota("sagemaker", "ml.c7i.large for transform job usage", value)]}
         world.answer("ListServiceQuotas", found)
         assert [name for name, _ in account._batch_quota(settings, boto3.Session())] == expected
+
+
+def test_a_shadow_needs_as_many_instances_again(world: World) -> None:
+    prod = config.load("prod")
+    assert isinstance(prod.hosting, RealTime)
+    settings = replace(prod, hosting=replace(prod.hosting, shadow=Shadow(release="any.json")))
+    world.quotas(instances=7)  # 2 serve, 2 are their shadow, and an update doubles both
+    ((name, values),) = account._endpoint_quota(settings, boto3.Session())
+    assert (name, values["needed"]) == ("quota-low", 8)
 
 
 def test_every_fault_is_planted() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from container.predictor import Predictor
 from infra import config, release
+from infra.config.environment import Gates
 from model.release import gates, golden
 from model.release import registry as registry_module
 from model.release.export import Artifact
@@ -20,6 +21,7 @@ from tests.model.passing_metrics import GOOD as METRICS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from infra.release import Release
     from model.release.export import Metadata
     from model.release.gates import Outcome
     from model.release.registry import ModelVersion
@@ -36,6 +38,10 @@ class Candidate:
     dataset_kind: str = "images"
     name: str = "tumor-detector"
     version: str = "7"
+    compared: dict[str, object] | None = None
+
+    def shadow_comparison(self) -> dict[str, object] | None:
+        return self.compared
 
     def gates(self) -> list[Outcome]:
         return gates.evaluate(
@@ -140,3 +146,35 @@ def test_the_same_release_is_not_written_again(registry: Registry, tmp_path: Pat
     assert not release.previous_path(record).exists()
     promoted(replace(GOOD, version="8"), to=tmp_path)
     assert release.load(release.previous_path(record)).model.version == "7"
+
+
+def test_the_settings_gate_asks_for_hours_as_a_shadow_of_what_serves(
+    registry: Registry, tmp_path: Path
+) -> None:
+    settings = replace(config.load("prod"), gates=Gates(shadow_hours=3))
+
+    def promoted_as(name: str, candidate: Candidate, *, forced: str | None = None) -> Release:
+        record = tmp_path / name
+        promote(settings, cast("ModelVersion", candidate), record=record, forced=forced)
+        return release.load_for("prod", record, local=False)
+
+    promoted_as("prod.json", GOOD)  # the first one has nothing to be compared with
+    later = replace(GOOD, version="8")
+    promoted_as("prod.shadow.json", later)  # where it is no release yet
+    compared: dict[str, object] = {"environment": "prod", "served": SHA256, "hours": 3, "pairs": 40}
+    compared["agreement"] = {"value": 0.95}
+    others: list[tuple[dict[str, object], int]]
+    others = [({"hours": 2}, 2), ({"served": "e" * 64}, 0), ({"environment": "dev"}, 0)]
+    for found, hours in ((None, 0), *((compared | members, hours) for members, hours in others)):
+        short = replace(later, compared=found)
+        needed = f"in {hours} hours, at least 3 needed.*scripts/compare --shadow --env prod"
+        with pytest.raises(DeliveryError, match=rf"failed the gates shadow\. .*{needed}"):
+            promoted_as("prod.json", short)
+    assert promoted_as("prod.json", later, forced=WHY).gates_failed == ("shadow",)
+    # And with enough hours it passes, also when it is promoted again
+    enough = replace(GOOD, version="9", compared=compared)
+    first = promoted_as("prod.json", enough)
+    assert first.gates[-1].detail.startswith(
+        "compared as a shadow in 3 hours, at least 3 needed, 95.0% of 40"
+    )
+    assert promoted_as("prod.json", replace(enough, compared=None)) == first

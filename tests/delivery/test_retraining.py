@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra import config, release
+from infra.config.environment import Gates
+from infra.config.hosting import RealTime, Shadow
 from model.release import registry
 from model.release.gates import Outcome, evaluate
 from model.release.registry import ModelVersion
@@ -191,6 +193,21 @@ def test_failed_gates_pass_locally_or_with_a_reason(bench: Bench, environment: s
     bench.challenger = version("7", skill=3, specificity=0.4)
     bench.run(environment, forced=None if environment == "local" else "agreed in the review")
     assert len(bench.branches()) == 1
+
+
+def test_where_promotions_need_hours_as_a_shadow_the_branch_makes_one(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosting, record = config.load("local").hosting, "infra/releases/dev.shadow.json"
+    assert isinstance(hosting, RealTime)
+    shadowed = replace(hosting, shadow=Shadow(release=record))
+    settings = replace(config.load("dev"), hosting=shadowed, gates=Gates(shadow_hours=24))
+    released = bench.clone / "infra" / "releases" / "dev.json"
+    retrain(settings, Options(record=released, repository=bench.clone, training=("--quick",)))
+    changed = git(bench.remote, "diff", "--name-only", "main", *bench.branches()).splitlines()
+    assert record in changed
+    assert "infra/releases/dev.json" not in changed
+    assert "version 7 to dev as its shadow'" in capsys.readouterr().err
 
 
 def test_after_a_refused_push_the_next_run_proposes_without_training(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra import names
+from infra import names, release
 from tests.e2e.load import ConstantLoad, serving_model
 from tests.e2e.releases import Environment, with_another_card, with_half_a_network, with_invalid_labels
 from tests.emulator.cloud import wait_for
@@ -33,6 +34,18 @@ percent = 25
 bake_seconds = 3600
 latency_alarm_ms = 20000
 old_fleet_wait_seconds = 60
+"""
+SHADOWED = """\
+mode = "real-time"
+instance_type = "ml.c7i.large"
+instance_count = 1
+
+[hosting.data_capture]
+percent = 100
+expire_days = 1
+
+[hosting.shadow]
+release = "infra/releases/shadowed.shadow.json"
 """
 # A change of the hosting mode may interrupt: from the old endpoint's end until the Lambda knows the new one.
 DOCUMENTED_INTERRUPTION_S = 30
@@ -183,3 +196,42 @@ def check_that_a_deleted_endpoint_is_drift(environment: Environment, before: str
 def assert_interrupted_as_documented(load: ConstantLoad) -> None:
     assert load.longest_gap_s < DOCUMENTED_INTERRUPTION_S
     assert {failure[:3] for failure in load.failures} <= {"503"}, load.failures
+
+
+def test_a_shadow_is_deployed_compared_and_recorded_and_a_broken_one_changes_nothing(demo: Demo) -> None:
+    # Given a release, and as its shadow the same network in another artifact
+    environment = Environment(demo, "shadowed")
+    served, environment.record = environment.record, environment.record.with_name("shadowed.shadow.json")
+    registered = release.load(demo.root / "infra" / "releases" / "local.json").model.version
+    environment.release(with_another_card, version=registered)
+    environment.record = served
+    environment.host(SHADOWED)
+    environment.run("deploy")
+    # When callers get the served answers
+    with ConstantLoad(environment.url(), clients=1, pause_s=0.2) as load:
+        wait_for(lambda: len(load.served) >= 5, timeout_s=60)
+    assert (load.failures, set(load.served)) == ([], {environment.first})
+    # Then all pairs agree, and the registry's version says so
+    found: dict[str, Any] = {}
+
+    def paired() -> bool:
+        done = environment.run("compare", "--shadow", "--json", check=False)
+        found.update(json.loads(done.stdout or "{}"), said=done.stderr)
+        # The smoke test's answers are pairs too.
+        return bool(found.get("pairs", 0) > len(load.served) and found["alone"] == [0, 0])
+
+    wait_for(paired, timeout_s=120)
+    assert (found["agreement"]["value"], found["difference"]["value"]) == (1, 0), found
+    assert found["traffic"]["shadow"]["failed"] == 0
+    assert found["traffic"]["shadow"]["requests"] >= len(load.served)
+    assert "✓ recording it with the version in MLflow" in found["said"]
+
+    # And a shadow that cannot be loaded fails the deploy, and no caller notices
+    environment.record = served.with_name("shadowed.shadow.json")
+    environment.release(with_half_a_network, version=registered)
+    environment.record = served
+    with ConstantLoad(environment.url()) as load:
+        refused = environment.run("deploy", check=False)
+    assert refused.returncode == 1
+    assert "variant shadow did not pass the ping health check" in refused.stderr
+    assert (load.failures, set(load.served)) == ([], {environment.first})

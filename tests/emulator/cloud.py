@@ -109,9 +109,14 @@ class Cloud:
         tags: Any = (),
         name: str | None = None,
         capture: Any = None,
+        shadow: Mapping[str, object] | None = None,
+        weight: float = 1,
         **behaviour: object,
     ) -> str:
-        """Create a model and an endpoint configuration of one name, and return it."""
+        """Create a model and an endpoint configuration of one name, and return it.
+
+        `shadow` is the behaviour of a shadow variant with this `weight`.
+        """
         name = name or f"config-{uuid.uuid4().hex[:8]}"
         url = artifact or self.artifact(**behaviour)
         environment = {"MODEL_NAME": name, "MODEL_VERSION": "1", "MODEL_SHA256": "ab" * 32}
@@ -127,11 +132,17 @@ class Cloud:
             variant["ServerlessConfig"] = {"MemorySizeInMB": 1024, "MaxConcurrency": 5}
         else:
             variant |= {"InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
+        optional: dict[str, Any] = {"DataCaptureConfig": capture} if capture else {}
+        if shadow is not None:
+            self.sagemaker.create_model(
+                ModelName=f"{name}-shadow",
+                ExecutionRoleArn=role,
+                PrimaryContainer={"Image": image, "ModelDataUrl": self.artifact(**shadow)},
+            )
+            mine = {"VariantName": "shadow", "ModelName": f"{name}-shadow", "InitialVariantWeight": weight}
+            optional["ShadowProductionVariants"] = [variant | mine]
         self.sagemaker.create_endpoint_config(
-            EndpointConfigName=name,
-            ProductionVariants=[variant],
-            Tags=tags,
-            **({"DataCaptureConfig": capture} if capture else {}),
+            EndpointConfigName=name, ProductionVariants=[variant], Tags=tags, **optional
         )
         return name
 

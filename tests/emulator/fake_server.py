@@ -1,7 +1,8 @@
 """A fake for the serving image's program: SageMaker's hosting contract and nothing else.
 
 Its model is `behaviour.json`: {"answer": "...", "seconds": 1.5, "refuse": 422, "adds": {...},
-"start": "crash" | "late crash" | "never"}, of which `adds` become members of its answer.
+"start": "crash" | "late crash" | "never", "loops": true}, of which `adds` become members of its answer;
+one that `loops` crashes on each request, and is started again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.behaviour.get("loops"):
+            os._exit(1)
         time.sleep(float(str(self.behaviour.get("seconds", 0))))
         echo = {
             "answer": self.behaviour.get("answer"),
@@ -64,6 +67,11 @@ def main() -> None:
     server.daemon_threads = False  # so that requests in flight are answered after SIGTERM
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print(json.dumps({"event": "ready", "port": server.server_address[1]}), flush=True)
+    while Handler.behaviour.get("loops") and (child := os.fork()):
+        signal.signal(
+            signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL)
+        )  # its own group, with the child
+        os.waitpid(child, 0)
     server.serve_forever()
     server.server_close()
 

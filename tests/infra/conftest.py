@@ -10,8 +10,10 @@ from infra import release as release_module
 from tests.infra.synthesis import (
     ENVIRONMENTS,
     FIXTURE_ENVIRONMENTS,
+    FULL,
     Assembly,
     record_for,
+    shadow_for,
     synthesize,
 )
 
@@ -39,8 +41,8 @@ def unreleased(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Assembl
 def full(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     """An environment with every optional part of the settings, which none of ours has."""
     folder = tmp_path_factory.mktemp("full")
-    record = record_for("full", folder)
-    return synthesize("full", folder / "out", release=record, environments=FIXTURE_ENVIRONMENTS)
+    (folder / "full.toml").write_text(FULL + shadow_for("full", folder))
+    return synthesize("full", folder / "out", release=record_for("full", folder), environments=folder)
 
 
 @pytest.fixture(scope="session")

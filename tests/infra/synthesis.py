@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from infra.release import Release
 
 RELEASE = ROOT / "tests" / "fixtures" / "releases" / "prod.json"
+SHADOW_SHA256 = "5a" * 32
 ENVIRONMENTS = known_environments()
 FIXTURE_ENVIRONMENTS = ROOT / "tests" / "fixtures" / "environments"
 FULL = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()  # has every optional part
@@ -159,6 +160,16 @@ def record_for(environment: str, folder: Path) -> Path:
     card, copy = (card_path(path, sha256=released.model.sha256) for path in (RELEASE, record))
     shutil.copy(card, copy)
     return record
+
+
+def shadow_for(environment: str, folder: Path) -> str:
+    """Write another release with its card, and return the settings that make it an environment's shadow."""
+    released, record = load(RELEASE), folder / f"{environment}.shadow.json"
+    model = replace(released.model, version="9", sha256=SHADOW_SHA256)
+    save(record, replace(released, environment=environment, model=model))
+    card = card_path(RELEASE, sha256=released.model.sha256)
+    shutil.copy(card, card_path(record, sha256=SHADOW_SHA256))
+    return f'\n[hosting.shadow]\nrelease = "{record}"\npercent = 25\n'
 
 
 def synthesize_written(written: str, folder: Path) -> Assembly:

@@ -142,12 +142,13 @@ class TestDataCapture:
 
 
 def test_a_network_is_the_models_and_isolation_stays(full: Assembly) -> None:
-    model = full.template("endpoint").properties("SageMaker::Model")
-    assert model["VpcConfig"] == {
-        "Subnets": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
-        "SecurityGroupIds": ["sg-0123456789abcdef0"],
-    }
-    assert model["EnableNetworkIsolation"] is True
+    for name in ("EndpointModel", "EndpointShadowModel"):
+        model = full.template("endpoint").properties("SageMaker::Model", name)
+        assert model["VpcConfig"] == {
+            "Subnets": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+            "SecurityGroupIds": ["sg-0123456789abcdef0"],
+        }
+        assert model["EnableNetworkIsolation"] is True
 
 
 class TestCustomerKey:

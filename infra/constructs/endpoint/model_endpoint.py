@@ -12,17 +12,17 @@ from infra.config.hosting import Async, RealTime, Serverless
 from infra.constructs.endpoint.async_inference import AsyncInference, scale_by_backlog
 from infra.constructs.endpoint.rollout import RolloutWithAlarms
 from infra.constructs.endpoint.scaling import InstanceScaling
-from infra.names import VARIANT_NAME
+from infra.names import SHADOW_VARIANT_NAME, VARIANT_NAME
+from infra.release import artifact_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aws_cdk import aws_iam as iam
     from aws_cdk import aws_kms as kms
 
     from infra.config import Settings
     from infra.config.hosting import DataCapture, Network
     from infra.config.rollout import Rollout
+    from infra.release import Release
 
 # The container answers /ping within a second or so; after this long it never will.
 START_TIMEOUT_S = 120
@@ -45,8 +45,9 @@ class ModelEndpoint(Construct):
         *,
         settings: Settings,
         image_uri: str,
-        model_data_url: str,
-        container_environment: Mapping[str, str],
+        release: Release,
+        shadow: Release | None,
+        bucket: str,
         role: iam.Role,
         key: kms.IKey | None,
         capture_url: str,
@@ -55,23 +56,36 @@ class ModelEndpoint(Construct):
         hosting = settings.hosting
         real_time = hosting if isinstance(hosting, RealTime) else None  # the others refuse its options
         queued, on_instances = settings.asynchronous, not isinstance(hosting, Serverless)
-        model = sagemaker.CfnModel(
-            self,
-            "Model",
-            execution_role_arn=role.role_arn,
-            enable_network_isolation=True if on_instances else None,
-            vpc_config=_vpc(real_time.network) if real_time and real_time.network else None,
-            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=image_uri, model_data_url=model_data_url, environment=dict(container_environment)
-            ),
-        )
-        # The reference covers the role, not its policy, without which the first create can be refused.
-        model.node.add_dependency(role)
+        models = [
+            sagemaker.CfnModel(
+                self,
+                model_id,
+                execution_role_arn=role.role_arn,
+                enable_network_isolation=True if on_instances else None,
+                vpc_config=_vpc(real_time.network) if real_time and real_time.network else None,
+                primary_container=_container(
+                    each, image_uri=image_uri, bucket=bucket, queued=queued is not None
+                ),
+            )
+            for model_id, each in (("Model", release), ("ShadowModel", shadow))
+            if each
+        ]
+        for each in models:
+            # The reference covers the role, not its policy, without which the first create can be refused.
+            each.node.add_dependency(role)
+        model, *shadow_models = models
+        share = settings.shadow.percent / 100 if settings.shadow else 0
         capture = settings.data_capture
         config = sagemaker.CfnEndpointConfig(
             self,
             "Config",
-            production_variants=[_variant(hosting, model_name=model.attr_model_name)],
+            production_variants=[_variant(hosting, model)],
+            # **Unverified on AWS:** that its share of the requests is the ratio of both weights, and that an
+            # update with guardrails may add and remove it.
+            shadow_production_variants=[
+                _variant(hosting, each, name=SHADOW_VARIANT_NAME, weight=share) for each in shadow_models
+            ]
+            or None,
             kms_key_id=key.key_arn if key and on_instances else None,
             async_inference_config=(
                 AsyncInference(self, settings=settings, hosting=queued, role=role, key=key).config
@@ -85,9 +99,11 @@ class ModelEndpoint(Construct):
                 enable_detailed_observability=False
             ),
         )
-        for replaced in (model, config):
+        for replaced in (*models, config):
             replaced.cfn_options.update_replace_policy = cdk.CfnDeletionPolicy.RETAIN
             replaced.cfn_options.deletion_policy = cdk.CfnDeletionPolicy.DELETE
+        for each in shadow_models:  # which leave the template, and are then as what is replaced
+            each.cfn_options.deletion_policy = cdk.CfnDeletionPolicy.RETAIN
         endpoint = sagemaker.CfnEndpoint(
             self,
             "Endpoint",
@@ -146,26 +162,46 @@ def _keep_count(endpoint: sagemaker.CfnEndpoint) -> None:
 
 
 def _variant(
-    hosting: Serverless | RealTime | Async, *, model_name: str
+    hosting: Serverless | RealTime | Async,
+    model: sagemaker.CfnModel,
+    *,
+    name: str = VARIANT_NAME,
+    weight: float = 1,
 ) -> sagemaker.CfnEndpointConfig.ProductionVariantProperty:
     config = sagemaker.CfnEndpointConfig
     if isinstance(hosting, Serverless):
         return config.ProductionVariantProperty(
-            variant_name=VARIANT_NAME,
-            model_name=model_name,
-            initial_variant_weight=1,
+            variant_name=name,
+            model_name=model.attr_model_name,
+            initial_variant_weight=weight,
             serverless_config=config.ServerlessConfigProperty(
                 memory_size_in_mb=hosting.memory_mb, max_concurrency=hosting.max_concurrency
             ),
         )
     return config.ProductionVariantProperty(
-        variant_name=VARIANT_NAME,
-        model_name=model_name,
-        initial_variant_weight=1,
+        variant_name=name,
+        model_name=model.attr_model_name,
+        initial_variant_weight=weight,
         instance_type=hosting.instance_type,
         # SageMaker begins with at least one; without a backlog the scaling then removes it.
         initial_instance_count=1 if isinstance(hosting, Async) else hosting.instance_count,
         container_startup_health_check_timeout_in_seconds=START_TIMEOUT_S,
+    )
+
+
+def _container(
+    release: Release, *, image_uri: str, bucket: str, queued: bool
+) -> sagemaker.CfnModel.ContainerDefinitionProperty:
+    model = release.model
+    return sagemaker.CfnModel.ContainerDefinitionProperty(
+        image=image_uri,
+        model_data_url=f"s3://{bucket}/{artifact_key(model.sha256)}",
+        environment={
+            "MODEL_NAME": model.name,
+            "MODEL_VERSION": model.version,
+            "MODEL_SHA256": model.sha256,
+            **({"ASYNC_INFERENCE": "true"} if queued else {}),
+        },
     )
 
 

@@ -10,6 +10,7 @@ from constructs import Construct
 
 from infra.config.hosting import Serverless
 from infra.constructs.monitoring.metrics import MICROSECONDS_PER_MS, PHASES, Metrics
+from infra.names import SHADOW_VARIANT_NAME, VARIANT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,9 @@ class Dashboard(Construct):
         page.add_widgets(self._requests(), self._errors(), self._capacity(settings))
         page.add_widgets(*(self._latency(percentile) for percentile in PERCENTILES))
         page.add_widgets(self._phases(), self._predictions(), self._shares())
+        if settings.shadow:
+            compared = (("Invocations", "Sum"), ("ModelLatency", "p90"), ("InvocationModelErrors", "Sum"))
+            page.add_widgets(*(self._variants(name, statistic, settings) for name, statistic in compared))
 
     def _requests(self) -> cloudwatch.GraphWidget:
         return _graph(
@@ -84,6 +88,15 @@ class Dashboard(Construct):
     def _phases(self) -> cloudwatch.GraphWidget:
         phases = [self._metrics.phase(phase, "p90") for phase in PHASES]
         return _graph("In the container p90, µs", *phases, stacked=True)
+
+    def _variants(self, name: str, statistic: str, settings: Settings) -> cloudwatch.GraphWidget:
+        """Show a metric of the variant that serves and of its shadow."""
+        metrics = []
+        for variant in (VARIANT_NAME, SHADOW_VARIANT_NAME):
+            dimensions = {"EndpointName": settings.endpoint_name, "VariantName": variant}
+            metric = self._metrics.endpoint(name, statistic, label=variant)
+            metrics.append(metric.with_(dimensions_map=dimensions))
+        return _graph(f"{name} {statistic}: what serves and its shadow", *metrics)
 
     def _predictions(self) -> cloudwatch.GraphWidget:
         return _graph("Predictions", *self._metrics.outcomes().values(), stacked=True)

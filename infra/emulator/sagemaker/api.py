@@ -13,6 +13,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -112,28 +113,29 @@ def _list(store: Store[T], request: Json) -> dict[str, object]:
 
 def _describe_endpoint(sagemaker: SageMaker, request: Json) -> dict[str, object]:
     endpoint = sagemaker.endpoints.get(request["EndpointName"])
+    running = endpoint.running
+    shadow = running.shadow.running if running and running.shadow else None
     optional = {
         "LastDeploymentConfig": endpoint.deployment_config,
         "FailureReason": endpoint.failure_reason,
-        "ProductionVariants": _describe_variants(endpoint),
+        "ProductionVariants": _describe_variants(endpoint, running),
+        "ShadowProductionVariants": _describe_variants(endpoint, shadow),
     }
     present = {name: value for name, value in optional.items() if value}
     return endpoint.summary() | {"EndpointConfigName": endpoint.config.name} | present
 
 
-def _describe_variants(endpoint: Endpoint) -> list[dict[str, object]]:
+def _describe_variants(endpoint: Endpoint, running: Running | None) -> list[dict[str, object]]:
     """Describe what serves; ``ResolvedImage`` is what runs: the image's digest, or the process."""
-    running = endpoint.running
     if running is None:
         return []
-    declared = production_variant(endpoint.config.properties)
     image = {"SpecifiedImage": running.variant.image, "ResolvedImage": running.image}
     variant: dict[str, object] = {"VariantName": running.variant.name, "DeployedImages": [image]}
     if running.variant.serverless:
+        declared = production_variant(endpoint.config.properties)
         return [variant | {"CurrentServerlessConfig": declared["ServerlessConfig"]}]
-    count = endpoint.instance_count
-    count = declared.get("InitialInstanceCount", 1) if count is None else count
-    weight = declared.get("InitialVariantWeight", 1)
+    scaled = endpoint.instance_count if running is endpoint.running else None
+    count, weight = running.variant.instances if scaled is None else scaled, running.variant.weight
     sizes = {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
     return [variant | sizes | {"CurrentWeight": weight, "DesiredWeight": weight}]
 
@@ -186,7 +188,12 @@ def invoke(endpoints: Store[Endpoint], path: str, *, headers: Mapping[str, str],
             return endpoint.put(request)
         with endpoint.answering() as running:
             _check_size(running, body)
-            return _counted(running, name, headers=headers, body=body)
+            try:
+                return _counted(running, name, headers=headers, body=body)
+            finally:
+                if shadow := running.shadow:
+                    copy = partial(_counted, shadow.running, name, headers=headers, body=body)
+                    shadow.copy(copy)
     except (LookupError, InvalidRequest) as error:
         if isinstance(error, InvalidRequest) and error.code != "ValidationException":
             return error_answer(error, content_type=_RUNTIME_TYPE)

@@ -12,12 +12,13 @@ import math
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from infra.config.rollout import MINIMUM_TO_SPLIT
 from infra.emulator.ministack_patches import cloudwatch
 from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker.launcher import Shadow
 from infra.emulator.sagemaker.resources import ENDPOINT, Resource, ServerError, invalid
 
 if TYPE_CHECKING:
@@ -193,11 +194,9 @@ class Endpoint(Resource):
 
     def _take_over(self, config: Resource, variant: Variant, rollout: Rollout) -> None:
         try:
-            started = self._launcher.launch(variant, label=f"{self.name}/{variant.name}")
+            started = self._start(variant)
         except (ServerError, AccessDenied) as error:
             reason = str(error)
-            if isinstance(error, ServerError):
-                reason = f"Production variant {variant.name} did not pass the ping health check: {reason}"
             log.error("%s: %s", self.name, reason)
             with self._changed:
                 self.failure_reason = reason
@@ -218,6 +217,28 @@ class Endpoint(Resource):
             self._drain(former)
         with self._changed:
             self._set_status("InService")
+
+    def _start(self, variant: Variant) -> Running:
+        """Start a variant and its shadow.
+
+        A shadow that does not start fails the endpoint as any variant does, which is **unverified on AWS**.
+        """
+        running = self._launch(variant)
+        if variant.shadow is None:
+            return running
+        try:
+            shadow = self._launch(variant.shadow)
+        except BaseException:
+            self._launcher.stop(running)
+            raise
+        return replace(running, shadow=Shadow(shadow, share=variant.shadow.weight / (variant.weight or 1)))
+
+    def _launch(self, variant: Variant) -> Running:
+        try:
+            return self._launcher.launch(variant, label=f"{self.name}/{variant.name}")
+        except ServerError as error:
+            failed = f"Production variant {variant.name} did not pass the ping health check"
+            raise ServerError(f"{failed}: {error}") from error
 
     def _move_traffic(self, fleet: _Fleet, rollout: Rollout) -> str | None:
         """Give a fleet its shares of the requests, stage by stage; return the alarm that went off."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import shutil
 import sys
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,12 +24,14 @@ from infra.names import endpoint_log_group
 from infra.paths import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from infra.emulator.sagemaker.resources import Variant
 
 log = logging.getLogger("sagemaker")
+
+_SENDERS, _COPIES_HELD = 8, 40  # which bounds the memory of copies: each holds its request's body
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,39 @@ class Running:
     image: str  # what runs: the image by its digest, or "process:" and the program
     directory: Path
     capture: Capture | None
+    shadow: Shadow | None = None
+
+
+class Shadow:
+    """A variant beside another that gets copies of a share of its requests, in the background.
+
+    A copy that finds too many others is dropped: a caller never waits for a slow shadow. What SageMaker does
+    then is **unverified on AWS**.
+    """
+
+    def __init__(self, running: Running, *, share: float) -> None:
+        self.running = running
+        self._share, self._credit = share, 0.0
+        self._room = threading.Semaphore(_COPIES_HELD)
+        self._senders = ThreadPoolExecutor(_SENDERS)
+        self._lock = threading.Lock()
+
+    def copy(self, send: Callable[[], object]) -> None:
+        """Have `send` send a copy, if this request is of the share; how that ends is nobody's concern."""
+        with self._lock:
+            self._credit += self._share
+            if self._credit < 1:
+                return
+            self._credit -= 1
+        if self._room.acquire(blocking=False):
+            with suppress(RuntimeError):  # after `close`
+                # In the request's context, which has the region of metrics and captured data.
+                sent = self._senders.submit(contextvars.copy_context().run, send)
+                sent.add_done_callback(lambda _: self._room.release())
+
+    def close(self) -> None:
+        """Send no more, also of those that wait."""
+        self._senders.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(kw_only=True)
@@ -88,7 +125,10 @@ class Launcher:
         return Running(variant, server, image, directory, capture)
 
     def stop(self, running: Running) -> None:
-        """Stop a variant's server and remove its model."""
+        """Stop a variant's server and remove its model; its shadow's too."""
+        if running.shadow:
+            running.shadow.close()
+            self.stop(running.shadow.running)
         self._stop(running.server)
         if running.capture:
             running.capture.write()

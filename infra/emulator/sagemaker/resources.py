@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from infra.emulator.ministack_patches.app import account_id, region
@@ -117,7 +117,7 @@ class Store(Generic[T]):
 
 @dataclass(frozen=True)
 class Variant:
-    """A production variant."""
+    """A production variant, or its shadow."""
 
     name: str
     image: str  # as the model names it: <registry>/<repository>:<tag> or ...@sha256:<digest>
@@ -130,6 +130,8 @@ class Variant:
     instances: int  # 0 of a serverless variant
     startup_timeout_s: float  # until /ping must answer 200
     data_capture: Json | None  # the configuration's `DataCaptureConfig` where it is enabled
+    weight: float = 1.0
+    shadow: Variant | None = None  # gets copies of requests; its weight over this one's is its share of them
 
     @property
     def serverless(self) -> bool:
@@ -146,8 +148,14 @@ def production_variant(config: Json) -> Json:
 
 
 def resolve(config: Resource, models: Store[Resource]) -> Variant:
-    """Return an endpoint configuration's variant with what its server needs of the model."""
-    declared = production_variant(config.properties)
+    """Return an endpoint configuration's variant, and its shadow, with what their servers need of models."""
+    variant = _variant(config, production_variant(config.properties), models)
+    for shadow in config.properties.get("ShadowProductionVariants") or []:
+        variant = replace(variant, shadow=_variant(config, shadow, models))
+    return variant
+
+
+def _variant(config: Resource, declared: Json, models: Store[Resource]) -> Variant:
     model = models.get(declared["ModelName"]).properties
     container = model["PrimaryContainer"]
     serverless = declared.get("ServerlessConfig", {})
@@ -167,4 +175,5 @@ def resolve(config: Resource, models: Store[Resource]) -> Variant:
             _SERVERLESS_STARTUP_S if serverless else REAL_TIME_STARTUP_S,
         ),
         data_capture=capture if capture.get("EnableCapture") else None,
+        weight=declared.get("InitialVariantWeight", 1.0),
     )

@@ -88,6 +88,8 @@ class SageMaker:
         """Store an endpoint configuration whose model exists."""
         variant = production_variant(request)
         model = self.models.get(variant["ModelName"]).properties
+        for shadow in request.get("ShadowProductionVariants") or []:
+            self.models.get(shadow["ModelName"])
         if variant.get("ServerlessConfig"):
             refused = [name for name in _NOT_SERVERLESS_MODEL if model.get(name)]
             if refused:

@@ -61,10 +61,8 @@ def _endpoint_config(r: Json) -> Checks:
     shadows = r.get("ShadowProductionVariants") or []
     variants = [*r["ProductionVariants"], *shadows]
     yield len({v["VariantName"] for v in variants}) == len(variants), "Variants need distinct names."
-    yield (
-        len(variants) == len(shadows) + 1 or not shadows,
-        "Shadow variants need exactly one production variant.",
-    )
+    one_each = not shadows or len(variants) == 2  # noqa: PLR2004
+    yield one_each, "A shadow variant must be the only one, beside exactly one production variant."
     for variant in variants:
         yield from _variant(r, variant)
 

@@ -1,0 +1,231 @@
+"""`scripts/compare --shadow`: figures as computed by hand, and a deployed shadow from request to record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pytest
+import requests
+
+from infra import config, names, release
+from infra.config.hosting import DataCapture, RealTime, Shadow
+from infra.emulator import LocalAws
+from infra.paths import ENVIRONMENTS
+from infra.release import MlflowRun, artifact_key, load, save
+from model.release import gates, registry
+from scripts.commands import compare as command
+from scripts.monitoring.shadow import compare, table
+from tests.emulator.cloud import FAKE_SERVER, Cloud, archive, wait_for
+from tests.emulator.deployment import Deployment, publish_image
+from tests.emulator.feedback import capture_key
+from tests.gateway.sagemaker import MODEL, PREDICTION
+from tests.infra.synthesis import RELEASE, SHADOW_SHA256, record_for, shadow_for, synthesize
+from tests.monitoring.served import NOW, captured, lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.config import Settings
+
+SERVED_SHA256 = load(RELEASE).model.sha256
+START = NOW.replace(minute=10, second=0, microsecond=0) - timedelta(hours=5)
+STATISTICS = {"side": 512.0, "grey_spread": 0.2, "sharpness": 0.05, "symmetry": 0.9, "content": 0.5} | {
+    "score": 0.1, "format": "png",
+}  # fmt: skip
+
+
+class Environment:
+    """What SageMaker would have captured and measured of both variants."""
+
+    def __init__(self, cloud: Cloud, settings: Settings) -> None:
+        self._cloud, self._settings = cloud, settings
+        self.bucket = names.capture_bucket(
+            settings.environment, account="000000000000", region=settings.region
+        )
+        cloud.create_bucket(self.bucket)
+
+    def put(self, variant: str, content: bytes) -> None:
+        key = capture_key(self._settings, START).replace("/champion/", f"/{variant}/")
+        self._cloud.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
+
+    def answer(self, variant: str, id_: str, probability: float, *, hours: float, sha256: str = "") -> None:
+        sha256 = sha256 or {"champion": SERVED_SHA256, "shadow": SHADOW_SHA256}[variant]
+        row = {**STATISTICS, "probability": probability}
+        exchange = captured(row, id_=id_, sha256=sha256, time=START + timedelta(hours=hours))
+        self.put(variant, lines([exchange]))
+
+    def measure(self, variant: str, **metrics: list[float]) -> None:
+        """Publish values of the variant's metrics."""
+        dimensions = [
+            {"Name": "EndpointName", "Value": self._settings.endpoint_name},
+            {"Name": "VariantName", "Value": variant},
+        ]
+        data = [
+            {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": NOW}
+            for name, values in metrics.items()
+            for value in values
+        ]
+        self._cloud.client("cloudwatch").put_metric_data(Namespace="AWS/SageMaker", MetricData=data)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    local = config.load("local")
+    assert isinstance(local.hosting, RealTime)
+    capture, shadow = DataCapture(percent=100, expire_days=1), Shadow(release="any.json")
+    return replace(
+        local, environment="paired", hosting=replace(local.hosting, data_capture=capture, shadow=shadow)
+    )
+
+
+def test_the_figures_are_those_computed_by_hand(
+    cloud: Cloud, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.connect(monkeypatch)
+    environment = Environment(cloud, settings)
+    # Given four pairs in three hours of the clock
+    for number, (served, shadow, hours) in enumerate(
+        [(0.1, 0.2, 0.0), (0.6, 0.4, 0.5), (0.7, 0.9, 1.0), (0.4, 0.7, 3.0)]
+    ):
+        environment.answer("champion", f"id-{number}", served, hours=hours)
+        environment.answer("shadow", f"id-{number}", shadow, hours=hours)
+    # And what has no partner: one while the shadow ran, one before, one of the shadow, golden answers
+    environment.answer("champion", "id-4", 0.5, hours=2)
+    environment.answer("champion", "id-5", 0.5, hours=-1)
+    environment.answer("shadow", "id-6", 0.5, hours=2)
+    environment.answer("shadow", "golden-1", 0.5, hours=2)
+    # And what cannot be used: an earlier shadow's answer, another schema, and a line cut short
+    environment.answer("shadow", "id-4", 0.5, hours=2, sha256="0d" * 32)
+    environment.put("shadow", lines([{"captureData": {"endpointOutput": {"mode": "OUTPUT"}}}]) + b'{"cap')
+    environment.measure(
+        "champion", Invocations=[1.0] * 10, Invocation4XXErrors=[1.0], InvocationModelErrors=[1.0] * 3,
+        ModelLatency=[10_000.0, 30_000.0],
+    )  # fmt: skip
+    environment.measure(
+        "shadow", Invocations=[1.0] * 8, Invocation4XXErrors=[1.0, 1.0], InvocationModelErrors=[1.0, 1.0],
+        ModelLatency=[40_000.0],
+    )  # fmt: skip
+    first = load(RELEASE)
+    second = replace(first, model=replace(first.model, sha256=SHADOW_SHA256))
+    # When they are compared
+    found = compare(settings, served=first, shadow=second, since=NOW - timedelta(days=7))
+    # Then two of four agree, with Wilson's interval, and differences +0.1, -0.2, +0.2, +0.3 have the mean 0.1
+    assert (found.pairs, found.hours, found.alone) == (4, 3, (1, 1))
+    assert found.agreement
+    assert found.difference
+    assert vars(found.agreement) == pytest.approx({"value": 0.5, "low": 0.150039, "high": 0.849961}, abs=1e-5)
+    assert vars(found.difference) == pytest.approx({"value": 0.1, "low": -0.111700, "high": 0.3117}, abs=1e-5)
+    assert found.largest == pytest.approx(0.3)
+    assert found.disagreements == [("id-1", 0.6, 0.4), ("id-3", 0.4, 0.7)]
+    assert found.traffic["champion"] == pytest.approx(
+        {"requests": 10, "refused": 1, "failed": 2, "mean_ms": 20, "p90_ms": 28}
+    )
+    assert found.traffic["shadow"] == pytest.approx(
+        {"requests": 8, "refused": 2, "failed": 0, "mean_ms": 40, "p90_ms": 40}
+    )
+    assert [line.partition(",")[0] for line in sorted(found.unusable)] == [
+        "1 answers of shadow by other models",
+        "1 lines of another schema",
+        "1 lines that are not JSON or cut short",
+    ]
+    shown = table(found)
+    assert "2 of another class: id-1 (0.60, 0.40), id-3 (0.40, 0.70)" in shown
+    assert "the same class: 0.500 (0.150 to 0.850)" in shown
+    assert found.outcome()["disagreements"] == []
+
+
+def register(record: Path) -> None:
+    """Register the shadow's version, the ninth, with its serving files, in a run that its record names."""
+    about = {
+        "architecture": "any",
+        "metrics": {},
+        "dataset": {"name": "a", "kind": "images", "fingerprint": "a"},
+    }
+    client, name = mlflow.MlflowClient(), load(RELEASE).model.name
+    client.create_registered_model(name)
+    run = client.create_run(client.create_experiment("shadow"), run_name="shadow")
+    client.log_dict(run.info.run_id, about, "serving/metadata.json")
+    for _ in range(9):
+        client.create_model_version(name, source=f"runs:/{run.info.run_id}/serving", run_id=run.info.run_id)
+    save(record, replace(load(record), mlflow=MlflowRun(experiment="shadow", run_id=run.info.run_id)))
+
+
+def test_a_deployed_shadow_is_compared_and_recorded_for_its_promotion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a deployed environment, policies enforced, whose shadow answers otherwise
+    capture = "\n[hosting.data_capture]\npercent = 100\nexpire_days = 1\n"
+    table_of_shadow = shadow_for("stage", tmp_path).replace("percent = 25", "percent = 100")
+    (tmp_path / "stage.toml").write_text(
+        (ENVIRONMENTS / "local.toml").read_text() + capture + table_of_shadow
+    )
+    record = record_for("stage", tmp_path)
+    assembly = synthesize("stage", tmp_path / "out", release=record, environments=tmp_path)
+    log = tmp_path / "aws.log"
+    with LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, enforce_policies=True) as aws:
+        deployment = Deployment(Cloud(aws), assembly)
+
+        def answering(probability: float, sha256: str) -> dict[str, Any]:
+            label = "YES" if probability >= 0.5 else "NO"
+            members = {"label": label, "probability": probability, "statistics": STATISTICS}
+            return {"adds": PREDICTION | members | {"model": MODEL | {"sha256": sha256}}}
+
+        deployment.deploy("registry")
+        publish_image(deployment.cloud.ecr, assembly)
+        deployment.publish_model(**answering(0.9, SERVED_SHA256))
+        deployment.cloud.s3.put_object(
+            Bucket=deployment.artifact["Bucket"],
+            Key=artifact_key(SHADOW_SHA256),
+            Body=archive("behaviour.json", json.dumps(answering(0.4, SHADOW_SHA256)).encode()),
+        )
+        deployment.deploy("endpoint")
+        deployment.deploy("gateway")
+        # When callers get the served answers
+        outputs = deployment.outputs("gateway")
+        url = deployment.cloud.gateway_url(outputs["ApiId"], outputs["StageName"]) + "/predict"
+        for _ in range(5):
+            answer = requests.post(url, data=b"image", headers={"Content-Type": "image/png"}, timeout=30)
+            assert (answer.status_code, answer.json()["label"]) == (200, "YES")
+        bucket = deployment.outputs("registry")["CaptureBucketName"]
+        wait_for(lambda: b"shadow" in str(deployment.cloud.s3.list_objects_v2(Bucket=bucket)).encode())
+        # And both are compared
+        deployment.cloud.connect(monkeypatch)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(release, "RELEASES", tmp_path)
+        settings = config.load("stage", folder=tmp_path)
+        monkeypatch.setattr(config, "load", lambda _: settings)
+        register(tmp_path / "stage.shadow.json")
+        command.main(["--shadow", "--env", "stage", "--json"])
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert (found["pairs"], found["agreement"]["value"], found["alone"]) == (5, 0.0, [0, 0])
+    assert found["difference"]["value"] == pytest.approx(-0.5)
+    assert found["traffic"]["shadow"]["requests"] == 5
+    # Then a promotion finds it with the version
+    compared = registry.find_version(load(RELEASE).model.name, version="9").shadow_comparison()
+    outcome = gates.shadowed(compared, {"environment": "stage", "served": SERVED_SHA256}, hours=1)
+    assert outcome["passed"], printed.err
+    assert "0.0% of 5 answers" in outcome["detail"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--shadow"], "write two versions, A and B, or --shadow --env E"),
+        (["--shadow", "1", "--env", "prod"], "write two versions"),
+        (["1"], "write two versions"),
+        (["1", "2", "--env", "prod"], "write two versions"),
+        (["--shadow", "--env", "dev"], "dev has no shadow: its settings have no"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command.main(arguments)
+    assert said in capsys.readouterr().err
