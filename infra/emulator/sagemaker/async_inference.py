@@ -52,6 +52,7 @@ class AsyncEndpoint(Endpoint):
         self._role = ""
         self._waiting: queue.Queue[tuple[Json, str, str]] = queue.Queue()  # and where the result goes
         self._waking = threading.Lock()
+        self._worked = time.monotonic()
 
     def deploy(self, config: Resource, variant: Variant, deployment: Json) -> None:
         """Begin to serve a configuration, and with the first one to work."""
@@ -102,6 +103,7 @@ class AsyncEndpoint(Endpoint):
                 self._answer(request, answer, failure)
             except Exception as error:  # whatever went wrong, the next one must be answered
                 log.error("%s: the result of %s is lost: %s", self.name, request["InputLocation"], error)
+            self._worked = time.monotonic()
             self._waiting.task_done()
 
     def _sleep(self) -> None:
@@ -109,6 +111,8 @@ class AsyncEndpoint(Endpoint):
         with self._changed:
             fleet = self._current
             if self.status != "InService" or fleet is None or fleet.asleep or fleet.in_flight:
+                return
+            if time.monotonic() < self._worked + IDLE_S:
                 return
             fleet.asleep, self.instance_count = True, 0
             running = fleet.running
