@@ -89,19 +89,11 @@ def read(
     """Decode one frame of a DICOM file into an 8-bit grey image (mode L), black where there is least signal.
 
     Stored values become 8 bits between their 0.1 and 99.9 percentiles, whatever window the file suggests.
+    `frame`, from 1, is needed for a file of several. `on_header` is called with the number of pixels once the
+    header was accepted, before a pixel is decoded.
 
-    Parameters
-    ----------
-    frame
-        Number of the frame, from 1; needed for a file of several.
-    on_header
-        Called with the number of pixels once the header was accepted, before a pixel is decoded.
-
-    Raises
-    ------
-    Problem
-        400 for a truncated or broken file, 413 beyond `MAX_IMAGE_PIXELS`, 415 for a transfer syntax without a
-        decoder, 422 for what is no grey MR image or whose frame is not named.
+    Raises `Problem`: 400 for a truncated or broken file, 413 beyond `MAX_IMAGE_PIXELS`, 415 for a transfer
+    syntax without a decoder, 422 for what is no grey MR image or whose frame is not named.
     """
     from pydicom import config  # noqa: PLC0415 - only a DICOM file pays for the import
 

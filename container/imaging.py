@@ -83,12 +83,9 @@ def format_of(data: bytes) -> Format:
 def read(data: bytes, *, frame: int | None = None) -> Image.Image:
     """Decode a JPEG or PNG file, with its stored colours and orientation, or a frame of a DICOM file.
 
-    Raises
-    ------
-    Problem
-        400 for an empty, truncated or broken file, 413 beyond `MAX_IMAGE_BYTES` or, by its header,
-        `MAX_IMAGE_PIXELS`, 415 for any other format, 422 for a frame that is not there; for a DICOM file also
-        as `dicom.read`.
+    Raises `Problem`: 400 for an empty, truncated or broken file, 413 beyond `MAX_IMAGE_BYTES` or, by its
+    header, `MAX_IMAGE_PIXELS`, 415 for any other format, 422 for a frame that is not there; for a DICOM file
+    also as `dicom.read`.
     """
     if not data:
         raise no_bytes()

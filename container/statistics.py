@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
+from PIL import ImageStat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,17 +33,11 @@ def measure(grey: Image.Image, pixels: NDArray[np.float32], box: Box) -> Statist
     area = grey.width * grey.height
     return {
         "side": round(math.sqrt(area), 1),
-        "grey_spread": round(_deviation(grey) / 255, 4),
+        "grey_spread": round(ImageStat.Stat(grey).stddev[0] / 255, 4),
         "sharpness": round(_sharpness(grey), 4),
         "symmetry": round(_symmetry(pixels[..., 0]), 4),
         "content": round(float((right - left) * (bottom - top) / area), 4),
     }
-
-
-def _deviation(grey: Image.Image) -> float:
-    counts, levels = np.array(grey.histogram()), np.arange(256)
-    mean = np.average(levels, weights=counts)
-    return math.sqrt(np.average((levels - mean) ** 2, weights=counts))
 
 
 def _sharpness(grey: Image.Image) -> float:

@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 import mlflow
 import requests
-from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from sqlalchemy import make_url
@@ -130,19 +129,15 @@ def run(name: str, *, nested: bool = False, resumed: str | None = None) -> Itera
 
     Ctrl-C ends it as KILLED, an exception as FAILED with a tag `error`.
     """
-    started = mlflow.start_run(run_id=resumed, run_name=name, nested=nested)
-    status = RunStatus.FINISHED
-    try:
-        yield started.info.run_id
-    except KeyboardInterrupt:
-        status = RunStatus.KILLED
-        raise
-    except Exception as error:
-        status = RunStatus.FAILED
-        mlflow.set_tag("error", str(error)[:500])
-        raise
-    finally:
-        mlflow.end_run(RunStatus.to_string(status))
+    with mlflow.start_run(run_id=resumed, run_name=name, nested=nested) as started:
+        try:
+            yield started.info.run_id
+        except KeyboardInterrupt:
+            mlflow.end_run("KILLED")
+            raise
+        except Exception as error:
+            mlflow.set_tag("error", str(error)[:500])
+            raise
 
 
 def latest(tags: dict[str, str]) -> str | None:

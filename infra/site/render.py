@@ -113,10 +113,6 @@ def markdown(text: str) -> str:
     return str(MARKDOWN.render(text))
 
 
-def _is_allowed(url: str) -> bool:
-    return url.startswith("https://") or PNG.fullmatch(url) is not None
-
-
 def _image(_self: RendererHTML, tokens: Sequence[Token], at: int, _options: OptionsDict, _env: object) -> str:
     source, alt = str(tokens[at].attrs["src"]), tokens[at].content
     if not PNG.fullmatch(source):
@@ -142,7 +138,7 @@ def _table_open(
 
 def _markdown() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parser.validateLink = _is_allowed  # type: ignore[method-assign]
+    parser.validateLink = lambda url: url.startswith("https://") or bool(PNG.fullmatch(url))  # type: ignore[method-assign]
     parser.add_render_rule("image", _image)
     parser.add_render_rule("link_open", _link_open)
     parser.add_render_rule("table_open", _table_open)
@@ -154,7 +150,7 @@ def _text(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
 
-def _resolve(node: Node, document: Node) -> Node:
+def resolve(node: Node, document: Node) -> Node:
     """Return what a `$ref` of the document points at, or the node itself."""
     for key in node.get("$ref", "").removeprefix("#/").split("/") if "$ref" in node else ():
         document = document[key]
@@ -173,6 +169,6 @@ TEMPLATES = Environment(
 TEMPLATES.filters |= {
     "markdown": markdown,
     "inline": MARKDOWN.renderInline,
-    "resolve": _resolve,
+    "resolve": resolve,
     "pretty": lambda value: json.dumps(value, indent=2),
 }

@@ -129,20 +129,11 @@ def load(
 ) -> Dataset:
     """Read folders that are sources, or hold sources, of JPEG, PNG or DICOM files of any size, mode and name.
 
-    Unreadable files and exact copies are excluded and listed.
+    Unreadable files and exact copies are excluded and listed. Outlines in `masks` replace those of the
+    sources; `names` are for folders that are called otherwise, such as after a version.
 
-    Parameters
-    ----------
-    masks
-        Folders of outlines of these images, which replace those of the sources.
-    names
-        Names for folders that are called otherwise, such as after a version.
-
-    Raises
-    ------
-    DataError
-        Without both classes in all sources together, for the same bytes in both, for a source that is a copy
-        of another, and for outlines and manifests that do not fit the images.
+    Raises `DataError` without both classes in all sources together, for the same bytes in both, for a source
+    that is a copy of another, and for outlines and manifests that do not fit the images.
     """
     given = [path.expanduser() for path in ([folders] if isinstance(folders, Path) else folders)]
     sources = _read(given, names or {})

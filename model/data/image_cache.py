@@ -26,18 +26,10 @@ GREY_LEVELS = 255
 
 
 class Views(NamedTuple):
-    """Every image unchanged, and in augmented views.
+    """Every image unchanged, and in augmented views."""
 
-    Attributes
-    ----------
-    greys
-        The preprocessed images, (1 + views, n, size, size, 1).
-    shares
-        The share of each cell inside the tumour's outline, 0 without one, (1 + views, n, cells, cells).
-    """
-
-    greys: Greys
-    shares: NDArray[np.float16]
+    greys: Greys  # the preprocessed images, (1 + views, n, size, size, 1)
+    shares: NDArray[np.float16]  # of each cell inside the tumour's outline, (1 + views, n, cells, cells)
 
 
 class ImageCache:

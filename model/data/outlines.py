@@ -64,12 +64,8 @@ def attach(
 ) -> list[Scan]:
     """Return the scans with the outlines that a folder holds for them.
 
-    Parameters
-    ----------
-    loose
-        Whether masks may lie in the folder itself, if it has no folder `masks/`.
-    unreadable
-        Names of image files that are not among the scans, and whose outlines are no mistake.
+    With `loose`, masks may lie in the folder itself if it has no folder `masks/`. Of `unreadable` image
+    files, which are not among the scans, outlines are no mistake.
     """
     wrong: Wrong = defaultdict(list)
     by_path, by_name, by_stem = (defaultdict[str, set[int]](set) for _ in range(3))

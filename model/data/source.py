@@ -67,11 +67,8 @@ def find(folder: Path) -> list[Path]:
 def read(folder: Path, *, name: str, qualified: bool) -> Source:
     """Read a source; unreadable files are listed, and names begin with the source's if `qualified`.
 
-    Raises
-    ------
-    DataError
-        For folders that cannot be read, file names that cannot be logged, and a manifest or outlines that do
-        not fit the images.
+    Raises `DataError` for folders that cannot be read, file names that cannot be logged, and a manifest or
+    outlines that do not fit the images.
     """
     classes = _class_folders(folder)
     files = [(path, label) for parent, label in classes.items() for path in _files(parent)]

@@ -117,9 +117,7 @@ def hold_out(labels: Indices, groups: Indices, *, seed: int) -> Mask:
 def head_box(image: Image.Image) -> tuple[float, float, float, float]:
     """Find the bounding box of the largest bright region: the head without margins, text and rulers.
 
-    Returns
-    -------
-    Left, top, right and bottom in pixels; the whole image if nothing in it is bright.
+    It is left, top, right and bottom in pixels; the whole image if nothing in it is bright.
     """
     side = 2 * THUMBNAIL
     small = image.resize((side, side), Image.Resampling.BOX)

@@ -43,18 +43,12 @@ Logits = dict[str, "Floats"]
 class OutOfFold:
     """The logits of a cross-validation.
 
-    Attributes
-    ----------
-    outer
-        By perturbation, each image's logit by the network trained on the other folds; (n,).
-    inner
-        [f] holds the logits of the images outside fold f by networks trained without them and without f; NaN
-        inside fold f; (folds, n).
+    Row f of `inner` holds those of the images outside fold f, by networks trained without both.
     """
 
     cases: Cases
-    outer: dict[str, Floats]
-    inner: Floats
+    outer: dict[str, Floats]  # by perturbation, from the networks trained on the other folds: (n,)
+    inner: Floats  # NaN inside fold f: (folds, n)
     training_auc: float  # mean ROC AUC of the outer fits on their training images
 
     def predictions(self, perturbation: str = UNCHANGED) -> Predictions:

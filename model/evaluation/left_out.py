@@ -133,12 +133,8 @@ def count_classes(cases: Cases, sources: Names) -> dict[str, tuple[int, int]]:
 class LeaveOut:
     """Which sources are judged, and what is left out with each.
 
-    Parameters
-    ----------
-    sources
-        Each image's source, shape (n,).
-    related
-        By source, those that may show the same patients: each is left out with the other.
+    `sources` names each image's source, (n,); `related`, by source, those that may show the same patients:
+    each is left out with the other.
     """
 
     def __init__(self, cases: Cases, sources: Names, related: Related) -> None:
@@ -163,8 +159,7 @@ class LeaveOut:
         """Mask without the images `own`, the relations of sources wholly among them, and all their groups."""
         whole = [name for name in self.kin if own[self.sources == name].all()]
         out = own | np.isin(self.sources, [each for name in whole for each in self.kin[name]])
-        mask: Mask = ~np.isin(self.cases.groups, self.cases.groups[out])
-        return mask
+        return ~np.isin(self.cases.groups, self.cases.groups[out])
 
 
 def leave_sources_out(
@@ -239,12 +234,10 @@ def leave_sources_out(
 def _run_fits(
     plan: LeaveOut, run: Callable[[Fit], Logits]
 ) -> tuple[Floats, dict[str, Floats], dict[str, Floats]]:
-    """Run every fit.
+    """Run every fit, and return three sets of values of the images, each (n,).
 
-    Returns
-    -------
-    Each image's logit by the network without its source, (n,); by judged source, the logits of the others by
-    networks without both, (n,); and the `MEASURES` of the images with an outline, (n,).
+    They are the logits by the network without an image's source; by judged source, those of the others by
+    networks without both; and the `MEASURES` of the images with an outline.
     """
     sources = plan.sources
     outer = np.full(len(sources), np.nan)

@@ -35,10 +35,9 @@ class Localisation:
 def locate(evidence: Floats | Floats32, greys: Greys, outlines: Mask) -> dict[str, Floats]:
     """Compare maps of the evidence above that of no opinion with images and outlines, (n, size, size).
 
-    Returns
-    -------
-    Each of `MEASURES`, (n,): whether the strongest point lies inside the outline or near it, the share of the
-    evidence inside over the outline's share of the head, and the share of the image with the largest value.
+    Returns each of `MEASURES`, (n,): whether the strongest point lies inside the outline or near it, the
+    share of the evidence inside over the outline's share of the head, and that of the image with the largest
+    value.
     """
     measures = {name: np.empty(len(evidence)) for name in MEASURES}
     for number, (cells, grey, outline) in enumerate(zip(evidence, greys, outlines, strict=True)):

@@ -37,12 +37,7 @@ class Slice:
 
 
 def slices(scans: Sequence[Scan]) -> dict[str, dict[str, Mask]]:
-    """Partition scans by image size, file type and brightness.
-
-    Returns
-    -------
-    For each property, the mask of each non-empty slice by name, shape (n,).
-    """
+    """Partition scans by image size, file type and brightness: by property and name, a mask (n,)."""
     sides, greys = [], []
     for scan in progress(scans, "finding slices"):
         image = scan.image()

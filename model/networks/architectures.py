@@ -135,9 +135,7 @@ def assemble(
 ) -> keras.Model:
     """Build the network that serves.
 
-    Returns
-    -------
-    A model of one scan (size, size, 1) with the outputs `logits`, of a tumour, of a brain MRI and of the
+    Its input is one scan (size, size, 1), its outputs are `logits`, of a tumour, of a brain MRI and of the
     familiarity, (3,), and `evidence` for a tumour, (rows, columns, 1), whose pooled value is the first logit.
     """
     evidence = tail(_taken(tail.name, encoder))

@@ -38,15 +38,9 @@ class WeightsError(Exception):
 def encoder(size: int) -> keras.Model:
     """Build the encoder of a scan (size, size, 1) in [0, 1]; `size` is a multiple of 16.
 
-    Returns
-    -------
-    A model with the outputs `fine`, maps at a stride of 8, (size / 8, size / 8, 40), and what the following
+    The model has the outputs `fine`, maps at a stride of 8, (size / 8, size / 8, 40), and what the following
     blocks compute of them at a stride of 16: `middle`, (size / 16, size / 16, 80), and `coarse`, (..., 672).
-
-    Raises
-    ------
-    WeightsError
-        When the weights cannot be read.
+    Weights that cannot be read are a `WeightsError`.
     """
     scan = keras.Input((size, size, 1), name="scan")
     grey = layers.Rescaling(2.0, offset=-1.0)(scan)

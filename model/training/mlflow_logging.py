@@ -80,11 +80,8 @@ def log_network(
 ) -> str:
     """Log a network's serving files and its Keras model, and return the model's URI.
 
-    Raises
-    ------
-    ParityError
-        When their outputs differ on the scans, which `pixels` holds preprocessed, (n, size, size, 1), and of
-        which `outputs` are the trained network's.
+    Raises `ParityError` when their outputs differ on the scans, which `pixels` holds preprocessed,
+    (n, size, size, 1), and of which `outputs` are the trained network's.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder, parity = Path(scratch) / "serving", Path(scratch) / "parity"

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from model.arrays import Floats
     from model.training.plan import TrainingPlan
-
-    Floats = NDArray[np.float64]
 
 FORMATS: tuple[str, ...] = get_args(Format)
 BINS = 20
@@ -33,12 +32,9 @@ SHARES = np.arange(1, BINS) / BINS
 def reference(
     plan: TrainingPlan, *, probabilities: Floats, scores: Floats, threshold: float
 ) -> dict[str, Any]:
-    """Return the content of `reference.json`.
+    """Return the content of `reference.json`, given each image's probability and brain score, (n,).
 
-    Parameters
-    ----------
-    probabilities, scores, threshold
-        Each image's probability and brain score, (n,), and the score from which an image is answered.
+    Images are answered from the threshold of the score on.
     """
     answered = np.flatnonzero(scores >= threshold)
     measured, formats = [], []

@@ -85,11 +85,8 @@ def fit_reliability(
 ) -> Reliability:
     """Fit the familiarity and its threshold, and measure both on unknown and on known views.
 
-    Parameters
-    ----------
-    features, groups, views, planes, contrasts
-        The unchanged images' features, (n, features), their groups, what view each shows, and in which plane
-        and contrast, "" where unknown, each (n,).
+    Given are the unchanged images' features, (n, features), their groups, what view each shows, and in which
+    plane and contrast, "" where unknown, each (n,).
     """
     folds = np.unique(groups, return_inverse=True)[1] % FOLDS
 

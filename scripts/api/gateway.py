@@ -60,7 +60,7 @@ def deployed_gateway(settings: Settings) -> tuple[str, str | None]:
 
 
 def caller_client(url: str, *, api_key: str | None = None) -> Client:
-    """Return a client with the credentials that the gateway's own OpenAPI document requires.
+    """Return a client of a stage with the credentials that the gateway's own OpenAPI document requires.
 
     An API key that is not given is read from the environment variable that `API_KEY` names. Raises
     `DeliveryError` without a credential, `ClientError` if something other than this API answers, or nothing.

@@ -30,19 +30,10 @@ class VolumeError(Exception):
 
 
 def slices(path: Path, *, axis: int, volume: int | None) -> list[Callable[[], bytes]]:
-    """Return, for each slice of a volume, a function that draws it.
+    """Return, for each slice of a volume, whose number from 1 a file of several needs, what draws it.
 
-    Parameters
-    ----------
-    axis
-        0 for sagittal slices from the left, 1 for coronal ones from behind, 2 for axial ones from below.
-    volume
-        Its number, from 1; needed for a file of several.
-
-    Raises
-    ------
-    VolumeError
-        From here if the header is wrong, from a function if the voxels are.
+    The axis is 0 for sagittal slices from the left, 1 for coronal ones from behind, 2 for axial ones from
+    below. Raises `VolumeError` from here if the header is wrong, from a function if the voxels are.
     """
     image, index = _opened(path, volume)
     (along,) = np.flatnonzero(nibabel.io_orientation(image.affine)[:, 0] == axis)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import resource
-import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import uuid
@@ -21,9 +18,10 @@ import numpy as np
 from infra import config, names
 from infra.emulator import LocalAws
 from infra.local_aws import ACCOUNT, REGION, local_environment
-from infra.paths import ROOT
 from infra.release import artifact_key
-from scripts.console import DeliveryError, step
+from model.release.export import pack
+from scripts.benchmark import processes
+from scripts.console import step
 from scripts.monitoring.drift import FILE, SCHEMA
 from scripts.monitoring.records import NUMBERS
 
@@ -54,13 +52,9 @@ def measure(records: int) -> str:
             size = _serve(aws.endpoint_url, files=-(-records // IN_A_FILE))
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         command = [sys.executable, "-c", _COMMAND, scratch, _ENVIRONMENT]
-        done = subprocess.run(
-            command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=False
-        )
+        printed = processes.output("scripts/monitor", command, env=variables).decode()
         after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - began
-    if done.returncode:
-        raise DeliveryError(f"scripts/monitor ended with exit status {done.returncode}.")
-    *report, peak_kib = done.stdout.splitlines()
+    *report, peak_kib = printed.splitlines()
     answers = json.loads("\n".join(report))["answers"]
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     time_s = f"{seconds:.1f} s ({cpu_s:.1f} s of processor time)"
@@ -92,12 +86,7 @@ def _artifact() -> bytes:
     even = {"edges": (np.arange(1, 20) / 20).tolist(), "counts": {"any": [50] * 20}}
     words = {"format": {"values": ["png"], "counts": {"any": [1000]}}}
     document = {"schema": SCHEMA, "statistics": dict.fromkeys(NUMBERS, even) | words}
-    content, packed = json.dumps(document).encode(), io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        member = tarfile.TarInfo(FILE)
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
+    return pack({FILE: json.dumps(document).encode()})
 
 
 def _line(statistics: dict[str, float], now: datetime) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import shutil
-import subprocess
 
 import mlflow
 from pydicom import uid
@@ -14,10 +13,10 @@ from pydicom import uid
 from container.predictor import Predictor
 from infra.paths import ROOT
 from model.data import phantom
-from scripts.benchmark import HOME
+from scripts.benchmark import HOME, processes
 from scripts.benchmark.dicom_files import dicom
 from scripts.benchmark.load import Payload
-from scripts.console import DeliveryError, step
+from scripts.console import step
 
 DICOM_SYNTAXES = (uid.ExplicitVRLittleEndian, uid.JPEGLosslessSV1, uid.JPEG2000Lossless)
 SIZES = (225, 512)  # pixels of an image's height; the width follows from the head
@@ -25,7 +24,6 @@ FOLDER = HOME / "network"
 SERVING = FOLDER / "serving"
 """model.tflite and metadata.json, as training wrote them."""
 _SOURCES = ("container/*.py", "model/**/*.py")  # decide what the network is
-_LOG = HOME / "logs" / "training.log"
 
 
 def ensure() -> None:
@@ -38,15 +36,10 @@ def ensure() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     store, images = f"sqlite:///{FOLDER / 'mlflow.db'}", FOLDER / "phantoms"
     phantom.write_folder(images, count=96, seed=2_000_000)
-    _LOG.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
     command = [str(ROOT / "scripts" / "train"), "--folds=3", "--steps=20", f"--data={images}"]
-    with step("training the network on phantoms (a few minutes)"), _LOG.open("wb") as log:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
-        )
-    if done.returncode:
-        raise DeliveryError(f"scripts/train failed; {_LOG.relative_to(ROOT)} tells why")
+    with step("training the network on phantoms (a few minutes)"):
+        processes.output("scripts/train", command, env=environment)
     [registered] = mlflow.MlflowClient(store).search_registered_models()
     run_id = registered.latest_versions[0].run_id
     mlflow.artifacts.download_artifacts(

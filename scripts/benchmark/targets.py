@@ -28,26 +28,14 @@ MLFLOW_MODEL = HOME / "mlflow_model"
 
 @dataclass(frozen=True)
 class Target:
-    """A server to measure, and how to start it.
-
-    Attributes
-    ----------
-    locks
-        Lock files of its environment.
-    command
-        With {bin}, {port}, {workers} and {model} to fill in.
-    payload
-        How an image is sent: raw, as it is, or as base64 in the dataframe of MLflow's JSON.
-    prepare
-        A command to run once before, with {bin} and {model} to fill in.
-    """
+    """A server to measure, and how to start it."""
 
     name: str
     title: str
-    locks: tuple[Path, ...]
-    command: Sequence[str]
-    payload: str = "raw"
-    prepare: Sequence[str] = ()
+    locks: tuple[Path, ...]  # of its environment
+    command: Sequence[str]  # with {bin}, {port}, {workers} and {model} to fill in
+    payload: str = "raw"  # an image as it is, or "dataframe": as base64 in that of MLflow's JSON
+    prepare: Sequence[str] = ()  # a command to run once before, with {bin} and {model} to fill in
 
     def environment(self, port: int) -> dict[str, str]:
         """Return the variables to start it with."""

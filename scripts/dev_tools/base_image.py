@@ -77,22 +77,14 @@ def _make(tag: str) -> None:
 
 def _copy_configuration(root: Path) -> dict[str, Path]:
     """Copy this machine's pip configuration and certificates; return the variables that name the latter."""
-    for source, target in PIP_CONFIGURATIONS.items():
-        _copy(source, root / target)
-    _copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
-    named = {name: Path(os.environ[name]) for name in CERTIFICATE_VARIABLES if os.environ.get(name)}
-    return {
-        name: path for name, path in named.items() if _copy(path, root / path.absolute().relative_to("/"))
-    }
-
-
-def _copy(source: Path, target: Path) -> bool:
-    """Copy a file, and return whether there was one."""
-    if not source.is_file():
-        return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    return True
+    set_here = ((name, Path(os.environ.get(name, ""))) for name in CERTIFICATE_VARIABLES)
+    named = {name: path.absolute() for name, path in set_here if path.is_file()}
+    targets = {path: path.relative_to("/") for path in (CERTIFICATES, *named.values())} | PIP_CONFIGURATIONS
+    for source, target in targets.items():
+        if source.is_file():
+            (root / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, root / target)
+    return named
 
 
 def _failure(*command: str) -> str | None:

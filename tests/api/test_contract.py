@@ -28,10 +28,9 @@ from infra.lambdas.gateway.request_ids import RequestIds
 from infra.lambdas.gateway.settings import Model
 from infra.paths import OPENAPI, ROOT
 from infra.site import render
-from infra.site.render import HERE
+from infra.site.render import HERE, resolve
 from scripts import client
 from scripts.api import labels
-from tests.fuzz.contract import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

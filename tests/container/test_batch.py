@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from unittest.mock import AsyncMock, Mock
 
 import pytest
+from PIL import Image
 
 from container.pool import Pool
 from container.problem import MAX_IMAGE_BYTES, Problem
-from container.server import Application
 from tests.container import samples
-from tests.container.serving import serving
+from tests.container.serving import assert_problem, serving
+from tests.container.test_server import post_in_process
 from tests.dicom_files import dicom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from uvicorn._types import HTTPScope
 
     from tests.container.serving import Server
 
@@ -34,6 +32,7 @@ IMAGES = {
     "another format": (b"GIF89a and more", 415),
     "too many bytes": (bytes(MAX_IMAGE_BYTES + 1), 413),
     "too many pixels": (samples.too_many_pixels(), 413),
+    "one pixel": (samples.png(Image.new("L", (1, 1), 128)), 422),
     "no brain MRI": (samples.png(samples.scan().point(lambda _: 250)), 422),
 }
 
@@ -51,6 +50,8 @@ def test_an_image_gets_the_same_answer_or_problem_with_status_200(
 ) -> None:
     single, batch = (server.predict(image, OCTETS) for server in both)
     assert single.status == status
+    if status != 200:
+        assert_problem(single, status)
     assert (batch.status, batch.body) == (200, single.body)
     assert batch.headers["content-type"] == "application/json"
 
@@ -65,13 +66,6 @@ def test_a_media_type_is_refused_likewise_and_another_path_as_ever(both: tuple[S
 def test_what_another_try_may_mend_fails(status: int) -> None:
     pool = Mock(spec=Pool)
     pool.predict = AsyncMock(side_effect=Problem(HTTPStatus(status), "not now"))
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/invocations",
-        "headers": [(b"content-type", b"image/png")],
-    }
     receive = AsyncMock(return_value={"type": "http.request", "body": b"image", "more_body": False})
-    send = AsyncMock()
-    asyncio.run(Application(pool, workers=1, batch=True)(cast("HTTPScope", scope), receive, send))
-    assert send.await_args_list[0].args[0]["status"] == status
+    start, _ = post_in_process(pool, receive, batch=True)
+    assert start["status"] == status

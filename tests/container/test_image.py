@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from PIL import Image
 from container.predictor import Predictor
 from container.problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from tests.container import containers, samples
-from tests.container.containers import HARDENED, MEMORY, Container, inspect, internal_network, served, started
+from tests.container.containers import MEMORY, Container, inspect, internal_network, served, started
 from tests.container.processes import wait_until
 from tests.container.serving import assert_problem
 from tests.dicom_files import SYNTAXES, dicom
@@ -142,15 +141,6 @@ def test_it_needs_no_shell_or_other_command(image: str, model_dir: Path, tmp_pat
             assert "request" in events
     finally:
         docker("image", "rm", bare)
-
-
-def test_without_a_model_it_ends_with_the_reason(image: str) -> None:
-    done = subprocess.run(
-        ["docker", "run", "--rm", *HARDENED, image], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 1
-    reason = json.loads(done.stdout.splitlines()[0])["reason"]
-    assert "/opt/ml/model/metadata.json" in reason
 
 
 def heavy_images() -> list[bytes]:

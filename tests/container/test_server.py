@@ -133,21 +133,6 @@ def test_only_json_is_acceptable(server: Server, accept: str, status: int) -> No
         assert_problem(answer, 406, accept)
 
 
-BAD_IMAGES = {
-    "empty": (b"", 400),
-    "truncated": (IMAGE[: len(IMAGE) // 2], 400),
-    "20,000 x 20,000 pixels": (samples.too_many_pixels(), 413),
-    "text": (b"not an image", 415),
-    "one pixel": (samples.png(Image.new("L", (1, 1), 128)), 422),
-}
-
-
-@pytest.mark.parametrize("name", BAD_IMAGES)
-def test_a_bad_image_is_a_problem(server: Server, name: str) -> None:
-    image, status = BAD_IMAGES[name]
-    assert_problem(server.predict(image), status)
-
-
 @pytest.mark.parametrize(
     "media_type", [None, "", "text/plain", "application/json", "image/gif", "multipart/form-data"]
 )
@@ -217,11 +202,13 @@ def test_too_many_images_in_flight_are_refused(server: Server) -> None:
     assert next(answer for answer in answers if answer.status != 503).status == 200
 
 
-def post_in_process(pool: Pool, receive: AsyncMock) -> tuple[dict[str, object], bytes]:
+def post_in_process(
+    pool: Pool, receive: AsyncMock, *, batch: bool = False
+) -> tuple[dict[str, object], bytes]:
     """POST an image to an application without a socket; returns the response's start and body."""
     scope = {"method": "POST", "path": "/invocations", "headers": [(b"content-type", b"image/png")]}
     send = AsyncMock()
-    asyncio.run(Application(pool, workers=1)(cast("HTTPScope", scope), receive, send))
+    asyncio.run(Application(pool, workers=1, batch=batch)(cast("HTTPScope", scope), receive, send))
     start, body = (call.args[0] for call in send.call_args_list)
     return start, body["body"]
 

@@ -47,6 +47,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_changed_settings_are_shown_by_stack_also_where_it_depends_on_another(clone: Path) -> None:
     path = clone / "infra" / "environments" / "dev.toml"
     changes = {"retain_data = false": "retain_data = true", "memory_mb = 2048": "memory_mb = 3072"}

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from container.predictor import Identity
     from tests.e2e.conftest import Demo
 
+pytestmark = pytest.mark.slow
+
 COUNT = 500
 TOLERANCE = 1e-3
 SLICES = 50

@@ -155,6 +155,7 @@ def test_an_image_that_always_fails_is_named_and_sent_again(prod: Batches, tmp_p
     assert prod.call(tmp_path / "in", tmp_path / "out", "--resume")["answered"] == 1
 
 
+@pytest.mark.slow
 def test_without_any_part_of_its_policies_a_batch_fails(prod: Batches, tmp_path: Path) -> None:
     prod.cloud.s3.put_object(Bucket=SCANS, Key="few/a.png", Body=b"image")
     group, logs, calls = names.TRANSFORM_LOG_GROUP, prod.client("logs"), iter(range(1000))

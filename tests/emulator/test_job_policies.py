@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from infra.config import Settings
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 2 * feedback.LEAST
 PLACE = {"account": ACCOUNT, "region": REGION}
 # Where the emulator cannot tell: S3 answers 403 instead of 404 to who may not list.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import reduce
 from http import HTTPStatus
-from operator import getitem
 from typing import TYPE_CHECKING, Any
 
 from openapi_schema_validator import OAS31Validator
 
 from infra.lambdas.gateway.routes import route
+from infra.site.render import resolve
 
 if TYPE_CHECKING:
     from tests.container.serving import Answer
@@ -70,10 +69,3 @@ class Contract:
         whole = {**schema, "components": self.document["components"]}
         errors = [error.message for error in OAS31Validator(whole).iter_errors(content)]
         assert not errors, f"{errors}\n{shown}"
-
-
-def resolve(node: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """Return what a $ref of the document points at, or the node itself."""
-    if "$ref" not in node:
-        return node
-    return reduce(getitem, node["$ref"].removeprefix("#/").split("/"), document)

@@ -6,10 +6,10 @@ import http.client
 import json
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+import psutil
 import requests
 
 from infra import config, names
@@ -20,6 +20,7 @@ from tests.fuzz.contract import Contract
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.container.serving import Answer
     from tests.emulator.cloud import Cloud
@@ -84,7 +85,7 @@ class Deployment:
     def first_lambda(self) -> int:
         """Return the first process of the first gateway's Lambda; others come and go with the load."""
         others = (pid for pid in processes.children(self.cloud.aws.process_id) if SERVER not in _command(pid))
-        return min(others, key=_started_at)
+        return min(others, key=lambda pid: psutil.Process(pid).create_time())  # process ids wrap around
 
     def logs(self) -> str:
         """Return all logs: the emulator's, the endpoints' and, from CloudWatch, the Lambdas'."""
@@ -97,9 +98,4 @@ class Deployment:
 
 
 def _command(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-
-
-def _started_at(pid: int) -> int:
-    """When a process was started, in ticks: process ids wrap around."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return " ".join(psutil.Process(pid).cmdline())

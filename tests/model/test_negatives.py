@@ -47,7 +47,7 @@ def test_all_images_differ_within_and_between_seeds(drawn: Drawn) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_varies_in_size_aspect_brightness_and_contrast(kind: str, drawn: Drawn) -> None:
+def test_a_kind_varies_and_mostly_passes_the_rules(kind: str, drawn: Drawn) -> None:
     images = drawn[kind]
     for image in images:
         assert image.mode in {"L", "RGB"}
@@ -59,11 +59,8 @@ def test_a_kind_varies_in_size_aspect_brightness_and_contrast(kind: str, drawn: 
     assert np.std([image.width / image.height for image in images]) > 0.05
     assert np.ptp([plane.mean() for plane in levels]) > 60
     assert np.ptp([plane.std() for plane in levels]) > 25
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_rules_leave_most_negatives_to_the_network(kind: str, drawn: Drawn) -> None:
-    passed = [image for image in drawn[kind] if reason_to_refuse(image, imaging.grey(image)) is None]
+    # And the rules leave most of them to the network
+    passed = [image for image in images if reason_to_refuse(image, imaging.grey(image)) is None]
     assert len(passed) >= (0.6 if kind == "photograph" else 1) * MANY
 
 

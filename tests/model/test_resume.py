@@ -55,6 +55,7 @@ def run(
     return result, len(fits), printed
 
 
+@pytest.mark.slow
 def test_resuming_repeats_no_finished_fit_and_gives_the_same_metrics(
     sources: Dataset, recipe: Recipe
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,27 +10,7 @@ from model.data import dataset
 from model.evaluation.slices import slices
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from model.data.dataset import Dataset
-
-
-def loaded(folder: Path, files: dict[str, Image.Image]) -> Dataset:
-    """A data set of these images, each in class yes, and one more in class no."""
-    for label in dataset.CLASSES:
-        (folder / label).mkdir()
-    Image.new("L", (100, 100), 7).save(folder / "no" / "0.png")
-    for name, image in files.items():
-        image.save(folder / "yes" / name)
-    return dataset.load(folder)
-
-
-def members(found_in: Dataset, dimension: str) -> dict[str, list[str]]:
-    found = slices(found_in.scans)[dimension]
-    return {
-        name: [found_in.scans[place].path.name for place in np.flatnonzero(mask)]
-        for name, mask in found.items()
-    }
 
 
 def test_every_scan_is_in_one_slice_of_each_kind_and_no_slice_is_empty(phantoms: Dataset) -> None:
@@ -40,20 +21,24 @@ def test_every_scan_is_in_one_slice_of_each_kind_and_no_slice_is_empty(phantoms:
         assert all(mask.any() for mask in masks.values())
 
 
-def test_mode_and_format_are_those_of_the_bytes(tmp_path: Path) -> None:
-    drawn = {
-        "grey.png": Image.new("L", (100, 100), 1),
-        "colour.jpg": Image.new("RGB", (100, 100), (9, 9, 9)),
-        "clear.png": Image.new("RGBA", (100, 100), (5, 5, 5, 99)),
-    }
-    found = members(loaded(tmp_path, drawn), "mode and format")
-    assert found == {"L PNG": ["0.png", "grey.png"], "RGB JPEG": ["colour.jpg"], "RGBA PNG": ["clear.png"]}
+FILES = {"no/7.png": "L", "yes/20.png": "L", "yes/30.jpg": "RGB", "yes/90.png": "L", "yes/100.png": "RGBA"}
+"""Images of one grey level each, by its number, in a mode."""
 
 
-def test_brightness_is_split_into_thirds(tmp_path: Path) -> None:
-    levels = {f"{level:03}.png": Image.new("L", (100, 100), level) for level in (20, 30, 90, 100, 200)}
-    assert members(loaded(tmp_path, levels), "brightness") == {
-        "mean grey 7 to 20": ["0.png", "020.png"],
-        "mean grey 30 to 90": ["030.png", "090.png"],
-        "mean grey 100 to 200": ["100.png", "200.png"],
+def test_slices_are_of_the_bytes_mode_and_format_and_thirds_of_brightness(tmp_path: Path) -> None:
+    for name, mode in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        image = Image.new("L", (100, 100), int(Path(name).stem))
+        image.convert(mode).save(tmp_path / name)
+    scans = dataset.load(tmp_path).scans
+    levels = np.array([scan.path.stem for scan in scans])
+    forms, brightness = (
+        {name: {*levels[mask]} for name, mask in slices(scans)[part].items()}
+        for part in ("mode and format", "brightness")
+    )
+    assert forms == {"L PNG": {"7", "20", "90"}, "RGB JPEG": {"30"}, "RGBA PNG": {"100"}}
+    assert brightness == {
+        "mean grey 7 to 20": {"7", "20"},
+        "mean grey 30": {"30"},
+        "mean grey 90 to 100": {"90", "100"},
     }

@@ -7,7 +7,7 @@ there is nothing else.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import apigateway_v1
@@ -45,7 +45,7 @@ def patch() -> None:
     readers["AWS::ApiGateway::ApiKey"] = (_existing(apigateway_v1._api_keys), frozenset())
     readers["AWS::ApiGateway::RestApi"] = (_existing(apigateway_v1._rest_apis), frozenset())
     capacities = frozenset({"MinCapacity", "MaxCapacity", "ScheduledActions"})
-    readers[_TARGET] = (_read_target, capacities)
+    readers[_TARGET] = (lambda _id, own: {**own, **_capacities.get(own["ResourceId"], {})}, capacities)
     for kind, (pattern, actions) in _READ_BY.items():
         read, properties = readers[kind]
         readers[kind] = (_with_callers_rights(read, pattern, actions.split()), properties)
@@ -54,10 +54,6 @@ def patch() -> None:
 
 def _existing(store: Mapping[str, object]) -> Read:
     return lambda id_, _declared: {} if id_ in store else None
-
-
-def _read_target(_id: str, declared: Mapping[str, Any]) -> Mapping[str, object]:
-    return {**declared, **_capacities.get(declared["ResourceId"], {})}
 
 
 def _with_callers_rights(read: Read, pattern: str, actions: list[str]) -> Read:

@@ -100,7 +100,7 @@ def role_allows(
     """Whether a role's policies allow an action on a resource; `context` has the service's condition keys."""
     account, name = arn.split(":")[4], arn.rpartition("/")[2]
     request = iam_evaluator.EvalContext(
-        principal_arn=_session_arn(account, name, session),
+        principal_arn=f"arn:aws:sts::{account}:assumed-role/{name}/{session}",
         principal_type="AssumedRole",
         principal_account=account,
         action=action,
@@ -118,10 +118,6 @@ def _trusts(document: str, service: str) -> bool:
         and iam_evaluator._service_principal_matches(statement.get("Principal"), service)
         for statement in json.loads(document)["Statement"]
     )
-
-
-def _session_arn(account: str, role: str, session: str) -> str:
-    return f"arn:aws:sts::{account}:assumed-role/{role}/{session}"
 
 
 def _tags_of_api_keys() -> Iterator[tuple[str, list[dict[str, str]]]]:

@@ -33,7 +33,11 @@ def add() -> None:
     _add_web_acl_association()
     _add_oidc_provider()
     for kind in STUBS:
-        _add_stub(kind)
+        add_type(
+            kind,
+            create=lambda logical_id, _properties, stack: (physical_name(stack, logical_id), {}),
+            update=lambda name, _new: (name, {}),
+        )
 
 
 def _add_web_acl_association() -> None:
@@ -79,11 +83,3 @@ def _add_oidc_provider() -> None:
         iam._delete_oidc_provider({"OpenIDConnectProviderArn": arn})
 
     add_type("AWS::IAM::OIDCProvider", create=create, update=update, delete=delete, replacing=("Url",))
-
-
-def _add_stub(kind: str) -> None:
-    add_type(
-        kind,
-        create=lambda logical_id, _properties, stack: (physical_name(stack, logical_id), {}),
-        update=lambda name, _new: (name, {}),
-    )

@@ -140,18 +140,14 @@ def listen(port: int) -> socket.socket:
     """Listen on a port of 127.0.0.1, 0 for any free one; raise LocalAwsError if it cannot be used."""
     if not 0 <= port <= _HIGHEST_PORT:
         raise LocalAwsError(f"Port {port} cannot be used: choose one from 1 to {_HIGHEST_PORT} with --port.")
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # see container.server.listen
     try:
-        listener.bind((HOST, port))
-        listener.listen(_BACKLOG)
+        listener = socket.create_server((HOST, port), backlog=_BACKLOG)
     except OSError as error:
-        listener.close()
         raise LocalAwsError(
-            f"Port {port} of {HOST} cannot be used ({error.strerror}). "
+            f"Port {port} of {HOST} cannot be used ({os.strerror(error.errno or 0)}). "
             "Stop what uses it, or choose another with --port."
         ) from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # see container.server.listen
     return listener
 
 

@@ -92,8 +92,7 @@ class Canvas:
     def _pixels(self, points: Points) -> list[float]:
         """Flat list of x and y, the fastest form for Pillow."""
         scaled = np.add(points, (self.aspect, 1)) * (_FINE / self.pixel)
-        flat: list[float] = scaled.ravel().tolist()
-        return flat
+        return scaled.ravel().tolist()
 
     def _mask(self, image: Image.Image, soft: float) -> Plane:
         small = image.reduce(_FINE)
@@ -102,11 +101,11 @@ class Canvas:
         return np.asarray(small, dtype=np.float32) / np.float32(255)
 
 
-def curve(points: Sequence[tuple[float, float]] | Points, *, steps: int = 8) -> Points:
+def curve(points: Sequence[tuple[float, float]] | Points) -> Points:
     """Smooth closed line (Catmull-Rom) through the points."""
     knots = np.asarray(points, dtype=np.float64)
     before, here, after, beyond = (np.roll(knots, -shift, axis=0) for shift in (-1, 0, 1, 2))
-    t = np.linspace(0, 1, steps, endpoint=False)[:, np.newaxis, np.newaxis]
+    t = np.linspace(0, 1, 8, endpoint=False)[:, np.newaxis, np.newaxis]
     line = 0.5 * (
         2 * here
         + (after - before) * t

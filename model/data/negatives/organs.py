@@ -78,9 +78,9 @@ class Slice(Canvas):
         lines = branches(self.rng, x, y, angle=angle, length=0.22, depth=3)
         self.lay(self.strokes(lines, 0.022, soft=0.5) * self.area(within), level)
 
-    def scan(self, *, bend: float = 0.02, outside: float | None = 0.0) -> Image.Image:
+    def scan(self) -> Image.Image:
         """Develop with a scanner's noise."""
-        return develop(self.plane, self.rng, bend=bend, noise=0.06, invert=0.03, outside=outside)
+        return develop(self.plane, self.rng, noise=0.06, invert=0.03)
 
 
 def scaled(outline: Points, factor: float) -> Points:
