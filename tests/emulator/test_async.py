@@ -148,8 +148,12 @@ def test_a_large_file_is_answered_from_zero_and_back_to_zero(prod: Queued, scans
     wait_for(lambda: prod.instances() == 0, timeout_s=30)
     with closing(Client(prod.url, api_key=prod.key)) as client:
         seen: list[int] = []  # instances, between the client's questions
-        pause = client._pause
-        with mock.patch.object(client, "_pause", lambda s: seen.append(prod.instances()) or pause(s)):
+
+        def pause(seconds: float) -> None:
+            seen.append(prod.instances())
+            time.sleep(seconds)
+
+        with mock.patch.object(client, "_pause", pause):
             answers = client.predict_frames(scans)
         assert 1 in seen
         assert [each.frame for each in answers] == list(range(1, FRAMES + 1))
