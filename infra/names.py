@@ -14,6 +14,7 @@ SHADOW_VARIANT_NAME = "shadow"
 MONITOR_NAMESPACE = f"{PROJECT}/monitor"  # of the metrics of `scripts/monitor`
 STAGE_NAME = "v1"
 BATCH_RUNS = "runs"  # in the batch bucket: below it lies all that is of one call of `scripts/batch`
+TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"  # SageMaker's, as the next
 TRANSFORM_LOG_GROUP = "/aws/sagemaker/TransformJobs"  # SageMaker's, one for all jobs of an account
 
 # Environment names become part of bucket names, for which S3 allows 63 characters: 24 of ours with all
@@ -124,6 +125,16 @@ def batch_bucket(environment: str, *, account: str, region: str) -> str:
 def async_bucket(environment: str, *, account: str, region: str) -> str:
     """Name of the bucket of images that are answered later, and of their answers."""
     return f"{PROJECT}-{environment}-async-{account}-{region}"
+
+
+def training_bucket(environment: str, *, account: str, region: str) -> str:
+    """Name of the bucket of what the training pipeline gets, and writes."""
+    return f"{PROJECT}-{environment}-train-{account}-{region}"
+
+
+def training_pipeline(environment: str) -> str:
+    """Name of the pipeline that `scripts/retrain` starts."""
+    return f"{PROJECT}-{environment}-training"
 
 
 def key_alias(environment: str) -> str:

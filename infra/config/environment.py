@@ -17,6 +17,7 @@ from infra.config.base import STRICT, EnvironmentName, distinct, matches
 from infra.config.file_errors import FileError, Problem, problems
 from infra.config.hosting import Async, DataCapture, Hosting, RealTime, Shadow
 from infra.config.rules import broken_rules
+from infra.config.training import Training
 from infra.paths import ENVIRONMENTS
 
 if TYPE_CHECKING:
@@ -223,6 +224,7 @@ class Settings:
     monitoring: Monitoring | None = None
     feedback: Feedback | None = None
     batch: Batch | None = None
+    training: Training | None = None
     gates: Gates | None = None
     github: GitHub | None = None
 

@@ -115,6 +115,11 @@ def _local_disks_take_no_key(values: Values) -> Iterator[Finding]:
         yield "customer_key", f"SageMaker cannot encrypt the local disks of {instance_type} with it; {remedy}"
 
 
+def _a_job_on_aws_reaches_mlflow(values: Values) -> Iterator[Finding]:
+    if not values["training.mlflow"].startswith(("https://", "arn:")) and not values.get("local", False):
+        yield "training.mlflow", "a job on AWS cannot reach it; write https://HOST, or an ARN"
+
+
 def _off_hours_have_two_times(values: Values) -> Iterator[Finding]:
     if values["hosting.scaling.off_hours.begin"] == values["hosting.scaling.off_hours.end"]:
         yield "hosting.scaling.off_hours.end", "off hours end when they begin; write two times"
@@ -187,6 +192,7 @@ RULES: tuple[Rule, ...] = (
     _sign_in_needs_cognito,
     _local_address_needs_local,
     _local_disks_take_no_key,
+    _a_job_on_aws_reaches_mlflow,
     _off_hours_have_two_times,
     _an_alarm_has_time_to_go_off,
     _a_linear_rollout_ends_in_time,

@@ -12,6 +12,7 @@ from infra.constructs.logs import log_group
 from infra.constructs.storage.environment_key import EnvironmentKey, LogsUnderKey
 from infra.constructs.storage.image_repository import ImageRepository
 from infra.constructs.storage.private_bucket import PrivateBucket
+from infra.constructs.training_pipeline import TrainingPipeline
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 class RegistryStack(EnvironmentStack):
     """The ECR repository with its publishing role, the model bucket; optionally a key, and further buckets.
+
+    A pipeline that trains is here too, since it comes before any release.
 
     Also the endpoint's log groups, one for each mode: in the endpoint's stack, the roll-back of a failed
     first deployment would delete the log that says why it failed.
@@ -59,6 +62,12 @@ class RegistryStack(EnvironmentStack):
             name = names.async_bucket(environment, **place)
             later = private_bucket("Async", name=name, expire_days=hosting.expire_days, takes_uploads=True)
             self.add_output("AsyncBucketName", later.bucket.bucket_name, "Holds images and later answers")
+        if training := settings.training:
+            name = names.training_bucket(environment, **place)
+            bucket = private_bucket("Training", name=name, expire_days=training.expire_days)
+            pipeline = names.training_pipeline(environment)
+            TrainingPipeline(self, "Pipeline", name=pipeline, training=training, bucket=name, key=key)
+            self.add_output("TrainingBucketName", bucket.bucket.bucket_name, "Holds what trainings get")
         self.add_output("RepositoryName", images.repository.repository_name, "Holds the serving images")
         self.add_output("RepositoryUri", images.repository.repository_uri, "URI of the image repository")
         self.add_output("BucketName", models.bucket.bucket_name, "Holds the model artifacts by their hash")

@@ -1,11 +1,11 @@
-"""Maintain lock files, pinned versions and the local base image, and check the HTTP contract."""
+"""Maintain lock files, pinned versions, the base image and its local one, and check the HTTP contract."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 
-TOOLS = ("base-image", "contract", "lock", "pin")
+TOOLS = ("base-image", "contract", "lock", "pin", "rebuild")
 
 
 def main(arguments: list[str] | None = None) -> int | None:

@@ -1,6 +1,7 @@
 """Train again with what was served and labelled, and propose the result as a branch, or make none.
 
 Further options are those of scripts/train, such as --data, --kaggle, --quick, --resume and --on sagemaker.
+With [training] in the settings it trains in the environment's pipeline, unless there is --on.
 The exit status is 3 where the new version fails a gate or is no gain.
 """
 

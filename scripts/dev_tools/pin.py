@@ -85,19 +85,28 @@ def _commit(repository: str, tag: str) -> str:
     return commit
 
 
-def pin_base(dockerfile: Path, *, image: str | None = None) -> None:
-    """Write into the Dockerfile the digest that the registry has for the base image's tag now."""
-    text = dockerfile.read_text()
-    found = _BASE.findall(text)
+def newest_base(dockerfile: Path, *, image: str | None = None) -> tuple[str, str]:
+    """Return the Dockerfile's base image, and its name with the digest that its tag has now."""
+    found = _BASE.findall(dockerfile.read_text())
     if len(found) != 1:
         raise DeliveryError(f"{dockerfile} has {len(found)} lines `ARG BASE_IMAGE=IMAGE`; one is expected.")
     tagged = (image or found[0]).partition("@")[0]
-    pinned = f"{tagged}@{_digest(tagged)}"
-    if pinned == found[0]:
+    return found[0], f"{tagged}@{_digest(tagged)}"
+
+
+def write_base(dockerfile: Path, pinned: str) -> None:
+    """Write a base image into the Dockerfile."""
+    dockerfile.write_text(_BASE.sub(f"ARG BASE_IMAGE={pinned}", dockerfile.read_text()))
+
+
+def pin_base(dockerfile: Path, *, image: str | None = None) -> None:
+    """Write into the Dockerfile the digest that the registry has for the base image's tag now."""
+    before, pinned = newest_base(dockerfile, image=image)
+    if pinned == before:
         echo(f"{pinned} is the newest.")
         return
-    dockerfile.write_text(_BASE.sub(f"ARG BASE_IMAGE={pinned}", text))
-    echo(f"{dockerfile.name}: {found[0]} -> {pinned}\nBuild and test with it, then commit the line.")
+    write_base(dockerfile, pinned)
+    echo(f"{dockerfile.name}: {before} -> {pinned}\nBuild and test with it, then commit the line.")
 
 
 def _digest(image: str) -> str:

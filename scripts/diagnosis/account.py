@@ -118,13 +118,19 @@ def _endpoint_quota(settings: Settings, session: boto3.Session) -> Iterator[Foun
             return
 
 
-def _batch_quota(settings: Settings, session: boto3.Session) -> Iterator[Found]:
-    if settings.batch is None:
-        return
-    quota = _quota(session, "sagemaker", f"{DEFAULT_TYPE} for transform job usage")
-    if quota["Value"] < 1:
+def _job_quotas(settings: Settings, session: boto3.Session) -> Iterator[Found]:
+    needed = []
+    if settings.batch:
         use = "scripts/batch runs transform jobs on it, unless --instance-type names another"
-        yield "quota-tight", quota | {"needed": 1, "use": use, "region": settings.region}
+        needed.append((f"{DEFAULT_TYPE} for transform job usage", use))
+    if settings.training:
+        needed.append(
+            (f"{settings.training.instance_type} for training job usage", "scripts/retrain trains on it")
+        )
+    for name, use in needed:
+        quota = _quota(session, "sagemaker", name)
+        if quota["Value"] < 1:
+            yield "quota-tight", quota | {"needed": 1, "use": use, "region": settings.region}
 
 
 def _lambda_quota(settings: Settings, session: boto3.Session) -> Iterator[Found]:
@@ -167,7 +173,7 @@ CHECKS: dict[str, tuple[Check, tuple[str, ...]]] = {
     "instance-type": (_instance_type, ("pricing:GetProducts",)),
     "endpoint-quota": (_endpoint_quota, _QUOTAS),
     "lambda-quota": (_lambda_quota, _QUOTAS),
-    "batch-quota": (_batch_quota, _QUOTAS),
+    "job-quotas": (_job_quotas, _QUOTAS),
     "retained": (_retained, ("cloudformation:DescribeStacks", "tag:GetResources")),
 }
 """By name what is checked, and the permissions that it takes."""

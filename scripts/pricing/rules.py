@@ -196,7 +196,7 @@ def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterat
         return
     # People give few labels, of less than a kilobyte each; scripts/batch names its own costs; and what is
     # queued is gone in days.
-    if re.search("-(labels|batch|async)-", json.dumps(properties["BucketName"])):
+    if re.search("-(labels|batch|train|async)-", json.dumps(properties["BucketName"])):
         return
     requests = sum(
         traffic.requests_per_month * share * config["DataCaptureConfig"]["InitialSamplingPercentage"] / 100

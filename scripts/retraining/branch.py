@@ -36,21 +36,23 @@ def remote_head(repository: Path) -> str:
 
 
 @contextmanager
-def proposed(repository: Path, branch: str, *, subject: str, body: str) -> Iterator[Path]:
-    """Yield a folder with the release records that the remote has now, and push their changes as a branch."""
+def proposed(
+    repository: Path, branch: str, *, subject: str, body: str, inside: Path = INSIDE
+) -> Iterator[Path]:
+    """Yield a folder as the remote has it now, the release records, and push its changes as a branch."""
     base, place = remote_head(repository), _git(repository, "rev-parse", "--absolute-git-dir")
     _git(repository, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", REMOTE, base)
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / "tree"
-        (tree / INSIDE).mkdir(parents=True)
+        (tree / inside).mkdir(parents=True)
         own = {"GIT_DIR": place, "GIT_INDEX_FILE": f"{scratch}/index", "GIT_WORK_TREE": str(tree)}
         git = partial(_git, tree, **own)
         git("read-tree", base)
-        files = git("ls-files", "-z", "--", str(INSIDE)).split("\0")
+        files = git("ls-files", "-z", "--", str(inside)).split("\0")
         git("checkout-index", "--", *filter(None, files))
-        yield tree / INSIDE
+        yield tree / inside
         # Forced: those of `local` are ignored, and are wanted where they are asked for.
-        git("add", "--force", "--all", "--", str(INSIDE))
+        git("add", "--force", "--all", "--", str(inside))
         identity: dict[str, str] = {}
         try:
             git("var", "GIT_COMMITTER_IDENT")

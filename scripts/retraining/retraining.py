@@ -6,6 +6,7 @@ import fcntl
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from infra import names
@@ -18,11 +19,11 @@ from scripts.commands.compare import released
 from scripts.console import BusyError, DeliveryError, detail, echo, step
 from scripts.delivery.aws import stack_outputs
 from scripts.delivery.promotion import promote
-from scripts.retraining import branch
+from scripts.retraining import branch, pipeline
 from scripts.retraining.feedback import collected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from infra.config import Settings
@@ -51,12 +52,16 @@ class Options:
 
 def retrain(settings: Settings, options: Options) -> None:
     """Train, compare, and propose the challenger; what could stop it later is checked before the training."""
+    training = train.parse(options.training)
+    piped = training.on is None and settings.training
     with _alone():
+        if piped:
+            pipeline.use_store(piped)
         champion = released(options.record)
         stack_outputs(names.stack(settings.environment, "registry"))
         branch.remote_head(options.repository)
-        training = train.parse(options.training)
-        known = train.read_data(training) if training.on == "here" else None
+        elsewhere = training.on == "sagemaker" or (piped and training.kaggle)
+        known = None if elsewhere else train.read_data(training)
         files = {scan.sha256: scan.path for scan in known.scans} if known else {}
         with collected(settings, known=files) as joined:
             if options.version:
@@ -64,7 +69,9 @@ def retrain(settings: Settings, options: Options) -> None:
             else:
                 usual = known.folders if known and not training.data and not training.kaggle else ()
                 feedback = {path.parent.parent for path in joined.files.values()}
-                challenger = _train(champion, options.training, (*usual, *feedback))
+                given = [word for each in (*usual, *feedback) for word in ("--data", str(each))]
+                begin = partial(pipeline.run, settings) if piped else train.main
+                challenger = _train(champion, begin, [*options.training, *given])
             mine = challenger.scored()
             theirs = challenge.with_unseen(champion, mine, files | joined.files)
         _propose(settings, options, (challenger, mine), (champion, theirs))
@@ -81,10 +88,10 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _train(champion: ModelVersion, training: tuple[str, ...], folders: tuple[Path, ...]) -> ModelVersion:
-    """Train as `scripts/train` does, on further folders, and return the new version."""
+def _train(champion: ModelVersion, begin: Callable[[list[str]], None], arguments: list[str]) -> ModelVersion:
+    """Train a challenger, as `scripts/train` does, and return the new version."""
     before = registry.newest(champion.name)
-    train.main([*training, *(word for each in folders for word in ("--data", str(each))), "--challenger"])
+    begin([*arguments, "--challenger"])
     after = registry.newest(champion.name)
     if after == before:
         raise DeliveryError(

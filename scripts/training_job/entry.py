@@ -28,6 +28,7 @@ SETTINGS_WRONG = 2  # argparse's exit status for wrong arguments
 SIGNALLED = 128  # a shell's exit status for a signal is this plus its number
 REASON_LIMIT = 1024  # SageMaker's FailureReason is the first 1024 characters of the failure file
 LINES_KEPT = 20
+INPUTS = "inputs"
 SHOW_PROGRESS_EVERY_S = "30"  # every update of a progress bar is a line of the job's log
 
 
@@ -72,7 +73,9 @@ def _arguments(scratch: Path) -> list[str]:
         raise JobError(f"{settings} does not hold a JSON list as {ARGUMENTS!r}: {error!r}") from error
     for option in CHANNELS:
         for channel in channels_of(option):
-            folder = os.environ.get(f"SM_CHANNEL_{channel.upper()}")
+            # A pipeline has one channel, with the source and beside it inputs/CHANNEL/NAME.
+            inside = next((ROOT.parent / INPUTS / channel).glob("*"), None)
+            folder = os.environ.get(f"SM_CHANNEL_{channel.upper()}") or inside
             if not folder:
                 break
             options += [f"--{option}", str(_named(Path(folder), channel, scratch))]

@@ -109,9 +109,7 @@ def _problem_of_role(role: str | None) -> str | None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options about where a training runs."""
     group = parser.add_argument_group("where it runs", "a job on SageMaker logs to $MLFLOW_TRACKING_URI")
-    group.add_argument(
-        "--on", choices=("here", "sagemaker"), default="here", help="where to train (default: here)"
-    )
+    group.add_argument("--on", choices=("here", "sagemaker"), help="where to train (default: here)")
     group.add_argument("--role", metavar="ARN", help="IAM role of the job")
     group.add_argument(
         "--instance-type", default=INSTANCE_TYPE, metavar="TYPE", help=f"(default: {INSTANCE_TYPE})"

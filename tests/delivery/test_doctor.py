@@ -264,7 +264,7 @@ def test_a_batch_needs_a_quota_for_transform_jobs(world: World) -> None:
     for value, expected in ((0, ["quota-tight"]), (1, [])):
         found = {"Quotas": [quota("sagemaker", "ml.c7i.large for transform job usage", value)]}
         world.answer("ListServiceQuotas", found)
-        assert [name for name, _ in account._batch_quota(settings, boto3.Session())] == expected
+        assert [name for name, _ in account._job_quotas(settings, boto3.Session())] == expected
 
 
 def test_a_shadow_needs_as_many_instances_again(world: World) -> None:

@@ -30,6 +30,7 @@ RIGHTS = {
     ("drift", "drift"): {"id-token": "write"},
     ("monitor", "monitor"): {"id-token": "write"},
     ("monitor", "retrain"): {"id-token": "write", "pull-requests": "write", "contents": "write"},
+    ("rebuild", "rebuild"): {"pull-requests": "write", "contents": "write"},
     ("retrain", "retrain"): {"id-token": "write", "pull-requests": "write", "contents": "write"},
 }
 VARIABLES = {"AWS_ROLE_ARN", "AWS_SMOKE_ROLE_ARN", "AWS_MONITOR_ROLE_ARN", "MLFLOW_TRACKING_URI"}

@@ -17,6 +17,7 @@ from infra.paths import ENVIRONMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from infra.release import Model
     from tests.e2e.conftest import Demo
@@ -104,6 +105,20 @@ class Environment:
     def git(self, *arguments: str) -> None:
         identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
         subprocess.run(["git", *identity, *arguments], cwd=self.demo.root, check=True, capture_output=True)
+
+    def push_to(self, remote: Path) -> None:
+        """Put the tree and the first release into a bare repository, the clone's remote."""
+        subprocess.run(["git", "init", "--quiet", "--bare", "-b", "main", remote], check=True)
+        if not (self.demo.root / ".git").exists():
+            self.git("init", "--quiet")
+        self.git("checkout", "-B", "main")
+        self.git("add", ".")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "The project and its first release")
+        subprocess.run(
+            ["git", "remote", "remove", "origin"], cwd=self.demo.root, capture_output=True, check=False
+        )
+        self.git("remote", "add", "origin", str(remote))
+        self.git("push", "--quiet", "origin", "main")
 
     def commit(self, subject: str) -> None:
         self.git("add", "infra/environments", f"infra/releases/{self.name}*")

@@ -88,14 +88,7 @@ def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_pa
     environment.host(HOSTING)
     environment.run("deploy")
     url, first = environment.url(), environment.first
-    subprocess.run(["git", "init", "--quiet", "--bare", "-b", "main", remote], check=True)
-    if not (demo.root / ".git").exists():
-        environment.git("init", "--quiet")
-    environment.git("checkout", "-B", "main")
-    environment.git("add", ".")
-    environment.git("commit", "--quiet", "--message", "The project and its first release")
-    environment.git("remote", "add", "origin", str(remote))
-    environment.git("push", "--quiet", "origin", "main")
+    environment.push_to(remote)
     # And images of another drawing style, served and labelled
     images = [
         (in_another_style(seed=5000 + number, lesion=number % 2 == 0), number % 2 == 0)
@@ -109,7 +102,8 @@ def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_pa
 
     # Then there is one branch, and its model is better on that style
     [name] = branches(remote)
-    compared = demo.run("scripts/compare", f"{MODEL}@2", f"{MODEL}@1", "--json")
+    trained = name.rpartition("-v")[2]
+    compared = demo.run("scripts/compare", f"{MODEL}@{trained}", f"{MODEL}@1", "--json")
     assert json.loads(compared.stdout)["alone"][0] == LABELLED
     environment.git("fetch", "--quiet", "origin")
     comparison = "infra/releases/learns.comparison.md"
@@ -128,7 +122,7 @@ def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_pa
 
     # Merged, it serves; and it can be rolled back
     released = release.load(environment.record)
-    assert released.model.version == "2"
+    assert released.model.version == trained
     environment.run("deploy")
     assert serving_model(url) == released.model.sha256 != first
     environment.run("rollback")

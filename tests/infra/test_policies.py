@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MODELS = "arn:aws:s3:::tumor-detector-ENV-models-ACCOUNT-REGION"
 SAMPLES = "arn:aws:s3:::tumor-detector-ENV-sample-ACCOUNT-REGION"
 BATCH = "arn:aws:s3:::tumor-detector-ENV-batch-ACCOUNT-REGION"
+TRAINING = "arn:aws:s3:::tumor-detector-ENV-train-ACCOUNT-REGION"
+PIPELINE = "arn:aws:sagemaker:REGION:ACCOUNT:pipeline/tumor-detector-ENV-training"
+MLFLOW = "arn:aws:sagemaker:REGION:ACCOUNT:mlflow-tracking-server/runs"
 LABELS = "arn:aws:s3:::tumor-detector-ENV-labels-ACCOUNT-REGION"
 ASYNC = "arn:aws:s3:::tumor-detector-ENV-async-ACCOUNT-REGION"
 INTERFACES = "arn:aws:ec2:REGION:ACCOUNT:network-interface/*"
@@ -50,6 +53,31 @@ WILDCARDS = (
     ("registry", "s3:*", "<BatchBucket.Arn>", "likewise"),
     ("registry", "s3:*", "<AsyncBucket.Arn>/*", "likewise"),
     ("registry", "s3:*", "<AsyncBucket.Arn>", "likewise"),
+    ("registry", "s3:*", "<TrainingBucket.Arn>/*", "likewise"),
+    ("registry", "s3:*", "<TrainingBucket.Arn>", "likewise"),
+    *(
+        ("registry", actions, resource, reason)
+        for actions, resource, reason in (
+            ("s3:GetObject", f"{TRAINING}/runs/*", "each training has a prefix of its own"),
+            ("s3:PutObject", f"{TRAINING}/outputs/*", "likewise"),
+            (
+                "logs:CreateLogGroup logs:CreateLogStream logs:DescribeLogStreams logs:PutLogEvents",
+                "arn:aws:logs:REGION:ACCOUNT:log-group:/aws/sagemaker/TrainingJobs:*",
+                "SageMaker names the streams after the jobs",
+            ),
+            (
+                "sagemaker:AddTags sagemaker:CreateTrainingJob sagemaker:DescribeTrainingJob",
+                "arn:aws:sagemaker:REGION:ACCOUNT:training-job/pipelines-*",
+                "SageMaker names a pipeline's jobs",
+            ),
+            (
+                "sagemaker:StopTrainingJob",
+                "arn:aws:sagemaker:REGION:ACCOUNT:training-job/pipelines-*",
+                "likewise",
+            ),
+            ("sagemaker-mlflow:*", MLFLOW, "a training uses many of its actions, on one server"),
+        )
+    ),
     ("registry", "kms:*", "*", "the key's own policy leaves it to the account's policies"),
     (
         "registry",
@@ -125,6 +153,12 @@ WILDCARDS = (
     ("delivery", "cloudwatch:PutMetricData", "*", f"{_UNSCOPED}; a condition names the namespace"),
     ("delivery", "s3:GetObject", f"{SAMPLES}/tumor-detector-ENV-real-time/*", "a key has the hour and an id"),
     ("delivery", "s3:GetObject", f"{LABELS}/labels/*", "a label's key has the id of its request"),
+    ("delivery", "s3:PutObject", f"{TRAINING}/runs/*", "each training has a prefix of its own"),
+    *(
+        ("delivery", f"sagemaker:{action}", f"{PIPELINE}/execution/*", "an execution's ARN ends in an id")
+        for action in ("DescribePipelineExecution", "ListPipelineExecutionSteps", "StopPipelineExecution")
+    ),
+    ("delivery", "sagemaker-mlflow:*", MLFLOW, "a retraining uses many of its actions, on one server"),
     ("delivery", "s3:PutObject", f"{MODELS}/models/*", "an artifact's key contains its hash"),
     ("delivery", "execute-api:Invoke", f"{APIS}:*/v1/POST/predict", _LATER),
     ("delivery", "apigateway:GET", "arn:aws:apigateway:REGION::/apikeys/*", f"{_LATER}; tags bind it"),

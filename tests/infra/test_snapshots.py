@@ -22,6 +22,7 @@ SNAPSHOT = ROOT / "tests" / "infra" / "snapshots" / "prod.json"
 LOGICAL_IDS = {
     ("registry", "S3::Bucket"): {
         *("ModelsBucket970C6ADA", "CapturedBucket681C726A", "LabelsBucketA0B421D0", "BatchBucket7637E275"),
+        "TrainingBucketA0D7F0AB",
     },
     ("registry", "ECR::Repository"): {"ImagesRepository2D0F5B9C"},
     ("registry", "KMS::Key"): {"EnvironmentKeyC299B772"},

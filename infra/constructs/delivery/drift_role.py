@@ -33,7 +33,7 @@ METADATA = """
     kms:GetKeyRotationStatus kms:ListAliases kms:ListResourceTags logs:DescribeIndexPolicies
     logs:DescribeLogGroups logs:DescribeMetricFilters logs:DescribeResourcePolicies
     logs:GetDataProtectionPolicy logs:ListTagsForResource sagemaker:DescribeEndpoint
-    sagemaker:DescribeEndpointConfig sagemaker:DescribeModel sagemaker:ListTags
+    sagemaker:DescribeEndpointConfig sagemaker:DescribeModel sagemaker:DescribePipeline sagemaker:ListTags
     secretsmanager:DescribeSecret sns:GetDataProtectionPolicy sns:GetSubscriptionAttributes
     sns:GetTopicAttributes sns:ListSubscriptionsByTopic sns:ListTagsForResource
     wafv2:GetLoggingConfiguration wafv2:GetWebACL wafv2:GetWebACLForResource wafv2:ListTagsForResource

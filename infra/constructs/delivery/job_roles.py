@@ -9,8 +9,10 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra import names
+from infra.config.training import RUNS
 from infra.constructs.gateway.gateway_function import ID as FUNCTION
 from infra.constructs.policies import allow, arn
+from infra.constructs.training_pipeline import allow_mlflow
 from infra.lambdas.gateway.labels import PREFIX as LABELS
 from infra.release import ARTIFACTS
 
@@ -51,7 +53,8 @@ def allow_monitoring(role: iam.Role, settings: Settings, *, key: kms.IKey | None
 def allow_retraining(role: iam.Role, settings: Settings, *, key: kms.IKey | None) -> None:
     """Allow a role what `scripts/retrain` does: read labels and captured images, and add model artifacts.
 
-    It deploys nothing. What it trained is an artifact that no record names until a person merges its branch.
+    It starts and follows the training pipeline, if there is one, and deploys nothing. What it trained is an
+    artifact that no record names until a person merges its branch.
     """
     _allow_stack(role, names.stack(settings.environment, "registry"), reason=_STACK_ID)
     reason = "An artifact's key contains its hash."
@@ -60,6 +63,16 @@ def allow_retraining(role: iam.Role, settings: Settings, *, key: kms.IKey | None
     if settings.feedback and capture and {"input", "output"} <= {*capture.what}:
         _allow_objects(role, settings, names.label_bucket, LABELS, lists=True)
         _allow_objects(role, settings, names.capture_bucket, settings.endpoint_name, lists=True)
+    if training := settings.training:
+        each = "Each training has a prefix and an execution of its own."
+        uploads = _s3(role, settings, names.training_bucket, f"{RUNS}/*")
+        allow(role, "s3:PutObject", on=uploads, wildcard=each)
+        pipeline = arn(role, "sagemaker", "pipeline", names.training_pipeline(settings.environment))
+        allow(role, "sagemaker:StartPipelineExecution", on=pipeline)
+        follow = ("DescribePipelineExecution", "ListPipelineExecutionSteps", "StopPipelineExecution")
+        executions = f"{pipeline}/execution/*"
+        allow(role, *(f"sagemaker:{action}" for action in follow), on=executions, wildcard=each)
+        allow_mlflow(role, training)
     if key:
         key.grant_decrypt(role)  # S3 requires both to return and to keep an object
         allow(role, "kms:GenerateDataKey", on=key.key_arn)

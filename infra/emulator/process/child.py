@@ -1,8 +1,9 @@
 """Child processes: how a parent waits for and stops one, and how one ends with its parent.
 
-``python -m infra.emulator.process.child MODULE:FUNCTION ARGUMENTS...`` runs a function as a program's main
-function that ends when its parent is gone, however the parent ended. Standard input is a pipe that the parent
-holds open and never writes to: at its end the program gets SIGTERM, and SIGKILL if that did not end it.
+``python -m infra.emulator.process.child MODULE:FUNCTION ARGUMENTS...`` runs a function, or the file that is
+named instead, as a program's main function that ends when its parent is gone, however the parent ended.
+Standard input is a pipe that the parent holds open and never writes to: at its end the program gets SIGTERM,
+and SIGKILL if that did not end it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import http.client
 import importlib
 import os
 import resource
+import runpy
 import signal
 import subprocess
 import sys
@@ -62,8 +64,11 @@ def end_with_parent() -> None:
 
 
 def main() -> None:
-    """Run the program of the command line, which is a model's server."""
+    """Run the program of the command line, which is a model's server or a file."""
     end_with_parent()
+    if sys.argv[1].endswith(".py"):
+        del os.environ["PYTHONPATH"]  # what the file starts finds its own modules
+        runpy.run_path(sys.argv[1], run_name="__main__")
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     module, _, function = sys.argv[1].partition(":")
     sys.argv = [module, *sys.argv[2:]]

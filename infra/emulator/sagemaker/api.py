@@ -22,6 +22,7 @@ from infra.emulator.ministack_patches.app import Answer, account_id, region
 from infra.emulator.ministack_patches.cloudwatch import record_invocation
 from infra.emulator.sagemaker import transform
 from infra.emulator.sagemaker.async_inference import AsyncEndpoint
+from infra.emulator.sagemaker.pipelines import PIPELINE
 from infra.emulator.sagemaker.resources import (
     ENDPOINT,
     ENDPOINT_CONFIG,
@@ -84,8 +85,10 @@ def error_answer(error: InvalidRequest, *, content_type: str) -> Answer:
 
 def _resource(action: str, parameters: Json) -> str:
     """Return the ARN that an action's permission is checked for; lists take no resource."""
-    for kind in (MODEL, ENDPOINT_CONFIG, ENDPOINT, TRANSFORM_JOB):
-        if action.endswith(kind.member):
+    if execution := parameters.get("PipelineExecutionArn"):
+        return str(execution)
+    for kind in (MODEL, ENDPOINT_CONFIG, ENDPOINT, TRANSFORM_JOB, PIPELINE):
+        if action.removesuffix("Execution").endswith(kind.member):
             return kind.arn(str(parameters.get(kind.name_member)))
     return "*"
 
@@ -166,6 +169,10 @@ _ACTIONS: dict[str, _Action] = {
     "StopTransformJob": lambda sagemaker, given: sagemaker.transform_jobs.get(
         given["TransformJobName"]
     ).stop(),
+    "StartPipelineExecution": lambda sagemaker, given: _arn(sagemaker.start_pipeline(given)),
+    "DescribePipelineExecution": lambda sagemaker, given: sagemaker.execution(given).describe(),
+    "ListPipelineExecutionSteps": lambda sagemaker, given: sagemaker.execution(given).steps(),
+    "StopPipelineExecution": lambda sagemaker, given: sagemaker.execution(given).stop(),
 }
 
 

@@ -91,6 +91,17 @@ class ExecutionRole:
         with self._acting(f"publish to {topic}"):
             self._session.client("sns").publish(TopicArn=topic, Message=message)
 
+    def download(self, url: str, *, to: Path) -> None:
+        """Download all objects below a prefix, an ``s3://`` URL, as a job's channel gets them."""
+        bucket, prefix = _location(url)
+        with self._acting(f"list {url}"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
+        for key in keys:
+            path = to / key.removeprefix(prefix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.read(bucket, key))
+
     def unpack(self, url: str, *, to: Path) -> Path:
         """Download a ``model.tar.gz`` and return the read-only directory into which it is unpacked.
 

@@ -24,7 +24,7 @@ from infra.names import endpoint_log_group
 from infra.paths import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from infra.emulator.sagemaker.resources import Variant
@@ -115,7 +115,7 @@ class Launcher:
             server.wait_until_ready(timeout_s=variant.startup_timeout_s)
         except Exception as error:  # whatever went wrong, the endpoint must settle and leave nothing behind
             if server:
-                self._stop(server)
+                self.end(server)
             shutil.rmtree(directory, ignore_errors=True)
             if isinstance(error, AccessDenied | ServerError):
                 raise
@@ -129,17 +129,29 @@ class Launcher:
         if running.shadow:
             running.shadow.close()
             self.stop(running.shadow.running)
-        self._stop(running.server)
+        self.end(running.server)
         if running.capture:
             running.capture.write()
         shutil.rmtree(running.directory, ignore_errors=True)
+
+    def run(
+        self, file: str, *, label: str, role: str, logs_to: tuple[str, str], environment: Mapping[str, str]
+    ) -> ModelServer:
+        """Start a Python file that serves nothing and ends by itself, or by `end`."""
+        write = logs.writer(*logs_to, role=role, creates_group=True)
+        command = [sys.executable, "-m", "infra.emulator.process.child", file]
+        environment = {**environment, "PYTHONPATH": str(ROOT)}
+        with self._lock:
+            started = ModelServer(command, environment=environment, label=label, write=write)
+            self._servers.add(started)
+        return started
 
     def close(self) -> None:
         """Stop every server that still runs."""
         with self._lock:
             servers = list(self._servers)
         with ThreadPoolExecutor(max_workers=len(servers) or 1) as pool:
-            list(pool.map(self._stop, servers))
+            list(pool.map(self.end, servers))
         if self.containers:
             self.containers.close()
 
@@ -172,7 +184,8 @@ class Launcher:
         server = ModelServer(command, environment=environment, label=label, write=write)
         return server, f"process: {' '.join(self.program)}"
 
-    def _stop(self, server: ModelServer) -> None:
+    def end(self, server: ModelServer) -> None:
+        """Stop a server or a file, if it still runs."""
         server.stop()
         with self._lock:
             self._servers.discard(server)

@@ -86,6 +86,12 @@ class ModelServer:
             time.sleep(_POLL_S)
         raise ServerError(f"/ping did not answer 200 within {timeout_s:.0f} s{self._last_output()}")
 
+    def wait(self) -> int:
+        """Wait for the command's own end, and return its exit status."""
+        status = self._process.wait()
+        self._reader.join(timeout=1)
+        return status
+
     def stop(self) -> None:
         """Stop the command, and wait until it is gone."""
         if child.stop(self._process, grace_s=child.GRACE_S) and self._discard:

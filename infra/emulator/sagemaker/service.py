@@ -10,6 +10,7 @@ from infra.emulator.sagemaker import async_inference, transform
 from infra.emulator.sagemaker.async_inference import AsyncEndpoint
 from infra.emulator.sagemaker.endpoints import Endpoint
 from infra.emulator.sagemaker.execution_role import ExecutionRole
+from infra.emulator.sagemaker.pipelines import EXECUTION, PIPELINE, Execution
 from infra.emulator.sagemaker.resources import (
     ENDPOINT,
     ENDPOINT_CONFIG,
@@ -49,6 +50,8 @@ class SageMaker:
         self.configs: Store[Resource] = Store(ENDPOINT_CONFIG)
         self.endpoints: Store[Endpoint] = Store(ENDPOINT)
         self.transform_jobs: Store[TransformJob] = Store(TRANSFORM_JOB)
+        self.pipelines: Store[Resource] = Store(PIPELINE)
+        self.executions: Store[Execution] = Store(EXECUTION)
         self.hide_rollbacks = hide_rollbacks
         self._launcher = launcher
 
@@ -141,6 +144,19 @@ class SageMaker:
     def create_transform_job(self, request: Json) -> TransformJob:
         """Begin a transform job of a model."""
         return transform.create(self.transform_jobs, request, self.models, launcher=self._launcher)
+
+    def start_pipeline(self, request: Json) -> Execution:
+        """Begin an execution of a pipeline."""
+        pipeline = self.pipelines.get(request["PipelineName"])
+        execution = self.executions.add(Execution(pipeline, request, launcher=self._launcher))
+        execution.start()
+        return execution
+
+    def execution(self, request: Json) -> Execution:
+        """Return the execution of a request, or raise AWS's error."""
+        if found := self.executions.find(request["PipelineExecutionArn"]):
+            return found
+        raise InvalidRequest("ResourceNotFound", "The pipeline execution does not exist.")
 
     def delete_endpoint(self, name: str) -> threading.Thread:
         """Begin to delete an endpoint; join the thread to wait until it is gone."""

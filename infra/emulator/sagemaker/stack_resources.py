@@ -1,4 +1,4 @@
-"""AWS::SageMaker::Model, EndpointConfig and Endpoint for CloudFormation.
+"""AWS::SageMaker::Model, EndpointConfig, Endpoint and Pipeline for CloudFormation.
 
 A handler that fails leaves everything as it was: an endpoint that could not be created is removed again, and
 one that could not be updated still serves.
@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches.cloudformation import Created, ResourceError, add_type, physical_name
+from infra.emulator.sagemaker.pipelines import PIPELINE
+from infra.emulator.sagemaker.resources import Resource
 from infra.emulator.validation.requests import of_resource
 from infra.emulator.validation.shapes import InvalidRequest, Shape, model
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infra.emulator.sagemaker.endpoints import Endpoint
-    from infra.emulator.sagemaker.resources import Resource, Store, T
+    from infra.emulator.sagemaker.resources import Store, T
     from infra.emulator.sagemaker.service import SageMaker
     from infra.emulator.validation.rules import Json
 
@@ -25,10 +27,11 @@ _LONGEST_NAME = 63
 
 
 def add(sagemaker: SageMaker) -> None:
-    """Add the four types to CloudFormation."""
+    """Add the types to CloudFormation."""
     _add(sagemaker.models, sagemaker.create_model, delete=sagemaker.models.remove)
     _add(sagemaker.configs, sagemaker.create_endpoint_config, delete=sagemaker.configs.remove)
     _add_endpoint(sagemaker)
+    _add_pipeline(sagemaker)
     _add_scalable_target(sagemaker)
 
 
@@ -54,6 +57,16 @@ def _add_endpoint(sagemaker: SageMaker) -> None:
         sagemaker.delete_endpoint(name).join()
 
     _add(sagemaker.endpoints, create, update=update, delete=delete)
+
+
+def _add_pipeline(sagemaker: SageMaker) -> None:
+    def update(pipeline: Resource, properties: Json) -> None:
+        pipeline.properties = _request("CreatePipeline", {**properties, "PipelineName": pipeline.name})
+
+    def create(request: Json) -> Resource:
+        return sagemaker.pipelines.add(Resource(PIPELINE, request))
+
+    _add(sagemaker.pipelines, create, update=update, delete=sagemaker.pipelines.remove)
 
 
 def _add(

@@ -33,6 +33,7 @@ _OPERATIONS: Mapping[str, Mapping[str, str]] = {
 }
 # What CloudFormation names if the template does not.
 _GENERATED = {"ModelName", "EndpointConfigName", "EndpointName", "repositoryName", "name"}
+_GENERATED |= {"ClientRequestToken"}
 _SCALED = ("ResourceId", "ScalableDimension", "ServiceNamespace")  # by the id of a scalable target
 
 
@@ -49,7 +50,7 @@ def of_resource(kind: str, properties: Json) -> Iterator[tuple[str, str, dict[st
         for item in parts if isinstance(parts, list) else [parts]:
             request = _shaped(shape, {**scaled, **properties, **item})
             generated = _GENERATED.intersection(shape.required_members)
-            yield service, operation, dict.fromkeys(generated, "generated") | request
+            yield service, operation, dict.fromkeys(generated, "generated" * 4) | request
 
 
 def _shaped(shape: Shape, value: Any) -> Any:
@@ -73,6 +74,8 @@ def _shaped(shape: Shape, value: Any) -> Any:
             value = value == "true"
         case "integer" | "long" | "float" | "double", str() if re.fullmatch(r"-?\d+(\.\d+)?", value):
             value = json.loads(value)
+        case "string", {"PipelineDefinitionBody": str(body)}:
+            value = body
         case "string", bool() | int() | float() | Mapping():
             value = json.dumps(value)
     return value

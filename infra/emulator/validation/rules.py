@@ -104,6 +104,20 @@ def _async_invocation(r: Json) -> Checks:
     yield not r.get("Body"), "The emulated SageMaker takes an InputLocation only."
 
 
+def _pipeline(r: Json) -> Checks:
+    # docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-pipelines-define.html
+    text = r["PipelineDefinition"]
+    try:
+        definition = json.loads(text)
+        steps = [each["Name"] for each in definition["Steps"] if each["Type"] and each["Arguments"]]
+        declared = {each["Name"] for each in definition.get("Parameters", ())}
+    except (ValueError, LookupError, TypeError):
+        steps, declared = [], set()
+    yield steps, "PipelineDefinition must be JSON whose Steps have Name, Type and Arguments."
+    unknown = {*re.findall(r'"Get": ?"Parameters\.(\w+)"', text)} - declared
+    yield not unknown, f"PipelineDefinition does not declare its parameters {', '.join(sorted(unknown))}."
+
+
 def _guardrails(r: Json) -> Checks:
     # docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
     config = r.get("DeploymentConfig", {})
@@ -228,6 +242,7 @@ _CHECKS: Mapping[tuple[str, str], Callable[[Json], Checks]] = {
     ("sagemaker", "CreateEndpoint"): _guardrails,
     ("sagemaker", "CreateTransformJob"): _transform_job,
     ("sagemaker-runtime", "InvokeEndpointAsync"): _async_invocation,
+    ("sagemaker", "CreatePipeline"): _pipeline,
     ("sagemaker", "UpdateEndpoint"): _guardrails,
     ("application-autoscaling", "RegisterScalableTarget"): _scalable,
     ("application-autoscaling", "PutScheduledAction"): _schedule,
