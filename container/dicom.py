@@ -16,6 +16,7 @@ from PIL import Image
 
 from .grey_levels import narrowed
 from .problem import MAX_IMAGE_PIXELS, Problem, check_frame, too_many_pixels
+from .settings import ASYNCHRONOUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"
+FRAMES = (0x0028, 0x0008)  # of the file that an image was read from: a key of its `info`, as no text is
 META_BYTES = 4096  # where the transfer syntax is looked for
 
 TAGS = (
@@ -78,6 +80,7 @@ class Header(NamedTuple):
     frame: int  # from 0
     rows: int
     columns: int
+    frames: int  # of the file
 
 
 def read(
@@ -101,7 +104,9 @@ def read(
         stored = _attempt(lambda: _decode(header), "pixel data")
         if stored.shape != (header.rows, header.columns):
             raise broken("pixel data")
-        return Image.fromarray(_attempt(lambda: _grey(stored, header.dataset), "pixel data"))
+        image = Image.fromarray(_attempt(lambda: _grey(stored, header.dataset), "pixel data"))
+        image.info[FRAMES] = header.frames
+        return image
 
 
 def broken(part: str = "header") -> Problem:
@@ -168,10 +173,10 @@ def _accepted(dataset: Dataset, syntax: str, frame: int | None) -> Header:
         raise broken()
     if _number(dataset, "HighBit", stored - 1) >= stored:  # decoders drop the bits above
         raise _unprocessable("The DICOM image does not store its values in the lowest bits: save it so.")
-    if rows * columns * frames > MAX_IMAGE_PIXELS:
+    if rows * columns * (1 if ASYNCHRONOUS else frames) > MAX_IMAGE_PIXELS:
         raise too_many_pixels(f"{columns} x {rows} x {frames}")
     check_frame(frame, frames)
-    return Header(dataset, syntax, (frame or 1) - 1, rows, columns)
+    return Header(dataset, syntax, (frame or 1) - 1, rows, columns, frames)
 
 
 def _decode(header: Header) -> NDArray[Any]:

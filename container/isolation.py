@@ -18,13 +18,15 @@ from typing import NoReturn
 from PIL import Image
 
 from . import dicom, imaging
-from .problem import MAX_IMAGE_PIXELS, Problem
+from .problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Problem
+from .settings import ASYNCHRONOUS
 
-HEADER_BYTES = 128 * 1024**2  # more than the worker's, until the header is accepted
-HEADER_S = 0.7  # of processor time, likewise
+# More than the worker's, until the header is accepted: a decoder copies the file.
+HEADER_BYTES = 120 * 1024**2 + 2 * MAX_IMAGE_BYTES
+HEADER_S = 5.0 if ASYNCHRONOUS else 0.7  # of processor time, likewise
 BYTES_PER_PIXEL = 24  # more, that decoding may take; OpenJPEG takes most
 LARGEST_S = 8.0  # for decoding `MAX_IMAGE_PIXELS`, beyond `HEADER_S`
-_HEAD = struct.Struct("!HII")  # status of HTTP, and the image's width and height
+_HEAD = struct.Struct("!HIII")  # status of HTTP, the image's width and height, and the file's frames
 
 _log = logging.getLogger(__name__)
 
@@ -50,10 +52,12 @@ def read(data: bytes, *, frame: int | None = None) -> Image.Image:
     if code != 0:  # it crashed, or exceeded its memory or time; its words could quote the header
         _log.warning("decoder ended", extra={"code": code})
         raise dicom.broken("pixel data")
-    status, width, height = _HEAD.unpack(head)
+    status, width, height, frames = _HEAD.unpack(head)
     if status != HTTPStatus.OK:
         raise Problem(HTTPStatus(status), body.decode())
-    return Image.frombytes("L", (width, height), body)
+    image = Image.frombytes("L", (width, height), body)
+    image.info[dicom.FRAMES] = frames
+    return image
 
 
 def _answer(descriptor: int, data: bytes, frame: int | None) -> NoReturn:
@@ -69,9 +73,9 @@ def _answer(descriptor: int, data: bytes, frame: int | None) -> NoReturn:
         _allow(HEADER_BYTES, HEADER_S)
         try:
             image = dicom.read(data, frame=frame, on_header=_allow_pixels)
-            head, body = _HEAD.pack(HTTPStatus.OK, *image.size), image.tobytes()
+            head, body = _HEAD.pack(HTTPStatus.OK, *image.size, image.info[dicom.FRAMES]), image.tobytes()
         except Problem as problem:
-            head, body = _HEAD.pack(problem.status, 0, 0), problem.detail.encode()
+            head, body = _HEAD.pack(problem.status, 0, 0, 0), problem.detail.encode()
         with os.fdopen(descriptor, "wb") as answer:
             answer.writelines([head, body])
         code = 0

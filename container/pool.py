@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from .problem import Problem
+from .settings import ASYNCHRONOUS
 from .worker import REPLY_HEAD, REQUEST_HEAD, Loader, Reply, Wanted
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from .predictor import Identity
     from .settings import Settings
 
-QUEUE_S = 15.0  # for an image to get a worker: with arriving (20) and predicting (20) below SageMaker's 60
+# For an image to get a worker: with arriving (20) and predicting (20) below SageMaker's 60; a queue waits.
+QUEUE_S = 900.0 if ASYNCHRONOUS else 15.0
 LOAD_S = 30.0  # for a loader to load the model and fork, for each worker
 RETRY_S = 0.5  # from one loader that started too few workers to the next
 

@@ -6,11 +6,14 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from .settings import ASYNCHRONOUS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MEDIA_TYPE = "application/problem+json"
-MAX_IMAGE_BYTES = 4 * 1024 * 1024  # every hop accepts this much, serverless inference included
+# Every hop accepts 4 MiB, serverless inference included; what is queued comes from S3.
+MAX_IMAGE_BYTES = (100 if ASYNCHRONOUS else 4) * 1024 * 1024
 MAX_IMAGE_PIXELS = 25_000_000
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110's, as Python's since 3.13
 

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from . import problem
 from .pool import Pool
 from .problem import MAX_IMAGE_BYTES, Problem, failure, too_many_bytes
-from .settings import MAX_WORKERS
+from .settings import ASYNCHRONOUS, MAX_WORKERS
 from .worker import Wanted
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def run(settings: Settings, loader: Loader) -> bool:
         if pool.model is None:
             return False
         config = uvicorn.Config(
-            Application(pool, workers=settings.workers, batch=settings.batch),
+            Application(pool, workers=settings.workers, batch=settings.batch or ASYNCHRONOUS),
             host=settings.host,
             port=settings.port,
             http=Connection,
@@ -148,8 +148,9 @@ def listen(config: uvicorn.Config) -> socket.socket:
 class Application:
     """Answers requests with the workers of a pool.
 
-    In a job of Batch Transform (`batch`) a refused image is answered with 200 and its problem: any other
-    status would fail the whole job. Server errors, and a late body, stay errors, which SageMaker retries.
+    In a job of Batch Transform, or from a queue, (`batch`) a refused image is answered with 200 and its
+    problem: any other status would fail the whole job, or be no answer. Server errors, and a late body, stay
+    errors, which a job tries again.
     """
 
     def __init__(self, pool: Pool, *, workers: int, batch: bool = False) -> None:
@@ -248,8 +249,9 @@ class Application:
 
 def _wanted(attributes: Mapping[str, str]) -> Wanted:
     frame = attributes.get("frame", "")
+    all_frames = ASYNCHRONOUS and frame == "all"
     additions = {name: attributes.get(name, "").lower() == "true" for name in ADDITIONS}
-    return Wanted(frame=int(frame) if _FRAME.fullmatch(frame) else 0, **additions)
+    return Wanted(frame=int(frame) if _FRAME.fullmatch(frame) else 0, all_frames=all_frames, **additions)
 
 
 def _check_media_types(request: Request) -> None:

@@ -23,12 +23,17 @@ environment:
   SAGEMAKER_MODEL_SERVER_TIMEOUT
                           seconds of one prediction after which its worker is replaced (default: 20)
   SAGEMAKER_BATCH         "true" in a transform job, where SageMaker sets it: a refusal is answered with 200
+  ASYNC_INFERENCE         "true" where images come from a queue: they may have 100 MiB, an answer a line for
+                          each frame, and a refusal is answered with 200
   MODEL_NAME, MODEL_VERSION, MODEL_SHA256
                           the release's names for the model; part of every answer
 """
 MAX_WORKERS = 64
-TIMEOUT_S = 20  # the slowest accepted image takes about 3: a JPEG of a million empty segments
-MAX_TIMEOUT_S = 24  # together with arriving (20) and waiting (15) below SageMaker's 60
+ASYNCHRONOUS = os.environ.get("ASYNC_INFERENCE", "").lower() == "true"
+# The slowest accepted image takes about 3 s: a JPEG of a million empty segments. From a queue, a file of
+# thousands of frames may come.
+TIMEOUT_S = 600 if ASYNCHRONOUS else 20
+MAX_TIMEOUT_S = 900 if ASYNCHRONOUS else 24  # with arriving (20) and waiting (15) below SageMaker's 60
 _NUMBER = "[0-9]{1,9}"  # Python refuses to read thousands of digits
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of this container, by cgroup v2: microseconds and their period
 

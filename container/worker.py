@@ -30,9 +30,11 @@ from .settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from PIL import Image
+
     from .predictor import Predictor
 
-REQUEST_HEAD = struct.Struct("!I???I")  # bytes of the image, and `Wanted`
+REQUEST_HEAD = struct.Struct("!I???I?")  # bytes of the image, and `Wanted`
 REPLY_HEAD = struct.Struct("!HIII")  # status, bytes of the body, the two phases of `Reply`
 
 OOM_SCORE = "500"  # of 1000: when memory runs out, the kernel kills a worker, never the server process
@@ -50,13 +52,14 @@ class Wanted(NamedTuple):
     preview: bool = False
     statistics: bool = False
     frame: int = 0  # of a file with several, from 1; 0 for none
+    all_frames: bool = False  # a line for each
 
 
 class Reply(NamedTuple):
     """A worker's answer to one image; its first reply, once it is ready, has its process id and its model."""
 
     status: int  # of HTTP
-    body: bytes  # JSON: the prediction, or a problem where the status is not 200
+    body: bytes  # JSON: the prediction, or a problem where the status is not 200; for all frames, JSON lines
     decode_us: int = 0  # microseconds of decoding and preprocessing
     inference_us: int = 0  # microseconds of the network, calibration and heatmap
 
@@ -160,7 +163,9 @@ def _be_worker(predictor: Predictor, connection: socket.socket) -> None:
     with connection.makefile("rb") as requests:
         while len(head := requests.read(REQUEST_HEAD.size)) == REQUEST_HEAD.size:
             length, *wanted = REQUEST_HEAD.unpack(head)
-            connection.sendall(answer(predictor, requests.read(length), Wanted(*wanted)).pack())
+            ask = Wanted(*wanted)
+            reply = (answer_all if ask.all_frames else answer)(predictor, requests.read(length), ask)
+            connection.sendall(reply.pack())
 
 
 def _exit_after(run: Callable[[], None]) -> NoReturn:
@@ -177,14 +182,36 @@ def _exit_after(run: Callable[[], None]) -> NoReturn:
         os._exit(code)
 
 
-def answer(predictor: Predictor, image: bytes, wanted: Wanted) -> Reply:
-    """Predict one image file; every failure becomes a reply."""
-    from .isolation import read  # noqa: PLC0415 - the server process has no use for it
+def answer_all(predictor: Predictor, image: bytes, wanted: Wanted) -> Reply:
+    """Predict every frame of an image file, each with a line of its own; frames that fail do too."""
+    from . import dicom, isolation  # noqa: PLC0415 - the server process has no use for them
+
+    frames = 1
+
+    def read(data: bytes, *, frame: int | None = None) -> Image.Image:
+        nonlocal frames
+        read_image = isolation.read(data, frame=frame)
+        frames = read_image.info.get(dicom.FRAMES, 1)
+        return read_image
+
+    replies: list[Reply] = []
+    while len(replies) < frames:
+        replies.append(answer(predictor, image, wanted._replace(frame=len(replies) + 1), read=read))
+    lines = (b'{"frame": %d, %s\n' % (number, each.body[1:]) for number, each in enumerate(replies, start=1))
+    spent = [sum(times) for times in zip(*(each[2:] for each in replies), strict=True)]
+    return Reply(HTTPStatus.OK, b"".join(lines), *spent)
+
+
+def answer(
+    predictor: Predictor, image: bytes, wanted: Wanted, *, read: Callable[..., Image.Image] | None = None
+) -> Reply:
+    """Predict one image file, by default decoded in isolation; every failure becomes a reply."""
+    from . import isolation  # noqa: PLC0415 - the server process has no use for it
 
     began = time.perf_counter_ns()
     decoded = None
     try:
-        preprocessed = predictor.preprocess(image, frame=wanted.frame or None, read=read)
+        preprocessed = predictor.preprocess(image, frame=wanted.frame or None, read=read or isolation.read)
         decoded = time.perf_counter_ns()
         # NaN is not JSON: a network that returns it has failed, which is a 500.
         prediction = predictor.classify(

@@ -21,7 +21,7 @@ TRANSFORM_LOG_GROUP = "/aws/sagemaker/TransformJobs"  # SageMaker's, one for all
 # hyphens, 12 of an account and 14 of the longest region leave 13.
 ENVIRONMENT_NAME = r"[a-z][a-z0-9]{1,12}"
 
-Mode = Literal["real-time", "serverless"]
+Mode = Literal["real-time", "serverless", "async"]
 Part = Literal["registry", "endpoint", "gateway", "monitoring", "delivery"]
 
 
@@ -85,9 +85,9 @@ def endpoint(environment: str, *, mode: Mode) -> str:
 
 
 def endpoints(environment: str) -> list[str]:
-    """Names of the environment's endpoint in either mode.
+    """Names of the environment's endpoint in each mode.
 
-    Its callers may call both, so that a change of the mode never leaves one of them without permission.
+    Its callers may call all, so that a change of the mode never leaves one of them without permission.
     """
     return [endpoint(environment, mode=mode) for mode in get_args(Mode)]
 
@@ -120,6 +120,11 @@ def label_bucket(environment: str, *, account: str, region: str) -> str:
 def batch_bucket(environment: str, *, account: str, region: str) -> str:
     """Name of the bucket of what `scripts/batch` uploads, and of what is answered."""
     return f"{PROJECT}-{environment}-batch-{account}-{region}"
+
+
+def async_bucket(environment: str, *, account: str, region: str) -> str:
+    """Name of the bucket of images that are answered later, and of their answers."""
+    return f"{PROJECT}-{environment}-async-{account}-{region}"
 
 
 def training_bucket(environment: str, *, account: str, region: str) -> str:

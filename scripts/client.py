@@ -14,9 +14,12 @@ import base64
 import http.client
 import json
 import random
+import secrets
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -37,8 +40,10 @@ OnRetry = Callable[[str, float], None]
 """Takes what went wrong and the pause in seconds, before a request is sent again."""
 
 MAX_IMAGE_BYTES = 4_194_304
+MAX_UPLOAD_BYTES = 104_857_600  # where predictions are answered later
+JSON, OCTETS = "application/json", "application/octet-stream"
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 8.0
-OK, TOO_MANY_REQUESTS, SERVER_ERROR = 200, 429, 500
+OK, ACCEPTED, TOO_MANY_REQUESTS, SERVER_ERROR = 200, 202, 429, 500
 
 DICOM_TAGS = (
     *("Modality", "ModalityLUTSequence", "PresentationLUTShape", "BurnedInAnnotation"),
@@ -99,7 +104,19 @@ class Prediction:
     model: Model
     heatmap: Heatmap | None = None  # on request, where the model offers one
     preview: Preview | None = None  # on request
+    frame: int | None = None  # where every frame of a file was asked
     request_id: str  # identifies the request in the logs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """A prediction that is answered later."""
+
+    id: str
+    status: Literal["waiting", "running"]
+    status_url: str  # relative to the stage's URL
+    upload_url: str | None = None  # takes a form of the fields and then the image as `file`
+    upload_fields: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +154,7 @@ class Problem:
     detail: str  # what is wrong and how to correct it
     score: float | None = None  # how much the image resembles a brain MRI; with a 422 decided by the model
     score_threshold: float | None = None  # the lowest score that is classified
+    frame: int | None = None  # where every frame of a file was asked
     request_id: str
 
 
@@ -180,6 +198,14 @@ class ForbiddenError(ProblemError, status=403):
 
 class NotFoundError(ProblemError, status=404):
     """No such path, no model card, or no prediction of this id."""
+
+
+class ConflictError(ProblemError, status=409):
+    """The image has not been uploaded."""
+
+
+class GoneError(ProblemError, status=410):
+    """The prediction has expired."""
 
 
 class ContentTooLargeError(ProblemError, status=413):
@@ -241,6 +267,8 @@ class Client:
         The longest wait for data; API Gateway itself gives up after 29 s.
     attempts, patience_s
         Limits of the retries.
+    queue_s
+        The longest wait for an answer where predictions are answered later.
     on_retry
         Called before each pause.
     """
@@ -255,6 +283,7 @@ class Client:
         timeout_s: float = 30.0,
         attempts: int = 4,
         patience_s: float = 60.0,
+        queue_s: float = 1800.0,
         on_retry: OnRetry | None = None,
     ) -> None:
         parts = urlsplit(url)
@@ -268,6 +297,7 @@ class Client:
         if access_token:
             self._headers["Authorization"] = f"Bearer {access_token}"
         self._timeout_s, self._attempts, self._patience_s = timeout_s, attempts, patience_s
+        self._queue_s, self._answers_later = queue_s, False
         self._local = threading.local()
         self._lock = threading.Lock()
         self._connections: set[http.client.HTTPConnection] = set()
@@ -286,6 +316,8 @@ class Client:
     ) -> Prediction:
         """Classify one JPEG, PNG or DICOM image of at most `MAX_IMAGE_BYTES`.
 
+        Where predictions are answered later, it may have `MAX_UPLOAD_BYTES`; this waits for the answer.
+
         Parameters
         ----------
         heatmap
@@ -301,16 +333,63 @@ class Client:
         """
         if not keep_header:
             image, frame = without_header(image, frame=frame)
-        if is_dicom(image) and len(image) > MAX_IMAGE_BYTES:
-            raise ClientError(f"The DICOM image has {len(image):,} bytes; the limit is {MAX_IMAGE_BYTES:,}.")
         query = {"heatmap": "true" if heatmap else "false"}
         query |= {"preview": "true"} if preview else {}
         query |= {"frame": str(frame)} if frame is not None else {}
-        headers = {"Content-Type": "application/octet-stream"}  # the bytes decide what they are
-        if traceparent:
-            headers["traceparent"] = traceparent
-        path = f"/predict?{urlencode(query)}"
-        return parsed(Prediction, self._call("POST", path, headers=headers, body=image))
+        headers = {"Content-Type": OCTETS}  # the bytes decide what they are
+        headers |= {"traceparent": traceparent} if traceparent else {}
+        if not self._answers_later and len(image) <= MAX_IMAGE_BYTES:
+            try:
+                path = f"/predict?{urlencode(query)}"
+                return parsed(Prediction, self._call("POST", path, headers=headers, body=image))
+            except NotFoundError:
+                self._answers_later = True
+        return parsed(Prediction, self._answer_later(urlencode(query), headers, image))
+
+    def predict_frames(self, image: bytes, *, keep_header: bool = False) -> list[Prediction | Problem]:
+        """Classify every frame of a file, in their order, where predictions are answered later."""
+        if not keep_header:
+            image, _ = without_header(image)
+        answer = self._answer_later("frame=all", {"Content-Type": OCTETS}, image, accept="application/jsonl")
+        lines = answer.splitlines()
+        return [parsed(Problem, each) if b'"detail"' in each else parsed(Prediction, each) for each in lines]
+
+    def _answer_later(
+        self, query: str, headers: Mapping[str, str], image: bytes, *, accept: str = JSON
+    ) -> bytes:
+        """Send or upload an image, and return its answer once it is there."""
+        body, path = image if len(image) <= MAX_IMAGE_BYTES else b"", f"/predictions?{query}"
+        try:
+            begun = parsed(Accepted, self._call("POST", path, headers=headers, body=body, status=ACCEPTED))
+        except NotFoundError:
+            if body:
+                raise
+            found = f"{len(image):,} bytes; the limit is {MAX_IMAGE_BYTES:,}"
+            raise ClientError(f"The image has {found}.") from None
+        if begun.upload_url:
+            self._upload(begun.upload_url, begun.upload_fields or {}, image)
+        deadline, method, path = time.monotonic() + self._queue_s, "POST", f"/predictions/{begun.id}"
+        sent = {**self._headers, "Accept": f"{accept}, application/problem+json"}
+        while (reply := self._send(method, path, sent, b"")).status == ACCEPTED:
+            if time.monotonic() > deadline:
+                raise NoAnswerError(f"The image waits since {self._queue_s:.0f} s: read {path} later.")
+            self._pause(float(reply.headers.get("retry-after", 2)))
+            method = "GET"
+        return self._content(reply, f"{method} {path}", accept, OK)
+
+    def _upload(self, url: str, fields: Mapping[str, str], image: bytes) -> None:
+        boundary = secrets.token_hex(16)
+        form = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
+        form.append(b'name="file"; filename="image"\r\n\r\n' + image)
+        lead = f"--{boundary}\r\nContent-Disposition: form-data; ".encode()
+        body = b"".join(lead + part + b"\r\n" for part in form) + f"--{boundary}--\r\n".encode()
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=self._queue_s).close()  # noqa: S310
+        except urllib.error.HTTPError as error:
+            raise ClientError(f"The upload was refused with {error.code}: begin again.") from error
+        except OSError as error:
+            raise NoAnswerError(f"The upload to {urlsplit(url).netloc} failed: {error}") from error
 
     def label(self, request_id: str, label: Literal["NO", "YES"], note: str | None = None) -> Label:
         """Say what the image of an earlier prediction shows, where the deployment takes labels.
@@ -322,7 +401,7 @@ class Client:
             raise ClientError(f"{request_id!r} is not the id of a request.")
         said = {"label": label} | ({} if note is None else {"note": note})
         path = f"/predictions/{request_id}/label"
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": JSON}
         return parsed(Label, self._call("POST", path, headers=headers, body=json.dumps(said).encode()))
 
     def health(self) -> Health:
@@ -359,19 +438,22 @@ class Client:
         method: str,
         path: str,
         *,
-        accept: str = "application/json",
+        accept: str = JSON,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        status: int = OK,
     ) -> bytes:
         sent = {**self._headers, "Accept": f"{accept}, application/problem+json", **(headers or {})}
-        reply = self._send(method, path, sent, body)
+        return self._content(self._send(method, path, sent, body), f"{method} {path}", accept, status)
+
+    def _content(self, reply: Reply, asked: str, accept: str, status: int) -> bytes:
         media_type = reply.headers.get("content-type", "").partition(";")[0]
-        if reply.status == OK and media_type == accept:
+        if reply.status == status and media_type == accept:
             return reply.body
         if reply.status in PROBLEMS and media_type == "application/problem+json":
             raise PROBLEMS[reply.status](parsed(Problem, reply.body))
         raise MalformedAnswerError(
-            f"{self.url} is not this API: {method} {path} was answered with {reply.status} {media_type}."
+            f"{self.url} is not this API: {asked} was answered with {reply.status} {media_type}."
         )
 
     def _send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -586,6 +668,8 @@ def _convert(kind: object, node: object, where: str) -> object:
         return None if node is None else _convert(arguments[0], node, where)
     if origin is list and isinstance(node, list):
         return [_convert(arguments[0], each, where) for each in node]
+    if kind == dict[str, str] and isinstance(node, dict):
+        kind, node = dict, {name: _convert(str, each, f"{where}.{name}") for name, each in node.items()}
     if origin is Literal and node in arguments:
         return node
     if kind is float and isinstance(node, int | float) and not isinstance(node, bool):

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from infra import local_aws, names
 from infra.config.base import STRICT, EnvironmentName, distinct, matches
 from infra.config.file_errors import FileError, Problem, problems
-from infra.config.hosting import DataCapture, Hosting, RealTime, Shadow
+from infra.config.hosting import Async, DataCapture, Hosting, RealTime, Shadow
 from infra.config.rules import broken_rules
 from infra.config.training import Training
 from infra.paths import ENVIRONMENTS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # The keys that hold one of several tables, and their tags.
 _UNIONS = {
-    "hosting": frozenset({"serverless", "real-time"}),
+    "hosting": frozenset({"serverless", "real-time", "async"}),
     "rollout": frozenset({"all-at-once", "canary", "linear"}),
 }
 # Keys of earlier versions, and what to write instead.
@@ -243,8 +243,18 @@ class Settings:
         return names.endpoint(self.environment, mode=self.hosting.mode)
 
     @property
+    def asynchronous(self) -> Async | None:
+        """The hosting where predictions are answered later."""
+        return self.hosting if isinstance(self.hosting, Async) else None
+
+    @property
+    def predict_path(self) -> str:
+        """The API's path whose POST is a prediction; a star stands for the ids below it."""
+        return "/predictions*" if self.asynchronous else "/predict"
+
+    @property
     def data_capture(self) -> DataCapture | None:
-        """What SageMaker captures at the endpoint; nothing at a serverless one."""
+        """What SageMaker captures at the endpoint; nothing at one that is not real-time."""
         return self.hosting.data_capture if isinstance(self.hosting, RealTime) else None
 
     @property

@@ -1,4 +1,4 @@
-"""What the model runs on: serverless or instances, chosen by the key `mode`."""
+"""What the model runs on: serverless, instances, or instances behind a queue, chosen by the key `mode`."""
 
 from __future__ import annotations
 
@@ -159,7 +159,21 @@ class RealTime:
     network: Network | None = None
 
 
-Hosting = Annotated[Serverless | RealTime, Field(discriminator="mode")]
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Async:
+    """Instances that answer from a queue, none of them while it is empty; images of up to 100 MiB.
+
+    Images and answers lie in a bucket, where they expire. A wake-up takes minutes.
+    """
+
+    mode: Literal["async"]
+    instance_type: InstanceType
+    max_instances: Instances
+    expire_days: Annotated[int, Field(ge=1, le=30)]
+    concurrent_requests_per_instance: Annotated[int, Field(ge=1, le=1000)] = 2
+
+
+Hosting = Annotated[Serverless | RealTime | Async, Field(discriminator="mode")]
 
 
 def has_local_disks(instance_type: str) -> bool:

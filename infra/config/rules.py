@@ -94,6 +94,16 @@ def _china_has_no_serverless(values: Values) -> Iterator[Finding]:
         yield "hosting.mode", f"SageMaker does not offer it in {values['region']}; write real-time"
 
 
+def _nothing_keeps_a_queue_awake(values: Values) -> Iterator[Finding]:
+    if values["hosting.mode"] == "async" and values["monitoring.golden_canary"]:
+        yield "monitoring.golden_canary", "wakes an instance each time; leave it out with async hosting"
+
+
+def _the_smoke_test_needs_a_way_in(values: Values) -> Iterator[Finding]:
+    if values["hosting.mode"] == "async" and values["auth"] == "cognito":
+        yield "auth", "no script can sign in for a prediction that is answered later; write api_key or iam"
+
+
 def _sign_in_needs_cognito(values: Values) -> Iterator[Finding]:
     if values.get("sign_in") is not None and values["auth"] != "cognito":
         yield "sign_in", 'only for auth = "cognito"; leave the table out'
@@ -185,6 +195,8 @@ RULES: tuple[Rule, ...] = (
     _only_a_local_api_is_open,
     _local_means_the_emulator,
     _china_has_no_serverless,
+    _nothing_keeps_a_queue_awake,
+    _the_smoke_test_needs_a_way_in,
     _sign_in_needs_cognito,
     _local_address_needs_local,
     _local_disks_take_no_key,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
+from infra.lambdas.gateway.predictions import MAX_UPLOAD_BYTES
 from infra.lambdas.gateway.upload import MAX_IMAGE_BYTES
 from infra.paths import OPENAPI
 
@@ -32,26 +33,30 @@ HERE = Path(__file__).parent
 # In this order they are one script, so that the page is one request.
 SCRIPTS = ("shared", "heatmap", "upload", "result", "export", "gallery", "history", "page")
 LABEL_PATH = "/predictions/{request_id}/label"
+ASYNC_PATHS = ("/predictions", "/predictions/{request_id}")
 SIGN_IN = {key: f"{{{{sign_in_{key}}}}}" for key in ("address", "client_id", "scope")}
 # An image must be in the text itself: a PNG's first bytes in base64.
 PNG = re.compile(r"data:image/png;base64,iVBORw0KGgo[A-Za-z0-9+/]+={0,2}")
 
 
-def render_site(*, auth: Auth, region: str, card: str, feedback: bool) -> Mapping[str, str]:
+def render_site(
+    *, auth: Auth, region: str, card: str, feedback: bool, asynchronous: bool = False
+) -> Mapping[str, str]:
     """Return the site's files by name.
 
     The page's form and the document's security scheme follow `auth`; callers sign for `region`. The served
     model's `card` is Markdown; its HTML, scripts, remote images and links other than https are rendered as
-    text. Only with `feedback` the page asks for labels and the document has their path.
+    text. Only with `feedback` the page asks for labels and the document has their path; with `asynchronous`
+    the page uploads images and asks again for their answers.
     """
-    document = openapi(auth, feedback=feedback)
+    document = openapi(auth, feedback=feedback, asynchronous=asynchronous)
     theme = _text("theme.css")
     style = theme + _text("document.css")
-    names = [*SCRIPTS, "feedback"] if feedback else SCRIPTS
+    names = [*SCRIPTS, *(["feedback"] if feedback else []), *(["async"] if asynchronous else [])]
     scripts = [*(f"page/{name}.js" for name in names), f"auth/{auth}.js"]
     page = TEMPLATES.get_template("page/page.html.j2").render(
         style=theme + _text("page/page.css"),
-        max_bytes=MAX_IMAGE_BYTES,
+        max_bytes=MAX_UPLOAD_BYTES if asynchronous else MAX_IMAGE_BYTES,
         sign_in=SIGN_IN if auth == "cognito" else None,
         auth=f"auth/{auth}.html.j2",
         region=region,
@@ -70,11 +75,16 @@ def render_site(*, auth: Auth, region: str, card: str, feedback: bool) -> Mappin
     }
 
 
-def openapi(auth: Auth, *, feedback: bool) -> Node:
-    """Return the OpenAPI document with the one security scheme of an auth mode, labels only with feedback."""
+def openapi(auth: Auth, *, feedback: bool, asynchronous: bool = False) -> Node:
+    """Return the OpenAPI document of a deployment, with the one security scheme of its auth mode."""
     document: Node = json.loads(OPENAPI.read_text(encoding="utf-8"))
+    paths, schemas = document["paths"], document["components"]["schemas"]
+    for path in ["/predict"] if asynchronous else ASYNC_PATHS:
+        del paths[path]
+    if not asynchronous:
+        del schemas["Accepted"]
     if not feedback:
-        del document["paths"][LABEL_PATH], document["components"]["schemas"]["Label"]
+        del paths[LABEL_PATH], schemas["Label"]
     schemes = document["components"].pop("securitySchemes")
     if auth == "none":
         return document
@@ -87,7 +97,7 @@ def openapi(auth: Auth, *, feedback: bool) -> Node:
         flow["tokenUrl"] = f"{SIGN_IN['address']}/oauth2/token"
         flow["scopes"] = {SIGN_IN["scope"]: meaning}
     document["components"]["securitySchemes"] = {auth: scheme}
-    for methods in document["paths"].values():
+    for methods in paths.values():
         if "post" in methods:
             methods["post"]["security"] = [{auth: scopes}]
     return document

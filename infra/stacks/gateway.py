@@ -31,9 +31,13 @@ class GatewayStack(EnvironmentStack):
         super().__init__(app, "gateway", settings=settings, description="the public API and its page")
         key = self.put_logs_under_key(settings)
         gateway = GatewayFunction(self, ID, settings=settings, release=release, card=card)
+        place = {"account": self.account, "region": settings.region}
+        if settings.feedback or settings.asynchronous:
+            gateway.check_request_ids(key=key)
         if settings.feedback:
-            bucket = names.label_bucket(settings.environment, account=self.account, region=settings.region)
-            gateway.take_labels(bucket, key=key)
+            gateway.take_labels(names.label_bucket(settings.environment, **place))
+        if settings.asynchronous:
+            gateway.answer_later(names.async_bucket(settings.environment, **place))
         users = None
         if settings.auth == "cognito":
             domain = names.sign_in_domain(settings.environment, account=self.account)

@@ -58,6 +58,10 @@ class RegistryStack(EnvironmentStack):
             name = names.batch_bucket(environment, **place)
             batch = private_bucket("Batch", name=name, expire_days=settings.batch.expire_days)
             self.add_output("BatchBucketName", batch.bucket.bucket_name, "Holds batches and their answers")
+        if hosting := settings.asynchronous:
+            name = names.async_bucket(environment, **place)
+            later = private_bucket("Async", name=name, expire_days=hosting.expire_days, takes_uploads=True)
+            self.add_output("AsyncBucketName", later.bucket.bucket_name, "Holds images and later answers")
         if training := settings.training:
             name = names.training_bucket(environment, **place)
             bucket = private_bucket("Training", name=name, expire_days=training.expire_days)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from scripts.api.nifti import VolumeError
 from scripts.api.output import Outcome
 from scripts.api.series import VOLUMES, is_dicom
-from scripts.client import MAX_IMAGE_BYTES, ClientError, ForbiddenError, ProblemError, UnauthorizedError
+from scripts.client import MAX_UPLOAD_BYTES, ClientError, ForbiddenError, ProblemError, UnauthorizedError
 from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _classify(ask: Callable[..., Prediction], image: Image) -> Outcome:
             raise VolumeError(image.error)
         if image.draw:
             return Outcome(image, ask(image.draw()))
-        size, limit = image.path.stat().st_size, MAX_DICOM_BYTES if image.series else MAX_IMAGE_BYTES
+        size, limit = image.path.stat().st_size, MAX_DICOM_BYTES if image.series else MAX_UPLOAD_BYTES
         if size > limit:
             return Outcome(image, error=f"The file has {size:,} bytes; the limit is {limit:,}.")
         return Outcome(image, ask(image.path.read_bytes(), frame=image.frame))

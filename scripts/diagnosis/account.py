@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from infra import names
-from infra.config.hosting import Serverless
+from infra.config.hosting import Async, Serverless
 from scripts.console import DeliveryError
 from scripts.delivery.aws import AWS_ERRORS, CALLS, bootstrap_session, connect, find_stack, if_exists
 from scripts.diagnosis.finding import examine
@@ -105,9 +105,13 @@ def _endpoint_quota(settings: Settings, session: boto3.Session) -> Iterator[Foun
         return
     # SageMaker has a quota for each instance type, whose codes tell nothing.
     quota = _quota(session, "sagemaker", f"{hosting.instance_type} for endpoint usage")
-    most = hosting.scaling.max_instances if hosting.scaling else hosting.instance_count
-    shadows = hosting.instance_count if hosting.shadow else 0
-    for name, count in (("quota-low", hosting.instance_count + shadows), ("quota-tight", most + shadows)):
+    if isinstance(hosting, Async):
+        least, most = 1, hosting.max_instances
+    else:
+        shadows = hosting.instance_count if hosting.shadow else 0
+        least = hosting.instance_count + shadows
+        most = hosting.scaling.max_instances + shadows if hosting.scaling else least
+    for name, count in (("quota-low", least), ("quota-tight", most)):
         if quota["Value"] < 2 * count:
             use = f"an update runs a second fleet beside {count} instances"
             yield name, quota | {"needed": 2 * count, "use": use, "region": region}

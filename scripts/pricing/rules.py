@@ -47,6 +47,7 @@ class Traffic:
     users_per_month: int = 10
     updates_per_month: int = 4
     update_start_s: int = 600
+    async_hours_per_month: int = 176
 
     @property
     def gateway_requests(self) -> int:
@@ -121,7 +122,10 @@ def _endpoint_config(_id: str, properties: Properties, declared: EstimateInput) 
             yield Line(f"serverless endpoint, {gigabytes:g} GB", "serverless-gb-second", gigabytes * seconds)
         else:
             kind, count = variant["InstanceType"], variant["InitialInstanceCount"]
-            yield Line(f"{count} x {kind}, all hours", f"instance-{kind}", count * declared.hours)
+            hours, when = declared.hours, "all hours"
+            if "AsyncInferenceConfig" in properties:
+                hours, when = traffic.async_hours_per_month, "hours with a backlog"
+            yield Line(f"{count} x {kind}, {when}", f"instance-{kind}", count * hours)
         moved = share * declared.predictions * (traffic.image_kb + traffic.answer_kb) / KB_PER_GB
         yield Line("data in and out of the endpoint", "serverless-data-gb", moved)
 
@@ -190,8 +194,9 @@ def _bucket(_id: str, properties: Properties, declared: EstimateInput) -> Iterat
     if "VersioningConfiguration" in properties:  # the models' bucket; that of captured data is not versioned
         yield Line("model artifacts", "s3-gb-month", traffic.artifacts_gb)
         return
-    # People give few labels, of less than a kilobyte each; scripts/batch names its own costs.
-    if re.search("-(labels|batch|train)-", json.dumps(properties["BucketName"])):
+    # People give few labels, of less than a kilobyte each; scripts/batch names its own costs; and what is
+    # queued is gone in days.
+    if re.search("-(labels|batch|train|async)-", json.dumps(properties["BucketName"])):
         return
     requests = sum(
         traffic.requests_per_month * share * config["DataCaptureConfig"]["InitialSamplingPercentage"] / 100

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from infra.lambdas.gateway.labels import ID_FORM
+from infra.lambdas.gateway.request_ids import ID_FORM
 from infra.paths import ROOT
 from model.data.scan import FEEDBACK
 from scripts.console import detail, step

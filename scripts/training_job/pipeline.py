@@ -51,7 +51,7 @@ def main(options: argparse.Namespace, arguments: list[str]) -> None:
         # Reading says what is wrong before it costs. A job fetches sets itself.
         read = () if options.kaggle else resolve(options.data, options.masks).folders
         run(settings, [*arguments, *data_options(() if options.data else read)])
-        echo(f"✓ its runs and the champion are in {training.mlflow}")
+        echo(f"✓ its runs and models are in {training.mlflow}")
 
     common.run(options, action, expected=MODEL_ERRORS)
 

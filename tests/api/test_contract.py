@@ -19,11 +19,13 @@ from container import dicom, predictor, problem, server
 from container.rules import out_of_distribution
 from infra.constructs.gateway import gateway_responses
 from infra.constructs.gateway.api import BINARY_MEDIA_TYPES
-from infra.lambdas.gateway import endpoint_errors, metrics, routes, upload
+from infra.lambdas.gateway import endpoint_errors, metrics, predictions, routes, upload
 from infra.lambdas.gateway.labels import CHOICES, MAX_BODY_BYTES, MAX_NOTE_CHARS, MEDIA_TYPE, Labels
 from infra.lambdas.gateway.pages import Site
+from infra.lambdas.gateway.predictions import Predictions
 from infra.lambdas.gateway.problems import TITLES, Problem
-from infra.lambdas.gateway.settings import Feedback, Model
+from infra.lambdas.gateway.request_ids import RequestIds
+from infra.lambdas.gateway.settings import Model
 from infra.paths import OPENAPI, ROOT
 from infra.site import render
 from infra.site.render import HERE, resolve
@@ -45,7 +47,8 @@ OPERATIONS = [
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 ]
-SIMPLE = [each for each in OPERATIONS if each[2] != LABEL]  # that one is in test_labels.py
+# The others are in test_labels.py and tests/emulator/test_async.py.
+SIMPLE = [each for each in OPERATIONS if not each[1].startswith(routes.PREDICTIONS)]
 ANSWER = predictor.Answer
 VALUES = {"boolean": True, "integer": 3, "string": "the value"}  # of parameters
 PROBLEM_MEMBERS = Problem(400, "").document(request_id="")
@@ -74,7 +77,7 @@ class TestDocument:
             for status, answer in operation["responses"].items():
                 headers = resolve(answer, DOCUMENT)["headers"]
                 assert "X-Request-Id" in headers
-                assert ("Retry-After" in headers) == (status in {"429", "503"})
+                assert ("Retry-After" in headers) == (status in {"202", "429", "503"})
 
 
 class TestCode:
@@ -84,8 +87,9 @@ class TestCode:
         unused = cast("Endpoint", None)  # only the table is read
         model = Model(name="", version="", sha256="", kind="images", gates_failed=())
         site = Site(sign_in=None)
-        labels = Labels(Feedback("", ""), model_sha256="")
-        table = routes.table(model=model, endpoint=unused, site=site, labels=labels)
+        labels = Labels("", ids=RequestIds(""), model_sha256="")
+        later = Predictions("", endpoint=unused, ids=RequestIds(""))
+        table = routes.table(model=model, endpoint=unused, site=site, labels=labels, predictions=later)
         routed = {(method.lower(), path) for path, methods in table.items() for method in methods}
         part_of_the_page = ("get", "/dicom.js")
         assert routed == {part_of_the_page, *((method, path) for method, path, _ in OPERATIONS)}
@@ -113,12 +117,12 @@ class TestCode:
         [
             (
                 "Prediction",
-                {*ANSWER.__annotations__, "request_id"} - {"statistics"},  # for the log alone
+                {*ANSWER.__annotations__, "request_id", "frame"} - {"statistics"},  # for the log alone
                 {*ANSWER.__required_keys__, "request_id"},
             ),
             ("Preview", {*predictor.Preview.__annotations__}, {*predictor.Preview.__required_keys__}),
             ("Heatmap", {*predictor.Heatmap.__annotations__}, {*predictor.Heatmap.__required_keys__}),
-            ("Problem", {*PROBLEM_MEMBERS, *endpoint_errors.SCORES}, {*PROBLEM_MEMBERS}),
+            ("Problem", {*PROBLEM_MEMBERS, *endpoint_errors.SCORES, "frame"}, {*PROBLEM_MEMBERS}),
         ],
     )
     def test_answers_have_the_documented_members(self, name: str, sent: set[str], required: set[str]) -> None:
@@ -166,6 +170,11 @@ class TestCode:
         assert (set(members["label"]["enum"]), members["note"]["maxLength"]) == ({*CHOICES}, MAX_NOTE_CHARS)
         assert LABEL["responses"]["413"]["description"] == f"More than {MAX_BODY_BYTES:,} bytes."
         assert render.LABEL_PATH == routes.LABEL == labels.PATH
+
+    def test_an_upload_has_the_same_limits_everywhere(self) -> None:
+        assert render.ASYNC_PATHS == (routes.PREDICTIONS, routes.PREDICTION)
+        assert predictions.MAX_UPLOAD_BYTES == client.MAX_UPLOAD_BYTES == 100 * 2**20
+        assert "at most 100 MiB" in DOCUMENT["paths"][routes.PREDICTIONS]["post"]["description"]
 
     def test_api_gateway_gives_documented_answers_only(self) -> None:
         documented = {int(status) for status in PREDICT["responses"]} | {404}
@@ -228,7 +237,7 @@ class TestClient:
 
     def test_each_status_has_an_error(self) -> None:
         documented = {int(status) for _, _, operation in OPERATIONS for status in operation["responses"]}
-        assert client.PROBLEMS.keys() == documented - {200}
+        assert client.PROBLEMS.keys() == documented - {200, 202}
         for status, kind in client.PROBLEMS.items():
             title = TITLES[status]
             assert kind.__name__ == f"{title.replace(' ', '').removesuffix('Error')}Error"
@@ -248,8 +257,9 @@ def annotation(schema: dict[str, Any], *, required: bool = True) -> object:
         return annotation(schema["anyOf"][0], required=False)
     if "enum" in schema or "const" in schema:
         return Literal[tuple(schema.get("enum", [schema.get("const")]))]
-    if schema["type"] == "array":
-        return list[annotation(schema["items"])]  # type: ignore[misc]
+    if inner := schema.get("items") or schema.get("additionalProperties"):
+        kind = annotation(inner)
+        return list[kind] if schema["type"] == "array" else dict[str, kind]  # type: ignore[valid-type]
     return {"string": str, "number": float, "integer": int}[schema["type"]]
 
 

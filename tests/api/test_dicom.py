@@ -13,6 +13,7 @@ from pydicom import dcmread, uid
 from container import imaging
 from scripts import client as module
 from scripts.client import Client, ClientError, without_header
+from tests.api.fake_gateway import problem
 from tests.dicom_files import MARKER, SYNTAXES, assert_stripped, bits_of, broken, dicom, planted
 
 if TYPE_CHECKING:
@@ -101,10 +102,13 @@ def test_a_file_that_stays_too_large_is_not_sent(
     client: Client, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_IMAGE_BYTES", 5_000)
+    gateway.default = problem(404)  # it answers at once only
     for keep_header in (False, True):
-        with pytest.raises(ClientError, match=r"The DICOM image has 6,\d+ bytes; the limit is 5,000\."):
+        with pytest.raises(ClientError, match=r"The image has 6,\d+ bytes; the limit is 5,000\."):
             client.predict(dicom(GREY), keep_header=keep_header)
-    assert not gateway.images
+    assert {(call.target.partition("?")[0], call.body) for call in gateway.images} == {
+        ("/stage/predictions", b"{}")
+    }
 
 
 def test_a_file_of_several_frames_is_sent_whole_where_it_can_be(client: Client, gateway: FakeGateway) -> None:

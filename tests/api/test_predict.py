@@ -234,14 +234,15 @@ def test_a_file_that_is_too_large_or_unreadable_is_not_sent(gateway: FakeGateway
     [large] = fill(folder, "large.png")
     os.truncate(large, 4 * 1024**2 + 1)
     found: list[Outcome] = []
+    gateway.default = problem(404)  # it answers at once only
     client = Client(gateway.url)
     classify_images(client, [Image(large), Image(folder / "gone.png")], parallel=1, on_outcome=found.append)
     assert [outcome.answer for outcome in found] == ["failed", "failed"]
     assert [outcome.error for outcome in found] == [
-        "The file has 4,194,305 bytes; the limit is 4,194,304.",
+        "The image has 4,194,305 bytes; the limit is 4,194,304.",
         "The file cannot be read: No such file or directory.",
     ]
-    assert not gateway.images
+    assert [call.body for call in gateway.images] == [b"{}"]
 
 
 def test_images_are_found_once_each_and_every_invalid_path_is_named(folder: Path) -> None:

@@ -95,6 +95,10 @@ def test_instances_are_billed_by_the_hour_and_a_serverless_endpoint_by_memory_an
     )
     hour = prices["instance-ml.c7i.large"].usd
     assert costs(instances)["instance-ml.c7i.large"] == pytest.approx(3 * 730 * hour)
+    queued = endpoint(InstanceType="ml.c7i.large", InitialInstanceCount=1)
+    queued[0]["Resources"]["It"]["Properties"]["AsyncInferenceConfig"] = {}
+    found = estimate(queued, requests_per_month=requests, async_hours_per_month=20)
+    assert costs(found)["instance-ml.c7i.large"] == pytest.approx(20 * hour)
     serverless = estimate(
         endpoint(ServerlessConfig={"MemorySizeInMB": 2048}), requests_per_month=requests, model_ms=500
     )

@@ -22,7 +22,7 @@ import pytest
 
 from infra import config
 from infra.config.environment import Batch
-from infra.config.hosting import RealTime, Shadow
+from infra.config.hosting import Async, RealTime, Shadow
 from infra.emulator.process.local_aws import SCRATCH_PREFIX
 from infra.paths import ROOT
 from scripts import _setup
@@ -249,6 +249,14 @@ def test_a_planted_fault_is_found_by_name_and_with_its_remedy(
     assert {each["name"] for each in found} == {name}
     assert all(each["status"] == FAULTS[name]["status"] for each in found)
     assert WORDS.get(planted, "") in f"{found[0]['detail']} {found[0]['remedy']}"
+
+
+def test_a_queue_needs_a_quota_for_its_most_instances_twice(world: World) -> None:
+    queued = Async(mode="async", instance_type="ml.c7i.large", max_instances=3, expire_days=1)
+    settings = replace(config.load("prod"), hosting=queued)
+    for value, expected in ((1, ["quota-low"]), (5, ["quota-tight"]), (6, [])):
+        world.quotas(instances=value)
+        assert [name for name, _ in account._endpoint_quota(settings, boto3.Session())] == expected
 
 
 def test_a_batch_needs_a_quota_for_transform_jobs(world: World) -> None:

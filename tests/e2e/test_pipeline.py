@@ -65,7 +65,12 @@ def test_the_pipeline_trains_as_this_machine_does_and_ends_in_a_branch(demo: Dem
     assert len(runs[0].data.metrics) > 10
     tables = [demo.root / "mlruns" / "artifacts" / run.info.run_id / "artifacts" / FILE for run in runs]
     assert tables[0].read_text() == tables[1].read_text()
+    # And `scripts/train` trains there too, from the finished fits
+    done = environment.run("train", "--on", "sagemaker", "--quick", "--resume", "--challenger")
+    assert f"✓ its runs and models are in {store}" in done.stderr
+    again = client.get_model_version(MODEL, str(int(piped.version) + 1))
+    assert client.get_run(str(again.run_id)).data.metrics == runs[0].data.metrics
     # And what another demo would reuse is gone
     client.set_registered_model_alias(MODEL, "champion", "1")
-    for version in (worse, piped):
+    for version in (worse, piped, again):
         client.delete_model_version(MODEL, str(version.version))

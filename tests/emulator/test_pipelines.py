@@ -154,7 +154,7 @@ def test_the_command_trains_in_the_pipeline_with_the_images_that_are_here(
     assert prod.trainings() == before + 1
     (line,) = [line for line in prod.logged() if line.startswith(BEGINS)][before:]
     assert line == f"training --quick --data scans no/1.png yes/1.png {MLFLOW}"
-    assert f"its runs and the champion are in {MLFLOW}" in capsys.readouterr().err
+    assert f"its runs and models are in {MLFLOW}" in capsys.readouterr().err
 
 
 def test_a_failure_is_told_with_its_reason_and_what_to_do(

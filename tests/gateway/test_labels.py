@@ -111,7 +111,7 @@ def test_an_id_that_was_never_given_is_404(store: FakeStore, label: Label, unkno
 
 def test_an_id_of_another_deployment_is_404(store: FakeStore, label: Label, handler: ModuleType) -> None:
     store.secret = Reply(body=b'{"SecretString": "another key"}')
-    del handler.LABELS.__dict__["_key"]  # as in a new instance
+    del handler.IDS.__dict__["_key"]  # as in a new instance
     assert label().status == 404
 
 

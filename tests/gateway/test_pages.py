@@ -94,10 +94,12 @@ def digest(code: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
 
 
-def test_the_docs_show_every_path_status_and_schema(
-    pages: dict[str, Answer], document: dict[str, Any]
-) -> None:
-    page = pages["/docs"].text
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_the_docs_show_every_path_status_and_schema(pages: dict[str, Answer], asynchronous: bool) -> None:
+    page, document = pages["/docs"].text, render.openapi("none", feedback=True, asynchronous=asynchronous)
+    if asynchronous:
+        site = render.render_site(auth="none", region="", card="", feedback=True, asynchronous=True)
+        page = site["docs.html"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             assert f"<code>{method.upper()} {path}</code>" in page
@@ -107,7 +109,7 @@ def test_the_docs_show_every_path_status_and_schema(
         assert all(f"<code>{member}</code>" in page for member in schema.get("properties", {}))
     for name, header in document["components"]["headers"].items():
         assert f"<code>{name}</code></td><td>{header['schema']['type']}" in page
-    for parameter in document["paths"]["/predict"]["post"]["parameters"]:
+    for parameter in next(iter(document["paths"].values()))["post"]["parameters"]:
         assert f"<code>{parameter['name']}</code></td><td>{parameter['in']}</td>" in page
     assert "(1 to 4,194,304 bytes)" in page
 

@@ -9,6 +9,7 @@ import pytest
 from infra import release as release_module
 from tests.infra.synthesis import (
     ENVIRONMENTS,
+    FIXTURE_ENVIRONMENTS,
     FULL,
     Assembly,
     record_for,
@@ -42,6 +43,14 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     folder = tmp_path_factory.mktemp("full")
     (folder / "full.toml").write_text(FULL + shadow_for("full", folder))
     return synthesize("full", folder / "out", release=record_for("full", folder), environments=folder)
+
+
+@pytest.fixture(scope="session")
+def queued(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """An environment with asynchronous hosting and all that goes with it, which none of ours has."""
+    folder = tmp_path_factory.mktemp("queued")
+    record = record_for("queued", folder)
+    return synthesize("queued", folder / "out", release=record, environments=FIXTURE_ENVIRONMENTS)
 
 
 @pytest.fixture(params=ENVIRONMENTS)

@@ -31,6 +31,7 @@ SHADOW_SHA256 = "5a" * 32
 ENVIRONMENTS = known_environments()
 FIXTURE_ENVIRONMENTS = ROOT / "tests" / "fixtures" / "environments"
 FULL = (FIXTURE_ENVIRONMENTS / "full.toml").read_text()  # has every optional part
+QUEUED = (FIXTURE_ENVIRONMENTS / "queued.toml").read_text()  # the same with asynchronous hosting
 
 # Names of assets, and the release's own artifact: 64 hexadecimal digits.
 _HASH = re.compile(r"[0-9a-f]{64}")

@@ -17,7 +17,7 @@ from infra.config import SettingsError
 from infra.config.environment import RENAMED
 from infra.paths import ENVIRONMENTS, ROOT
 from scripts.commands.cost import PRICES, read_prices
-from tests.infra.synthesis import FULL, RELEASE
+from tests.infra.synthesis import FULL, QUEUED, RELEASE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,7 @@ def replaced(written: str, part: str, replacement: str) -> str:
     [
         *((FULL, *each) for each in MISTAKES["fields"] + MISTAKES["rules"]),
         *((SERVERLESS, *each) for each in MISTAKES["serverless"]),
+        *((QUEUED, *each) for each in MISTAKES["queued"]),
     ],
     ids=itertools.count(),
 )

@@ -208,3 +208,46 @@ class TestCustomerKey:
         ]
         assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
         assert "KmsKeyId" not in config(dev)
+
+
+class TestQueue:
+    """Asynchronous hosting: where images and answers lie, who is told, and instances by the backlog."""
+
+    def test_what_is_queued_lies_in_a_bucket_of_its_own_that_takes_uploads_and_expires(
+        self, queued: Assembly
+    ) -> None:
+        found = config(queued)
+        output, key = found["AsyncInferenceConfig"]["OutputConfig"], found["KmsKeyId"]
+        bucket = "tumor-detector-queued-async-<AWS::AccountId>-us-east-1"
+        paths = [text(output[name]) for name in ("S3OutputPath", "S3FailurePath")]
+        assert paths == [f"s3://{bucket}/answers", f"s3://{bucket}/failures"]
+        assert output["KmsKeyId"] == key
+        buckets = queued.template("registry").all("S3::Bucket").values()
+        (made,) = [b["Properties"] for b in buckets if text(b["Properties"]["BucketName"]) == bucket]
+        assert made["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == 2
+        (rule,) = made["CorsConfiguration"]["CorsRules"]
+        assert (rule["AllowedMethods"], rule["AllowedOrigins"]) == (["POST"], ["*"])
+        assert "VersioningConfiguration" not in made
+
+    def test_failures_are_mailed_to_whom_alarms_are(self, queued: Assembly) -> None:
+        endpoint_stack = queued.template("endpoint")
+        told = config(queued)["AsyncInferenceConfig"]["OutputConfig"]["NotificationConfig"]
+        (subscribed,) = endpoint_stack.all("SNS::Subscription").values()
+        assert subscribed["Properties"]["Endpoint"] == "on-call@example.org"
+        assert subscribed["Properties"]["TopicArn"] == told["ErrorTopic"] != told["SuccessTopic"]
+
+    def test_instances_follow_the_backlog_from_none(self, queued: Assembly) -> None:
+        template = queued.template("endpoint")
+        target = template.properties("ApplicationAutoScaling::ScalableTarget")
+        assert (target["MinCapacity"], target["MaxCapacity"]) == (0, 3)
+        assert "RoleARN" not in target, "the service-linked role acts"
+        policies = template.all("ApplicationAutoScaling::ScalingPolicy")
+        ((wake, stepping),) = [each for each in policies.items() if "Wake" in each[0]]
+        (tracking,) = [each["Properties"] for id_, each in policies.items() if id_ != wake]
+        tracked = tracking["TargetTrackingScalingPolicyConfiguration"]
+        assert tracked["CustomizedMetricSpecification"]["MetricName"] == "ApproximateBacklogSizePerInstance"
+        steps = stepping["Properties"]["StepScalingPolicyConfiguration"]["StepAdjustments"]
+        assert steps == [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}]
+        alarm = template.properties("CloudWatch::Alarm")
+        assert (alarm["MetricName"], alarm["AlarmActions"]) == ("HasBacklogWithoutCapacity", [{"Ref": wake}])
+        assert endpoint(queued)["RetainAllVariantProperties"] is True

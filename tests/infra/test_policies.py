@@ -25,6 +25,7 @@ TRAINING = "arn:aws:s3:::tumor-detector-ENV-train-ACCOUNT-REGION"
 PIPELINE = "arn:aws:sagemaker:REGION:ACCOUNT:pipeline/tumor-detector-ENV-training"
 MLFLOW = "arn:aws:sagemaker:REGION:ACCOUNT:mlflow-tracking-server/runs"
 LABELS = "arn:aws:s3:::tumor-detector-ENV-labels-ACCOUNT-REGION"
+ASYNC = "arn:aws:s3:::tumor-detector-ENV-async-ACCOUNT-REGION"
 INTERFACES = "arn:aws:ec2:REGION:ACCOUNT:network-interface/*"
 STACKS = "arn:aws:cloudformation:REGION:ACCOUNT:stack/tumor-detector-ENV"
 APIS = "arn:aws:execute-api:REGION:ACCOUNT"
@@ -50,6 +51,8 @@ WILDCARDS = (
     ("registry", "s3:*", "<LabelsBucket.Arn>", "likewise"),
     ("registry", "s3:*", "<BatchBucket.Arn>/*", "likewise"),
     ("registry", "s3:*", "<BatchBucket.Arn>", "likewise"),
+    ("registry", "s3:*", "<AsyncBucket.Arn>/*", "likewise"),
+    ("registry", "s3:*", "<AsyncBucket.Arn>", "likewise"),
     ("registry", "s3:*", "<TrainingBucket.Arn>/*", "likewise"),
     ("registry", "s3:*", "<TrainingBucket.Arn>", "likewise"),
     *(
@@ -132,6 +135,14 @@ WILDCARDS = (
         _TAGGED,
     ),
     ("gateway", "s3:PutObject", f"{LABELS}/labels/*", "a label's key has the id of its request"),
+    *(
+        ("gateway", f"s3:{action}Object", f"{ASYNC}/{prefix}/*", "an object's key has the id of its request")
+        for action, prefixes in (("Put", "images requests"), ("Get", "requests answers failures"))
+        for prefix in prefixes.split()
+    ),
+    ("endpoint", "s3:GetObject", f"{ASYNC}/images/*", "likewise"),
+    ("endpoint", "s3:PutObject", f"{ASYNC}/answers/*", "SageMaker names each answer"),
+    ("endpoint", "s3:PutObject", f"{ASYNC}/failures/*", "likewise"),
     ("gateway", "xray:PutTelemetryRecords xray:PutTraceSegments", "*", _UNSCOPED),
     *(
         ("delivery", "cloudformation:DescribeStacks", f"{STACKS}-{stack}/*", "its ARN ends in an id")
@@ -167,13 +178,13 @@ WILDCARDS = (
 
 
 @pytest.fixture(scope="module")
-def optional(full: Assembly, tmp_path_factory: pytest.TempPathFactory) -> list[Assembly]:
+def optional(full: Assembly, queued: Assembly, tmp_path_factory: pytest.TempPathFactory) -> list[Assembly]:
     """Every optional part of the settings, with each `auth`, which decides the smoke role's permissions."""
     others = [
         synthesize_written(FULL.replace('auth = "iam"', f'auth = "{auth}"'), tmp_path_factory.mktemp(auth))
         for auth in ("api_key", "cognito")
     ]
-    return [full, *others]
+    return [full, queued, *others]
 
 
 def grants(assembly: Assembly, stack: str) -> Iterator[tuple[str, str, str, str]]:
@@ -264,7 +275,7 @@ def test_no_role_may_assume_another(assembly: Assembly) -> None:
     assert not {action for action in actions if action.startswith(("iam:", "sts:"))}
 
 
-def test_the_lambda_may_call_its_endpoint_in_both_modes_alone(assembly: Assembly) -> None:
+def test_the_lambda_may_call_its_endpoint_in_each_mode_alone(assembly: Assembly) -> None:
     # Before a change of the mode is complete, the function still names the former endpoint
     name = "arn:aws:sagemaker:REGION:ACCOUNT:endpoint/tumor-detector-ENV-"
     granted = {(action, resource) for _, _, action, resource in grants(assembly, "gateway")}
@@ -272,7 +283,7 @@ def test_the_lambda_may_call_its_endpoint_in_both_modes_alone(assembly: Assembly
     assert calls == {
         (action, name + mode)
         for action in ("sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint")
-        for mode in ("real-time", "serverless")
+        for mode in ("real-time", "serverless", "async")
     }
 
 

@@ -109,7 +109,7 @@ def _allow_gateway(role: iam.Role, settings: Settings) -> None:
     """Allow a call of the gateway by the environment's `auth`; its API's and key's ids are unknown."""
     match settings.auth:
         case "iam":
-            invoked = arn(role, "execute-api", "*", f"{names.STAGE_NAME}/POST/predict")
+            invoked = arn(role, "execute-api", "*", f"{names.STAGE_NAME}/POST{settings.predict_path}")
             reason = "The API's id is made with the API, in a later stack; the path is the guarded one."
             allow(role, "execute-api:Invoke", on=invoked, wildcard=reason)
         case "cognito":  # where only people can sign in

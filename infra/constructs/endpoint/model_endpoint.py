@@ -8,7 +8,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from infra.config.hosting import RealTime, Serverless
+from infra.config.hosting import Async, RealTime, Serverless
+from infra.constructs.endpoint.async_inference import AsyncInference, scale_by_backlog
 from infra.constructs.endpoint.rollout import RolloutWithAlarms
 from infra.constructs.endpoint.scaling import InstanceScaling
 from infra.names import SHADOW_VARIANT_NAME, VARIANT_NAME
@@ -53,15 +54,18 @@ class ModelEndpoint(Construct):
     ) -> None:
         super().__init__(scope, id_)
         hosting = settings.hosting
-        real_time = hosting if isinstance(hosting, RealTime) else None  # serverless refuses its options
+        real_time = hosting if isinstance(hosting, RealTime) else None  # the others refuse its options
+        queued, on_instances = settings.asynchronous, not isinstance(hosting, Serverless)
         models = [
             sagemaker.CfnModel(
                 self,
                 model_id,
                 execution_role_arn=role.role_arn,
-                enable_network_isolation=True if real_time else None,
+                enable_network_isolation=True if on_instances else None,
                 vpc_config=_vpc(real_time.network) if real_time and real_time.network else None,
-                primary_container=_container(each, image_uri=image_uri, bucket=bucket),
+                primary_container=_container(
+                    each, image_uri=image_uri, bucket=bucket, queued=queued is not None
+                ),
             )
             for model_id, each in (("Model", release), ("ShadowModel", shadow))
             if each
@@ -82,7 +86,12 @@ class ModelEndpoint(Construct):
                 _variant(hosting, each, name=SHADOW_VARIANT_NAME, weight=share) for each in shadow_models
             ]
             or None,
-            kms_key_id=key.key_arn if key and real_time else None,
+            kms_key_id=key.key_arn if key and on_instances else None,
+            async_inference_config=(
+                AsyncInference(self, settings=settings, hosting=queued, role=role, key=key).config
+                if queued
+                else None
+            ),
             data_capture_config=_capture(capture, url=capture_url, key=key) if capture else None,
             # On by default: billed metrics, and /metrics, which the container lacks, is read each minute.
             # **Unverified on AWS** for serverless variants.
@@ -104,6 +113,9 @@ class ModelEndpoint(Construct):
         if real_time:
             self._add_rollout(endpoint, settings, real_time.rollout, role)
             self._scale(endpoint, real_time)
+        if queued:
+            scale_by_backlog(self, queued, endpoint)
+            _keep_count(endpoint)
         self.model_name = model.attr_model_name
         self.config_name = config.attr_endpoint_config_name
 
@@ -137,15 +149,20 @@ class ModelEndpoint(Construct):
             instance_count=hosting.instance_count,
             endpoint=endpoint,
         )
-        endpoint.retain_all_variant_properties = True
-        endpoint.exclude_retained_variant_properties = [
-            sagemaker.CfnEndpoint.VariantPropertyProperty(variant_property_type=kind)
-            for kind in ("DesiredWeight", "DataCaptureConfig")  # these remain the settings'
-        ]
+        _keep_count(endpoint)
+
+
+def _keep_count(endpoint: sagemaker.CfnEndpoint) -> None:
+    """Let updates keep the number of instances, which the scaling has set."""
+    endpoint.retain_all_variant_properties = True
+    endpoint.exclude_retained_variant_properties = [
+        sagemaker.CfnEndpoint.VariantPropertyProperty(variant_property_type=kind)
+        for kind in ("DesiredWeight", "DataCaptureConfig")  # these remain the settings'
+    ]
 
 
 def _variant(
-    hosting: Serverless | RealTime,
+    hosting: Serverless | RealTime | Async,
     model: sagemaker.CfnModel,
     *,
     name: str = VARIANT_NAME,
@@ -166,13 +183,14 @@ def _variant(
         model_name=model.attr_model_name,
         initial_variant_weight=weight,
         instance_type=hosting.instance_type,
-        initial_instance_count=hosting.instance_count,
+        # SageMaker begins with at least one; without a backlog the scaling then removes it.
+        initial_instance_count=1 if isinstance(hosting, Async) else hosting.instance_count,
         container_startup_health_check_timeout_in_seconds=START_TIMEOUT_S,
     )
 
 
 def _container(
-    release: Release, *, image_uri: str, bucket: str
+    release: Release, *, image_uri: str, bucket: str, queued: bool
 ) -> sagemaker.CfnModel.ContainerDefinitionProperty:
     model = release.model
     return sagemaker.CfnModel.ContainerDefinitionProperty(
@@ -182,6 +200,7 @@ def _container(
             "MODEL_NAME": model.name,
             "MODEL_VERSION": model.version,
             "MODEL_SHA256": model.sha256,
+            **({"ASYNC_INFERENCE": "true"} if queued else {}),
         },
     )
 

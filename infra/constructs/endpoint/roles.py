@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra import names
-from infra.config.hosting import VOLUME_KEY_ACTIONS, RealTime
+from infra.config.hosting import VOLUME_KEY_ACTIONS, RealTime, Serverless
 from infra.constructs.policies import allow, arn
 from infra.release import ARTIFACTS
 
@@ -68,7 +68,7 @@ class ExecutionRole(Construct):
             allow(self.role, "kms:Decrypt", on=key.key_arn)  # for the artifacts
         if settings.batch:
             self._allow_batch(names.batch_bucket(environment, **place), settings.batch.buckets, key)
-        if key and (settings.batch or isinstance(settings.hosting, RealTime)):
+        if key and (settings.batch or not isinstance(settings.hosting, Serverless)):
             self._allow_volume(key)
         if isinstance(settings.hosting, RealTime):
             if settings.data_capture:

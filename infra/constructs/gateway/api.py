@@ -97,7 +97,7 @@ class Api(Construct):
             f"https://{api.rest_api_id}.execute-api.{stack.region}.{stack.url_suffix}/{names.STAGE_NAME}/"
         )
         self.stage_arn = api.deployment_stage.stage_arn
-        self.predict_arn = api.arn_for_execute_api("POST", "/predict", names.STAGE_NAME)
+        self.predict_arn = api.arn_for_execute_api("POST", settings.predict_path, names.STAGE_NAME)
         self.label_arn = api.arn_for_execute_api("POST", "/predictions/*/label", names.STAGE_NAME)
 
     def _build_api(self, settings: Settings) -> apigateway.RestApi:

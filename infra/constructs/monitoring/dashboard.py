@@ -8,7 +8,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra.config.hosting import RealTime
+from infra.config.hosting import Serverless
 from infra.constructs.monitoring.metrics import MICROSECONDS_PER_MS, PHASES, Metrics
 from infra.names import SHADOW_VARIANT_NAME, VARIANT_NAME
 
@@ -70,7 +70,7 @@ class Dashboard(Construct):
         )
 
     def _capacity(self, settings: Settings) -> cloudwatch.GraphWidget:
-        if isinstance(settings.hosting, RealTime):
+        if not isinstance(settings.hosting, Serverless):
             return _graph("Instances", self._metrics.instances())
         starts = self._metrics.endpoint("ModelSetupTime", "SampleCount", label="Cold starts")
         return _graph("Cold starts of the serverless endpoint", starts)

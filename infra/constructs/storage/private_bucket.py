@@ -9,12 +9,15 @@ from constructs import Construct
 
 from infra.constructs.policies import acknowledge
 
+UPLOADS = s3.CorsRule(allowed_methods=[s3.HttpMethods.POST], allowed_origins=["*"], allowed_headers=["*"])
+
 
 class PrivateBucket(Construct):
-    """A bucket for model artifacts or, with `expire_days`, for captured data or labels.
+    """A bucket for model artifacts or, with `expire_days`, for captured data, labels, images or answers.
 
     Artifacts are versioned, and only replaced versions expire: what a release names must stay. The others
-    are not versioned: what has expired must be gone.
+    are not versioned: what has expired must be gone. Pages anywhere may upload with a form that the gateway
+    has signed, where `takes_uploads`: the page's own address is made in a later stack.
     """
 
     def __init__(
@@ -26,6 +29,7 @@ class PrivateBucket(Construct):
         key: kms.IKey | None,
         retain: bool,
         expire_days: int | None = None,
+        takes_uploads: bool = False,
     ) -> None:
         super().__init__(scope, id_)
         if expire_days is None:
@@ -53,6 +57,7 @@ class PrivateBucket(Construct):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             versioned=expire_days is None,
             lifecycle_rules=[rule],
+            cors=[UPLOADS] if takes_uploads else None,
             removal_policy=cdk.RemovalPolicy.RETAIN if retain else cdk.RemovalPolicy.DESTROY,
         )
         acknowledge(

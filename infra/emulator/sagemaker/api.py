@@ -2,7 +2,7 @@
 
 - ``POST /`` with ``X-Amz-Target: SageMaker.<Action>``:
   https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Operations_Amazon_SageMaker_Service.html
-- ``POST /endpoints/<name>/invocations``:
+- ``POST /endpoints/<name>/invocations`` and ``async-invocations``:
   https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 """
 
@@ -21,6 +21,7 @@ from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.app import Answer, account_id, region
 from infra.emulator.ministack_patches.cloudwatch import record_invocation
 from infra.emulator.sagemaker import transform
+from infra.emulator.sagemaker.async_inference import AsyncEndpoint
 from infra.emulator.sagemaker.pipelines import PIPELINE
 from infra.emulator.sagemaker.resources import (
     ENDPOINT,
@@ -137,7 +138,7 @@ def _describe_variants(endpoint: Endpoint, running: Running | None) -> list[dict
         declared = production_variant(endpoint.config.properties)
         return [variant | {"CurrentServerlessConfig": declared["ServerlessConfig"]}]
     scaled = endpoint.instance_count if running is endpoint.running else None
-    count, weight = scaled or running.variant.instances, running.variant.weight
+    count, weight = running.variant.instances if scaled is None else scaled, running.variant.weight
     sizes = {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
     return [variant | sizes | {"CurrentWeight": weight, "DesiredWeight": weight}]
 
@@ -176,16 +177,23 @@ _ACTIONS: dict[str, _Action] = {
 
 
 def invoke(endpoints: Store[Endpoint], path: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Have an endpoint's variant answer one request; header names are in lower case."""
+    """Have an endpoint's variant answer one request, or queue it; header names are in lower case."""
     operation, request = of_http(_RUNTIME, method="POST", path=path, headers=headers, body=body, query={})
     try:
-        if operation != "InvokeEndpoint":
+        if operation not in ("InvokeEndpoint", "InvokeEndpointAsync"):
             raise InvalidRequest("UnknownOperationException", f"The emulated SageMaker has no {path}.")
         name = request["EndpointName"]
-        if reason := iam.denial("sagemaker:InvokeEndpoint", ENDPOINT.arn(name), headers):
+        if reason := iam.denial(f"sagemaker:{operation}", ENDPOINT.arn(name), headers):
             raise InvalidRequest("AccessDeniedException", reason, status=HTTPStatus.FORBIDDEN)
         validate(_RUNTIME, operation, request)
-        with endpoints.get(name).answering() as running:
+        endpoint = endpoints.get(name)
+        queued = isinstance(endpoint, AsyncEndpoint)
+        if queued != (operation == "InvokeEndpointAsync"):
+            kind = "configured" if queued else "not configured"
+            raise InvalidRequest("ValidationError", f"Endpoint {name} is {kind} for asynchronous inference.")
+        if isinstance(endpoint, AsyncEndpoint):
+            return endpoint.put(request)
+        with endpoint.answering() as running:
             _check_size(running, body)
             try:
                 return _counted(running, name, headers=headers, body=body)

@@ -85,6 +85,7 @@ class _Fleet:
     in_flight: int = 0
     share: float = 1.0
     credit: float = 0.0
+    asleep: bool = False  # its server is stopped, as there is no instance
 
     def takes_next(self) -> bool:
         """Whether the next request goes to this fleet: as evenly as its share allows."""
@@ -155,6 +156,11 @@ class Endpoint(Resource):
     @contextmanager
     def answering(self) -> Iterator[Running]:
         """Keep the serving variant up until a request is answered; raise LookupError if none serves."""
+        with self._taken() as fleet:
+            yield fleet.running
+
+    @contextmanager
+    def _taken(self) -> Iterator[_Fleet]:
         with self._changed:
             fleet = self._current
             if fleet is None:
@@ -163,7 +169,7 @@ class Endpoint(Resource):
                 fleet = self._next
             fleet.in_flight += 1
         try:
-            yield fleet.running
+            yield fleet
         finally:
             with self._changed:
                 fleet.in_flight -= 1
@@ -250,7 +256,8 @@ class Endpoint(Resource):
             return
         with self._changed:
             self._changed.wait_for(lambda: former.in_flight == 0, timeout=_DRAIN_TIMEOUT_S)
-        self._launcher.stop(former.running)
+        if not former.asleep:
+            self._launcher.stop(former.running)
 
     def _set_status(self, status: Status) -> None:
         self.status = status

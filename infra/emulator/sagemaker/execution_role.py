@@ -86,6 +86,11 @@ class ExecutionRole:
         with self._acting(f"write {url}"):
             self._s3.put_object(Bucket=bucket, Key=path, Body=content, **encryption)
 
+    def publish(self, topic: str, message: str) -> None:
+        """Publish a message to a topic."""
+        with self._acting(f"publish to {topic}"):
+            self._session.client("sns").publish(TopicArn=topic, Message=message)
+
     def download(self, url: str, *, to: Path) -> None:
         """Download all objects below a prefix, an ``s3://`` URL, as a job's channel gets them."""
         bucket, prefix = _location(url)

@@ -6,7 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches.iam import AccessDenied
-from infra.emulator.sagemaker import transform
+from infra.emulator.sagemaker import async_inference, transform
+from infra.emulator.sagemaker.async_inference import AsyncEndpoint
 from infra.emulator.sagemaker.endpoints import Endpoint
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.pipelines import EXECUTION, PIPELINE, Execution
@@ -103,7 +104,8 @@ class SageMaker:
         """Begin to bring an endpoint up."""
         config = self.configs.get(request["EndpointConfigName"])
         variant = resolve(config, self.models)
-        endpoint = self.endpoints.add(Endpoint(request, config, launcher=self._launcher))
+        kind = AsyncEndpoint if async_inference.CONFIG in config.properties else Endpoint
+        endpoint = self.endpoints.add(kind(request, config, launcher=self._launcher))
         try:
             endpoint.deploy(config, variant, request.get("DeploymentConfig", {}))
         except InvalidRequest:
@@ -118,6 +120,8 @@ class SageMaker:
         if endpoint.scalable:
             _refuse_another_instance_type(endpoint.config, config)
         retained = endpoint.deployment_config if request.get("RetainDeploymentConfig") else {}
+        if isinstance(endpoint, AsyncEndpoint) != (async_inference.CONFIG in config.properties):
+            raise invalid(f'Cannot update endpoint "{endpoint.arn}" to or from asynchronous inference.')
         endpoint.deploy(config, resolve(config, self.models), request.get("DeploymentConfig", retained))
         if not request.get("RetainAllVariantProperties"):
             endpoint.instance_count = None

@@ -98,6 +98,12 @@ def _transform_job(r: Json) -> Checks:
     yield re.fullmatch(r"s3://[^/]+/.+", uri), f"S3Uri {uri} must be of the form s3://bucket/key."
 
 
+def _async_invocation(r: Json) -> Checks:
+    # botocore's InvokeEndpointAsync: Body
+    yield bool(r.get("Body")) != ("InputLocation" in r), "Exactly one of Body and InputLocation is needed."
+    yield not r.get("Body"), "The emulated SageMaker takes an InputLocation only."
+
+
 def _pipeline(r: Json) -> Checks:
     # docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-pipelines-define.html
     text = r["PipelineDefinition"]
@@ -235,6 +241,7 @@ _CHECKS: Mapping[tuple[str, str], Callable[[Json], Checks]] = {
     ("sagemaker", "CreateEndpointConfig"): _endpoint_config,
     ("sagemaker", "CreateEndpoint"): _guardrails,
     ("sagemaker", "CreateTransformJob"): _transform_job,
+    ("sagemaker-runtime", "InvokeEndpointAsync"): _async_invocation,
     ("sagemaker", "CreatePipeline"): _pipeline,
     ("sagemaker", "UpdateEndpoint"): _guardrails,
     ("application-autoscaling", "RegisterScalableTarget"): _scalable,

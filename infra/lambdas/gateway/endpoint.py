@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 25.0  # API Gateway gives up after 29 s, and its own answer would not say why
 STALE_WITHIN_S = 1.0
+INVOCATION_S = 1800  # for the container to answer what was queued, every frame of a file
 
 
 class Endpoint:
@@ -59,6 +60,22 @@ class Endpoint:
             return self._invoke(image, header, inference_id)
         except (BotoCoreError, ClientError) as error:
             raise endpoint_errors.problem(error) from error
+
+    def queue(self, image: str, attributes: str, inference_id: str) -> tuple[str, str]:
+        """Queue an image that lies in S3, and return where its answer will be, or its failure.
+
+        Raises botocore's `BotoCoreError` or `ClientError`.
+        """
+        queued = self._runtime.invoke_endpoint_async(
+            EndpointName=self.name,
+            ContentType="application/octet-stream",
+            Accept="application/json",
+            CustomAttributes=attributes,
+            InferenceId=inference_id,
+            InputLocation=image,
+            InvocationTimeoutSeconds=INVOCATION_S,
+        )
+        return queued["OutputLocation"], queued["FailureLocation"]
 
     def status(self) -> str:
         """Return the endpoint's status, such as InService.

@@ -62,7 +62,7 @@ def _container_problem(response: Mapping[str, object], cause: str) -> Problem:
     message = str(response.get("OriginalMessage", ""))
     match response.get("OriginalStatusCode"):
         case int(status) if status in ABOUT_THE_IMAGE:
-            return _image_problem(status, message)
+            return image_problem(status, message)
         case int(status) if status in TRANSIENT:
             return transient(status, cause)
         case 0 if "timed out" in message:
@@ -71,7 +71,7 @@ def _container_problem(response: Mapping[str, object], cause: str) -> Problem:
             return Problem(502, "The model failed.", cause=cause)
 
 
-def _image_problem(status: int, message: str) -> Problem:
+def image_problem(status: int, message: str) -> Problem:
     """Return the container's own problem, or at least its status where SageMaker truncated the message.
 
     Its detail goes to the sender only: it may quote the image, which no log may hold.

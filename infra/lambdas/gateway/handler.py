@@ -13,17 +13,26 @@ from botocore.exceptions import BotoCoreError, ClientError
 from . import endpoint_errors, metrics, pages, problems, routes, settings
 from .endpoint import Endpoint
 from .labels import Labels
+from .predictions import Predictions
 from .problems import Problem
 from .proxy import Envelope, Event, Request, Response
+from .request_ids import RequestIds
 
 # Created at import: a cold start pays for it once, and an invalid environment fails the start.
 SETTINGS = settings.read(os.environ)
-LABELS = Labels(SETTINGS.feedback, model_sha256=SETTINGS.model.sha256) if SETTINGS.feedback else None
+ENDPOINT = Endpoint(SETTINGS.endpoint_name)
+LABELS, PREDICTIONS = None, None
+IDS = RequestIds(SETTINGS.request_id_key) if SETTINGS.request_id_key else None
+if IDS and SETTINGS.label_bucket:
+    LABELS = Labels(SETTINGS.label_bucket, ids=IDS, model_sha256=SETTINGS.model.sha256)
+if IDS and SETTINGS.async_bucket:
+    PREDICTIONS = Predictions(SETTINGS.async_bucket, endpoint=ENDPOINT, ids=IDS)
 ROUTES = routes.table(
     model=SETTINGS.model,
-    endpoint=Endpoint(SETTINGS.endpoint_name),
-    site=pages.Site(SETTINGS.sign_in),
+    endpoint=ENDPOINT,
+    site=pages.Site(SETTINGS.sign_in, PREDICTIONS),
     labels=LABELS,
+    predictions=PREDICTIONS,
 )
 
 SERVER_ERRORS = range(500, 600)
@@ -58,12 +67,13 @@ def _with_check(request: Request) -> tuple[Request, str | None]:
     """Give a prediction's id its check, so that it can be labelled; also return why where that fails.
 
     An answer is worth more than its label: without the key the prediction is made under the plain id.
+    One that is answered later is then refused.
     """
-    predicts = (request.method, request.path) == ("POST", routes.PREDICT)
-    if LABELS is None or not predicts or request.id.startswith(metrics.UNCOUNTED):
+    predicts = request.method == "POST" and request.path in (routes.PREDICT, routes.PREDICTIONS)
+    if IDS is None or not predicts or request.id.startswith(metrics.UNCOUNTED):
         return request, None
     try:
-        return replace(request, id=LABELS.checked(request.id)), None
+        return replace(request, id=IDS.checked(request.id)), None
     except (BotoCoreError, ClientError) as error:
         return request, f"no check for the request's id: {error}"[:500]
 

@@ -1,14 +1,9 @@
-"""Keeps what callers say that an image shows: one object for each label of a caller, without the image.
-
-Request ids have a short keyed check: an id that was never given is recognised without a database.
-"""
+"""Keeps what callers say that an image shows: one object for each label of a caller, without the image."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
-import re
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -25,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from .proxy import Request
-    from .settings import Feedback
+    from .request_ids import RequestIds
 
 PREFIX = "labels"
 MEDIA_TYPE = "application/json"
@@ -35,36 +30,15 @@ CHOICES = ("YES", "NO")
 KEY_DIGITS = 16  # hexadecimal, of the hash of caller and label
 RETRY_AFTER_S = "5"
 CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
-ID_FORM = re.compile("[A-Za-z0-9-]{1,64}")
-CHECK_DIGITS = 12  # hexadecimal: of 2.8e14 guesses one is right
-# Short, as predictions wait for it: once in the life of an instance, unless it fails.
-KEY_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
 
 
 class Labels:
-    """The bucket of labels, and the check in request ids, whose key is a secret that is read when needed.
+    """The bucket of labels."""
 
-    `checked` and `given` raise botocore's `BotoCoreError` or `ClientError` while the key cannot be read.
-    """
-
-    def __init__(self, feedback: Feedback, *, model_sha256: str) -> None:
-        self._feedback = feedback
+    def __init__(self, bucket: str, *, ids: RequestIds, model_sha256: str) -> None:
+        self._bucket = bucket
+        self._ids = ids
         self._model_sha256 = model_sha256  # of the model that serves; it is kept with a label
-
-    @cached_property
-    def _key(self) -> bytes:
-        secrets = client("secretsmanager", KEY_CONFIG)
-        return str(secrets.get_secret_value(SecretId=self._feedback.key_secret)["SecretString"]).encode()
-
-    def checked(self, plain: str) -> str:
-        """Return an id with its check: at most 64 characters, as SageMaker's InferenceId."""
-        digest = hmac.new(self._key, plain.encode(), hashlib.sha256).hexdigest()
-        return f"{plain}-{digest[:CHECK_DIGITS]}"
-
-    def given(self, request_id: str) -> bool:
-        """Whether `checked` has made this id."""
-        plain = request_id.rpartition("-")[0]
-        return bool(ID_FORM.fullmatch(request_id)) and hmac.compare_digest(self.checked(plain), request_id)
 
     @cached_property
     def _s3(self) -> S3Client:
@@ -82,7 +56,7 @@ class Labels:
             400, 413 or 415 for the body, 404 if no prediction has this id, 503 while nothing can be kept.
         """
         try:
-            if not self.given(request_id):
+            if not self._ids.given(request_id):
                 raise Problem(404, "No prediction has this id: send the request_id of an answer.")
             sent = _parsed(request)
             self._put(request_id, sent, caller=request.caller)
@@ -102,7 +76,7 @@ class Labels:
         }
         key = f"{PREFIX}/{request_id}/{digest[:KEY_DIGITS]}.json"
         content = json.dumps(members).encode()
-        self._s3.put_object(Bucket=self._feedback.bucket, Key=key, Body=content, ContentType=MEDIA_TYPE)
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=content, ContentType=MEDIA_TYPE)
 
 
 def _parsed(request: Request) -> dict[str, str]:

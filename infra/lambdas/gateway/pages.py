@@ -14,6 +14,7 @@ from .problems import Problem
 from .proxy import Request, Response
 
 if TYPE_CHECKING:
+    from .predictions import Predictions
     from .settings import SignIn
 
 SITE = Path(__file__).with_name("site")
@@ -23,16 +24,18 @@ INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 class Site:
     """The documents in `SITE`. Each is read on first use: a prediction's cold start reads none.
 
-    `sign_in` is where people sign in, which only a deployment knows.
+    `sign_in` is where people sign in, `predictions` where the page uploads: only a deployment knows both.
     """
 
-    def __init__(self, sign_in: SignIn | None) -> None:
+    def __init__(self, sign_in: SignIn | None, predictions: Predictions | None = None) -> None:
         self._sign_in = sign_in
+        self._predictions = predictions
         self._text = cache(self._read)
 
     def page(self, _request: Request) -> Response:
         """Return the page that classifies images."""
         connect = ["'self'", *([self._sign_in.address] if self._sign_in else [])]
+        connect += [self._predictions.upload_origin] if self._predictions else []
         return self.html(
             "page.html",
             "img-src blob: data:",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 
-STATUSES = (400, 401, 403, 404, 405, 413, 415, 422, 429, 500, 502, 503, 504)
+STATUSES = (400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504)
 # RFC 9110's phrases; Python's own for two of them differ between versions.
 NEW_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 TITLES = {status: HTTPStatus(status).phrase for status in STATUSES} | NEW_TITLES

@@ -18,21 +18,36 @@ if TYPE_CHECKING:
     from .endpoint import Endpoint
     from .labels import Labels
     from .pages import Site
+    from .predictions import Predictions
     from .settings import Model
 
 Action = Callable[[Request], Response]
 Routes = Mapping[str, Mapping[str, Action]]
 
 PREDICT = "/predict"
+PREDICTIONS = "/predictions"
+PREDICTION = "/predictions/{request_id}"
 LABEL = "/predictions/{request_id}/label"
-A_LABEL = re.compile("/predictions/([^/]+)/label")
-FRAME = re.compile("[1-9][0-9]{0,8}")
+A_LABEL, A_PREDICTION = re.compile("/predictions/([^/]+)/label"), re.compile("/predictions/([^/]+)")
+FRAME, FRAME_OR_ALL = re.compile("[1-9][0-9]{0,8}"), re.compile("[1-9][0-9]{0,8}|all")
 SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
 
 
-def table(*, model: Model, endpoint: Endpoint, site: Site, labels: Labels | None) -> Routes:
+def table(
+    *, model: Model, endpoint: Endpoint, site: Site, labels: Labels | None, predictions: Predictions | None
+) -> Routes:
     """Return every path's methods; HEAD and OPTIONS follow from them."""
     feedback: Routes = {LABEL: {"POST": partial(label, labels=labels)}} if labels else {}
+    predicting: Routes = {PREDICT: {"POST": partial(predict, endpoint=endpoint)}}
+    if predictions:
+        predicting = {
+            PREDICT: {"POST": answered_later},
+            PREDICTIONS: {"POST": partial(begin, predictions=predictions)},
+            PREDICTION: {
+                "GET": partial(prediction_of, predictions=predictions, start=False),
+                "POST": partial(prediction_of, predictions=predictions, start=True),
+            },
+        }
     return {
         "/": {"GET": site.page},
         # The page's code for DICOM files, which it runs as an inline script of known hash.
@@ -41,14 +56,16 @@ def table(*, model: Model, endpoint: Endpoint, site: Site, labels: Labels | None
         "/docs": {"GET": lambda _: site.html("docs.html")},
         "/model-card": {"GET": site.model_card},
         "/health": {"GET": partial(health, model=model, endpoint=endpoint)},
-        PREDICT: {"POST": partial(predict, endpoint=endpoint)},
+        **predicting,
         **feedback,
     }
 
 
 def route(path: str) -> str:
-    """Return the path as the table has it: that of a label without its request's id."""
-    return LABEL if A_LABEL.fullmatch(path) else path
+    """Return the path as the table has it, without a request's id."""
+    if A_LABEL.fullmatch(path):
+        return LABEL
+    return PREDICTION if A_PREDICTION.fullmatch(path) else path
 
 
 def answer(request: Request, routes: Routes) -> Response:
@@ -83,16 +100,26 @@ def health(_request: Request, *, model: Model, endpoint: Endpoint) -> Response:
 
 def predict(request: Request, *, endpoint: Endpoint) -> Response:
     """Return the endpoint's prediction for the request's image."""
-    attributes = {
-        **_options(request.query),
-        "statistics": "true",  # for what watches the model, not for the caller
-        "request_id": request.id,
-        **({"traceparent": request.traceparent} if request.traceparent else {}),
-    }
-    answer = endpoint.predict(image_of(request), attributes, inference_id=request.id)
+    answer = endpoint.predict(image_of(request), _attributes(request), inference_id=request.id)
     members, watched = prediction.parse(answer)
     response = _json({**members, "request_id": request.id})
     return replace(response, outcome=metrics.OF_A_LABEL.get(members["label"]), watched=watched)
+
+
+def answered_later(_request: Request) -> Response:
+    """Refuse to wait for an answer."""
+    raise Problem(404, "Predictions are answered later here: send the image to POST /predictions.")
+
+
+def begin(request: Request, *, predictions: Predictions) -> Response:
+    """Take an image that is answered later, or say where to upload it."""
+    return predictions.begin(request, _attributes(request, frames=FRAME_OR_ALL))
+
+
+def prediction_of(request: Request, *, predictions: Predictions, start: bool) -> Response:
+    """Return the answer to an image that was sent before, or that there is none yet."""
+    (request_id,) = A_PREDICTION.findall(request.path)
+    return predictions.answer(request_id, start=start)
 
 
 def label(request: Request, *, labels: Labels) -> Response:
@@ -101,14 +128,24 @@ def label(request: Request, *, labels: Labels) -> Response:
     return _json(labels.keep(request, request_id))
 
 
-def _options(query: Mapping[str, str]) -> dict[str, str]:
+def _attributes(request: Request, *, frames: re.Pattern[str] = FRAME) -> dict[str, str]:
+    """Return what the caller wants of an image, with what the container measures and logs besides."""
+    return {
+        **_options(request.query, frames),
+        "statistics": "true",  # for what watches the model, not for the caller
+        "request_id": request.id,
+        **({"traceparent": request.traceparent} if request.traceparent else {}),
+    }
+
+
+def _options(query: Mapping[str, str], frames: re.Pattern[str]) -> dict[str, str]:
     """Return what the caller wants of an image, as the container takes it."""
     options = {name: query[name] for name in ("preview", "frame") if name in query}
     options["heatmap"] = query.get("heatmap", "false")
     for name, value in options.items():
         if name != "frame" and value not in ("true", "false"):
             raise Problem(400, f"The parameter {name} must be true or false.")
-    if "frame" in options and not FRAME.fullmatch(options["frame"]):
+    if "frame" in options and not frames.fullmatch(options["frame"]):
         raise Problem(400, "The parameter frame must be a number from 1 to 999999999, in digits only.")
     return options
 

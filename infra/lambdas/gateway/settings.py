@@ -49,14 +49,6 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Feedback:
-    """The bucket of labels, and the secret with the key of the check in request ids."""
-
-    bucket: str
-    key_secret: str
-
-
-@dataclass(frozen=True)
 class SignIn:
     """Where people sign in: an origin, the page's client id there, and the scope that it requests."""
 
@@ -74,7 +66,9 @@ class Settings:
     auth: Mode
     sign_in: SignIn | None  # with cognito
     allowed_origin: str | None
-    feedback: Feedback | None  # where labels are taken
+    request_id_key: str | None  # the secret with the key of the check in request ids; for either bucket
+    label_bucket: str | None  # where labels are taken
+    async_bucket: str | None  # where predictions are answered later
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -96,9 +90,10 @@ def read(environ: Mapping[str, str]) -> Settings:
     if auth not in get_args(Mode):
         errors.append(f"AUTH is {auth!r}: set it to one of {', '.join(get_args(Mode))}")
     sign_in = _members(environ, "SIGN_IN", SIGN_IN, errors) if auth == "cognito" else None
-    bucket, key_secret = environ.get("LABEL_BUCKET", ""), environ.get("REQUEST_ID_KEY", "")
-    if bool(bucket) != bool(key_secret):
-        errors.append("LABEL_BUCKET and REQUEST_ID_KEY belong together: set both, or neither")
+    buckets = [environ.get(f"{name}_BUCKET") or None for name in ("LABEL", "ASYNC")]
+    key_secret = environ.get("REQUEST_ID_KEY") or None
+    if any(buckets) != bool(key_secret):
+        errors.append("REQUEST_ID_KEY belongs to LABEL_BUCKET or ASYNC_BUCKET: set it with one, or neither")
     model = _members(environ, "MODEL", MODEL, errors)
     if errors:
         raise SettingsError("; ".join(errors))
@@ -108,7 +103,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         auth=cast("Mode", auth),
         sign_in=SignIn(**sign_in) if sign_in else None,
         allowed_origin=allowed_origin,
-        feedback=Feedback(bucket, key_secret) if bucket else None,
+        request_id_key=key_secret,
+        label_bucket=buckets[0],
+        async_bucket=buckets[1],
     )
 
 

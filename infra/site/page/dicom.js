@@ -27,7 +27,7 @@ window.readDicom = (() => {
   const UNDEFINED = 0xffffffff;
   const [ITEM, ITEM_END, SEQUENCE_END] = [0xfffee000, 0xfffee00d, 0xfffee0dd];
   const MAX_DEPTH = 16;
-  const MAX_BYTES = 64 * 2 ** 20; // of a file that is read; what is sent of it is smaller
+  const MAX_BYTES = Math.max(64 * 2 ** 20, maxBytes); // of a file that is read; what is sent of it is smaller
   const ENDS = [0.001, 0.999]; // as in container.grey_levels
 
   // The element at a place. Reading beyond the file throws a RangeError here as everywhere.
