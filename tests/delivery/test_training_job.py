@@ -38,7 +38,8 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell with keys and a region, which names neither data nor an MLflow server."""
     set_account(monkeypatch, region=REGION)
     for name in ("TUMOR_DATA", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # which is undone, whatever a test does to it
+        monkeypatch.delenv(name)
 
 
 def test_the_job_gets_the_options_about_neither_data_nor_the_pipeline() -> None:
