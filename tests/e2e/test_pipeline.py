@@ -69,7 +69,7 @@ def test_the_pipeline_trains_as_this_machine_does_and_ends_in_a_branch(demo: Dem
     done = environment.run("train", "--on", "sagemaker", "--quick", "--resume", "--challenger")
     assert f"✓ its runs and models are in {store}" in done.stderr
     again = client.get_model_version(MODEL, str(int(piped.version) + 1))
-    assert client.get_run(str(again.run_id)).data.metrics == runs[0].data.metrics
+    assert again.run_id == piped.run_id
     # And what another demo would reuse is gone
     client.set_registered_model_alias(MODEL, "champion", "1")
     for version in (worse, piped, again):
