@@ -23,6 +23,9 @@ ENVIRONMENT_NAME = r"[a-z][a-z0-9]{1,12}"
 
 Mode = Literal["real-time", "serverless", "async"]
 Part = Literal["registry", "endpoint", "gateway", "monitoring", "delivery"]
+# What a bucket is for: model artifacts, a sample of what was sent and answered, what callers said, what
+# `scripts/batch` uploads and gets, images that are answered later, and what the training pipeline gets.
+Holds = Literal["models", "sample", "labels", "batch", "async", "train"]
 
 
 def deployment(environment: str) -> str:
@@ -70,9 +73,9 @@ def sign_in_domain(environment: str, *, account: str) -> str:
     return f"{PROJECT}-{environment}-{account}"
 
 
-def bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the model bucket; account and region make it unique in S3."""
-    return f"{PROJECT}-{environment}-models-{account}-{region}"
+def bucket(environment: str, holds: Holds, *, account: str, region: str) -> str:
+    """Name of one of the environment's buckets; account and region make it unique in S3."""
+    return f"{PROJECT}-{environment}-{holds}-{account}-{region}"
 
 
 def endpoint(environment: str, *, mode: Mode) -> str:
@@ -105,31 +108,6 @@ def dashboard(environment: str, *, region: str) -> str:
 def function(environment: str) -> str:
     """Name of the gateway's Lambda, for its metrics and for the canary."""
     return f"{PROJECT}-{environment}-gateway"
-
-
-def capture_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of captured requests and responses."""
-    return f"{PROJECT}-{environment}-sample-{account}-{region}"
-
-
-def label_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of what callers said about their images."""
-    return f"{PROJECT}-{environment}-labels-{account}-{region}"
-
-
-def batch_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of what `scripts/batch` uploads, and of what is answered."""
-    return f"{PROJECT}-{environment}-batch-{account}-{region}"
-
-
-def async_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of images that are answered later, and of their answers."""
-    return f"{PROJECT}-{environment}-async-{account}-{region}"
-
-
-def training_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of what the training pipeline gets, and writes."""
-    return f"{PROJECT}-{environment}-train-{account}-{region}"
 
 
 def training_pipeline(environment: str) -> str:

@@ -49,7 +49,7 @@ def consensus(labels: Iterable[Label]) -> dict[str, str | None]:
 def read(settings: Settings, faults: Faults) -> list[Label]:
     """Read every label of an environment; one that is no label is counted in `faults`."""
     account = boto3.client("sts").get_caller_identity()["Account"]
-    bucket = names.label_bucket(settings.environment, account=account, region=settings.region)
+    bucket = names.bucket(settings.environment, "labels", account=account, region=settings.region)
     client = boto3.client("s3", config=Config(max_pool_connections=READERS))
     keys = [key for key, _ in objects(client, bucket, f"{PREFIX}/", setting="[feedback]")]
     pool = ThreadPoolExecutor(READERS)

@@ -202,7 +202,7 @@ def records(
     if capture is None or not settings.captures_answers:
         return Logged(settings.environment, since)
     account = boto3.client("sts").get_caller_identity()["Account"]
-    bucket = names.capture_bucket(settings.environment, account=account, region=settings.region)
+    bucket = names.bucket(settings.environment, "sample", account=account, region=settings.region)
     images = images and "input" in capture.what
     return Captured(bucket, settings.endpoint_name, since, images=images, variant=variant)
 
