@@ -26,6 +26,9 @@ Part = Literal["registry", "endpoint", "gateway", "monitoring", "delivery"]
 # What a bucket is for: model artifacts, a sample of what was sent and answered, what callers said, what
 # `scripts/batch` uploads and gets, images that are answered later, and what the training pipeline gets.
 Holds = Literal["models", "sample", "labels", "batch", "async", "train"]
+# What a role is assumed for: by `cdk deploy` to push the serving image, by `scripts/deploy` to delete what no
+# endpoint needs any more, and by `scripts/batch` to read, write and run transform jobs.
+Purpose = Literal["image-publishing", "pruning", "batch"]
 
 
 def deployment(environment: str) -> str:
@@ -53,19 +56,9 @@ def stack_prefix(environment: str) -> str:
     return f"{PROJECT}-{environment}-"
 
 
-def image_publishing_role(environment: str, *, region: str) -> str:
-    """Name of the role that `cdk deploy` assumes to push the serving image; IAM has no regions."""
-    return f"{PROJECT}-{environment}-image-publishing-{region}"
-
-
-def pruning_role(environment: str, *, region: str) -> str:
-    """Name of the role that `scripts/deploy` assumes to delete what no endpoint needs any more."""
-    return f"{PROJECT}-{environment}-pruning-{region}"
-
-
-def batch_role(environment: str, *, region: str) -> str:
-    """Name of the role with which `scripts/batch` reads, writes and runs transform jobs."""
-    return f"{PROJECT}-{environment}-batch-{region}"
+def role(environment: str, purpose: Purpose, *, region: str) -> str:
+    """Name of a role that a command assumes; IAM has no regions."""
+    return f"{PROJECT}-{environment}-{purpose}-{region}"
 
 
 def sign_in_domain(environment: str, *, account: str) -> str:

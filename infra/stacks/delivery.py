@@ -68,8 +68,8 @@ class DeliveryStack(EnvironmentStack):
         assumed = [
             *(f"{prefix}-{kind}-{suffix}" for kind in ("deploy", "file-publishing", "lookup")),
             # In place of the bootstrap's own: our images go into our repository.
-            names.image_publishing_role(environment, region=settings.region),
-            names.pruning_role(environment, region=settings.region),
+            names.role(environment, "image-publishing", region=settings.region),
+            names.role(environment, "pruning", region=settings.region),
         ]
         roles = [arn(self, "iam", "role", name, region="") for name in assumed]
         allow(delivery, "sts:AssumeRole", on=[*roles, smoke.role_arn])

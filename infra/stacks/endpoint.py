@@ -81,7 +81,7 @@ class EndpointStack(EnvironmentStack):
 
 def _pushing_to_our_repository(settings: Settings) -> cdk.DefaultStackSynthesizer:
     """Return what makes `cdk deploy` push images to the registry stack's repository, not the bootstrap's."""
-    role = names.image_publishing_role(settings.environment, region=settings.region)
+    role = names.role(settings.environment, "image-publishing", region=settings.region)
     return cdk.DefaultStackSynthesizer(
         qualifier=settings.bootstrap_qualifier,
         image_assets_repository_name=names.deployment(settings.environment),

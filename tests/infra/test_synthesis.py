@@ -213,5 +213,5 @@ def test_the_longest_names_fit_the_limits_of_aws() -> None:
         assert len(bucket) <= 63
         assert re.fullmatch(r"[a-z0-9](-*[a-z0-9])*", bucket)
     assert len(names.endpoint(longest, mode="serverless")) <= 63
-    assert len(names.image_publishing_role(longest, region="ap-southeast-2")) <= 64
-    assert len(names.pruning_role(longest, region="ap-southeast-2")) <= 64
+    assert len(names.role(longest, "image-publishing", region="ap-southeast-2")) <= 64
+    assert len(names.role(longest, "pruning", region="ap-southeast-2")) <= 64

@@ -140,7 +140,7 @@ class PruningRole(Construct):
         role = iam.Role(
             self,
             "Role",
-            role_name=names.pruning_role(settings.environment, region=settings.region),
+            role_name=names.role(settings.environment, "pruning", region=settings.region),
             assumed_by=iam.AccountRootPrincipal(),
             description="scripts/deploy assumes it to delete what earlier releases left",
         )
@@ -164,7 +164,7 @@ class BatchRole(Construct):
         role = iam.Role(
             self,
             "Role",
-            role_name=names.batch_role(environment, region=region),
+            role_name=names.role(environment, "batch", region=region),
             assumed_by=iam.AccountRootPrincipal(),
             description="scripts/batch assumes it to run transform jobs",
         )
