@@ -23,6 +23,12 @@ ENVIRONMENT_NAME = r"[a-z][a-z0-9]{1,12}"
 
 Mode = Literal["real-time", "serverless", "async"]
 Part = Literal["registry", "endpoint", "gateway", "monitoring", "delivery"]
+# What a bucket is for: model artifacts, a sample of what was sent and answered, what callers said, what
+# `scripts/batch` uploads and gets, images that are answered later, and what the training pipeline gets.
+Holds = Literal["models", "sample", "labels", "batch", "async", "train"]
+# What a role is assumed for: by `cdk deploy` to push the serving image, by `scripts/deploy` to delete what no
+# endpoint needs any more, and by `scripts/batch` to read, write and run transform jobs.
+Purpose = Literal["image-publishing", "pruning", "batch"]
 
 
 def deployment(environment: str) -> str:
@@ -50,19 +56,9 @@ def stack_prefix(environment: str) -> str:
     return f"{PROJECT}-{environment}-"
 
 
-def image_publishing_role(environment: str, *, region: str) -> str:
-    """Name of the role that `cdk deploy` assumes to push the serving image; IAM has no regions."""
-    return f"{PROJECT}-{environment}-image-publishing-{region}"
-
-
-def pruning_role(environment: str, *, region: str) -> str:
-    """Name of the role that `scripts/deploy` assumes to delete what no endpoint needs any more."""
-    return f"{PROJECT}-{environment}-pruning-{region}"
-
-
-def batch_role(environment: str, *, region: str) -> str:
-    """Name of the role with which `scripts/batch` reads, writes and runs transform jobs."""
-    return f"{PROJECT}-{environment}-batch-{region}"
+def role(environment: str, purpose: Purpose, *, region: str) -> str:
+    """Name of a role that a command assumes; IAM has no regions."""
+    return f"{PROJECT}-{environment}-{purpose}-{region}"
 
 
 def sign_in_domain(environment: str, *, account: str) -> str:
@@ -70,9 +66,9 @@ def sign_in_domain(environment: str, *, account: str) -> str:
     return f"{PROJECT}-{environment}-{account}"
 
 
-def bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the model bucket; account and region make it unique in S3."""
-    return f"{PROJECT}-{environment}-models-{account}-{region}"
+def bucket(environment: str, holds: Holds, *, account: str, region: str) -> str:
+    """Name of one of the environment's buckets; account and region make it unique in S3."""
+    return f"{PROJECT}-{environment}-{holds}-{account}-{region}"
 
 
 def endpoint(environment: str, *, mode: Mode) -> str:
@@ -105,31 +101,6 @@ def dashboard(environment: str, *, region: str) -> str:
 def function(environment: str) -> str:
     """Name of the gateway's Lambda, for its metrics and for the canary."""
     return f"{PROJECT}-{environment}-gateway"
-
-
-def capture_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of captured requests and responses."""
-    return f"{PROJECT}-{environment}-sample-{account}-{region}"
-
-
-def label_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of what callers said about their images."""
-    return f"{PROJECT}-{environment}-labels-{account}-{region}"
-
-
-def batch_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of what `scripts/batch` uploads, and of what is answered."""
-    return f"{PROJECT}-{environment}-batch-{account}-{region}"
-
-
-def async_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of images that are answered later, and of their answers."""
-    return f"{PROJECT}-{environment}-async-{account}-{region}"
-
-
-def training_bucket(environment: str, *, account: str, region: str) -> str:
-    """Name of the bucket of what the training pipeline gets, and writes."""
-    return f"{PROJECT}-{environment}-train-{account}-{region}"
 
 
 def training_pipeline(environment: str) -> str:

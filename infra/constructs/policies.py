@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
+from infra import names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from constructs import IConstruct
+
+    from infra.config import Settings
+
+PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+WRITE_LOGS = ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
 
 
 def allow(
@@ -46,6 +53,17 @@ def arn(
         resource_name=name,
         arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME if colon else None,
     )
+
+
+def in_bucket(scope: IConstruct, bucket: str, keys: str | None = None) -> str:
+    """Return the ARN of a bucket, or of the objects in it that have these keys."""
+    return arn(scope, "s3", bucket, keys, region="", account="")
+
+
+def bucket_name(scope: IConstruct, settings: Settings, holds: names.Holds) -> str:
+    """Return the name of one of the environment's buckets."""
+    account = cdk.Stack.of(scope).account
+    return names.bucket(settings.environment, holds, account=account, region=settings.region)
 
 
 def acknowledge(scope: IConstruct, rule: str, *, reason: str) -> None:

@@ -12,7 +12,7 @@ from constructs import Construct
 
 from infra import names
 from infra.config.training import OUTPUTS, RUNS
-from infra.constructs.policies import acknowledge, allow, arn
+from infra.constructs.policies import PULL, WRITE_LOGS, acknowledge, allow, arn, in_bucket
 
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
@@ -70,22 +70,21 @@ class TrainingPipeline(Construct):
         docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html, CreateTrainingJob API.
         """
         role = iam.Role(self, "JobRole", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
-        objects = [arn(self, "s3", bucket, f"{each}/*", region="", account="") for each in (RUNS, OUTPUTS)]
+        objects = [in_bucket(self, bucket, f"{each}/*") for each in (RUNS, OUTPUTS)]
         below, each = {"StringLike": {"s3:prefix": f"{RUNS}/*"}}, "Each training has a prefix of its own."
-        allow(role, "s3:ListBucket", on=arn(self, "s3", bucket, region="", account=""), conditions=below)
+        allow(role, "s3:ListBucket", on=in_bucket(self, bucket), conditions=below)
         allow(role, "s3:GetObject", on=objects[0], wildcard=each)
         allow(role, "s3:PutObject", on=objects[1], wildcard=each)
         if key:  # the bucket's
             allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=key.key_arn)
-        logs = [f"logs:{each}" for each in ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams")]
         streams = arn(self, "logs", "log-group", f"{names.TRAINING_LOG_GROUP}:*", colon=True)
-        allow(role, *logs, "logs:PutLogEvents", on=streams, wildcard="It names streams after jobs.")
+        wildcard = "It names streams after jobs."
+        allow(role, "logs:CreateLogGroup", *WRITE_LOGS, on=streams, wildcard=wildcard)
         registry, _, path = training.image.partition("/")
         account, _, _, region, *_ = registry.split(".")
         image = path.partition("@")[0].partition(":")[0]
         repository = arn(self, "ecr", "repository", image, region=region, account=account)
-        pull = [f"ecr:{each}" for each in ("BatchCheckLayerAvailability", "BatchGetImage")]
-        allow(role, *pull, "ecr:GetDownloadUrlForLayer", on=repository)
+        allow(role, *PULL, on=repository)
         allow(role, "ecr:GetAuthorizationToken", on="*", wildcard="The action takes no resource.")
         allow_mlflow(role, training)
         return role

@@ -68,19 +68,16 @@ class DeliveryStack(EnvironmentStack):
         assumed = [
             *(f"{prefix}-{kind}-{suffix}" for kind in ("deploy", "file-publishing", "lookup")),
             # In place of the bootstrap's own: our images go into our repository.
-            names.image_publishing_role(environment, region=settings.region),
-            names.pruning_role(environment, region=settings.region),
+            names.role(environment, "image-publishing", region=settings.region),
+            names.role(environment, "pruning", region=settings.region),
         ]
         roles = [arn(self, "iam", "role", name, region="") for name in assumed]
         allow(delivery, "sts:AssumeRole", on=[*roles, smoke.role_arn])
-        self.add_output("DeliveryRoleArn", delivery.role_arn, "AWS_ROLE_ARN of the GitHub environment")
-        self.add_output("SmokeRoleArn", smoke.role_arn, "AWS_SMOKE_ROLE_ARN of the same")
-        self.add_output(
-            "WatchRoleArn", watch.role_arn, f"AWS_ROLE_ARN of the environment {names.watch(environment)}"
-        )
-        self.add_output("MonitorRoleArn", monitor.role_arn, "AWS_MONITOR_ROLE_ARN of the same")
-        self.add_output(
-            "RetrainRoleArn",
-            retrain.role_arn,
-            f"AWS_ROLE_ARN of the environment {names.retraining(environment)}",
-        )
+        for name, role, variable in (
+            ("Delivery", delivery, "AWS_ROLE_ARN of the GitHub environment"),
+            ("Smoke", smoke, "AWS_SMOKE_ROLE_ARN of the same"),
+            ("Watch", watch, f"AWS_ROLE_ARN of the environment {names.watch(environment)}"),
+            ("Monitor", monitor, "AWS_MONITOR_ROLE_ARN of the same"),
+            ("Retrain", retrain, f"AWS_ROLE_ARN of the environment {names.retraining(environment)}"),
+        ):
+            self.add_output(f"{name}RoleArn", role.role_arn, variable)

@@ -11,6 +11,7 @@ from infra import names
 from infra.constructs.endpoint.model_endpoint import ModelEndpoint
 from infra.constructs.endpoint.roles import BatchRole, ExecutionRole, PruningRole
 from infra.constructs.monitoring.metrics import ContainerMetrics
+from infra.constructs.policies import bucket_name
 from infra.constructs.storage.environment_key import environment_key
 from infra.paths import CONTAINER
 from infra.stacks.base import EnvironmentStack
@@ -54,8 +55,6 @@ class EndpointStack(EnvironmentStack):
             build_args={"BASE_IMAGE": base_image} if base_image else None,
         )
         endpoint_name = settings.endpoint_name
-        place = {"account": self.account, "region": settings.region}
-        capture_bucket = names.capture_bucket(settings.environment, **place)
         key = environment_key(self, settings)
         endpoint = ModelEndpoint(
             self,
@@ -64,10 +63,10 @@ class EndpointStack(EnvironmentStack):
             image_uri=image.image_uri,
             release=release,
             shadow=shadow,
-            bucket=names.bucket(settings.environment, **place),
+            bucket=bucket_name(self, settings, "models"),
             role=ExecutionRole(self, "ExecutionRole", settings=settings, key=key).role,
             key=key,
-            capture_url=f"s3://{capture_bucket}/{endpoint_name}",
+            capture_url=f"s3://{bucket_name(self, settings, 'sample')}/{endpoint_name}",
         )
         PruningRole(self, "Pruning", settings=settings)
         if settings.batch:
@@ -82,7 +81,7 @@ class EndpointStack(EnvironmentStack):
 
 def _pushing_to_our_repository(settings: Settings) -> cdk.DefaultStackSynthesizer:
     """Return what makes `cdk deploy` push images to the registry stack's repository, not the bootstrap's."""
-    role = names.image_publishing_role(settings.environment, region=settings.region)
+    role = names.role(settings.environment, "image-publishing", region=settings.region)
     return cdk.DefaultStackSynthesizer(
         qualifier=settings.bootstrap_qualifier,
         image_assets_repository_name=names.deployment(settings.environment),

@@ -10,6 +10,7 @@ from infra.constructs.gateway.api import Api
 from infra.constructs.gateway.firewall import Firewall
 from infra.constructs.gateway.gateway_function import ID, GatewayFunction
 from infra.constructs.gateway.users import Users
+from infra.constructs.policies import bucket_name
 from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
@@ -31,13 +32,12 @@ class GatewayStack(EnvironmentStack):
         super().__init__(app, "gateway", settings=settings, description="the public API and its page")
         key = self.put_logs_under_key(settings)
         gateway = GatewayFunction(self, ID, settings=settings, release=release, card=card)
-        place = {"account": self.account, "region": settings.region}
         if settings.feedback or settings.asynchronous:
             gateway.check_request_ids(key=key)
         if settings.feedback:
-            gateway.take_labels(names.label_bucket(settings.environment, **place))
+            gateway.take_labels(bucket_name(self, settings, "labels"))
         if settings.asynchronous:
-            gateway.answer_later(names.async_bucket(settings.environment, **place))
+            gateway.answer_later(bucket_name(self, settings, "async"))
         users = None
         if settings.auth == "cognito":
             domain = names.sign_in_domain(settings.environment, account=self.account)

@@ -9,6 +9,7 @@ import aws_cdk as cdk
 
 from infra import names
 from infra.constructs.logs import log_group
+from infra.constructs.policies import bucket_name
 from infra.constructs.storage.environment_key import EnvironmentKey, LogsUnderKey
 from infra.constructs.storage.image_repository import ImageRepository
 from infra.constructs.storage.private_bucket import PrivateBucket
@@ -17,6 +18,11 @@ from infra.stacks.base import EnvironmentStack
 
 if TYPE_CHECKING:
     from infra.config import Settings
+    from infra.config.environment import Batch, Feedback
+    from infra.config.hosting import Async, DataCapture
+    from infra.config.training import Training
+
+    Expiring = DataCapture | Feedback | Batch | Async | Training
 
 
 class RegistryStack(EnvironmentStack):
@@ -43,31 +49,24 @@ class RegistryStack(EnvironmentStack):
                 name=names.endpoint_log_group(endpoint),
             )
         images = ImageRepository(self, "Images", settings=settings, key=key)
-        place = {"account": self.account, "region": settings.region}
         private_bucket = partial(PrivateBucket, self, key=key, retain=retain)
-        models = private_bucket("Models", name=names.bucket(environment, **place))
-        if capture := settings.data_capture:
-            name = names.capture_bucket(environment, **place)
-            captured = private_bucket("Captured", name=name, expire_days=capture.expire_days)
-            self.add_output("CaptureBucketName", captured.bucket.bucket_name, "Holds captured answers")
-        if settings.feedback:
-            name = names.label_bucket(environment, **place)
-            labels = private_bucket("Labels", name=name, expire_days=settings.feedback.expire_days)
-            self.add_output("LabelBucketName", labels.bucket.bucket_name, "Holds what callers said")
-        if settings.batch:
-            name = names.batch_bucket(environment, **place)
-            batch = private_bucket("Batch", name=name, expire_days=settings.batch.expire_days)
-            self.add_output("BatchBucketName", batch.bucket.bucket_name, "Holds batches and their answers")
-        if hosting := settings.asynchronous:
-            name = names.async_bucket(environment, **place)
-            later = private_bucket("Async", name=name, expire_days=hosting.expire_days, takes_uploads=True)
-            self.add_output("AsyncBucketName", later.bucket.bucket_name, "Holds images and later answers")
+        models = private_bucket("Models", name=bucket_name(self, settings, "models"))
+        further: tuple[tuple[names.Holds, str, Expiring | None, str, str], ...] = (
+            ("sample", "Captured", settings.data_capture, "Capture", "captured answers"),
+            ("labels", "Labels", settings.feedback, "Label", "what callers said"),
+            ("batch", "Batch", settings.batch, "Batch", "batches and their answers"),
+            ("async", "Async", settings.asynchronous, "Async", "images and later answers"),
+            ("train", "Training", settings.training, "Training", "what trainings get"),
+        )
+        for holds, id_, declared, output, content in further:
+            if declared:
+                name, uploads = bucket_name(self, settings, holds), holds == "async"
+                days = declared.expire_days
+                bucket = private_bucket(id_, name=name, expire_days=days, takes_uploads=uploads).bucket
+                self.add_output(f"{output}BucketName", bucket.bucket_name, f"Holds {content}")
         if training := settings.training:
-            name = names.training_bucket(environment, **place)
-            bucket = private_bucket("Training", name=name, expire_days=training.expire_days)
-            pipeline = names.training_pipeline(environment)
+            name, pipeline = bucket_name(self, settings, "train"), names.training_pipeline(environment)
             TrainingPipeline(self, "Pipeline", name=pipeline, training=training, bucket=name, key=key)
-            self.add_output("TrainingBucketName", bucket.bucket.bucket_name, "Holds what trainings get")
         self.add_output("RepositoryName", images.repository.repository_name, "Holds the serving images")
         self.add_output("RepositoryUri", images.repository.repository_uri, "URI of the image repository")
         self.add_output("BucketName", models.bucket.bucket_name, "Holds the model artifacts by their hash")

@@ -68,7 +68,10 @@ def _serve(url: str, *, files: int) -> int:
         aws_access_key_id=ACCOUNT, aws_secret_access_key="any",  # noqa: S106 - none is checked
     )  # fmt: skip
     place, now = {"account": ACCOUNT, "region": REGION}, datetime.now(UTC)
-    models, captures = names.bucket(_ENVIRONMENT, **place), names.capture_bucket(_ENVIRONMENT, **place)
+    models, captures = (
+        names.bucket(_ENVIRONMENT, "models", **place),
+        names.bucket(_ENVIRONMENT, "sample", **place),
+    )
     for bucket in (models, captures):
         client.create_bucket(Bucket=bucket)
     client.put_object(Bucket=models, Key=artifact_key(_SHA256), Body=_artifact())

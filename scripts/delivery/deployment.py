@@ -82,7 +82,7 @@ def deploy(settings: Settings, *, record: Path) -> None:
 def _prune(settings: Settings) -> None:
     """Delete what earlier releases left; a failure is reported, since what serves is healthy."""
     stack = names.stack(settings.environment, "endpoint")
-    role = names.pruning_role(settings.environment, region=settings.region)
+    role = names.role(settings.environment, "pruning", region=settings.region)
     try:
         reader = bootstrap_session(settings, "lookup")
         held = set(stacks.resources(reader, stack, *TYPES))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ from botocore.config import Config
 
 from infra import names
 from infra.lambdas.gateway.labels import CHOICES, PREFIX
-from scripts.monitoring.records import READERS, Faults, objects
+from scripts.monitoring.records import Faults, objects
+from scripts.transform.run import THREADS, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,15 +49,11 @@ def consensus(labels: Iterable[Label]) -> dict[str, str | None]:
 def read(settings: Settings, faults: Faults) -> list[Label]:
     """Read every label of an environment; one that is no label is counted in `faults`."""
     account = boto3.client("sts").get_caller_identity()["Account"]
-    bucket = names.label_bucket(settings.environment, account=account, region=settings.region)
-    client = boto3.client("s3", config=Config(max_pool_connections=READERS))
-    keys = [key for key, _ in objects(client, bucket, f"{PREFIX}/", setting="[feedback]")]
-    pool = ThreadPoolExecutor(READERS)
-    try:
-        found = pool.map(lambda key: _label(client, bucket, key, faults), keys)
-        return [label for label in found if label]
-    finally:  # Ctrl-C included
-        pool.shutdown(wait=False, cancel_futures=True)
+    bucket = names.bucket(settings.environment, "labels", account=account, region=settings.region)
+    client = boto3.client("s3", config=Config(max_pool_connections=THREADS))
+    found = objects(client, bucket, f"{PREFIX}/", setting="[feedback]")
+    read_labels = mapped(lambda each: _label(client, bucket, each[0], faults), found)
+    return [label for label in read_labels if label]
 
 
 def _label(client: Any, bucket: str, key: str, faults: Faults) -> Label | None:

@@ -110,7 +110,7 @@ def monitor(settings: Settings, *, since: datetime) -> Report:
         with step("reading the labels"):
             agreed = labels.consensus(labels.read(settings, source.faults))
     account = boto3.client("sts").get_caller_identity()["Account"]
-    bucket = names.bucket(settings.environment, account=account, region=settings.region)
+    bucket = names.bucket(settings.environment, "models", account=account, region=settings.region)
     models: dict[str, Model] = {}
     with step(f"reading {source}"):
         for record in source:

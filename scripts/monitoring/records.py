@@ -27,6 +27,7 @@ from infra import names
 from infra.lambdas.gateway import metrics
 from scripts.console import DeliveryError, progress
 from scripts.delivery.aws import stack_outputs
+from scripts.transform.run import Prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -141,10 +142,8 @@ def objects(
     client: Any, bucket: str, prefix: str, *, setting: str, after: str = ""
 ) -> Iterator[tuple[str, int]]:
     """Yield key and size of each object below a prefix of the bucket that a setting asks for."""
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=after)
     try:
-        for page in pages:
-            yield from ((each["Key"], each["Size"]) for each in page.get("Contents", []))
+        yield from Prefix(bucket, prefix).list(client, after=after)
     except client.exceptions.NoSuchBucket:
         raise DeliveryError(
             f"There is no bucket {bucket}. {setting} is set: was the registry stack deployed since?"
@@ -202,7 +201,7 @@ def records(
     if capture is None or not settings.captures_answers:
         return Logged(settings.environment, since)
     account = boto3.client("sts").get_caller_identity()["Account"]
-    bucket = names.capture_bucket(settings.environment, account=account, region=settings.region)
+    bucket = names.bucket(settings.environment, "sample", account=account, region=settings.region)
     images = images and "input" in capture.what
     return Captured(bucket, settings.endpoint_name, since, images=images, variant=variant)
 

@@ -59,7 +59,7 @@ def batch(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     model = stack_outputs(names.stack(environment, "endpoint"))["ModelName"]
     source, output = parse(options.input), parse(options.output)
     _check_places(source, output, bucket=bucket, readable=(bucket, *settings.batch.buckets))
-    aws = assume(names.batch_role(environment, region=settings.region))
+    aws = assume(names.role(environment, "batch", region=settings.region))
     deployment = names.deployment(environment)
     id_ = hashlib.sha256(f"{source}\n{output}".encode()).hexdigest()[:10]
     key = None

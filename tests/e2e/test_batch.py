@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Demo
 
 MOST_MB = 150  # of the command's memory, whatever the number of images
-BUCKET = names.batch_bucket("local", account=ACCOUNT, region="us-east-1")
+BUCKET = names.bucket("local", "batch", account=ACCOUNT, region="us-east-1")
 ODD = ("a b %2F ü#?+.png", "ä/ö/c&'.png", '"quoted".png')
 
 

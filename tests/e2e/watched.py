@@ -63,7 +63,7 @@ class Watched:
         """Remove what was captured and logged."""
         time.sleep(2 * WRITTEN_AFTER_S)  # for what other tests sent last
         s3, logs = self.demo.client("s3"), self.demo.client("logs")
-        bucket = names.capture_bucket("local", account=ACCOUNT, region=self.settings("log").region)
+        bucket = names.bucket("local", "sample", account=ACCOUNT, region=self.settings("log").region)
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
             for each in page.get("Contents", []):
                 s3.delete_object(Bucket=bucket, Key=each["Key"])
@@ -107,7 +107,7 @@ class Watched:
         """Draw so many of the captured answers with replacement, and yield which statistics drift then."""
         settings, rng = self.settings("capture"), np.random.default_rng(16)
         found = list(records(settings, since=datetime.now(UTC) - timedelta(hours=1)))
-        bucket = names.bucket("local", account=ACCOUNT, region=settings.region)
+        bucket = names.bucket("local", "models", account=ACCOUNT, region=settings.region)
         key = artifact_key(found[0].model_sha256)
         artifact = self.demo.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         known = reference_of(io.BytesIO(artifact))

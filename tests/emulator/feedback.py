@@ -33,9 +33,9 @@ def serve(s3: Any, settings: Settings, images: Sequence[tuple[bytes, bool]], *, 
         exchange["captureData"]["endpointInput"] = {"mode": "INPUT", "data": data, "encoding": "BASE64"}
         exchanges.append(exchange)
         content = json.dumps(labelled(id_, "YES" if tumour else "NO")).encode()
-        bucket = names.label_bucket(settings.environment, **place)
+        bucket = names.bucket(settings.environment, "labels", **place)
         s3.put_object(Bucket=bucket, Key=f"labels/{id_}/{'0' * 16}.json", Body=content)
-    bucket = names.capture_bucket(settings.environment, **place)
+    bucket = names.bucket(settings.environment, "sample", **place)
     s3.put_object(Bucket=bucket, Key=capture_key(settings, NOW), Body=lines(exchanges))
     return [each["eventMetadata"]["inferenceId"] for each in exchanges]
 

@@ -108,7 +108,7 @@ def settings(auth: Auth, *, port: int) -> config.Settings:
 
 
 def label_bucket(auth: Auth) -> str:
-    return names.label_bucket(auth.replace("_", ""), account=ACCOUNT, region="us-east-1")
+    return names.bucket(auth.replace("_", ""), "labels", account=ACCOUNT, region="us-east-1")
 
 
 def label(gateway: Deployed, request_id: str, **headers: str) -> requests.Response:

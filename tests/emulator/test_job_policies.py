@@ -47,7 +47,7 @@ IMAGES = 2 * feedback.LEAST
 PLACE = {"account": ACCOUNT, "region": REGION}
 # Where the emulator cannot tell: S3 answers 403 instead of 404 to who may not list.
 # docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html, Permissions
-DOCUMENTED = ("s3:ListBucket", f"arn:aws:s3:::{names.bucket('captured', **PLACE)}")
+DOCUMENTED = ("s3:ListBucket", f"arn:aws:s3:::{names.bucket('captured', 'models', **PLACE)}")
 
 
 def monitored(settings: Settings) -> None:
@@ -139,9 +139,8 @@ def fill(aws: Cloud, settings: Settings) -> None:
     aws.client("ssm").put_parameter(Name=names.key_parameter(environment), Value=key, Type="String")
     default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
     encryption: Any = {"Rules": [default]}
-    models, *others = (
-        named(environment, **PLACE) for named in (names.bucket, names.label_bucket, names.capture_bucket)
-    )
+    kinds: tuple[names.Holds, ...] = ("models", "labels", "sample")
+    models, *others = (names.bucket(environment, holds, **PLACE) for holds in kinds)
     for bucket in (models, *others):
         aws.create_bucket(bucket)
         aws.s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=encryption)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NAME = "kept"
 REGISTRY = names.stack(NAME, "registry")
 REGION = config.load("local").region
-BUCKET = names.bucket(NAME, account=ACCOUNT, region=REGION)
+BUCKET = names.bucket(NAME, "models", account=ACCOUNT, region=REGION)
 OBJECT: Any = {"Bucket": BUCKET, "Key": "models/a/model.tar.gz"}
 
 

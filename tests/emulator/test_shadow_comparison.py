@@ -43,8 +43,8 @@ class Environment:
 
     def __init__(self, cloud: Cloud, settings: Settings) -> None:
         self._cloud, self._settings = cloud, settings
-        self.bucket = names.capture_bucket(
-            settings.environment, account="000000000000", region=settings.region
+        self.bucket = names.bucket(
+            settings.environment, "sample", account="000000000000", region=settings.region
         )
         cloud.create_bucket(self.bucket)
 

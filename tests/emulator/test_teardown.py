@@ -45,7 +45,7 @@ class Environment:
         name = f"{kind[0]}{uuid.uuid4().hex[:8]}"
         self.settings: Settings = replace(config.load(kind), environment=name, region="us-east-1")
         self.cloud = cloud
-        self.bucket = names.bucket(name, account=ACCOUNT, region="eu-west-1")
+        self.bucket = names.bucket(name, "models", account=ACCOUNT, region="eu-west-1")
         self.repository = names.deployment(name)
         self.stack = names.stack(name, "registry")
         mark_bootstrapped(cloud)

@@ -120,17 +120,14 @@ class TestDataCapture:
         modes = [each["CaptureMode"] for each in config(made)["DataCaptureConfig"]["CaptureOptions"]]
         assert modes == ["Input", "Output"]
 
-    def test_it_goes_encrypted_into_a_bucket_of_its_own_and_expires(self, full: Assembly) -> None:
+    def test_it_goes_encrypted_into_a_bucket_of_its_own(self, full: Assembly) -> None:
         capture = config(full)["DataCaptureConfig"]
         bucket_name = "tumor-detector-full-sample-123456789012-eu-west-1"
         assert capture["DestinationS3Uri"].startswith(f"s3://{bucket_name}/")
         assert capture["InitialSamplingPercentage"] == 20
         assert capture["KmsKeyId"] == config(full)["KmsKeyId"]
-        buckets = full.template("registry").all("S3::Bucket").values()
-        (bucket,) = [b["Properties"] for b in buckets if b["Properties"]["BucketName"] == bucket_name]
-        assert [rule.get("ExpirationInDays") for rule in bucket["LifecycleConfiguration"]["Rules"]] == [30]
-        assert "VersioningConfiguration" not in bucket, "expired data is deleted for good"
-        assert all(bucket["PublicAccessBlockConfiguration"].values())
+        bucket = full.template("registry").properties("S3::Bucket", "Captured")
+        assert bucket["BucketName"] == bucket_name
 
     def test_nothing_is_captured_by_default(self, local: Assembly) -> None:
         assert "DataCaptureConfig" not in config(local)
@@ -213,21 +210,17 @@ class TestCustomerKey:
 class TestQueue:
     """Asynchronous hosting: where images and answers lie, who is told, and instances by the backlog."""
 
-    def test_what_is_queued_lies_in_a_bucket_of_its_own_that_takes_uploads_and_expires(
-        self, queued: Assembly
-    ) -> None:
+    def test_what_is_queued_lies_in_a_bucket_of_its_own_that_takes_uploads(self, queued: Assembly) -> None:
         found = config(queued)
         output, key = found["AsyncInferenceConfig"]["OutputConfig"], found["KmsKeyId"]
         bucket = "tumor-detector-queued-async-<AWS::AccountId>-us-east-1"
         paths = [text(output[name]) for name in ("S3OutputPath", "S3FailurePath")]
         assert paths == [f"s3://{bucket}/answers", f"s3://{bucket}/failures"]
         assert output["KmsKeyId"] == key
-        buckets = queued.template("registry").all("S3::Bucket").values()
-        (made,) = [b["Properties"] for b in buckets if text(b["Properties"]["BucketName"]) == bucket]
-        assert made["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == 2
+        made = queued.template("registry").properties("S3::Bucket", "Async")
+        assert text(made["BucketName"]) == bucket
         (rule,) = made["CorsConfiguration"]["CorsRules"]
         assert (rule["AllowedMethods"], rule["AllowedOrigins"]) == (["POST"], ["*"])
-        assert "VersioningConfiguration" not in made
 
     def test_failures_are_mailed_to_whom_alarms_are(self, queued: Assembly) -> None:
         endpoint_stack = queued.template("endpoint")

@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 
     from tests.infra.synthesis import Assembly, Json
 
-MODELS = "arn:aws:s3:::tumor-detector-ENV-models-ACCOUNT-REGION"
-SAMPLES = "arn:aws:s3:::tumor-detector-ENV-sample-ACCOUNT-REGION"
-BATCH = "arn:aws:s3:::tumor-detector-ENV-batch-ACCOUNT-REGION"
-TRAINING = "arn:aws:s3:::tumor-detector-ENV-train-ACCOUNT-REGION"
+MODELS, SAMPLES, BATCH, TRAINING, LABELS, ASYNC = (
+    f"arn:aws:s3:::tumor-detector-ENV-{holds}-ACCOUNT-REGION"
+    for holds in ("models", "sample", "batch", "train", "labels", "async")
+)
 PIPELINE = "arn:aws:sagemaker:REGION:ACCOUNT:pipeline/tumor-detector-ENV-training"
 MLFLOW = "arn:aws:sagemaker:REGION:ACCOUNT:mlflow-tracking-server/runs"
-LABELS = "arn:aws:s3:::tumor-detector-ENV-labels-ACCOUNT-REGION"
-ASYNC = "arn:aws:s3:::tumor-detector-ENV-async-ACCOUNT-REGION"
 INTERFACES = "arn:aws:ec2:REGION:ACCOUNT:network-interface/*"
 STACKS = "arn:aws:cloudformation:REGION:ACCOUNT:stack/tumor-detector-ENV"
 APIS = "arn:aws:execute-api:REGION:ACCOUNT"
@@ -43,18 +41,11 @@ NOT_FOR_DRIFT = re.compile(
 )
 WILDCARDS = (
     ("registry", "ecr:GetAuthorizationToken", "*", _UNSCOPED),
-    ("registry", "s3:*", "<ModelsBucket.Arn>/*", "every request without TLS is refused"),
-    ("registry", "s3:*", "<ModelsBucket.Arn>", "likewise"),
-    ("registry", "s3:*", "<CapturedBucket.Arn>/*", "likewise"),
-    ("registry", "s3:*", "<CapturedBucket.Arn>", "likewise"),
-    ("registry", "s3:*", "<LabelsBucket.Arn>/*", "likewise"),
-    ("registry", "s3:*", "<LabelsBucket.Arn>", "likewise"),
-    ("registry", "s3:*", "<BatchBucket.Arn>/*", "likewise"),
-    ("registry", "s3:*", "<BatchBucket.Arn>", "likewise"),
-    ("registry", "s3:*", "<AsyncBucket.Arn>/*", "likewise"),
-    ("registry", "s3:*", "<AsyncBucket.Arn>", "likewise"),
-    ("registry", "s3:*", "<TrainingBucket.Arn>/*", "likewise"),
-    ("registry", "s3:*", "<TrainingBucket.Arn>", "likewise"),
+    *(
+        ("registry", "s3:*", f"<{name}Bucket.Arn>{keys}", "every request without TLS is refused")
+        for name in ("Models", "Captured", "Labels", "Batch", "Async", "Training")
+        for keys in ("", "/*")
+    ),
     *(
         ("registry", actions, resource, reason)
         for actions, resource, reason in (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from infra import config
 from tests.infra.synthesis import as_list
 
@@ -43,13 +45,20 @@ def test_the_bucket_refuses_everything_but_tls(assembly: Assembly) -> None:
     }.items() <= policy["Statement"][0].items()
 
 
-def test_what_is_of_batches_expires_and_only_local_has_it(full: Assembly, prod: Assembly) -> None:
-    bucket = full.template("registry").properties("S3::Bucket", "Batch")
+@pytest.mark.parametrize(
+    ("id_", "days"), [("Captured", 30), ("Labels", 180), ("Batch", 7), ("Training", 14), ("Async", 2)]
+)
+def test_what_is_of_people_is_private_and_expires_for_good(
+    full: Assembly, queued: Assembly, prod: Assembly, id_: str, days: int
+) -> None:
+    found = queued if id_ == "Async" else full
+    bucket = found.template("registry").properties("S3::Bucket", id_)
     (rule,) = bucket["LifecycleConfiguration"]["Rules"]
-    assert rule["ExpirationInDays"] == 7
+    assert rule["ExpirationInDays"] == days
     assert "VersioningConfiguration" not in bucket
     assert all(bucket["PublicAccessBlockConfiguration"].values())
-    assert not [id_ for id_ in prod.template("registry").all("S3::Bucket") if id_.startswith("Batch")]
+    kept = prod.template("registry").all("S3::Bucket")
+    assert all(each.startswith(("Models", "Captured")) for each in kept), "none of the others"
 
 
 def test_the_publishing_role_may_push_to_the_one_repository(assembly: Assembly) -> None:

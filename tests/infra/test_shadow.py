@@ -11,16 +11,13 @@ import pytest
 from infra import config, release
 from infra.release import ReleaseError, artifact_key, card_path, load, load_shadow, save
 from tests.infra.synthesis import FULL, RELEASE, SHADOW_SHA256, shadow_for
+from tests.infra.test_hosting import config as config_of
 from tests.infra.test_monitoring import drawn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.infra.synthesis import Assembly, Json
-
-
-def config_of(assembly: Assembly) -> Json:
-    return assembly.template("endpoint").properties("SageMaker::EndpointConfig")
+    from tests.infra.synthesis import Assembly
 
 
 def test_a_second_variant_runs_the_other_artifact_on_as_many_instances(full: Assembly) -> None:

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import aws_cdk as cdk
 import pytest
@@ -208,9 +208,10 @@ def test_the_longest_names_fit_the_limits_of_aws() -> None:
     longest = "preproduction"
     assert re.fullmatch(names.ENVIRONMENT_NAME, longest)
     assert not re.fullmatch(names.ENVIRONMENT_NAME, longest + "x")
-    bucket = names.bucket(longest, account="123456789012", region="ap-southeast-2")
-    assert len(bucket) <= 63
-    assert re.fullmatch(r"[a-z0-9](-*[a-z0-9])*", bucket)
+    for holds in get_args(names.Holds):
+        bucket = names.bucket(longest, holds, account="123456789012", region="ap-southeast-2")
+        assert len(bucket) <= 63
+        assert re.fullmatch(r"[a-z0-9](-*[a-z0-9])*", bucket)
     assert len(names.endpoint(longest, mode="serverless")) <= 63
-    assert len(names.image_publishing_role(longest, region="ap-southeast-2")) <= 64
-    assert len(names.pruning_role(longest, region="ap-southeast-2")) <= 64
+    assert len(names.role(longest, "image-publishing", region="ap-southeast-2")) <= 64
+    assert len(names.role(longest, "pruning", region="ap-southeast-2")) <= 64

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from infra import names
 from infra.constructs.delivery.github_access import ISSUER
-from infra.constructs.policies import acknowledge_wildcard, allow, arn
+from infra.constructs.policies import acknowledge_wildcard, allow, arn, in_bucket
 
 if TYPE_CHECKING:
     from aws_cdk import aws_iam as iam
@@ -73,7 +73,7 @@ def allow_drift_detection(role: iam.Role, environment: str) -> None:
         ("apigateway:GET", [arn(role, "apigateway", at, account="") for at in ("/account", "/restapis/*")]),
         (ROLE, [arn(role, "iam", *at, region="") for at in (("role", project), ("oidc-provider", ISSUER))]),
         (FUNCTION, [arn(role, "lambda", "function", project, colon=True)]),
-        (BUCKET, [arn(role, "s3", ours, region="", account="")]),
+        (BUCKET, [in_bucket(role, ours)]),
         (PARAMETER, [arn(role, "ssm", f"parameter/{names.PROJECT}/{environment}", "*")]),
     ]
     for actions, resources in rights:

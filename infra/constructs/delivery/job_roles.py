@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra import names
 from infra.config.training import RUNS
 from infra.constructs.gateway.gateway_function import ID as FUNCTION
-from infra.constructs.policies import allow, arn
+from infra.constructs.policies import allow, arn, bucket_name, in_bucket
 from infra.constructs.training_pipeline import allow_mlflow
 from infra.lambdas.gateway.labels import PREFIX as LABELS
 from infra.release import ARTIFACTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aws_cdk import aws_kms as kms
 
     from infra.config import Settings
@@ -31,11 +28,11 @@ def allow_monitoring(role: iam.Role, settings: Settings, *, key: kms.IKey | None
 
     A captured file holds both sides of an exchange: where the input is captured, the role may read images.
     """
-    _allow_objects(role, settings, names.bucket, ARTIFACTS)
+    _allow_objects(role, settings, "models", ARTIFACTS)
     if settings.feedback:
-        _allow_objects(role, settings, names.label_bucket, LABELS, lists=True)
+        _allow_objects(role, settings, "labels", LABELS, lists=True)
     if settings.captures_answers:
-        _allow_objects(role, settings, names.capture_bucket, settings.endpoint_name, lists=True)
+        _allow_objects(role, settings, "sample", settings.endpoint_name, lists=True)
     else:
         stack = names.stack(settings.environment, "gateway")
         reason = "CloudFormation generates the end of the name, when it makes it."
@@ -61,11 +58,11 @@ def allow_retraining(role: iam.Role, settings: Settings, *, key: kms.IKey | None
     _allow_artifacts(role, settings, "s3:GetObject", "s3:PutObject", reason=reason)
     capture = settings.data_capture
     if settings.feedback and capture and {"input", "output"} <= {*capture.what}:
-        _allow_objects(role, settings, names.label_bucket, LABELS, lists=True)
-        _allow_objects(role, settings, names.capture_bucket, settings.endpoint_name, lists=True)
+        _allow_objects(role, settings, "labels", LABELS, lists=True)
+        _allow_objects(role, settings, "sample", settings.endpoint_name, lists=True)
     if training := settings.training:
         each = "Each training has a prefix and an execution of its own."
-        uploads = _s3(role, settings, names.training_bucket, f"{RUNS}/*")
+        uploads = in_bucket(role, bucket_name(role, settings, "train"), f"{RUNS}/*")
         allow(role, "s3:PutObject", on=uploads, wildcard=each)
         pipeline = arn(role, "sagemaker", "pipeline", names.training_pipeline(settings.environment))
         allow(role, "sagemaker:StartPipelineExecution", on=pipeline)
@@ -132,22 +129,18 @@ def _allow_stack(role: iam.Role, stack: str, *, reason: str) -> None:
 
 def _allow_artifacts(role: iam.Role, settings: Settings, *actions: str, reason: str) -> None:
     # Without the permission to list, S3 answers 403 for an artifact that does not exist.
-    allow(role, "s3:ListBucket", on=_s3(role, settings, names.bucket))
-    allow(role, *actions, on=_s3(role, settings, names.bucket, f"{ARTIFACTS}/*"), wildcard=reason)
+    bucket = bucket_name(role, settings, "models")
+    allow(role, "s3:ListBucket", on=in_bucket(role, bucket))
+    allow(role, *actions, on=in_bucket(role, bucket, f"{ARTIFACTS}/*"), wildcard=reason)
 
 
 def _allow_objects(
-    role: iam.Role, settings: Settings, bucket: Callable[..., str], prefix: str, *, lists: bool = False
+    role: iam.Role, settings: Settings, holds: names.Holds, prefix: str, *, lists: bool = False
 ) -> None:
     """Allow a role to read the objects below a prefix of a bucket, and to list them."""
-    below = f"{prefix}/*"
+    bucket, below = bucket_name(role, settings, holds), f"{prefix}/*"
     if lists:
         only = {"StringLike": {"s3:prefix": below}}
-        allow(role, "s3:ListBucket", on=_s3(role, settings, bucket), conditions=only)
+        allow(role, "s3:ListBucket", on=in_bucket(role, bucket), conditions=only)
     reason = "Objects are named by hour, request or hash when they are written."
-    allow(role, "s3:GetObject", on=_s3(role, settings, bucket, below), wildcard=reason)
-
-
-def _s3(role: iam.Role, settings: Settings, bucket: Callable[..., str], key: str | None = None) -> str:
-    name = bucket(settings.environment, account=cdk.Stack.of(role).account, region=settings.region)
-    return arn(role, "s3", name, key, region="", account="")
+    allow(role, "s3:GetObject", on=in_bucket(role, bucket, below), wildcard=reason)

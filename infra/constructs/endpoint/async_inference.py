@@ -14,7 +14,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from infra import names
-from infra.constructs.policies import allow, arn
+from infra.constructs.policies import allow, bucket_name, in_bucket
 from infra.lambdas.gateway.predictions import ANSWERS, FAILURES, IMAGES
 
 if TYPE_CHECKING:
@@ -40,15 +40,14 @@ class AsyncInference(Construct):
         self, scope: Construct, *, settings: Settings, hosting: Async, role: iam.Role, key: kms.IKey | None
     ) -> None:
         super().__init__(scope, "Async")
-        account = cdk.Stack.of(self).account
-        bucket = names.async_bucket(settings.environment, account=account, region=settings.region)
+        bucket = bucket_name(self, settings, "async")
         answered, failed = (
             sns.Topic(self, name, enforce_ssl=True, master_key=key) for name in ("Answered", "Failed")
         )
         for email in settings.monitoring.emails if settings.monitoring else ():
             failed.add_subscription(subscriptions.EmailSubscription(email))
         for action, prefix in (("Get", IMAGES), ("Put", ANSWERS), ("Put", FAILURES)):
-            objects = arn(self, "s3", bucket, f"{prefix}/*", region="", account="")
+            objects = in_bucket(self, bucket, f"{prefix}/*")
             allow(role, f"s3:{action}Object", on=objects, wildcard="Each request has an object of its own.")
         allow(role, "sns:Publish", on=[answered.topic_arn, failed.topic_arn])
         if key:

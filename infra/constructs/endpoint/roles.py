@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra import names
 from infra.config.hosting import VOLUME_KEY_ACTIONS, RealTime, Serverless
-from infra.constructs.policies import allow, arn
+from infra.constructs.policies import PULL, WRITE_LOGS, allow, arn, bucket_name, in_bucket
 from infra.release import ARTIFACTS
 
 if TYPE_CHECKING:
@@ -33,17 +32,9 @@ class ExecutionRole(Construct):
 
     def __init__(self, scope: Construct, id_: str, *, settings: Settings, key: kms.IKey | None) -> None:
         super().__init__(scope, id_)
-        environment = settings.environment
-        place = {"account": cdk.Stack.of(self).account, "region": settings.region}
         log_group = names.endpoint_log_group(settings.endpoint_name)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
-        allow(
-            self.role,
-            "ecr:BatchCheckLayerAvailability",
-            "ecr:BatchGetImage",
-            "ecr:GetDownloadUrlForLayer",
-            on=arn(self, "ecr", "repository", names.deployment(environment)),
-        )
+        allow(self.role, *PULL, on=arn(self, "ecr", "repository", names.deployment(settings.environment)))
         allow(
             self.role,
             "ecr:GetAuthorizationToken",
@@ -53,26 +44,24 @@ class ExecutionRole(Construct):
         allow(
             self.role,
             "s3:GetObject",
-            on=self._in_bucket(names.bucket(environment, **place), f"{ARTIFACTS}/*"),
+            on=in_bucket(self, bucket_name(self, settings, "models"), f"{ARTIFACTS}/*"),
             wildcard="While an update runs both the old release's artifact and the new one's are read.",
         )
         allow(
             self.role,
-            "logs:CreateLogStream",
-            "logs:DescribeLogStreams",
-            "logs:PutLogEvents",
+            *WRITE_LOGS,
             on=arn(self, "logs", "log-group", f"{log_group}:*", colon=True),
             wildcard="SageMaker names the streams of the group.",
         )
         if key:
             allow(self.role, "kms:Decrypt", on=key.key_arn)  # for the artifacts
         if settings.batch:
-            self._allow_batch(names.batch_bucket(environment, **place), settings.batch.buckets, key)
+            self._allow_batch(bucket_name(self, settings, "batch"), settings.batch.buckets, key)
         if key and (settings.batch or not isinstance(settings.hosting, Serverless)):
             self._allow_volume(key)
         if isinstance(settings.hosting, RealTime):
             if settings.data_capture:
-                self._allow_capture(names.capture_bucket(environment, **place), key)
+                self._allow_capture(bucket_name(self, settings, "sample"), key)
             if settings.hosting.network:
                 self._allow_network(settings.hosting.network)
 
@@ -86,29 +75,29 @@ class ExecutionRole(Construct):
         by_aws = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
         allow(self.role, "kms:CreateGrant", on=key.key_arn, conditions=by_aws)
 
-    def _allow_capture(self, bucket_name: str, key: kms.IKey | None) -> None:
+    def _allow_capture(self, bucket: str, key: kms.IKey | None) -> None:
         """Allow writing captured data, but not reading it."""
         reason = "SageMaker names each captured file by its time; all go in here."
-        allow(self.role, "s3:PutObject", on=self._in_bucket(bucket_name, "*"), wildcard=reason)
+        allow(self.role, "s3:PutObject", on=in_bucket(self, bucket, "*"), wildcard=reason)
         if key:
             allow(self.role, "kms:GenerateDataKey", on=key.key_arn)
 
-    def _allow_batch(self, bucket_name: str, sources: Sequence[str], key: kms.IKey | None) -> None:
+    def _allow_batch(self, bucket: str, sources: Sequence[str], key: kms.IKey | None) -> None:
         """Allow transform jobs of the model: reading images, writing answers and logs.
 
         SageMaker's one log group for all jobs of the account belongs to no environment, so jobs create it.
         **Unverified on AWS:** that a job with a manifest lists no bucket.
         """
         reason = "A job reads the objects that its manifest names, and writes one for each."
-        for name in (bucket_name, *sources):
-            allow(self.role, "s3:GetObject", on=self._in_bucket(name, "*"), wildcard=reason)
-        answers = self._in_bucket(bucket_name, f"{names.BATCH_RUNS}/*")
+        for name in (bucket, *sources):
+            allow(self.role, "s3:GetObject", on=in_bucket(self, name, "*"), wildcard=reason)
+        answers = in_bucket(self, bucket, f"{names.BATCH_RUNS}/*")
         allow(self.role, "s3:PutObject", on=answers, wildcard=reason)
         group = arn(self, "logs", "log-group", names.TRANSFORM_LOG_GROUP, colon=True)
         allow(
             self.role,
-            *(f"logs:{each}" for each in ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams")),
-            "logs:PutLogEvents",
+            "logs:CreateLogGroup",
+            *WRITE_LOGS,
             on=f"{group}:*",
             wildcard="SageMaker names the streams of the group after the jobs.",
         )
@@ -142,9 +131,6 @@ class ExecutionRole(Construct):
             on="*",
         )
 
-    def _in_bucket(self, bucket_name: str, keys: str) -> str:
-        return arn(self, "s3", bucket_name, keys, region="", account="")
-
 
 class PruningRole(Construct):
     """May delete models and endpoint configurations with one value of the tag `deployment` only."""
@@ -154,7 +140,7 @@ class PruningRole(Construct):
         role = iam.Role(
             self,
             "Role",
-            role_name=names.pruning_role(settings.environment, region=settings.region),
+            role_name=names.role(settings.environment, "pruning", region=settings.region),
             assumed_by=iam.AccountRootPrincipal(),
             description="scripts/deploy assumes it to delete what earlier releases left",
         )
@@ -174,11 +160,11 @@ class BatchRole(Construct):
     def __init__(self, scope: Construct, id_: str, *, settings: Settings, key: kms.IKey | None) -> None:
         super().__init__(scope, id_)
         environment, region = settings.environment, settings.region
-        bucket = names.batch_bucket(environment, account=cdk.Stack.of(self).account, region=region)
+        bucket = bucket_name(self, settings, "batch")
         role = iam.Role(
             self,
             "Role",
-            role_name=names.batch_role(environment, region=region),
+            role_name=names.role(environment, "batch", region=region),
             assumed_by=iam.AccountRootPrincipal(),
             description="scripts/batch assumes it to run transform jobs",
         )
@@ -190,9 +176,8 @@ class BatchRole(Construct):
             wildcard="Each job has a name of its own.",
         )
         listed = [bucket, *(settings.batch.buckets if settings.batch else ())]
-        allow(role, "s3:ListBucket", on=[arn(self, "s3", each, region="", account="") for each in listed])
-        objects = arn(self, "s3", bucket, "*", region="", account="")
+        allow(role, "s3:ListBucket", on=[in_bucket(self, each) for each in listed])
         reason = "It keeps manifests, local images and results, and reads the answers."
-        allow(role, "s3:GetObject", "s3:PutObject", on=objects, wildcard=reason)
+        allow(role, "s3:GetObject", "s3:PutObject", on=in_bucket(self, bucket, "*"), wildcard=reason)
         if key:
             allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=key.key_arn)

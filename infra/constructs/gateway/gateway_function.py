@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from infra import names
-from infra.constructs.policies import acknowledge, acknowledge_wildcard, allow, arn
+from infra.constructs.policies import acknowledge, acknowledge_wildcard, allow, arn, in_bucket
 from infra.constructs.python_function import PythonFunction
 from infra.lambdas.gateway import predictions
 from infra.lambdas.gateway.labels import PREFIX as LABELS
@@ -111,10 +111,10 @@ class GatewayFunction(PythonFunction):
             self._allow_objects("s3:PutObject", bucket, prefix)
         for prefix in (predictions.REQUESTS, predictions.ANSWERS, predictions.FAILURES):
             self._allow_objects("s3:GetObject", bucket, prefix)
-        allow(self.role, "s3:ListBucket", on=arn(self, "s3", bucket, region="", account=""))
+        allow(self.role, "s3:ListBucket", on=in_bucket(self, bucket))
 
     def _allow_objects(self, action: str, bucket: str, prefix: str) -> None:
-        objects = arn(self, "s3", bucket, f"{prefix}/*", region="", account="")
+        objects = in_bucket(self, bucket, f"{prefix}/*")
         allow(self.role, action, on=objects, wildcard="An object's key has the id of its request.")
 
     def set_sign_in(self, *, address: str, client_id: str, scope: str) -> None:

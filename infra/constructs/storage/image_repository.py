@@ -50,7 +50,7 @@ class ImageRepository(Construct):
         role = iam.Role(
             self,
             "PublishingRole",
-            role_name=names.image_publishing_role(environment, region=settings.region),
+            role_name=names.role(environment, "image-publishing", region=settings.region),
             assumed_by=iam.AccountRootPrincipal(),
             description="cdk deploy assumes it to push the serving image",
         )
