@@ -63,10 +63,6 @@ class Execution(Resource):
         step = {"StepName": self._step["Name"], "StepStatus": self._status, "StartTime": self.created}
         return {"PipelineExecutionSteps": [{**step, "Metadata": job, **self._more}]}
 
-    def start(self) -> None:
-        """Begin to run."""
-        in_background(self._run)
-
     def stop(self) -> dict[str, object]:
         """Begin to stop: the job's program gets SIGTERM."""
         with self._lock:
@@ -77,7 +73,8 @@ class Execution(Resource):
             in_background(self._launcher.end, self._program)
         return {"PipelineExecutionArn": self.arn}
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Run to the end."""
         folder, ended = self._launcher.scratch / self._job, "Succeeded"
         try:
             self._train(folder)

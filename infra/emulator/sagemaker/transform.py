@@ -17,17 +17,8 @@ from typing import TYPE_CHECKING, Literal
 
 import urllib3
 
-from infra.emulator.sagemaker.endpoints import in_background
 from infra.emulator.sagemaker.execution_role import REFUSALS, ExecutionRole
-from infra.emulator.sagemaker.resources import (
-    Resource,
-    ResourceType,
-    ServerError,
-    Store,
-    Variant,
-    invalid,
-)
-from infra.emulator.validation.shapes import InvalidRequest
+from infra.emulator.sagemaker.resources import Resource, ResourceType, ServerError, Variant, invalid
 from infra.local_aws import HOST
 from infra.names import TRANSFORM_LOG_GROUP
 
@@ -51,6 +42,10 @@ class TransformJob(Resource):
 
     def __init__(self, request: Json, model: Json, *, launcher: Launcher) -> None:
         super().__init__(TRANSFORM_JOB, request)
+        source = request["TransformInput"]
+        whole = source.get("SplitType", "None") == source.get("CompressionType", "None") == "None"
+        if not whole or source["DataSource"]["S3DataSource"]["S3DataType"] != "ManifestFile":
+            raise invalid("The emulated SageMaker transforms whole objects, which a manifest lists.")
         self.status: Status = "InProgress"
         self._more: dict[str, object] = {}
         self._launcher = launcher
@@ -141,24 +136,6 @@ class TransformJob(Resource):
             raise JobError("ClientError: See job logs for more information")
         target = f"{output['S3OutputPath'].rstrip('/')}/{name}.out"
         role.write(target, answer.data, key=output.get("KmsKeyId"))
-
-
-def create(
-    store: Store[TransformJob], request: Json, models: Store[Resource], *, launcher: Launcher
-) -> TransformJob:
-    """Begin a job of a model, with a name that no job has ever had."""
-    source = request["TransformInput"]
-    whole = source.get("SplitType", "None") == source.get("CompressionType", "None") == "None"
-    if not whole or source["DataSource"]["S3DataSource"]["S3DataType"] != "ManifestFile":
-        raise invalid("The emulated SageMaker transforms whole objects, which a manifest lists.")
-    model = models.get(request["ModelName"]).properties
-    try:
-        job = store.add(TransformJob(request, model, launcher=launcher))
-    except InvalidRequest as error:
-        unique = "Job name must be unique within an AWS account and region"
-        raise InvalidRequest("ResourceInUse", f"{unique}: {error.message}") from error
-    in_background(job.run)
-    return job
 
 
 def _manifest(role: ExecutionRole, url: str) -> tuple[str, list[str]]:
