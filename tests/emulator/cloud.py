@@ -9,18 +9,21 @@ import tarfile
 import time
 import uuid
 import zipfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+from unittest import mock
 
 import boto3
 import pytest
 from botocore.exceptions import WaiterError
 
+from infra.emulator import LocalAws
 from infra.local_aws import ACCOUNT, gateway_url, local_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ecr import ECRClient
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker.type_defs import WaiterConfigTypeDef
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
-
-    from infra.emulator import LocalAws
 
 FAKE_SERVER = ("tests.emulator.fake_server:main",)
 ROLE = "arn:aws:iam::000000000000:role/model"
@@ -54,6 +55,14 @@ class Cloud:
         self.functions: Any = self.client("lambda")
         self.create_bucket(BUCKET)
 
+    @classmethod
+    @contextmanager
+    def started(cls, folder: Path, **options: Any) -> Iterator[Self]:
+        """Start local AWS that enforces policies and runs the fake server, or as the options say."""
+        usual: dict[str, Any] = {"engine": "process", "program": FAKE_SERVER, "enforce_policies": True}
+        with LocalAws(port=0, log=folder / "aws.log", **usual | options) as aws:
+            yield cls(aws)
+
     def create_bucket(self, name: str) -> None:
         """Create a bucket, if there is none of that name; outside us-east-1 its region must be named."""
         region = self.region or self.aws.region
@@ -76,9 +85,14 @@ class Cloud:
         }
         return boto3.client(service, **known | options)  # type: ignore[call-overload]
 
-    def gateway_url(self, api_id: str, stage: str) -> str:
-        """URL of a REST API's stage."""
-        return gateway_url(api_id, stage, port=self.aws.port)
+    def gateway_url(self, outputs: Mapping[str, str]) -> str:
+        """URL of the stage that the outputs of a gateway's stack name."""
+        return gateway_url(outputs["ApiId"], outputs["StageName"], port=self.aws.port)
+
+    def api_key(self, outputs: Mapping[str, str]) -> str:
+        """Return the API key that the outputs of a gateway's stack name."""
+        found = self.client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
+        return str(found["value"])
 
     def connect(self, patch: pytest.MonkeyPatch) -> None:
         """Let this process's own clients reach local AWS, whatever the shell has set."""
@@ -88,6 +102,30 @@ class Cloud:
         for name, value in environment.items():
             patch.setenv(name, value)
         patch.setattr(boto3, "DEFAULT_SESSION", None)
+
+    @contextmanager
+    def alone(self, keys: Mapping[str, str] | None = None) -> Iterator[None]:
+        """Let all of this process reach local AWS and nothing else, with a role's keys if they are given."""
+        variables = local_environment(os.environ, port=self.aws.port, region=self.aws.region)
+        with (
+            mock.patch.dict(os.environ, variables | dict(keys or {}), clear=True),
+            mock.patch.object(boto3, "DEFAULT_SESSION", None),
+        ):
+            yield
+
+    def keys(self, bucket: str, prefix: str = "") -> list[str]:
+        """Return the keys of a bucket's objects below a prefix."""
+        listed = self.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)
+        return [each["Key"] for each in listed.get("Contents", [])]
+
+    def read(self, bucket: str, key: str) -> bytes:
+        """Return an object's content."""
+        return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    def lines(self, prefix: str) -> list[dict[str, Any]]:
+        """Return the documents of all files of JSON lines below a prefix."""
+        bodies = [self.read(BUCKET, key) for key in self.keys(BUCKET, prefix)]
+        return [json.loads(line) for body in bodies for line in body.splitlines()]
 
     def artifact(self, **behaviour: object) -> str:
         """Upload a model of the fake server and return its URL."""
@@ -183,15 +221,24 @@ class Cloud:
         failed = [each for each in events if each["ResourceStatus"].endswith("_FAILED")]
         return "\n".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason')}" for e in failed)
 
-    def begin_endpoint(self, config: str) -> str:
+    def role(self, stack: str, prefix: str) -> str:
+        """Return the name of the role of a stack whose logical id begins so."""
+        (found,) = [
+            each["PhysicalResourceId"]
+            for each in self.stacks.describe_stack_resources(StackName=stack)["StackResources"]
+            if each["ResourceType"] == "AWS::IAM::Role" and each["LogicalResourceId"].startswith(prefix)
+        ]
+        return found
+
+    def begin_endpoint(self, config: str, name: str | None = None) -> str:
         """Begin to create an endpoint and return its name."""
-        name = f"endpoint-{uuid.uuid4().hex[:8]}"
+        name = name or f"endpoint-{uuid.uuid4().hex[:8]}"
         self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
         return name
 
-    def endpoint(self, config: str) -> str:
+    def endpoint(self, config: str, name: str | None = None) -> str:
         """Create an endpoint and return its name once it serves."""
-        name = self.begin_endpoint(config)
+        name = self.begin_endpoint(config, name)
         self.wait(name)
         return name
 
@@ -208,6 +255,11 @@ class Cloud:
         """Wait with boto3's own waiter until the endpoint serves."""
         self.sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=endpoint, WaiterConfig=AT_ONCE)
 
+    def update(self, endpoint: str, config: str) -> None:
+        """Move an endpoint to another configuration, and wait until it serves that or the former one."""
+        self.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+        self.wait(endpoint)
+
     def delete(self, endpoint: str) -> None:
         """Delete an endpoint and wait until it is gone."""
         self.sagemaker.delete_endpoint(EndpointName=endpoint)
@@ -218,6 +270,17 @@ class Cloud:
         answer = self.runtime.invoke_endpoint(EndpointName=endpoint, Body=body)
         parsed: dict[str, Any] = json.loads(answer["Body"].read())
         return parsed
+
+
+def capture_to(prefix: str, *modes: str, percent: int = 100) -> dict[str, object]:
+    """Return a configuration that captures these modes below a prefix."""
+    return {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": percent,
+        "DestinationS3Uri": f"s3://{BUCKET}/{prefix}",
+        "CaptureOptions": [{"CaptureMode": mode} for mode in modes],
+        "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+    }
 
 
 def archive(name: str, content: bytes, *, kind: bytes = tarfile.REGTYPE, target: str = "") -> bytes:

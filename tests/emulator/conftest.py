@@ -10,11 +10,10 @@ import boto3
 import pytest
 
 from infra import config
-from infra.emulator import LocalAws
 from infra.local_aws import ACCOUNT
 from scripts.delivery.aws import connect
 from scripts.delivery.cdk import CDK, cdk
-from tests.emulator.cloud import FAKE_SERVER, Cloud
+from tests.emulator.cloud import Cloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +22,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    log = tmp_path_factory.mktemp("local") / "aws.log"
-    with LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER) as aws:
-        yield Cloud(aws)
+    with Cloud.started(tmp_path_factory.mktemp("local"), enforce_policies=False) as started:
+        yield started
 
 
 def misleading_shell(folder: Path) -> dict[str, str]:
@@ -58,15 +56,14 @@ def bootstrapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A bootstrapped local AWS, which commands in this process reach from a misleading shell."""
     local = config.load("local")
     folder = tmp_path_factory.mktemp("bootstrapped")
-    log = folder / "aws.log"
-    with LocalAws(port=0, engine="process", log=log, region=local.region, program=FAKE_SERVER) as aws:
+    with Cloud.started(folder, region=local.region, enforce_policies=False) as started:
         shell = {
             **misleading_shell(folder),
-            "AWS_ENDPOINT_URL": aws.endpoint_url,
+            "AWS_ENDPOINT_URL": started.aws.endpoint_url,
             "PATH": f"{CDK.parents[2] / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
         }
         with mock.patch.dict(os.environ, shell), mock.patch.object(boto3, "DEFAULT_SESSION", None):
             connect(local)
             # Outside the project: another test may run the CDK CLI there at the same time.
             cdk("bootstrap", f"aws://{ACCOUNT}/{local.region}", local=True, root=folder)
-            yield Cloud(aws)
+            yield started

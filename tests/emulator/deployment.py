@@ -42,6 +42,11 @@ MANIFEST = {
 }
 
 
+def dimensions(endpoint: str, variant: str = "champion") -> list[dict[str, str]]:
+    """Return the dimensions of SageMaker's metrics of a variant."""
+    return [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
+
+
 class Deployment:
     """An environment's stacks, deployed as the CDK CLI would, with the fake server for a model."""
 
@@ -86,6 +91,11 @@ class Deployment:
 
     def outputs(self, stack: str) -> dict[str, str]:
         return self.cloud.outputs(self.name(stack))
+
+    @property
+    def url(self) -> str:
+        """URL of the gateway's stage."""
+        return self.cloud.gateway_url(self.outputs("gateway"))
 
     def resources(self, stack: str) -> dict[str, str]:
         """Physical ids by type."""

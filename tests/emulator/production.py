@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from infra import names
+from infra import config, names
+from infra.config import ENVIRONMENTS
 from infra.local_aws import ACCOUNT
 from tests.e2e.production import REPOSITORY, assume_with_github_token
-from tests.emulator.deployment import Deployment
-from tests.infra.synthesis import as_list
+from tests.emulator.cloud import Cloud
+from tests.emulator.deployment import REGION, Deployment
+from tests.infra.synthesis import RELEASE, as_list, synthesize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from infra.config import Settings
-    from tests.emulator.cloud import Cloud
     from tests.infra.synthesis import Assembly
 
 # Role -> its stack, how its logical id begins, and the environments that have it. "full" has every optional
@@ -53,19 +56,28 @@ class Prod(Deployment):
         super().__init__(cloud, assembly)
         self.settings = settings
 
+    @classmethod
+    @contextmanager
+    def started(
+        cls, folder: Path, *stacks: str, added: str, instances: int = 2, **behaviour: Any
+    ) -> Iterator[Self]:
+        """Deploy stacks of prod in the emulator's region, with additions to its settings."""
+        written = re.sub(r'region = ".*"', f'region = "{REGION}"', (ENVIRONMENTS / "prod.toml").read_text())
+        written = written.replace("instance_count = 2", f"instance_count = {instances}")
+        (folder / "prod.toml").write_text(written + added)
+        assembly = synthesize("prod", folder / "out", release=RELEASE, environments=folder)
+        with Cloud.started(folder) as cloud:
+            made = cls(cloud, assembly, config.load("prod", folder=folder))
+            made.deploy_all(*stacks, **behaviour)
+            yield made
+
     @property
     def canary(self) -> str:
         return self.resources("monitoring")["AWS::Lambda::Function"]
 
     def role(self, role: str) -> str:
         stack, prefix, _ = ROLES[role]
-        resources = self.cloud.stacks.describe_stack_resources(StackName=self.name(stack))["StackResources"]
-        (found,) = [
-            each["PhysicalResourceId"]
-            for each in resources
-            if each["ResourceType"] == "AWS::IAM::Role" and each["LogicalResourceId"].startswith(prefix)
-        ]
-        return found
+        return self.cloud.role(self.name(stack), prefix)
 
     def arn(self, role: str) -> str:
         return f"arn:aws:iam::{ACCOUNT}:role/{self.role(role)}"

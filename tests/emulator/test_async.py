@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 from infra import config, names
 from infra.emulator import LocalAws
 from infra.lambdas.gateway.predictions import ANSWERS, FAILURES, IMAGES, REQUESTS
+from model.release.export import pack
 from scripts.client import Client, ClientError, Prediction, Problem
 from tests.browser import find_chromium
 from tests.container import samples
@@ -48,29 +47,19 @@ class Queued(Prod):
     model: Path
 
     def publish_model(self, **_behaviour: object) -> None:
-        file = io.BytesIO()
-        with tarfile.open(fileobj=file, mode="w:gz") as archive:
-            for path in self.model.iterdir():
-                archive.add(path, path.name)
-        self.cloud.s3.put_object(**self.artifact, Body=file.getvalue())  # type: ignore[arg-type]
-
-    @property
-    def url(self) -> str:
-        outputs = self.outputs("gateway")
-        return self.cloud.gateway_url(outputs["ApiId"], outputs["StageName"])
+        body = pack({path.name: path.read_bytes() for path in self.model.iterdir()})
+        self.cloud.s3.put_object(**self.artifact, Body=body)  # type: ignore[arg-type]
 
     @property
     def key(self) -> str:
-        id_ = self.outputs("gateway")["ApiKeyId"]
-        return str(self.client("apigateway").get_api_key(apiKey=id_, includeValue=True)["value"])
+        return self.cloud.api_key(self.outputs("gateway"))
 
     @property
     def bucket(self) -> str:
         return self.outputs("registry")["AsyncBucketName"]
 
     def keys(self, prefix: str) -> set[str]:
-        listed = self.cloud.s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{prefix}/")
-        return {each["Key"] for each in listed.get("Contents", [])}
+        return {*self.cloud.keys(self.bucket, f"{prefix}/")}
 
     def instances(self, endpoint: str = ENDPOINT) -> int:
         (variant,) = self.cloud.sagemaker.describe_endpoint(EndpointName=endpoint)["ProductionVariants"]
@@ -230,8 +219,8 @@ def test_what_waits_for_an_endpoint_that_is_deleted_fails(prod: Queued, scans: b
     prod.cloud.delete(endpoint)
     left = failures & prod.keys(FAILURES)
     assert len(left) >= 2
-    content = prod.cloud.s3.get_object(Bucket=prod.bucket, Key=min(left))["Body"].read()
-    assert json.loads(content) == {"failureReason": "The endpoint was deleted."}
+    content = json.loads(prod.cloud.read(prod.bucket, min(left)))
+    assert content == {"failureReason": "The endpoint was deleted."}
 
 
 def failure(prod: Queued, told: str) -> str:

@@ -69,13 +69,11 @@ def deploy(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     @cache
     def deploy(auth: Auth) -> Deployed:
         chosen = settings(auth, port=cloud.aws.port)
-        endpoint = names.endpoint(chosen.environment, mode="real-time")
-        cloud.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=config_name)
-        cloud.wait(endpoint)
+        cloud.endpoint(config_name, name=names.endpoint(chosen.environment, mode="real-time"))
         deployed.append(chosen.environment)
         cloud.create_bucket(label_bucket(auth))
         outputs = create_gateway(cloud, chosen, tmp_path_factory.mktemp(auth))
-        return Deployed(cloud, cloud.gateway_url(outputs["ApiId"], outputs["StageName"]), outputs)
+        return Deployed(cloud, cloud.gateway_url(outputs), outputs)
 
     yield deploy
     for name in deployed:
@@ -138,8 +136,7 @@ def test_only_predictions_need_credentials(deploy: Deploy, auth: Auth, status: i
 
 def test_only_the_right_key_is_accepted(deploy: Deploy) -> None:
     gateway = deploy("api_key")
-    key_id = gateway.outputs["ApiKeyId"]
-    key = gateway.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
+    key = gateway.cloud.api_key(gateway.outputs)
     assert_problem(gateway.predict(**{"x-api-key": f"{key}x"}), 403)
     assert_predicted(gateway.predict(**{"x-api-key": key}))
 
@@ -147,8 +144,7 @@ def test_only_the_right_key_is_accepted(deploy: Deploy) -> None:
 def test_a_label_needs_the_key_and_is_kept_once_for_it(deploy: Deploy) -> None:
     # Given a prediction
     gateway = deploy("api_key")
-    key_id = gateway.outputs["ApiKeyId"]
-    key = {"x-api-key": gateway.client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]}
+    key = {"x-api-key": gateway.cloud.api_key(gateway.outputs)}
     request_id = gateway.predict(**key).json()["request_id"]
 
     # When it is labelled without the key, and 100 times at once with it
@@ -159,7 +155,7 @@ def test_a_label_needs_the_key_and_is_kept_once_for_it(deploy: Deploy) -> None:
     # Then the key has one label there, an id that was not given has none, and no log has the note
     assert {answer.status_code for answer in answers} == {200}, answers[0].text
     (found,) = labels_of(gateway, "api_key", request_id)
-    assert (found["caller"], found["label"], found["note"]) == (key_id, "YES", NOTE)
+    assert (found["caller"], found["label"], found["note"]) == (gateway.outputs["ApiKeyId"], "YES", NOTE)
     assert_problem(label(gateway, request_id[:-13], **key), 404)
     logs = gateway.client("logs")
     for group in logs.describe_log_groups()["logGroups"]:

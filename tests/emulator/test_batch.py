@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from infra import config, names
-from infra.config import ENVIRONMENTS
-from infra.emulator import LocalAws
-from infra.local_aws import local_environment
+from infra import names
 from scripts.commands.batch import parse
 from scripts.console import DeliveryError
 from scripts.transform.batch import batch, conclude
-from tests.emulator.cloud import FAKE_SERVER, Cloud
-from tests.emulator.deployment import REGION
 from tests.emulator.production import Prod, without_each_permission
-from tests.infra.synthesis import RELEASE, synthesize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,22 +43,11 @@ class Batches(Prod):
 
 @pytest.fixture(scope="module")
 def prod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batches]:
-    folder = tmp_path_factory.mktemp("prod")
-    written = (ENVIRONMENTS / "prod.toml").read_text().replace('region = "eu-west-1"', f'region = "{REGION}"')
-    (folder / "prod.toml").write_text(f'{written}\n[batch]\nexpire_days = 7\nbuckets = ["{SCANS}"]\n')
-    assembly = synthesize("prod", folder / "out", release=RELEASE, environments=folder)
-    log = folder / "aws.log"
-    with ExitStack() as stack:
-        aws = LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, enforce_policies=True)
-        cloud = Cloud(stack.enter_context(aws))
-        made = Batches(cloud, assembly, config.load("prod", folder=folder))
-        made.deploy_all("registry", "endpoint", adds=ANSWER)
-        cloud.create_bucket(SCANS)
-        variables = local_environment(os.environ, port=cloud.aws.port, region=REGION)
-        stack.enter_context(mock.patch.dict(os.environ, variables, clear=True))
-        stack.enter_context(mock.patch.object(boto3, "DEFAULT_SESSION", None))
-        stack.enter_context(mock.patch("scripts.transform.batch.POLL_S", 0.1))
-        yield made
+    folder, added = tmp_path_factory.mktemp("prod"), f'\n[batch]\nexpire_days = 7\nbuckets = ["{SCANS}"]\n'
+    with Batches.started(folder, "registry", "endpoint", added=added, adds=ANSWER) as made:
+        made.cloud.create_bucket(SCANS)
+        with made.cloud.alone(), mock.patch("scripts.transform.batch.POLL_S", 0.1):
+            yield made
 
 
 def fill(folder: Path, *written: str) -> Path:
@@ -108,7 +89,7 @@ def test_a_prefix_is_answered_into_a_prefix(prod: Batches) -> None:
     prod.cloud.s3.put_object(Bucket=SCANS, Key="ward-2/a.png", Body=b"of another prefix")
     report = prod.call(f"s3://{SCANS}/ward", f"s3://{prod.bucket}/results", "--format", "csv")
     assert report["results"] == f"s3://{prod.bucket}/results/results.csv"
-    written = prod.cloud.s3.get_object(Bucket=prod.bucket, Key="results/results.csv")["Body"].read().decode()
+    written = prod.cloud.read(prod.bucket, "results/results.csv").decode()
     assert [line.split(",")[:2] for line in written.splitlines()[1:]] == [
         ['"ward/a.png"', '"NO"'],
         ['"ward/b/a.png"', '"NO"'],
@@ -141,8 +122,7 @@ def test_ctrl_c_stops_the_jobs_or_leaves_them_and_nothing_is_sent_twice(
     if not leave:  # the second job got the rest alone
         job = prod.cloud.sagemaker.describe_transform_job(TransformJobName=report["jobs"][0])
         bucket, _, key = job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"][5:].partition("/")
-        content = prod.cloud.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        assert 0 < len(json.loads(content)) - 1 < 40
+        assert 0 < len(json.loads(prod.cloud.read(bucket, key))) - 1 < 40
     serve(prod)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.emulator.cloud import BUCKET, wait_for
+from tests.emulator.cloud import BUCKET, capture_to, wait_for
 
 if TYPE_CHECKING:
     from tests.emulator.cloud import Cloud
@@ -21,26 +20,14 @@ KEY = re.compile(
 
 def captured(cloud: Cloud, prefix: str) -> list[dict[str, Any]]:
     """Return the records below a prefix, and check their keys."""
-    found = cloud.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
-    assert all(KEY.fullmatch(each["Key"]) for each in found)
-    bodies = [cloud.s3.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read() for each in found]
-    return [json.loads(line) for body in bodies for line in body.splitlines()]
+    assert all(KEY.fullmatch(key) for key in cloud.keys(BUCKET, prefix))
+    return cloud.lines(prefix)
 
 
 def capturing(cloud: Cloud, prefix: str, *modes: str, percent: int = 100) -> str:
     """Create an endpoint that captures these modes, and return its name."""
-    return cloud.endpoint(
-        cloud.config(
-            answer="yes",
-            capture={
-                "EnableCapture": True,
-                "InitialSamplingPercentage": percent,
-                "DestinationS3Uri": f"s3://{BUCKET}/{prefix}",
-                "CaptureOptions": [{"CaptureMode": mode} for mode in modes],
-                "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
-            },
-        )
-    )
+    capture = capture_to(prefix, *modes, percent=percent)
+    return cloud.endpoint(cloud.config(answer="yes", capture=capture))
 
 
 def test_what_is_named_is_kept_by_media_type(cloud: Cloud) -> None:

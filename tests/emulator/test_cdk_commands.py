@@ -126,8 +126,7 @@ def test_an_update_that_could_not_be_rolled_back_is_continued(stuck: Stuck, asse
     assert f"scripts/cdk rollback {stuck.name} --orphan" in str(caught.value)
 
     # Once it is there again, the deploy itself continues the rollback, and updates work
-    stuck.cloud.sagemaker.create_endpoint(EndpointName=stuck.endpoint, EndpointConfigName=before)
-    stuck.cloud.wait(stuck.endpoint)
+    stuck.cloud.endpoint(before, name=stuck.endpoint)
     stacks.recover_stacks(LOCAL, assembly=assembly)
     assert stuck.status == "UPDATE_ROLLBACK_COMPLETE"
     assert stuck.answer == "first"

@@ -51,8 +51,7 @@ def test_update_answers_a_slow_request_before_the_old_variant_stops(cloud: Cloud
     slow = threading.Thread(target=lambda: answers.append(cloud.invoke(endpoint)["answer"]))
     slow.start()
 
-    cloud.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=cloud.config(answer="new"))
-    cloud.wait(endpoint)
+    cloud.update(endpoint, cloud.config(answer="new"))
     slow.join()
 
     assert answers == ["old"]
@@ -116,10 +115,7 @@ def test_body_over_the_limit_of_its_mode_is_refused(
 def test_a_serverless_endpoint_becomes_a_real_time_one_but_not_back(cloud: Cloud) -> None:
     serverless = cloud.config(serverless=True, answer="serverless")
     endpoint = cloud.endpoint(serverless)
-    cloud.sagemaker.update_endpoint(
-        EndpointName=endpoint, EndpointConfigName=cloud.config(answer="real-time")
-    )
-    cloud.wait(endpoint)
+    cloud.update(endpoint, cloud.config(answer="real-time"))
     assert cloud.invoke(endpoint)["answer"] == "real-time"
     with pytest.raises(ClientError, match=r"ValidationException.*real-time to serverless"):
         cloud.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=serverless)

@@ -61,7 +61,7 @@ def template() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def url(cloud: Cloud) -> Iterator[str]:
     name = f"gateway-{uuid.uuid4().hex[:8]}"
-    yield cloud.gateway_url(cloud.create_stack(name, template())["ApiId"], "v1")
+    yield cloud.gateway_url({**cloud.create_stack(name, template()), "StageName": "v1"})
     cloud.delete_stack(name)
 
 

@@ -8,9 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
-import boto3
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
@@ -18,8 +16,7 @@ from botocore.exceptions import ClientError
 from infra import config, names
 from infra.config.environment import Feedback, GitHub
 from infra.config.hosting import DataCapture, RealTime
-from infra.emulator import LocalAws
-from infra.local_aws import ACCOUNT, local_environment
+from infra.local_aws import ACCOUNT
 from infra.release import artifact_key
 from infra.stacks.delivery import DeliveryStack
 from scripts.console import DeliveryError
@@ -28,7 +25,7 @@ from scripts.delivery.aws import stack_outputs
 from scripts.monitoring.monitor import conclude, monitor, put_metrics
 from scripts.retraining import feedback
 from tests.e2e.production import REPOSITORY, assume_with_github_token
-from tests.emulator.cloud import FAKE_SERVER, Cloud
+from tests.emulator.cloud import Cloud
 from tests.emulator.deployment import REGION, mark_bootstrapped
 from tests.emulator.feedback import log_answers, serve
 from tests.emulator.production import without_each_permission
@@ -90,11 +87,7 @@ class Job:
 
     def failure(self) -> str | None:
         """Run with the role's rights; return why that fails."""
-        variables = local_environment(os.environ, port=self.cloud.aws.port, region=REGION) | self.keys()
-        with (
-            mock.patch.dict(os.environ, variables, clear=True),
-            mock.patch.object(boto3, "DEFAULT_SESSION", None),
-        ):
+        with self.cloud.alone(self.keys()):
             try:
                 self.run(self.settings)
             except (ClientError, DeliveryError) as error:
@@ -104,9 +97,8 @@ class Job:
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    log = tmp_path_factory.mktemp("aws") / "aws.log"
-    with LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, enforce_policies=True) as started:
-        yield Cloud(started)
+    with Cloud.started(tmp_path_factory.mktemp("aws")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -172,12 +164,7 @@ def job(
         if request.param == "retrain"
         else (monitored, "GitHubMonitorRole", names.watch(environment), 8)
     )
-    resources = aws.stacks.describe_stack_resources(StackName=names.stack(environment, "delivery"))
-    (role,) = (
-        each["PhysicalResourceId"]
-        for each in resources["StackResources"]
-        if each["ResourceType"] == "AWS::IAM::Role" and each["LogicalResourceId"].startswith(prefix)
-    )
+    role = aws.role(names.stack(environment, "delivery"), prefix)
     return Job(aws, settings, run, role, github, count)
 
 

@@ -7,15 +7,11 @@ emulator cannot tell.
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
-from unittest import mock
 
-import boto3
 import pytest
 import requests
 from botocore.auth import SigV4Auth
@@ -23,14 +19,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, WaiterError
 
-from infra import config, names
+from infra import names
 from infra.config import ENVIRONMENTS
-from infra.emulator import LocalAws
 from infra.emulator.sagemaker.capture import WRITTEN_AFTER_S
-from infra.local_aws import ACCOUNT, local_environment
+from infra.local_aws import ACCOUNT
 from scripts.commands.drift import drift
 from scripts.console import DeliveryError
-from tests.emulator.cloud import FAKE_SERVER, Cloud
 from tests.emulator.deployment import REGION, deployment_tags
 from tests.emulator.production import ADDED, ROLES, Prod
 from tests.gateway.sagemaker import PREDICTION
@@ -88,8 +82,7 @@ def _request(
     prod: Prod, method: str, path: str, *, body: bytes = b"image", kind: str = "image/png"
 ) -> requests.Response:
     """Call the gateway, signed as prod requires it."""
-    outputs = prod.outputs("gateway")
-    url = prod.cloud.gateway_url(outputs["ApiId"], outputs["StageName"]) + path
+    url = prod.url + path
     request = AWSRequest(method=method, url=url, data=body, headers={"Content-Type": kind})
     SigV4Auth(Credentials(ACCOUNT, "local"), "execute-api", REGION).add_auth(request)
     return requests.request(method, url, data=body, headers=dict(request.headers), timeout=30)
@@ -122,15 +115,11 @@ def tagged(prod: Prod, environment: str) -> str:
 def captured(prod: Prod) -> str | None:
     """Predict, and see whether the answer is captured."""
     bucket = prod.outputs("registry")["CaptureBucketName"]
-
-    def count() -> int:
-        return len(prod.cloud.s3.list_objects_v2(Bucket=bucket).get("Contents", []))
-
-    before = count()
+    before = len(prod.cloud.keys(bucket))
     predict(prod)
     deadline = time.monotonic() + 3 * WRITTEN_AFTER_S
     while time.monotonic() < deadline:
-        if count() > before:
+        if len(prod.cloud.keys(bucket)) > before:
             return None
         time.sleep(0.1)
     return LOST
@@ -138,11 +127,7 @@ def captured(prod: Prod) -> str | None:
 
 def drifted(prod: Prod) -> str | None:
     """Run `scripts/drift` as the nightly workflow does."""
-    variables = local_environment(os.environ, port=prod.cloud.aws.port, region=REGION) | prod.job_keys()
-    with (
-        mock.patch.dict(os.environ, variables, clear=True),
-        mock.patch.object(boto3, "DEFAULT_SESSION", None),
-    ):
+    with prod.cloud.alone(prod.job_keys()):
         try:
             drift(prod.settings, record=RELEASE)
         except (DeliveryError, ClientError) as error:
@@ -234,15 +219,9 @@ OPTIONAL = by_action(
 @pytest.fixture(scope="module")
 def prod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prod]:
     """Prod's stacks in the emulator's region, with a model of the fake server."""
+    stacks = ("registry", "endpoint", "gateway", "monitoring", "delivery")
     folder = tmp_path_factory.mktemp("prod")
-    settings = re.sub(r'region = ".*"', f'region = "{REGION}"', (ENVIRONMENTS / "prod.toml").read_text())
-    settings = settings.replace("instance_count = 2", "instance_count = 4")
-    (folder / "prod.toml").write_text(settings + ADDED)
-    assembly = synthesize("prod", folder / "out", release=RELEASE, environments=folder)
-    log = folder / "aws.log"
-    with LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, enforce_policies=True) as aws:
-        made = Prod(Cloud(aws), assembly, config.load("prod", folder=folder))
-        made.deploy_all("registry", "endpoint", "gateway", "monitoring", "delivery", adds=PREDICTION)
+    with Prod.started(folder, *stacks, added=ADDED, instances=4, adds=PREDICTION) as made:
         yield made
 
 

@@ -9,10 +9,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.emulator import LocalAws
 from scripts.delivery.pruning import TYPES, prune
 from scripts.delivery.stacks import resources
-from tests.emulator.cloud import FAKE_SERVER, Cloud
+from tests.emulator.cloud import Cloud
 from tests.emulator.deployment import EndpointStack
 
 if TYPE_CHECKING:
@@ -48,9 +47,9 @@ class RetainingStack(EndpointStack):
 @pytest.fixture(scope="module")
 def hiding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Local AWS whose CloudFormation does not notice that SageMaker took an update back."""
-    log = tmp_path_factory.mktemp("hiding") / "aws.log"
-    with LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, hide_rollbacks=True) as aws:
-        yield Cloud(aws)
+    folder = tmp_path_factory.mktemp("hiding")
+    with Cloud.started(folder, enforce_policies=False, hide_rollbacks=True) as started:
+        yield started
 
 
 def make(cloud: Cloud, environment: str, patch: pytest.MonkeyPatch, *, retain: bool = True) -> RetainingStack:
@@ -90,9 +89,7 @@ def test_without_its_configuration_an_endpoint_can_neither_be_updated_nor_scaled
     with pytest.raises(ClientError, match=missing):
         stack.scale(3)
     with pytest.raises(ClientError, match=missing):
-        hiding.sagemaker.update_endpoint(
-            EndpointName=stack.endpoint, EndpointConfigName=hiding.config(answer="x")
-        )
+        hiding.update(stack.endpoint, hiding.config(answer="x"))
     stack.delete()
 
 
@@ -102,8 +99,7 @@ def test_pruning_leaves_what_any_endpoint_names_what_is_newer_and_other_environm
     stack, other = make(cloud, "mine", monkeypatch), make(cloud, "other", monkeypatch)
     # Given a replaced release that an endpoint made by hand names, another that none names, and other's
     first = stack.outputs()
-    cloud.sagemaker.create_endpoint(EndpointName="by-hand", EndpointConfigName=first["ConfigName"])
-    cloud.wait("by-hand")
+    cloud.endpoint(first["ConfigName"], name="by-hand")
     stack.update(answer="second")
     stack.update(answer="third")
     others = other.records()

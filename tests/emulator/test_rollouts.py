@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from infra.emulator.sagemaker.endpoints import Rollout
 from tests.emulator.cloud import wait_for
-from tests.emulator.deployment import CONDITION, EndpointStack, resource
+from tests.emulator.deployment import CONDITION, EndpointStack, dimensions, resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,13 +53,6 @@ class RolloutCase:
 
 def percent(value: int) -> dict[str, object]:
     return {"Type": "CAPACITY_PERCENT", "Value": value}
-
-
-def dimensions(endpoint: str) -> list[dict[str, str]]:
-    return [
-        {"Name": "EndpointName", "Value": endpoint},
-        {"Name": "VariantName", "Value": "champion"},
-    ]
 
 
 def update(cloud: Cloud, endpoint: str, deployment: Any, **behaviour: object) -> str:

@@ -13,7 +13,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.emulator.cloud import BUCKET, wait_for
+from tests.emulator.cloud import capture_to, wait_for
+from tests.emulator.deployment import dimensions
 
 if TYPE_CHECKING:
     from tests.emulator.cloud import Cloud
@@ -23,33 +24,19 @@ SECONDS = float(os.environ.get("SHADOW_SECONDS", "2"))  # of load; longer to mea
 SERVED: dict[str, Any] = {"answer": "served", "seconds": 0.02}
 
 
-def capture_to(prefix: str) -> dict[str, object]:
-    return {
-        "EnableCapture": True,
-        "InitialSamplingPercentage": 100,
-        "DestinationS3Uri": f"s3://{BUCKET}/{prefix}",
-        "CaptureOptions": [{"CaptureMode": "Output"}],
-        "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
-    }
-
-
 def captured(cloud: Cloud, prefix: str, endpoint: str, variant: str) -> dict[str, str]:
     """Return a variant's captured answers by inference id."""
-    below = f"{prefix}/{endpoint}/{variant}/"
-    found = cloud.s3.list_objects_v2(Bucket=BUCKET, Prefix=below).get("Contents", [])
-    bodies = [cloud.s3.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read() for each in found]
-    records = [json.loads(line) for body in bodies for line in body.splitlines()]
+    records = cloud.lines(f"{prefix}/{endpoint}/{variant}/")
     answers = (json.loads(each["captureData"]["endpointOutput"]["data"])["answer"] for each in records)
     return dict(zip((each["eventMetadata"]["inferenceId"] for each in records), answers, strict=True))
 
 
 def metric(cloud: Cloud, endpoint: str, variant: str, name: str) -> float:
     """Return the sum of a variant's metric."""
-    dimensions = {"EndpointName": endpoint, "VariantName": variant}
     found = cloud.client("cloudwatch").get_metric_statistics(
         Namespace="AWS/SageMaker",
         MetricName=name,
-        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+        Dimensions=dimensions(endpoint, variant),
         StartTime=time.time() - 3600,
         EndTime=time.time() + 60,
         Period=86400,
@@ -59,7 +46,9 @@ def metric(cloud: Cloud, endpoint: str, variant: str, name: str) -> float:
 
 
 def test_both_variants_answer_under_one_id_and_only_one_is_heard(cloud: Cloud) -> None:
-    endpoint = cloud.endpoint(cloud.config(**SERVED, shadow={"answer": "shadow"}, capture=capture_to("both")))
+    endpoint = cloud.endpoint(
+        cloud.config(**SERVED, shadow={"answer": "shadow"}, capture=capture_to("both", "Output"))
+    )
     for number in range(6):
         answer = cloud.runtime.invoke_endpoint(EndpointName=endpoint, Body=b"i", InferenceId=f"id-{number}")
         assert answer["InvokedProductionVariant"] == "champion"
@@ -75,8 +64,7 @@ def test_both_variants_answer_under_one_id_and_only_one_is_heard(cloud: Cloud) -
     assert (shadow["CurrentInstanceCount"], shadow["CurrentWeight"]) == (2, 1.0)
 
     # And an update without it ends it
-    cloud.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=cloud.config(**SERVED))
-    cloud.wait(endpoint)
+    cloud.update(endpoint, cloud.config(**SERVED))
     assert "ShadowProductionVariants" not in cloud.sagemaker.describe_endpoint(EndpointName=endpoint)
     cloud.invoke(endpoint)
     assert metric(cloud, endpoint, "shadow", "Invocations") == 6
@@ -150,7 +138,6 @@ def test_one_that_does_not_start_fails_the_endpoint_and_an_update_leaves_what_se
     reason = cloud.failed_endpoint(broken)
     assert reason.startswith("Production variant shadow did not pass the ping health check: it ended with ")
     endpoint = cloud.endpoint(cloud.config(answer="before"))
-    cloud.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=broken)
-    cloud.wait(endpoint)
+    cloud.update(endpoint, broken)
     assert cloud.invoke(endpoint)["answer"] == "before"
     assert "variant shadow" in cloud.sagemaker.describe_endpoint(EndpointName=endpoint)["FailureReason"]

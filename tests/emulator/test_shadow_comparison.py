@@ -13,14 +13,13 @@ import requests
 
 from infra import config, names, release
 from infra.config.hosting import DataCapture, RealTime, Shadow
-from infra.emulator import LocalAws
 from infra.paths import ENVIRONMENTS
 from infra.release import MlflowRun, artifact_key, load, save
 from model.release import gates, registry
 from scripts.commands import compare as command
 from scripts.monitoring.shadow import compare, table
-from tests.emulator.cloud import FAKE_SERVER, Cloud, archive, wait_for
-from tests.emulator.deployment import Deployment, publish_image
+from tests.emulator.cloud import Cloud, archive, wait_for
+from tests.emulator.deployment import Deployment, dimensions, publish_image
 from tests.emulator.feedback import capture_key
 from tests.gateway.sagemaker import MODEL, PREDICTION
 from tests.infra.synthesis import RELEASE, SHADOW_SHA256, record_for, shadow_for, synthesize
@@ -60,12 +59,9 @@ class Environment:
 
     def measure(self, variant: str, **metrics: list[float]) -> None:
         """Publish values of the variant's metrics."""
-        dimensions = [
-            {"Name": "EndpointName", "Value": self._settings.endpoint_name},
-            {"Name": "VariantName", "Value": variant},
-        ]
+        named = dimensions(self._settings.endpoint_name, variant)
         data = [
-            {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": NOW}
+            {"MetricName": name, "Dimensions": named, "Value": value, "Timestamp": NOW}
             for name, values in metrics.items()
             for value in values
         ]
@@ -165,9 +161,8 @@ def test_a_deployed_shadow_is_compared_and_recorded_for_its_promotion(
     )
     record = record_for("stage", tmp_path)
     assembly = synthesize("stage", tmp_path / "out", release=record, environments=tmp_path)
-    log = tmp_path / "aws.log"
-    with LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, enforce_policies=True) as aws:
-        deployment = Deployment(Cloud(aws), assembly)
+    with Cloud.started(tmp_path) as cloud:
+        deployment = Deployment(cloud, assembly)
 
         def answering(probability: float, sha256: str) -> dict[str, Any]:
             label = "YES" if probability >= 0.5 else "NO"
@@ -185,13 +180,13 @@ def test_a_deployed_shadow_is_compared_and_recorded_for_its_promotion(
         deployment.deploy("endpoint")
         deployment.deploy("gateway")
         # When callers get the served answers
-        outputs = deployment.outputs("gateway")
-        url = deployment.cloud.gateway_url(outputs["ApiId"], outputs["StageName"]) + "/predict"
         for _ in range(5):
-            answer = requests.post(url, data=b"image", headers={"Content-Type": "image/png"}, timeout=30)
+            answer = requests.post(
+                f"{deployment.url}/predict", data=b"image", headers={"Content-Type": "image/png"}, timeout=30
+            )
             assert (answer.status_code, answer.json()["label"]) == (200, "YES")
         bucket = deployment.outputs("registry")["CaptureBucketName"]
-        wait_for(lambda: b"shadow" in str(deployment.cloud.s3.list_objects_v2(Bucket=bucket)).encode())
+        wait_for(lambda: "shadow" in str(cloud.keys(bucket)))
         # And both are compared
         deployment.cloud.connect(monkeypatch)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")

@@ -66,14 +66,11 @@ class Deployment:
         throttle = replace(local.throttle, **UNTHROTTLED)
         settings = replace(local, environment="fuzzed", auth="api_key", throttle=throttle)
         configuration = self.cloud.config(artifact=self.cloud.upload(artifact))
-        endpoint = names.endpoint(settings.environment, mode="real-time")
-        self.cloud.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=configuration)
-        self.cloud.wait(endpoint)
+        self.cloud.endpoint(configuration, name=names.endpoint(settings.environment, mode="real-time"))
         outputs = create_gateway(self.cloud, settings, folder)
-        url = self.cloud.gateway_url(outputs["ApiId"], outputs["StageName"])
-        key = self.cloud.client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
+        url = self.cloud.gateway_url(outputs)
         document = requests.get(f"{url}/openapi.json", timeout=TIMEOUT_S).json()
-        return Gateway(url, Contract(document), key["value"])
+        return Gateway(url, Contract(document), self.cloud.api_key(outputs))
 
     def server(self) -> list[int]:
         """Return the real server's processes: the one that listens first, then its workers."""

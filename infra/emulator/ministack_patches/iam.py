@@ -112,6 +112,12 @@ def role_allows(
     return bool(iam_evaluator.evaluate(request, policies).decision == "Allow")
 
 
+def require(role: str, action: str, resource: str, *, context: Mapping[str, str] | None = None) -> None:
+    """Raise `AccessDenied` where policies are enforced and SageMaker may not do this as a role."""
+    if enforced() and not role_allows(role, action, resource, session="SageMaker", context=context):
+        raise AccessDenied(f"The role {role} is not authorized to perform: {action} on {resource}")
+
+
 def _trusts(document: str, service: str) -> bool:
     return any(
         statement["Effect"] == "Allow"

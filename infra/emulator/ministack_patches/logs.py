@@ -30,13 +30,14 @@ def writer(group: str, stream: str, *, role: str, creates_group: bool = False) -
     names = {"logGroupName": group, "logStreamName": stream}
     arn = f"arn:aws:logs:{region()}:{account}:log-group:{group}:log-stream:{stream}"
 
+    def allows(action: str) -> bool:
+        return not enforced() or role_allows(role, action, arn, session="SageMaker")
+
     def write(line: str) -> None:
-        if enforced() and not all(role_allows(role, each, arn, session="SageMaker") for each in _ACTIONS):
+        if not all(map(allows, _ACTIONS)):
             return
         with request_scope(account, region()):
-            if creates_group and (
-                not enforced() or role_allows(role, _CREATE_GROUP, arn, session="SageMaker")
-            ):
+            if creates_group and allows(_CREATE_GROUP):
                 cloudwatch_logs._create_log_group({"logGroupName": group})
             cloudwatch_logs._create_log_stream(names)  # refused, without effect, from the second line on
             events = [{"timestamp": time.time_ns() // 1_000_000, "message": line}]

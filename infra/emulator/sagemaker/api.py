@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,8 +18,6 @@ from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.app import Answer, account_id, region
-from infra.emulator.ministack_patches.cloudwatch import record_invocation
-from infra.emulator.sagemaker import transform
 from infra.emulator.sagemaker.async_inference import AsyncEndpoint
 from infra.emulator.sagemaker.pipelines import PIPELINE
 from infra.emulator.sagemaker.resources import (
@@ -37,7 +34,6 @@ from infra.emulator.sagemaker.transform import TRANSFORM_JOB
 from infra.emulator.validation.requests import content, of_http
 from infra.emulator.validation.rules import Json
 from infra.emulator.validation.shapes import InvalidRequest, validate
-from infra.local_aws import HOST
 from infra.names import endpoint_log_group
 
 if TYPE_CHECKING:
@@ -108,10 +104,15 @@ def _delete(store: Store[Resource], request: Json) -> dict[str, object]:
     return {}
 
 
-def _list(store: Store[T], request: Json) -> dict[str, object]:
-    """List on one page, which an SDK's paginator takes for the last."""
-    wanted = request.get("NameContains", "").lower()
-    return {f"{store.type.member}s": [each.summary() for each in store.all() if wanted in each.name.lower()]}
+def _list(store: Store[T], request: Json, *, suffix: str = "s") -> dict[str, object]:
+    """List on one page, which an SDK's paginator takes for the last, the newest first."""
+    wanted, status = request.get("NameContains", "").lower(), request.get("StatusEquals")
+    found = [each for each in store.all() if wanted in each.name.lower()]
+    return {
+        f"{store.type.member}{suffix}": [
+            each.summary() for each in found if status in (None, getattr(each, "status", None))
+        ]
+    }
 
 
 def _describe_endpoint(sagemaker: SageMaker, request: Json) -> dict[str, object]:
@@ -165,7 +166,7 @@ _ACTIONS: dict[str, _Action] = {
     "DeleteEndpoint": _delete_endpoint,
     "CreateTransformJob": lambda sagemaker, given: _arn(sagemaker.create_transform_job(given)),
     "DescribeTransformJob": lambda sagemaker, given: _describe(sagemaker.transform_jobs, given),
-    "ListTransformJobs": lambda sagemaker, given: transform.list_jobs(sagemaker.transform_jobs, given),
+    "ListTransformJobs": lambda sagemaker, given: _list(sagemaker.transform_jobs, given, suffix="Summaries"),
     "StopTransformJob": lambda sagemaker, given: sagemaker.transform_jobs.get(
         given["TransformJobName"]
     ).stop(),
@@ -196,10 +197,10 @@ def invoke(endpoints: Store[Endpoint], path: str, *, headers: Mapping[str, str],
         with endpoint.answering() as running:
             _check_size(running, body)
             try:
-                return _counted(running, name, headers=headers, body=body)
+                return _forward(running, name, headers=headers, body=body)
             finally:
                 if shadow := running.shadow:
-                    copy = partial(_counted, shadow.running, name, headers=headers, body=body)
+                    copy = partial(_forward, shadow.running, name, headers=headers, body=body)
                     shadow.copy(copy)
     except (LookupError, InvalidRequest) as error:
         if isinstance(error, InvalidRequest) and error.code != "ValidationException":
@@ -217,35 +218,16 @@ def _check_size(running: Running, body: bytes) -> None:
         raise InvalidRequest("413", message, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
-def _counted(running: Running, name: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Forward an invocation, and publish its metrics."""
-    began, status = time.monotonic(), 0
-    try:
-        answer = _forward(running, name, headers=headers, body=body)
-        status = answer[0]
-    except InvalidRequest as error:
-        status = error.members.get("OriginalStatusCode", 0)
-        raise
-    finally:
-        record_invocation(name, running.variant.name, status=status, seconds=time.monotonic() - began)
-    return answer
-
-
 def _forward(running: Running, name: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
-    connection = http.client.HTTPConnection(HOST, running.server.port, timeout=MODEL_TIMEOUT_S)
     forwarded = {key: headers[key] for key in _FORWARDED if key in headers}
     try:
-        connection.request("POST", "/invocations", body=body, headers=forwarded)
-        response = connection.getresponse()
-        content = response.read()
+        response, content = running.invoke(name, body, forwarded, timeout_s=MODEL_TIMEOUT_S)
     except TimeoutError as error:
         message = "Your invocation timed out while waiting for a response from container primary."
         raise _model_error(name, status=0, message=message) from error
     except (OSError, http.client.HTTPException) as error:
         message = f"The container of endpoint {name} does not answer: {error}"
         raise InvalidRequest("ServiceUnavailable", message, status=HTTPStatus.SERVICE_UNAVAILABLE) from error
-    finally:
-        connection.close()
     if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
         raise _model_error(name, status=response.status, message=content.decode(errors="replace"))
     if running.capture:

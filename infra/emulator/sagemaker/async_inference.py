@@ -7,7 +7,7 @@ failures, what a failure's file holds, and all members of a message.
 
 from __future__ import annotations
 
-import contextvars
+import http.client
 import json
 import logging
 import queue
@@ -18,16 +18,10 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import urllib3
-from botocore.exceptions import BotoCoreError, ClientError
-
 from infra.emulator.ministack_patches.app import Answer, region
-from infra.emulator.ministack_patches.cloudwatch import record_invocation
-from infra.emulator.ministack_patches.iam import AccessDenied
-from infra.emulator.sagemaker.endpoints import Endpoint
-from infra.emulator.sagemaker.execution_role import ExecutionRole
+from infra.emulator.sagemaker.endpoints import Endpoint, in_background
+from infra.emulator.sagemaker.execution_role import REFUSALS, ExecutionRole
 from infra.emulator.sagemaker.resources import ServerError
-from infra.local_aws import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,9 +54,7 @@ class AsyncEndpoint(Endpoint):
         client = config.properties[CONFIG].get("ClientConfig", {})
         if not self._role:
             for _ in range(client.get("MaxConcurrentInvocationsPerInstance", _CONCURRENT)):
-                # In the request's context, which has the region.
-                run = contextvars.copy_context().run
-                threading.Thread(target=run, args=(self._work,), daemon=True).start()
+                in_background(self._work)
         self._role = variant.role
 
     def retire(self, *, then: Callable[[], None]) -> threading.Thread:
@@ -135,7 +127,7 @@ class AsyncEndpoint(Endpoint):
         try:
             role.write(answer, self._infer(role, request), key=key)
             self._announce(role, request, "Success", responseParameters={"outputLocation": answer})
-        except (AccessDenied, BotoCoreError, ClientError, LookupError, ServerError) as error:
+        except (*REFUSALS, LookupError, ServerError) as error:
             reason = "The endpoint was deleted." if isinstance(error, LookupError) else str(error)
             log.error("%s: %s: %s", self.name, request["InputLocation"], reason)
             role.write(failure, json.dumps({"failureReason": reason}).encode(), key=key)
@@ -143,29 +135,21 @@ class AsyncEndpoint(Endpoint):
 
     def _infer(self, role: ExecutionRole, request: Json) -> bytes:
         with self._awake() as running:
-            bucket, _, key = request["InputLocation"].removeprefix("s3://").partition("/")
-            body, began, status = role.read(bucket, key), time.monotonic(), 0
+            body = role.read(request["InputLocation"])
             headers = {
                 "Content-Type": request.get("ContentType", ""),
                 "Accept": request.get("Accept", "*/*"),
                 "X-Amzn-SageMaker-Custom-Attributes": request.get("CustomAttributes", ""),
             }
             timeout_s = request.get("InvocationTimeoutSeconds", _TIMEOUT_S)
-            url = f"http://{HOST}:{running.server.port}/invocations"
             try:
-                answer = urllib3.request(
-                    "POST", url, body=body, headers=headers, timeout=timeout_s, retries=False
-                )
-                status = answer.status
-            except urllib3.exceptions.HTTPError as error:
+                answer, content = running.invoke(self.name, body, headers, timeout_s=timeout_s)
+            except (OSError, http.client.HTTPException) as error:
                 raise ServerError(f"The container does not answer: {error}") from error
-            finally:
-                seconds = time.monotonic() - began
-                record_invocation(self.name, running.variant.name, status=status, seconds=seconds)
-        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            message = answer.data.decode(errors="replace")
-            raise ServerError(f'Received error ({status}) from primary with message "{message}".')
-        return answer.data
+        if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            message = content.decode(errors="replace")
+            raise ServerError(f'Received error ({answer.status}) from primary with message "{message}".')
+        return content
 
     def _announce(self, role: ExecutionRole, request: Json, result: str, **more: object) -> None:
         topic = self._config["OutputConfig"].get("NotificationConfig", {}).get(f"{result}Topic")

@@ -15,9 +15,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker.execution_role import REFUSALS
 
 if TYPE_CHECKING:
     from infra.emulator.sagemaker.execution_role import ExecutionRole
@@ -87,7 +85,7 @@ class Capture:
         url = f"{self._config['DestinationS3Uri'].rstrip('/')}/{path}"
         try:
             self._role.write(url, "".join(lines).encode(), key=self._config.get("KmsKeyId"))
-        except (AccessDenied, BotoCoreError, ClientError) as error:
+        except REFUSALS as error:
             log.error("%s: %d captured records are lost: %s", self._label, len(lines), error)
 
     def _described(self, mode: str, media_type: str, content: bytes) -> dict[str, str]:

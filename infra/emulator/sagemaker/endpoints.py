@@ -266,7 +266,7 @@ class Endpoint(Resource):
 
 
 def in_background(target: Callable[..., None], *arguments: object) -> threading.Thread:
-    """Run a function on a thread in the request's context, which has the region of endpoint and alarms."""
+    """Run a function on a thread in the request's context, which has the region of all that it uses."""
     run = contextvars.copy_context().run
     thread = threading.Thread(target=run, args=(target, *arguments), daemon=True)
     thread.start()

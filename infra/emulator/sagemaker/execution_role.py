@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.config.hosting import VOLUME_KEY_ACTIONS
 from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.iam import AccessDenied
 from infra.emulator.sagemaker.resources import ServerError, invalid
+from infra.emulator.validation.shapes import InvalidRequest
 from infra.local_aws import HOST
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _SERVICE = "sagemaker.amazonaws.com"
 _own_session = cache(boto3.Session)
 # S3 throttles a prefix that is read by many; a transform job reads on many threads.
 _PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 8}, max_pool_connections=32)
+REFUSALS = (AccessDenied, BotoCoreError, ClientError, InvalidRequest)  # of what is done as a role
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,9 @@ class ExecutionRole:
 
     def check_volume_key(self, key: str) -> None:
         """Check the permissions that an encrypted volume takes."""
-        for action in (*VOLUME_KEY_ACTIONS, "kms:CreateGrant") if iam.enforced() else ():
-            context = {"kms:GrantIsForAWSResource": "true"} if action == "kms:CreateGrant" else None
-            if not iam.role_allows(self._arn, action, key, session="SageMaker", context=context):
-                raise AccessDenied(f"The role {self._arn} is not authorized to perform: {action} on {key}")
+        for action in VOLUME_KEY_ACTIONS:
+            iam.require(self._arn, action, key)
+        iam.require(self._arn, "kms:CreateGrant", key, context={"kms:GrantIsForAWSResource": "true"})
 
     def object_exists(self, url: str) -> bool:
         """Whether S3 holds the object of an ``s3://`` URL."""
@@ -74,9 +75,10 @@ class ExecutionRole:
             return False
         return True
 
-    def read(self, bucket: str, key: str) -> bytes:
-        """Return an object's content."""
-        with self._acting(f"read s3://{bucket}/{key}"):
+    def read(self, url: str) -> bytes:
+        """Return the content of the object of an ``s3://`` URL."""
+        bucket, key = _location(url)
+        with self._acting(f"read {url}"):
             return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     def write(self, url: str, content: bytes, *, key: str | None) -> None:
@@ -100,7 +102,7 @@ class ExecutionRole:
         for key in keys:
             path = to / key.removeprefix(prefix)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self.read(bucket, key))
+            path.write_bytes(self.read(f"s3://{bucket}/{key}"))
 
     def unpack(self, url: str, *, to: Path) -> Path:
         """Download a ``model.tar.gz`` and return the read-only directory into which it is unpacked.

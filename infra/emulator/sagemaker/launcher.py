@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextvars
+import http.client
 import logging
 import shutil
 import sys
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches import logs
+from infra.emulator.ministack_patches.cloudwatch import record_invocation
 from infra.emulator.ministack_patches.iam import AccessDenied
 from infra.emulator.sagemaker.capture import Capture
 from infra.emulator.sagemaker.execution_role import ExecutionRole
@@ -44,6 +47,22 @@ class Running:
     directory: Path
     capture: Capture | None
     shadow: Shadow | None = None
+
+    def invoke(
+        self, endpoint: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """Have the server answer, and publish the endpoint's metrics of that."""
+        connection = http.client.HTTPConnection(HOST, self.server.port, timeout=timeout_s)
+        began, status = time.monotonic(), 0
+        try:
+            connection.request("POST", "/invocations", body=body, headers=headers)
+            response = connection.getresponse()
+            content, status = response.read(), response.status
+        finally:
+            connection.close()
+            seconds = time.monotonic() - began
+            record_invocation(endpoint, self.variant.name, status=status, seconds=seconds)
+        return response, content
 
 
 class Shadow:

@@ -6,19 +6,17 @@ AWS**: the names of jobs, that they are tagged, the words of reasons, and an arc
 
 from __future__ import annotations
 
-import contextvars
 import json
 import logging
 import shutil
 import threading
 import time
 import uuid
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.emulator.ministack_patches import iam
 from infra.emulator.ministack_patches.app import account_id
-from infra.emulator.ministack_patches.iam import AccessDenied
+from infra.emulator.sagemaker.endpoints import in_background
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.resources import Resource, ResourceType, invalid
 from infra.emulator.validation.shapes import validate
@@ -65,11 +63,6 @@ class Execution(Resource):
         step = {"StepName": self._step["Name"], "StepStatus": self._status, "StartTime": self.created}
         return {"PipelineExecutionSteps": [{**step, "Metadata": job, **self._more}]}
 
-    def start(self) -> None:
-        """Begin to run, in the request's context, which has the region of the job's logs."""
-        run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(self._run,), daemon=True).start()
-
     def stop(self) -> dict[str, object]:
         """Begin to stop: the job's program gets SIGTERM."""
         with self._lock:
@@ -77,10 +70,11 @@ class Execution(Resource):
                 raise invalid(f"The execution cannot be stopped: its status is {self._status}.")
             self._status = "Stopping"
         if self._program:
-            threading.Thread(target=self._launcher.end, args=(self._program,), daemon=True).start()
+            in_background(self._launcher.end, self._program)
         return {"PipelineExecutionArn": self.arn}
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Run to the end."""
         folder, ended = self._launcher.scratch / self._job, "Succeeded"
         try:
             self._train(folder)
@@ -138,13 +132,8 @@ class Execution(Resource):
 
     def _check(self, action: str, resource: str) -> None:
         """Raise `AccessDenied` where the pipeline's role may not do what its execution needs."""
-        role, passed = (
-            self._pipeline.properties["RoleArn"],
-            {"iam:PassedToService": "sagemaker.amazonaws.com"},
-        )
-        allowed = partial(iam.role_allows, role, action, resource, session="SageMaker", context=passed)
-        if iam.enforced() and not allowed():
-            raise AccessDenied(f"The role {role} is not authorized to perform: {action} on {resource}")
+        passed = {"iam:PassedToService": "sagemaker.amazonaws.com"}
+        iam.require(self._pipeline.properties["RoleArn"], action, resource, context=passed)
 
 
 def _values(definition: Json, request: Json) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from infra.emulator.ministack_patches.app import account_id, region
 from infra.emulator.validation.shapes import InvalidRequest
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # SageMaker's limits for /ping at start where the configuration names none:
 # docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html and serverless-endpoints.html
-REAL_TIME_STARTUP_S = 480
+_REAL_TIME_STARTUP_S = 480
 _SERVERLESS_STARTUP_S = 180
 
 
@@ -125,13 +125,27 @@ class Variant:
     role: str  # ARN of the execution role with which both are fetched
     environment: Mapping[str, str]
     network_isolation: bool
-    volume_key: str | None  # ARN of the KMS key of the instances' volumes
-    memory_mb: int | None  # of a serverless variant; None for a real-time one
     instances: int  # 0 of a serverless variant
-    startup_timeout_s: float  # until /ping must answer 200
-    data_capture: Json | None  # the configuration's `DataCaptureConfig` where it is enabled
+    volume_key: str | None  # ARN of the KMS key of the instances' volumes
+    memory_mb: int | None = None  # of a serverless variant; None for a real-time one
+    startup_timeout_s: float = _REAL_TIME_STARTUP_S  # until /ping must answer 200
+    data_capture: Json | None = None  # the configuration's `DataCaptureConfig` where it is enabled
     weight: float = 1.0
     shadow: Variant | None = None  # gets copies of requests; its weight over this one's is its share of them
+
+    @classmethod
+    def of_model(cls, name: str, model: Json, *, environment: Json | None = None, **more: Any) -> Variant:
+        """Return a variant with what its server needs of a model; `environment` is added to the model's."""
+        container = model["PrimaryContainer"]
+        return cls(
+            name=name,
+            image=container["Image"],
+            artifact=container["ModelDataUrl"],
+            role=model["ExecutionRoleArn"],
+            environment={**container.get("Environment", {}), **(environment or {})},
+            network_isolation=model.get("EnableNetworkIsolation", False),
+            **more,
+        )
 
     @property
     def serverless(self) -> bool:
@@ -156,23 +170,17 @@ def resolve(config: Resource, models: Store[Resource]) -> Variant:
 
 
 def _variant(config: Resource, declared: Json, models: Store[Resource]) -> Variant:
-    model = models.get(declared["ModelName"]).properties
-    container = model["PrimaryContainer"]
     serverless = declared.get("ServerlessConfig", {})
     capture = config.properties.get("DataCaptureConfig", {})
-    return Variant(
-        name=declared["VariantName"],
-        image=container["Image"],
-        artifact=container["ModelDataUrl"],
-        role=model["ExecutionRoleArn"],
-        environment=container.get("Environment", {}),
-        network_isolation=model.get("EnableNetworkIsolation", False),
+    return Variant.of_model(
+        declared["VariantName"],
+        models.get(declared["ModelName"]).properties,
         volume_key=config.properties.get("KmsKeyId"),
         memory_mb=serverless.get("MemorySizeInMB"),
         instances=declared.get("InitialInstanceCount", 0),
         startup_timeout_s=declared.get(
             "ContainerStartupHealthCheckTimeoutInSeconds",
-            _SERVERLESS_STARTUP_S if serverless else REAL_TIME_STARTUP_S,
+            _SERVERLESS_STARTUP_S if serverless else _REAL_TIME_STARTUP_S,
         ),
         data_capture=capture if capture.get("EnableCapture") else None,
         weight=declared.get("InitialVariantWeight", 1.0),

@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from infra.emulator.ministack_patches.iam import AccessDenied
-from infra.emulator.sagemaker import async_inference, transform
+from infra.emulator.sagemaker import async_inference
 from infra.emulator.sagemaker.async_inference import AsyncEndpoint
-from infra.emulator.sagemaker.endpoints import Endpoint
+from infra.emulator.sagemaker.endpoints import Endpoint, in_background
 from infra.emulator.sagemaker.execution_role import ExecutionRole
 from infra.emulator.sagemaker.pipelines import EXECUTION, PIPELINE, Execution
 from infra.emulator.sagemaker.resources import (
@@ -142,14 +142,22 @@ class SageMaker:
         return endpoint
 
     def create_transform_job(self, request: Json) -> TransformJob:
-        """Begin a transform job of a model."""
-        return transform.create(self.transform_jobs, request, self.models, launcher=self._launcher)
+        """Begin a transform job of a model, with a name that no job has ever had."""
+        model = self.models.get(request["ModelName"]).properties
+        job = TransformJob(request, model, launcher=self._launcher)
+        try:
+            self.transform_jobs.add(job)
+        except InvalidRequest as error:
+            unique = "Job name must be unique within an AWS account and region"
+            raise InvalidRequest("ResourceInUse", f"{unique}: {error.message}") from error
+        in_background(job.run)
+        return job
 
     def start_pipeline(self, request: Json) -> Execution:
         """Begin an execution of a pipeline."""
         pipeline = self.pipelines.get(request["PipelineName"])
         execution = self.executions.add(Execution(pipeline, request, launcher=self._launcher))
-        execution.start()
+        in_background(execution.run)
         return execution
 
     def execution(self, request: Json) -> Execution:

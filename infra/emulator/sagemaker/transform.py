@@ -16,21 +16,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
 import urllib3
-from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.emulator.ministack_patches.iam import AccessDenied
-from infra.emulator.sagemaker.endpoints import in_background
-from infra.emulator.sagemaker.execution_role import ExecutionRole
-from infra.emulator.sagemaker.resources import (
-    REAL_TIME_STARTUP_S,
-    Resource,
-    ResourceType,
-    ServerError,
-    Store,
-    Variant,
-    invalid,
-)
-from infra.emulator.validation.shapes import InvalidRequest
+from infra.emulator.sagemaker.execution_role import REFUSALS, ExecutionRole
+from infra.emulator.sagemaker.resources import Resource, ResourceType, ServerError, Variant, invalid
 from infra.local_aws import HOST
 from infra.names import TRANSFORM_LOG_GROUP
 
@@ -54,10 +42,20 @@ class TransformJob(Resource):
 
     def __init__(self, request: Json, model: Json, *, launcher: Launcher) -> None:
         super().__init__(TRANSFORM_JOB, request)
+        source = request["TransformInput"]
+        whole = source.get("SplitType", "None") == source.get("CompressionType", "None") == "None"
+        if not whole or source["DataSource"]["S3DataSource"]["S3DataType"] != "ManifestFile":
+            raise invalid("The emulated SageMaker transforms whole objects, which a manifest lists.")
         self.status: Status = "InProgress"
         self._more: dict[str, object] = {}
         self._launcher = launcher
-        self._variant = _variant(request, model)
+        self._variant = Variant.of_model(
+            "transform",
+            model,
+            environment={**request.get("Environment", {}), "SAGEMAKER_BATCH": "true"},
+            volume_key=request["TransformResources"].get("VolumeKmsKeyId"),
+            instances=request["TransformResources"]["InstanceCount"],
+        )
 
     def summary(self) -> dict[str, object]:
         """Return the members that both a list and a description show."""
@@ -113,7 +111,7 @@ class TransformJob(Resource):
             try:
                 if self.status != "Stopping":
                     self._answer(role, server, f"{prefix}{name}", name)
-            except (AccessDenied, BotoCoreError, ClientError, JobError) as error:
+            except (*REFUSALS, JobError) as error:
                 self._fail(error)
 
         try:
@@ -124,7 +122,7 @@ class TransformJob(Resource):
 
     def _answer(self, role: ExecutionRole, server: urllib3.HTTPConnectionPool, url: str, name: str) -> None:
         """Answer one object; a refusal is final, an error of the server is tried again."""
-        body, output = _read(role, url), self.properties["TransformOutput"]
+        body, output = role.read(url), self.properties["TransformOutput"]
         limit = self.properties.get("MaxPayloadInMB", _PAYLOAD_MB)
         if limit and len(body) > limit * 1024**2:
             raise JobError(f"ClientError: {url} exceeds MaxPayloadInMB, which is {limit}")
@@ -140,59 +138,10 @@ class TransformJob(Resource):
         role.write(target, answer.data, key=output.get("KmsKeyId"))
 
 
-def create(
-    store: Store[TransformJob], request: Json, models: Store[Resource], *, launcher: Launcher
-) -> TransformJob:
-    """Begin a job of a model, with a name that no job has ever had."""
-    source = request["TransformInput"]
-    whole = source.get("SplitType", "None") == source.get("CompressionType", "None") == "None"
-    if not whole or source["DataSource"]["S3DataSource"]["S3DataType"] != "ManifestFile":
-        raise invalid("The emulated SageMaker transforms whole objects, which a manifest lists.")
-    model = models.get(request["ModelName"]).properties
-    try:
-        job = store.add(TransformJob(request, model, launcher=launcher))
-    except InvalidRequest as error:
-        unique = "Job name must be unique within an AWS account and region"
-        raise InvalidRequest("ResourceInUse", f"{unique}: {error.message}") from error
-    in_background(job.run)
-    return job
-
-
-def list_jobs(store: Store[TransformJob], request: Json) -> dict[str, object]:
-    """List jobs on one page, the newest first."""
-    part, status = request.get("NameContains", "").lower(), request.get("StatusEquals")
-    found = [each for each in store.all() if part in each.name.lower() and status in (None, each.status)]
-    return {"TransformJobSummaries": [each.summary() for each in found]}
-
-
-def _variant(request: Json, model: Json) -> Variant:
-    """Return what a job runs, in the terms of an endpoint's variant."""
-    container, resources = model["PrimaryContainer"], request["TransformResources"]
-    batch = {"SAGEMAKER_BATCH": "true"}
-    return Variant(
-        name="transform",
-        image=container["Image"],
-        artifact=container["ModelDataUrl"],
-        role=model["ExecutionRoleArn"],
-        environment={**container.get("Environment", {}), **request.get("Environment", {}), **batch},
-        network_isolation=model.get("EnableNetworkIsolation", False),
-        volume_key=resources.get("VolumeKmsKeyId"),
-        memory_mb=None,
-        instances=resources["InstanceCount"],
-        startup_timeout_s=REAL_TIME_STARTUP_S,
-        data_capture=None,
-    )
-
-
-def _read(role: ExecutionRole, url: str) -> bytes:
-    bucket, _, key = url.removeprefix("s3://").partition("/")
-    return role.read(bucket, key)
-
-
 def _manifest(role: ExecutionRole, url: str) -> tuple[str, list[str]]:
     """Return what the URLs of a manifest's objects begin with, and the rest of each."""
     try:
-        head, *names = json.loads(_read(role, url))
+        head, *names = json.loads(role.read(url))
         return f"{head['prefix']}", names
     except (ValueError, TypeError, LookupError) as error:
         form = '[{"prefix": "s3://BUCKET/..."}, "name", ...]'
