@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"
-FRAMES = (0x0028, 0x0008)  # of the file that an image was read from: a key of its `info`, as no text is
 META_BYTES = 4096  # where the transfer syntax is looked for
 
 TAGS = (
@@ -84,13 +83,13 @@ class Header(NamedTuple):
 
 
 def read(
-    data: bytes, *, frame: int | None = None, on_header: Callable[[int], None] = lambda _: None
+    data: bytes, *, frame: int | None = None, on_header: Callable[[int, int], None] = lambda *_: None
 ) -> Image.Image:
     """Decode one frame of a DICOM file into an 8-bit grey image (mode L), black where there is least signal.
 
     Stored values become 8 bits between their 0.1 and 99.9 percentiles, whatever window the file suggests.
-    `frame`, from 1, is needed for a file of several. `on_header` is called with the number of pixels once the
-    header was accepted, before a pixel is decoded.
+    `frame`, from 1, is needed for a file of several. `on_header` is called with the numbers of pixels and of
+    frames once the header was accepted, before a pixel is decoded.
 
     Raises `Problem`: 400 for a truncated or broken file, 413 beyond `MAX_IMAGE_PIXELS`, 415 for a transfer
     syntax without a decoder, 422 for what is no grey MR image or whose frame is not named.
@@ -100,13 +99,11 @@ def read(
     config.settings.reading_validation_mode = config.IGNORE
     with warnings.catch_warnings(action="ignore"):  # they quote the header
         header = _header(data, frame)
-        on_header(header.rows * header.columns)
+        on_header(header.rows * header.columns, header.frames)
         stored = _attempt(lambda: _decode(header), "pixel data")
         if stored.shape != (header.rows, header.columns):
             raise broken("pixel data")
-        image = Image.fromarray(_attempt(lambda: _grey(stored, header.dataset), "pixel data"))
-        image.info[FRAMES] = header.frames
-        return image
+        return Image.fromarray(_attempt(lambda: _grey(stored, header.dataset), "pixel data"))
 
 
 def broken(part: str = "header") -> Problem:

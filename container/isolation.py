@@ -13,7 +13,7 @@ import struct
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from PIL import Image
 
@@ -21,18 +21,28 @@ from . import dicom, imaging
 from .problem import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Problem
 from .settings import ASYNCHRONOUS
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # More than the worker's, until the header is accepted: a decoder copies the file.
 HEADER_BYTES = 120 * 1024**2 + 2 * MAX_IMAGE_BYTES
 HEADER_S = 5.0 if ASYNCHRONOUS else 0.7  # of processor time, likewise
 BYTES_PER_PIXEL = 24  # more, that decoding may take; OpenJPEG takes most
 LARGEST_S = 8.0  # for decoding `MAX_IMAGE_PIXELS`, beyond `HEADER_S`
-_HEAD = struct.Struct("!HIII")  # status of HTTP, the image's width and height, and the file's frames
+_FRAMES = struct.Struct("!I")  # of the file, or 0; sent before a decoder may crash
+_HEAD = struct.Struct("!HII")  # status of HTTP, and the image's width and height
 
 _log = logging.getLogger(__name__)
 
 
-def read(data: bytes, *, frame: int | None = None) -> Image.Image:
-    """Do as `imaging.read`, for a DICOM file in a child process."""
+def read(
+    data: bytes, *, frame: int | None = None, on_frames: Callable[[int], None] = lambda _: None
+) -> Image.Image:
+    """Do as `imaging.read`, for a DICOM file in a child process.
+
+    `on_frames` is called with the file's number of frames, if its header was accepted; then even where the
+    frame cannot be decoded.
+    """
     if not imaging.is_dicom(data):
         return imaging.read(data, frame=frame)
     with suppress(ImportError):  # once, for all children of this process
@@ -47,17 +57,17 @@ def read(data: bytes, *, frame: int | None = None) -> Image.Image:
                 _answer(theirs, data, frame)
         finally:
             os.close(theirs)
-        head, body = answer.read(_HEAD.size), answer.read()
+        count, head, body = answer.read(_FRAMES.size), answer.read(_HEAD.size), answer.read()
+    if len(count) == _FRAMES.size and any(count):
+        on_frames(*_FRAMES.unpack(count))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code != 0:  # it crashed, or exceeded its memory or time; its words could quote the header
         _log.warning("decoder ended", extra={"code": code})
         raise dicom.broken("pixel data")
-    status, width, height, frames = _HEAD.unpack(head)
+    status, width, height = _HEAD.unpack(head)
     if status != HTTPStatus.OK:
         raise Problem(HTTPStatus(status), body.decode())
-    image = Image.frombytes("L", (width, height), body)
-    image.info[dicom.FRAMES] = frames
-    return image
+    return Image.frombytes("L", (width, height), body)
 
 
 def _answer(descriptor: int, data: bytes, frame: int | None) -> NoReturn:
@@ -71,13 +81,21 @@ def _answer(descriptor: int, data: bytes, frame: int | None) -> NoReturn:
             signal.signal(number, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no image on the disk
         _allow(HEADER_BYTES, HEADER_S)
-        try:
-            image = dicom.read(data, frame=frame, on_header=_allow_pixels)
-            head, body = _HEAD.pack(HTTPStatus.OK, *image.size, image.info[dicom.FRAMES]), image.tobytes()
-        except Problem as problem:
-            head, body = _HEAD.pack(problem.status, 0, 0, 0), problem.detail.encode()
         with os.fdopen(descriptor, "wb") as answer:
-            answer.writelines([head, body])
+            sent = 0
+
+            def accepted(pixels: int, frames: int) -> None:
+                nonlocal sent
+                sent = answer.write(_FRAMES.pack(frames))
+                answer.flush()
+                _allow_pixels(pixels)
+
+            try:
+                image = dicom.read(data, frame=frame, on_header=accepted)
+                head, body = _HEAD.pack(HTTPStatus.OK, *image.size), image.tobytes()
+            except Problem as problem:
+                head, body = _HEAD.pack(problem.status, 0, 0), problem.detail.encode()
+            answer.writelines([b"" if sent else _FRAMES.pack(0), head, body])
         code = 0
     finally:
         os._exit(code)

@@ -23,8 +23,8 @@ environment:
   SAGEMAKER_MODEL_SERVER_TIMEOUT
                           seconds of one prediction after which its worker is replaced (default: 20)
   SAGEMAKER_BATCH         "true" in a transform job, where SageMaker sets it: a refusal is answered with 200
-  ASYNC_INFERENCE         "true" where images come from a queue: they may have 100 MiB, an answer a line for
-                          each frame, and a refusal is answered with 200
+  ASYNC_INFERENCE         "true" where images come from a queue: one may have 100 MiB, frame=all gets a line
+                          for each frame, and a refusal is answered with 200
   MODEL_NAME, MODEL_VERSION, MODEL_SHA256
                           the release's names for the model; part of every answer
 """

@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 import time
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -184,16 +185,15 @@ def _exit_after(run: Callable[[], None]) -> NoReturn:
 
 def answer_all(predictor: Predictor, image: bytes, wanted: Wanted) -> Reply:
     """Predict every frame of an image file, each with a line of its own; frames that fail do too."""
-    from . import dicom, isolation  # noqa: PLC0415 - the server process has no use for them
+    from . import isolation  # noqa: PLC0415 - the server process has no use for it
 
     frames = 1
 
-    def read(data: bytes, *, frame: int | None = None) -> Image.Image:
+    def count(found: int) -> None:
         nonlocal frames
-        read_image = isolation.read(data, frame=frame)
-        frames = read_image.info.get(dicom.FRAMES, 1)
-        return read_image
+        frames = found
 
+    read = partial(isolation.read, on_frames=count)
     replies: list[Reply] = []
     while len(replies) < frames:
         replies.append(answer(predictor, image, wanted._replace(frame=len(replies) + 1), read=read))

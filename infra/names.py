@@ -83,7 +83,7 @@ def endpoint(environment: str, *, mode: Mode) -> str:
 def endpoints(environment: str) -> list[str]:
     """Names of the environment's endpoint in each mode.
 
-    Its callers may call all, so that a change of the mode never leaves one of them without permission.
+    Its callers may call all: a change between serverless and real-time leaves none without permission.
     """
     return [endpoint(environment, mode=mode) for mode in get_args(Mode)]
 

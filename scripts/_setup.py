@@ -74,8 +74,8 @@ def run(module: str, *, layer: str, without_setup: tuple[str, ...] = (), install
     """Run a command in its environment, which is made or completed first, and exit with its status.
 
     The `main` of its module returns an exit status or None. `layer` is the highest of `LAYERS` that it needs;
-    with a first argument of `without_setup` it needs the standard library only. What `installs` nothing gets
-    by without an environment where there is none.
+    with a first argument of `without_setup` it needs the standard library only. Without
+    `installs` no environment is made: where there is none, the command runs without it.
     """
     sys.unraisablehook = _interrupt_again
     try:

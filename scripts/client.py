@@ -372,7 +372,7 @@ class Client:
         sent = {**self._headers, "Accept": f"{accept}, application/problem+json"}
         while (reply := self._send(method, path, sent, b"")).status == ACCEPTED:
             if time.monotonic() > deadline:
-                raise NoAnswerError(f"The image waits since {self._queue_s:.0f} s: read {path} later.")
+                raise NoAnswerError(f"The image has waited for {self._queue_s:.0f} s: read {path} later.")
             self._pause(float(reply.headers.get("retry-after", 2)))
             method = "GET"
         return self._content(reply, f"{method} {path}", accept, OK)

@@ -110,7 +110,7 @@ class Shadow:
     """Another release beside the served one, on as many instances, that gets a copy of a share of requests.
 
     Callers see neither its answers nor its faults; SageMaker captures its answers. `release` is the path of
-    its record, which a relative one is in the repository. Its instances are never scaled.
+    its record, relative to the repository. Its instances are never scaled.
     """
 
     release: Annotated[str, matches(r".+\.json", like="the path of a release record, such as shadow.json")]

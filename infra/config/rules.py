@@ -125,7 +125,7 @@ def _a_job_on_aws_reaches_mlflow(values: Values) -> Iterator[Finding]:
     mlflow = values["training.mlflow"]
     reached = mlflow.startswith(("https://", "arn:")) and not _OF_THIS_MACHINE.match(mlflow)
     if not reached and not values.get("local", False):
-        yield "training.mlflow", "a job on AWS cannot reach it; write https://HOST, or an ARN"
+        yield "training.mlflow", "a job on AWS needs https://HOST or an ARN"
 
 
 def _off_hours_have_two_times(values: Values) -> Iterator[Finding]:

@@ -19,7 +19,8 @@ _MLFLOW = r"https?://[^\s@]+|sqlite:////\S+|arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:
 class Training:
     """A SageMaker pipeline for `scripts/train` and `scripts/retrain`, in an `image` with Python and pip.
 
-    The job logs to `mlflow`, which it reaches without a password. What it gets has a bucket, and expires.
+    The job logs to `mlflow`, which it reaches without a password. Its inputs lie in a bucket of their own
+    and expire.
     """
 
     image: Annotated[str, matches(_IMAGE, like="ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG")]

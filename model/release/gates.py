@@ -74,7 +74,7 @@ def evaluate(
 def shadowed(compared: Mapping[str, Any] | None, asked: Mapping[str, str], *, hours: int) -> Outcome:
     """Evaluate how long a version was the shadow of what serves, by its last comparison.
 
-    It counts in the `environment` of what is `asked`, and beside the very artifact, `served`, of there now.
+    A comparison counts only in the `asked` environment and beside the artifact that serves there now.
     """
     covered, agreed = 0, ""
     if compared and all(compared[name] == value for name, value in asked.items()):

@@ -30,7 +30,7 @@ class VolumeError(Exception):
 
 
 def slices(path: Path, *, axis: int, volume: int | None) -> list[Callable[[], bytes]]:
-    """Return, for each slice of a volume, whose number from 1 a file of several needs, what draws it.
+    """Return a function for each slice that draws it; `volume`, from 1, is needed for a file of several.
 
     The axis is 0 for sagittal slices from the left, 1 for coronal ones from behind, 2 for axial ones from
     below. Raises `VolumeError` from here if the header is wrong, from a function if the voxels are.

@@ -165,7 +165,7 @@ def metric_values(
     *,
     since: datetime,
 ) -> dict[str, list[float]]:
-    """Read CloudWatch's values by the hour of metrics and statistics, `asked` for by names of one's own."""
+    """Read CloudWatch's values by the hour; `asked` maps a name to a metric and its statistic."""
     named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
     queries: Any = []
     for id_, (name, statistic) in asked.items():

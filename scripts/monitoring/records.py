@@ -250,7 +250,8 @@ def _logged(event: Mapping[str, Any]) -> Record | None:
         return None  # of Lambda itself
     if not isinstance(line, dict) or line.get("watched") is None:  # which a refusal has not
         return None
-    id_, found, label = line["request_id"], line["watched"], "YES" if line[metrics.YES] else "NO"
+    found, label = line["watched"], "YES" if line[metrics.YES] else "NO"
+    id_ = found.get("request_id", line["request_id"])  # the former of a prediction that is answered later
     if id_.startswith(metrics.UNCOUNTED):
         return None
     time = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)

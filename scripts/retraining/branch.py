@@ -39,7 +39,7 @@ def remote_head(repository: Path) -> str:
 def proposed(
     repository: Path, branch: str, *, subject: str, body: str, inside: Path = INSIDE
 ) -> Iterator[Path]:
-    """Yield a folder as the remote has it now, the release records, and push its changes as a branch."""
+    """Yield a copy of `inside` as the remote has it now, and push its changes as a branch."""
     base, place = remote_head(repository), _git(repository, "rev-parse", "--absolute-git-dir")
     _git(repository, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", REMOTE, base)
     with tempfile.TemporaryDirectory() as scratch:

@@ -11,7 +11,6 @@ import json
 import os
 import tempfile
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -115,8 +114,11 @@ def run(settings: Settings, arguments: list[str]) -> None:
         with step(f"training in {name}"):
             _follow(client, execution, poll_s=LOCAL_POLL_S if settings.local else POLL_S)
     except KeyboardInterrupt:
-        with suppress(ClientError):  # it has ended meanwhile
+        try:
             client.stop_pipeline_execution(PipelineExecutionArn=execution)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationException":  # it has ended meanwhile
+                raise DeliveryError(f"{execution} could not be stopped, and continues: {error}") from None
         echo(f"✗ stopped, as {execution} is: {AGAIN}")
         raise SystemExit(130) from None
 

@@ -170,7 +170,7 @@ def _check_places(
     wrong = ""
     if isinstance(source, Path):
         if not source.is_dir():
-            wrong = f"INPUT {source} is no folder."
+            wrong = f"INPUT {source} is not a folder."
     elif source.bucket not in readable:
         wrong = f"Jobs may not read {source}: name the bucket in [batch] buckets, and deploy."
     elif source.bucket == bucket and source.prefix.partition("/")[0] in ("", BATCH_RUNS):

@@ -11,7 +11,6 @@ import json
 import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import islice, takewhile
@@ -21,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from container.problem import MAX_IMAGE_BYTES, Problem, no_bytes, too_many_bytes
 from infra import names
-from scripts.console import DeliveryError, progress
+from scripts.console import DeliveryError, echo, progress
 from scripts.delivery.aws import if_exists
 
 if TYPE_CHECKING:
@@ -136,8 +135,11 @@ class Run:
     def stop(self) -> None:
         """Begin to stop the jobs."""
         for name in self.running.values():
-            with suppress(ClientError):  # it has ended meanwhile
+            try:
                 self.sagemaker.stop_transform_job(TransformJobName=name)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _ABSENT:  # it has not ended meanwhile
+                    echo(f"  {name} could not be stopped, and continues: {error}")
 
     def waiting(self, shard: int) -> list[str]:
         """Return the keys of those of a shard's images that a job is still to answer.

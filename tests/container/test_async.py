@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from pydicom import dcmread, encaps, uid
 
 from tests.container import samples
 from tests.container.serving import serving
-from tests.dicom_files import dicom
+from tests.dicom_files import dicom, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,15 @@ def test_every_frame_has_its_line_and_the_answer_of_the_frame_alone(queued: Serv
     assert (lines[1]["status"], "blank" in lines[1]["detail"]) == (422, True)
     alone = queued.predict(file, **{ATTRIBUTES: "frame=3"}).json()
     assert lines[2] == {"frame": 3, **alone}
+
+
+def test_a_frame_that_cannot_be_decoded_costs_its_line_alone(queued: Server) -> None:
+    data = dcmread(BytesIO(dicom(FRAMES[2:5], syntax=uid.JPEG2000Lossless)))
+    _, *others = encaps.generate_frames(data.PixelData, number_of_frames=3)
+    data.PixelData = encaps.encapsulate([bytes(100), *others])
+    file = written(data, uid.JPEG2000Lossless)
+    lines = [json.loads(line) for line in queued.predict(file, **{ATTRIBUTES: "frame=all"}).body.splitlines()]
+    assert [line.get("status") for line in lines] == [400, None, None]
 
 
 def test_a_picture_has_one_line(queued: Server) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.lambdas.gateway.predictions import LOST_S, MAX_UPLOAD_BYTES
+from infra.lambdas.gateway.predictions import LOST_S, MAX_ANSWER_BYTES, MAX_UPLOAD_BYTES, UPLOAD_S
 from tests.gateway import sagemaker as fake
 from tests.gateway.events import event
 from tests.gateway.label_store import FakeStore, s3_error
@@ -102,16 +102,21 @@ def test_an_upload_is_queued_once(send: Send, sagemaker: FakeSageMaker, store: S
     assert [json.loads(line)["request_id"] for line in answer.text.splitlines()] == [id_, id_]
 
 
-def test_an_image_of_few_bytes_is_answered_as_at_once(send: Send, store: Store, running: str) -> None:
+def test_an_image_of_few_bytes_is_answered_as_at_once(
+    send: Send, store: Store, running: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert ask(send, running).json["status"] == "running"
     answered(store, {**fake.PREDICTION, "statistics": {"format": "png", "side": 3.0}})
     assert ask(send, running).json == {**fake.PREDICTION, "request_id": running}
+    logged = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert logged["watched"]["request_id"] == running != logged["request_id"]
 
 
 @pytest.mark.parametrize(
     ("places", "status"),
     [
         ({"answers/1.out": PROBLEM}, 422),
+        ({"answers/1.out": b" " * (MAX_ANSWER_BYTES + 1)}, 422),
         ({"answers/1.out": b"no JSON"}, 502),
         ({"failures/1": {"failureReason": "of the container"}}, 502),
     ],
@@ -134,6 +139,15 @@ def test_what_expired_or_was_lost_is_gone_and_what_was_never_given_unknown(
     store.objects.clear()
     assert ask(send, running).status == 410
     assert ask(send, running[:-1] + "g").status == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_upload_that_did_not_come_in_time_is_gone(
+    send: Send, store: Store, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_, later = begin(send).json["id"], time.time() + UPLOAD_S + 1
+    monkeypatch.setattr("infra.lambdas.gateway.predictions.time.time", lambda: later)
+    assert ask(send, id_, method).status == 410
 
 
 def test_a_wrong_request_gets_no_form(send: Send, store: Store) -> None:

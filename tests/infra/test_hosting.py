@@ -239,8 +239,9 @@ class TestQueue:
         (tracking,) = [each["Properties"] for id_, each in policies.items() if id_ != wake]
         tracked = tracking["TargetTrackingScalingPolicyConfiguration"]
         assert tracked["CustomizedMetricSpecification"]["MetricName"] == "ApproximateBacklogSizePerInstance"
-        steps = stepping["Properties"]["StepScalingPolicyConfiguration"]["StepAdjustments"]
-        assert steps == [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}]
+        waking = stepping["Properties"]["StepScalingPolicyConfiguration"]
+        assert waking["StepAdjustments"] == [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}]
+        assert waking["AdjustmentType"] == "ChangeInCapacity"
         alarm = template.properties("CloudWatch::Alarm")
         assert (alarm["MetricName"], alarm["AlarmActions"]) == ("HasBacklogWithoutCapacity", [{"Ref": wake}])
         assert endpoint(queued)["RetainAllVariantProperties"] is True

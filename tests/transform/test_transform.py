@@ -203,7 +203,7 @@ def test_throttling_by_s3_is_waited_for() -> None:
         ("s3://ours/a", "s3://other/b", "a prefix of s3://ours/"),
         ("s3://ours/a", "s3://ours/a/b", "lies in INPUT"),
         ("{folder}", "{folder}/out", "lies in INPUT"),
-        ("{folder}/absent", "/out", "is no folder"),
+        ("{folder}/absent", "/out", "is not a folder"),
         ("s3://scans", "s3://ours/out", ""),
         ("s3://ours/a//", "s3://ours/ab", ""),
         ("{folder}", "{folder}-2", ""),

@@ -100,7 +100,13 @@ def scale_by_backlog(scope: Construct, hosting: Async, endpoint: sagemaker.CfnEn
         target_value=hosting.concurrent_requests_per_instance,
         scale_in_cooldown=COOLDOWN,
     )
-    wake = autoscaling.StepScalingAction(scope, "Wake", scaling_target=target, cooldown=COOLDOWN)
+    wake = autoscaling.StepScalingAction(
+        scope,
+        "Wake",
+        scaling_target=target,
+        cooldown=COOLDOWN,
+        adjustment_type=autoscaling.AdjustmentType.CHANGE_IN_CAPACITY,
+    )
     wake.add_adjustment(adjustment=1, lower_bound=0)
     alarm = metric("HasBacklogWithoutCapacity").create_alarm(
         scope,

@@ -163,6 +163,8 @@ def _policy(r: Json) -> Checks:
     yield from _scalable(r)
     tracks = r.get("PolicyType") == "TargetTrackingScaling"
     yield tracks == (_TRACKING in r), f"{_TRACKING} goes with TargetTrackingScaling, and only with it"
+    typed = "AdjustmentType" in r.get("StepScalingPolicyConfiguration", {"AdjustmentType": None})
+    yield typed, "AdjustmentType is required if you are adding a new step scaling policy configuration"
     tracking = r.get(_TRACKING, {"TargetValue": 1})
     metrics = {"PredefinedMetricSpecification", "CustomizedMetricSpecification"} & tracking.keys()
     yield len(metrics) == tracks, "TargetTrackingScaling needs a predefined or a customized metric, not both"

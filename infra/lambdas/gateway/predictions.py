@@ -72,12 +72,12 @@ class Predictions:
             raise Problem(415, f"Without an image, the Content-Type must be one of {', '.join(IMAGE_TYPES)}.")
         try:
             if not self._ids.given(request.id):
-                raise _unavailable("the request's id has no check")
+                raise _unavailable("the key of request ids could not be read")
             if image is not None:
                 self._s3.put_object(Bucket=self._bucket, Key=f"{IMAGES}/{request.id}", Body=image)
                 self._queue(request.id, header)
                 return _accepted(request.id, "running")
-            self._keep(request.id, {"attributes": header})
+            self._keep(request.id, {"attributes": header, "until": time.time() + UPLOAD_S})
             upload = self._s3.generate_presigned_post(
                 self._bucket,
                 f"{IMAGES}/{request.id}",
@@ -99,11 +99,16 @@ class Predictions:
                 raise _expired()
             asked = json.loads(found)
             if "answer" not in asked:
-                if not start:
+                late = time.time() > asked["until"]
+                if not start and not late:
                     return _accepted(id_, "waiting")
                 uploaded = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=f"{IMAGES}/{id_}")
                 if not uploaded.get("Contents"):
+                    if late:
+                        raise _expired()
                     raise Problem(409, "The image has not arrived: upload it, then ask again.")
+                if not start:
+                    return _accepted(id_, "waiting")
                 asked = self._queue(id_, asked["attributes"])
             if (answer := self._read(asked["answer"])) is not None:
                 return _answered(answer, id_, frames="frame=all" in asked["attributes"].split(";"))
@@ -131,9 +136,12 @@ class Predictions:
 
     def _read(self, key: str) -> bytes | None:
         try:
-            return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            found = self._s3.get_object(Bucket=self._bucket, Key=key)
         except self._s3.exceptions.NoSuchKey:
             return None
+        if found["ContentLength"] > MAX_ANSWER_BYTES:
+            raise Problem(422, "The answers are too large together: ask for single frames.")
+        return found["Body"].read()
 
 
 def _key(location: str) -> str:
@@ -152,15 +160,13 @@ def _answered(answer: bytes, id_: str, *, frames: bool) -> Response:
     headers, refused = {"Cache-Control": "no-store"}, _problem(answer)
     if refused and "frame" not in refused:
         raise endpoint_errors.image_problem(refused["status"], answer.decode())
-    if frames and len(answer) > MAX_ANSWER_BYTES:
-        cause = f"answer of {len(answer)} bytes"
-        raise Problem(502, "The answers are too large together: ask for single frames.", cause=cause)
     if frames:
         each = (_problem(line) or prediction.parse(line)[0] for line in answer.splitlines())
         lines = "".join(json.dumps({**members, "request_id": id_}) + "\n" for members in each)
         return Response(200, LINES, lines, headers)
     members, watched = prediction.parse(answer)
     body, outcome = json.dumps({**members, "request_id": id_}), metrics.OF_A_LABEL.get(members["label"])
+    watched = watched and {**watched, "request_id": id_}  # not that of the request which reads the answer
     return Response(200, JSON, body, headers, outcome, watched)
 
 

@@ -1,5 +1,5 @@
 // Predictions that are answered later: the image is uploaded to S3, and its answer is asked for until it is there.
-const PATIENCE_OF_A_QUEUE_MS = 1_800_000; // an instance may have to start
+const QUEUE_TIMEOUT_MS = 1_800_000; // an instance may have to start
 const answerOf = async (item, method, path) => {
   const headers = method === "POST" ? { ...auth.headers(), "Content-Type": "application/octet-stream" } : {};
   const response = await fetch(base + path, { method, headers, signal: item.request.signal });
@@ -18,11 +18,13 @@ async function send(item) {
     const { id, upload_url: url, upload_fields: fields } = parsed(answer.responseText);
     if (!(await uploaded(item, url, fields, stop.signal))) return failed("Not uploaded", "The image could not be uploaded: try again.");
     setState(item, { kind: "predicting" });
-    const until = Date.now() + PATIENCE_OF_A_QUEUE_MS;
-    for (let method = "POST"; Date.now() < until; method = "GET") {
-      answer = await answerOf(item, method, `predictions/${id}`);
-      if (answer.status !== 202) return handleResponse(item, answer);
-      await new Promise((done) => setTimeout(done, 1000 * (Number(answer.getResponseHeader("Retry-After")) || 2)));
+    const until = Date.now() + QUEUE_TIMEOUT_MS;
+    for (let method = "POST"; Date.now() < until; ) {
+      answer = await answerOf(item, method, `predictions/${id}`).catch(() => null);
+      stop.signal.throwIfAborted();
+      if (answer && ![202, 429, 503].includes(answer.status)) return handleResponse(item, answer);
+      if (answer?.status === 202) method = "GET";
+      await new Promise((done) => setTimeout(done, 1000 * (Number(answer?.getResponseHeader("Retry-After")) || 2)));
       stop.signal.throwIfAborted();
     }
     failed("No answer", "The image has waited for half an hour: try again later.");
