@@ -242,7 +242,7 @@ def test_a_file_that_is_too_large_or_unreadable_is_not_sent(gateway: FakeGateway
         "The image has 4,194,305 bytes; the limit is 4,194,304.",
         "The file cannot be read: No such file or directory.",
     ]
-    assert [call.body for call in gateway.images] == [b"{}"]
+    assert [call.body for call in gateway.images] == [b""]
 
 
 def test_images_are_found_once_each_and_every_invalid_path_is_named(folder: Path) -> None:

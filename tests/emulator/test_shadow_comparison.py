@@ -196,13 +196,13 @@ def test_a_deployed_shadow_is_compared_and_recorded_for_its_promotion(
         monkeypatch.setattr(config, "load", lambda _: settings)
         register(tmp_path / "stage.shadow.json")
         command.main(["--shadow", "--env", "stage", "--json"])
+        compared = registry.find_version(load(RELEASE).model.name, version="9").shadow_comparison()
     printed = capsys.readouterr()
     found = json.loads(printed.out)
     assert (found["pairs"], found["agreement"]["value"], found["alone"]) == (5, 0.0, [0, 0])
     assert found["difference"]["value"] == pytest.approx(-0.5)
     assert found["traffic"]["shadow"]["requests"] == 5
     # Then a promotion finds it with the version
-    compared = registry.find_version(load(RELEASE).model.name, version="9").shadow_comparison()
     outcome = gates.shadowed(compared, {"environment": "stage", "served": SERVED_SHA256}, hours=1)
     assert outcome["passed"], printed.err
     assert "0.0% of 5 answers" in outcome["detail"]

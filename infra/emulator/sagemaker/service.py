@@ -143,8 +143,7 @@ class SageMaker:
 
     def create_transform_job(self, request: Json) -> TransformJob:
         """Begin a transform job of a model, with a name that no job has ever had."""
-        model = self.models.get(request["ModelName"]).properties
-        job = TransformJob(request, model, launcher=self._launcher)
+        job = TransformJob(request, self.models, launcher=self._launcher)
         try:
             self.transform_jobs.add(job)
         except InvalidRequest as error:

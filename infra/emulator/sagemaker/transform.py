@@ -24,6 +24,7 @@ from infra.names import TRANSFORM_LOG_GROUP
 
 if TYPE_CHECKING:
     from infra.emulator.sagemaker.launcher import Launcher
+    from infra.emulator.sagemaker.resources import Store
     from infra.emulator.validation.rules import Json
 
 log = logging.getLogger("sagemaker")
@@ -40,7 +41,7 @@ class JobError(Exception):
 class TransformJob(Resource):
     """One job, which runs on a thread of its own and is never removed."""
 
-    def __init__(self, request: Json, model: Json, *, launcher: Launcher) -> None:
+    def __init__(self, request: Json, models: Store[Resource], *, launcher: Launcher) -> None:
         super().__init__(TRANSFORM_JOB, request)
         source = request["TransformInput"]
         whole = source.get("SplitType", "None") == source.get("CompressionType", "None") == "None"
@@ -51,7 +52,7 @@ class TransformJob(Resource):
         self._launcher = launcher
         self._variant = Variant.of_model(
             "transform",
-            model,
+            models.get(request["ModelName"]).properties,
             environment={**request.get("Environment", {}), "SAGEMAKER_BATCH": "true"},
             volume_key=request["TransformResources"].get("VolumeKmsKeyId"),
             instances=request["TransformResources"]["InstanceCount"],
