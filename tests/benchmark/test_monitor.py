@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+
+import pytest
 
 from scripts.commands import bench
 
-if TYPE_CHECKING:
-    import pytest
 
-
+@pytest.mark.slow
 def test_answers_are_written_read_and_measured(capsys: pytest.CaptureFixture[str]) -> None:
     bench.main(["--monitor", "20000"])
     printed = capsys.readouterr().out

@@ -231,6 +231,7 @@ MADE_MR = {name: name for name in ("JPEG2000.dcm", "693_J2KI.dcm")}
 MADE_MR |= dict.fromkeys(("JPEG-lossy.dcm", "JPGExtended.dcm"), "JPEG2000.dcm")
 
 
+@pytest.mark.slow
 def test_every_file_of_the_wheels_gets_the_right_answer_or_refusal() -> None:
     answered = 0
     for path in corpus():

@@ -75,7 +75,9 @@ def test_phantoms_like_the_training_ones_are_no_drift_and_twenty_are_too_few(
     assert sum(alarms) <= 10  # 5 %
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "change", [pytest.param(name, marks=[pytest.mark.slow] * (name != "dimmed")) for name in CHANGES]
+)
 def test_changed_phantoms_are_drift_that_names_what_moved(
     change: str, watched: Watched, phantoms: list[Image.Image]
 ) -> None:

@@ -253,6 +253,7 @@ def failure(prod: Queued, told: str) -> str:
     return "" if failed.status_code == 502 else failed.text
 
 
+@pytest.mark.slow
 def test_each_permission_of_the_queue_is_needed(prod: Queued, told: str) -> None:
     assert failure(prod, told) == ""
     tried, needless = [], []

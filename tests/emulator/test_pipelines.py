@@ -235,6 +235,7 @@ def test_an_update_of_its_stack_changes_the_pipeline(prod: Trainings) -> None:
     update(whole)
 
 
+@pytest.mark.slow
 def test_without_any_part_of_its_policies_a_training_fails(
     prod: Trainings, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
