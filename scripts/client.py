@@ -339,11 +339,9 @@ class Client:
         headers = {"Content-Type": OCTETS}  # the bytes decide what they are
         headers |= {"traceparent": traceparent} if traceparent else {}
         if not self._answers_later and len(image) <= MAX_IMAGE_BYTES:
-            try:
-                path = f"/predict?{urlencode(query)}"
+            path = f"/predict?{urlencode(query)}"
+            with suppress(NotFoundError):  # then POST /predictions says whether answers come later
                 return parsed(Prediction, self._call("POST", path, headers=headers, body=image))
-            except NotFoundError:
-                self._answers_later = True
         return parsed(Prediction, self._answer_later(urlencode(query), headers, image))
 
     def predict_frames(self, image: bytes, *, keep_header: bool = False) -> list[Prediction | Problem]:
@@ -366,6 +364,7 @@ class Client:
                 raise
             found = f"{len(image):,} bytes; the limit is {MAX_IMAGE_BYTES:,}"
             raise ClientError(f"The image has {found}.") from None
+        self._answers_later = True
         if begun.upload_url:
             self._upload(begun.upload_url, begun.upload_fields or {}, image)
         deadline, method, path = time.monotonic() + self._queue_s, "POST", f"/predictions/{begun.id}"

@@ -95,7 +95,7 @@ def _known(image: dict[str, str]) -> list[str]:
         command = [sys.executable, "-m", *_AUDIT, f"--requirement={file.name}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if not done.stdout:
-        return [f"**not looked up**: {done.stderr.strip().splitlines()[-1]}"]
+        return [f"**not looked up**: {done.stderr.strip()[-300:]}"]
     found = [
         f"- {each['name']} {each['version']}: {known['id']}, fixed in: {', '.join(known['fix_versions'])}"
         for each in json.loads(done.stdout)["dependencies"]

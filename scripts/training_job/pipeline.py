@@ -168,6 +168,8 @@ def _follow(client: Any, execution: str, *, poll_s: float) -> None:
     if status == "Stopped":
         raise DeliveryError(f"{execution} was stopped: {AGAIN}")
     if status != "Succeeded":
-        reason = next((each["FailureReason"] for each in (*steps, state) if "FailureReason" in each), "?")
+        reason = next(
+            (each["FailureReason"] for each in (*steps, state) if "FailureReason" in each), "unknown"
+        )
         logs = f"aws logs tail {names.TRAINING_LOG_GROUP} --log-stream-name-prefix pipelines-"
         raise DeliveryError(f"{execution} failed: {reason}\nIts log: {logs}\nCorrect that; {AGAIN}")
