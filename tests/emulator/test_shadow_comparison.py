@@ -15,6 +15,7 @@ from infra import config, names, release
 from infra.config.hosting import DataCapture, RealTime, Shadow
 from infra.paths import ENVIRONMENTS
 from infra.release import MlflowRun, artifact_key, load, save
+from model import tracking
 from model.release import gates, registry
 from scripts.commands import compare as command
 from scripts.monitoring.shadow import compare, table
@@ -141,6 +142,7 @@ def register(record: Path) -> None:
         "metrics": {},
         "dataset": {"name": "a", "kind": "images", "fingerprint": "a"},
     }
+    tracking.connect()
     client, name = mlflow.MlflowClient(), load(RELEASE).model.name
     client.create_registered_model(name)
     run = client.create_run(client.create_experiment("shadow"), run_name="shadow")
