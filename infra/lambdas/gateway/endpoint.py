@@ -13,8 +13,6 @@ from . import endpoint_errors
 from .aws import client
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
@@ -43,21 +41,19 @@ class Endpoint:
         # Created on first use: predictions never need it.
         return cast("SageMakerClient", client("sagemaker", self._config))
 
-    def predict(self, image: bytes, attributes: Mapping[str, str], *, inference_id: str) -> bytes:
+    def predict(self, image: bytes, attributes: str, inference_id: str) -> bytes:
         """Return the container's answer for an encoded image.
 
-        `attributes` are what the caller wants of it, and the ids by which the container's log names it;
-        `inference_id` names it in what SageMaker captures.
+        `attributes` are the one free-form header that SageMaker passes on to the container; `inference_id`
+        names the image in what SageMaker captures.
 
         Raises
         ------
         Problem
             The container's verdict on the image (400, 413, 415, 422), or 429, 502, 503, 504.
         """
-        # The one free-form header that SageMaker passes on to the container.
-        header = ";".join(f"{name}={value}" for name, value in attributes.items())
         try:
-            return self._invoke(image, header, inference_id)
+            return self._invoke(image, attributes, inference_id)
         except (BotoCoreError, ClientError) as error:
             raise endpoint_errors.problem(error) from error
 

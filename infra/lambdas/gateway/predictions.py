@@ -22,8 +22,6 @@ from .proxy import Request, Response
 from .upload import IMAGE_TYPES, image_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mypy_boto3_s3 import S3Client
 
     from .endpoint import Endpoint
@@ -64,9 +62,8 @@ class Predictions:
         parts = urlsplit(self._s3.generate_presigned_post(self._bucket, IMAGES)["url"])
         return f"{parts.scheme}://{parts.netloc}"
 
-    def begin(self, request: Request, attributes: Mapping[str, str]) -> Response:
+    def begin(self, request: Request, attributes: str) -> Response:
         """Queue the image in a request's body; without one, return where to upload it."""
-        header = ";".join(f"{name}={value}" for name, value in attributes.items())
         image, kind = image_of(request) if request.body else None, request.media_type or OCTETS
         if kind not in IMAGE_TYPES and image is None:
             raise Problem(415, f"Without an image, the Content-Type must be one of {', '.join(IMAGE_TYPES)}.")
@@ -75,9 +72,9 @@ class Predictions:
                 raise _unavailable("the key of request ids could not be read")
             if image is not None:
                 self._s3.put_object(Bucket=self._bucket, Key=f"{IMAGES}/{request.id}", Body=image)
-                self._queue(request.id, header)
+                self._queue(request.id, attributes)
                 return _accepted(request.id, "running")
-            self._keep(request.id, {"attributes": header, "until": time.time() + UPLOAD_S})
+            self._keep(request.id, {"attributes": attributes, "until": time.time() + UPLOAD_S})
             upload = self._s3.generate_presigned_post(
                 self._bucket,
                 f"{IMAGES}/{request.id}",

@@ -100,7 +100,7 @@ def health(_request: Request, *, model: Model, endpoint: Endpoint) -> Response:
 
 def predict(request: Request, *, endpoint: Endpoint) -> Response:
     """Return the endpoint's prediction for the request's image."""
-    answer = endpoint.predict(image_of(request), _attributes(request), inference_id=request.id)
+    answer = endpoint.predict(image_of(request), _attributes(request), request.id)
     members, watched = prediction.parse(answer)
     response = _json({**members, "request_id": request.id})
     return replace(response, outcome=metrics.OF_A_LABEL.get(members["label"]), watched=watched)
@@ -128,26 +128,20 @@ def label(request: Request, *, labels: Labels) -> Response:
     return _json(labels.keep(request, request_id))
 
 
-def _attributes(request: Request, *, frames: re.Pattern[str] = FRAME) -> dict[str, str]:
+def _attributes(request: Request, *, frames: re.Pattern[str] = FRAME) -> str:
     """Return what the caller wants of an image, with what the container measures and logs besides."""
-    return {
-        **_options(request.query, frames),
-        "statistics": "true",  # for what watches the model, not for the caller
-        "request_id": request.id,
-        **({"traceparent": request.traceparent} if request.traceparent else {}),
-    }
-
-
-def _options(query: Mapping[str, str], frames: re.Pattern[str]) -> dict[str, str]:
-    """Return what the caller wants of an image, as the container takes it."""
-    options = {name: query[name] for name in ("preview", "frame") if name in query}
-    options["heatmap"] = query.get("heatmap", "false")
+    options = {name: request.query[name] for name in ("preview", "frame") if name in request.query}
+    options["heatmap"] = request.query.get("heatmap", "false")
     for name, value in options.items():
         if name != "frame" and value not in ("true", "false"):
             raise Problem(400, f"The parameter {name} must be true or false.")
     if "frame" in options and not frames.fullmatch(options["frame"]):
         raise Problem(400, "The parameter frame must be a number from 1 to 999999999, in digits only.")
-    return options
+    options["statistics"] = "true"  # for what watches the model, not for the caller
+    options["request_id"] = request.id
+    if request.traceparent:
+        options["traceparent"] = request.traceparent
+    return ";".join(f"{name}={value}" for name, value in options.items())
 
 
 def _json(content: Mapping[str, object]) -> Response:
