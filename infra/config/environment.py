@@ -21,20 +21,12 @@ from infra.config.training import Training
 from infra.paths import ENVIRONMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 # The keys that hold one of several tables, and their tags.
 _UNIONS = {
     "hosting": frozenset({"serverless", "real-time", "async"}),
     "rollout": frozenset({"all-at-once", "canary", "linear"}),
-}
-# Keys of earlier versions, and what to write instead.
-RENAMED = {
-    "sight": "[monitoring]",
-    "sight.shift": "[monitoring.drift]",
-    "monitoring.shift": "[monitoring.drift]",
-    "sign_in.laptop_address": "sign_in.local_address",
 }
 
 Auth = Literal["none", "api_key", "iam", "cognito"]  # who may request a prediction
@@ -282,9 +274,7 @@ def load(environment: str, *, folder: Path = ENVIRONMENTS) -> Settings:
     if environment not in known_environments(folder):
         raise SettingsError(path, [f"no such environment; there are {', '.join(known_environments(folder))}"])
     written = _read(path)
-    found = [
-        Problem(old, f"{old}: was renamed; write {new}") for old, new in RENAMED.items() if _has(written, old)
-    ]
+    found = []
     if "environment" in written:
         found.append(Problem("environment", "environment: unknown key; it is the file's own name"))
     settings = None
@@ -292,7 +282,7 @@ def load(environment: str, *, folder: Path = ENVIRONMENTS) -> Settings:
         # Through JSON: only there is pydantic strict about values and still builds nested dataclasses.
         settings = _SETTINGS.validate_json(json.dumps(written | {"environment": environment}, default=str))
     except ValidationError as error:
-        found += [problem for problem in problems(error, unions=_UNIONS) if problem.key not in RENAMED]
+        found += problems(error, unions=_UNIONS)
     found += broken_rules(written, invalid=[problem.key for problem in found])
     if settings is None or found:
         raise SettingsError(path, [problem.line for problem in found])
@@ -308,11 +298,3 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(path, [f"cannot be read: {error.strerror}"]) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(path, [f"not TOML: {error}"]) from None
-
-
-def _has(written: Mapping[str, Any], key: str) -> bool:
-    """Return whether there is a value at a dotted key."""
-    table, _, rest = key.partition(".")
-    if not rest:
-        return table in written
-    return isinstance(written.get(table), dict) and _has(written[table], rest)

@@ -14,7 +14,6 @@ import pytest
 
 from infra import config, release
 from infra.config import SettingsError
-from infra.config.environment import RENAMED
 from infra.paths import ENVIRONMENTS, ROOT
 from scripts.commands.cost import PRICES, read_prices
 from tests.infra.synthesis import FULL, QUEUED, RELEASE
@@ -75,14 +74,6 @@ def test_a_rule_is_not_checked_with_an_invalid_setting(tmp_path: Path) -> None:
     written = replaced(FULL, "instance_count = 4", 'instance_count = "four"')
     (problem,) = refusal(tmp_path, replaced(written, "max_instances = 8", "max_instances = 3"))
     assert problem.startswith("hosting.instance_count = 'four'")
-
-
-@pytest.mark.parametrize("old", RENAMED)
-def test_a_renamed_key_is_reported_with_its_new_name(tmp_path: Path, old: str) -> None:
-    written = FULL.replace('region = "eu-west-1"', f'region = "eu-west-1"\n{old}.of_before = 1', 1)
-    problems = refusal(tmp_path, written.replace("[monitoring]", "[other]", 1))
-    assert f"{old}: was renamed; write {RENAMED[old]}" in problems
-    assert not [problem for problem in problems if problem.startswith(f"{old}: unknown key")]
 
 
 @pytest.mark.parametrize(
