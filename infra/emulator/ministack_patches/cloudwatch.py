@@ -200,12 +200,10 @@ def _update_state(alarm: _Alarm, expression: _Expression) -> None:
     breaches = _COMPARISONS[alarm["ComparisonOperator"]]
     breaching = [value for value in values if value is not None and breaches(value, alarm["Threshold"])]
     needed = alarm.get("DatapointsToAlarm") or alarm["EvaluationPeriods"]
-    state, before = "ALARM" if len(breaching) >= needed else "OK", alarm["StateValue"]
-    if state == before:
+    state = "ALARM" if len(breaching) >= needed else "OK"
+    if state == alarm["StateValue"]:
         return
     compared = f"{alarm['ComparisonOperator']} {alarm['Threshold']:g}"
     reason = f"Threshold Crossed: {', '.join(f'{value:g}' for value in breaching) or 'nothing'} is {compared}"
-    alarm |= {"StateValue": state, "StateReason": reason, "StateUpdatedTimestamp": int(now)}
-    cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
-    cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
-    cloudwatch._evaluate_parent_alarms(alarm)
+    changed = {"AlarmName": alarm["AlarmName"], "StateValue": state, "StateReason": reason}
+    cloudwatch._set_alarm_state({}, changed, is_cbor=False, is_json=True)
