@@ -57,9 +57,7 @@ def test_a_missing_image_and_a_missing_repository_are_errors(cloud: Cloud, repos
 def test_without_an_engine_the_cdk_finds_its_image_published(cloud: Cloud, repository: str) -> None:
     asset = {"repositoryName": repository, "imageIds": [{"imageTag": ASSET_TAG}]}
     [described] = cloud.ecr.describe_images(**asset)["imageDetails"]  # type: ignore[arg-type]
-    [image] = cloud.ecr.batch_get_image(**asset)["images"]  # type: ignore[arg-type]
     assert described["imageTags"] == [ASSET_TAG]
-    assert "placeholder" in image["imageManifest"]
 
 
 def test_an_update_of_a_lambda_does_not_fail_an_invocation_under_way(cloud: Cloud, tmp_path: Path) -> None:

@@ -1,17 +1,17 @@
 """What CloudWatch of ministack lacks: metric math, dimensions, missing data; SageMaker's and logged metrics.
 
 ministack refuses alarms on metric queries. One that queries a single metric is turned into the plain form.
-Those on SageMaker's metrics and on their differences are evaluated here. Of any other expression
+Those on SageMaker's metrics and on the difference of two are evaluated here. Of any other expression
 only the name is kept: `SetAlarmState` works on such an alarm, but nothing computes it.
 """
 
 from __future__ import annotations
 
-import ast
 import json
 import operator
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -36,9 +36,8 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "LessThanOrEqualToThreshold": operator.le,
 }
 
-# Metric math, and by their ids the `MetricStat`s that it names.
-_Expression = tuple[ast.expr, Mapping[str, Mapping[str, Any]]]
-_expressions: dict[str, _Expression] = {}  # by the alarm's ARN
+_DIFFERENCE = re.compile(r"FILL\((\w+), 0\) - FILL\((\w+), 0\)")  # of two metrics, by their ids
+_differences: dict[str, list[Mapping[str, Any]]] = {}  # both `MetricStat`s, by the alarm's ARN
 
 
 def patch() -> None:
@@ -48,19 +47,12 @@ def patch() -> None:
 
     def record(name: str, properties: _Properties) -> _Alarm:
         alarm: _Alarm = plain_record(name, _without_queries(properties))
-        queries = properties.get("Metrics")
-        _expressions.pop(alarm["AlarmArn"], None)
-        if isinstance(queries, list) and (expression := _expression(queries)):
-            _expressions[alarm["AlarmArn"]] = expression
+        _differences[alarm["AlarmArn"]] = _difference(properties.get("Metrics"))
         return alarm
 
     def evaluate_alarm(alarm: _Alarm) -> None:
-        expression = _expressions.get(alarm["AlarmArn"])
-        if expression is None and alarm["Namespace"] == _SAGEMAKER:
-            statistic = alarm.get("ExtendedStatistic") or alarm["Statistic"]
-            expression = ast.Name("m1"), {"m1": {"Metric": alarm, "Stat": statistic}}
-        if expression:
-            _update_state(alarm, expression)
+        if alarm["Namespace"] == _SAGEMAKER or _differences.get(alarm["AlarmArn"]):
+            _update_state(alarm)
         else:
             evaluate_plain(alarm)
 
@@ -127,7 +119,16 @@ def _points(name: str, dimensions: Mapping[str, str], namespace: str = _SAGEMAKE
     return points
 
 
-def _value(stat: Mapping[str, Any], since: float, until: float) -> float | None:
+def _value(alarm: _Alarm, since: float, until: float) -> float | None:
+    """Return what an alarm watches, of a period, None without data."""
+    if difference := _differences.get(alarm["AlarmArn"]):
+        first, second = (_statistic(stat, since, until) or 0.0 for stat in difference)
+        return first - second
+    stat = alarm.get("ExtendedStatistic") or alarm["Statistic"]
+    return _statistic({"Metric": alarm, "Stat": stat}, since, until)
+
+
+def _statistic(stat: Mapping[str, Any], since: float, until: float) -> float | None:
     """Return a metric's statistic of a period, None without data."""
     metric = stat["Metric"]
     dimensions = {each["Name"]: each["Value"] for each in metric.get("Dimensions", [])}
@@ -157,46 +158,19 @@ def _without_queries(properties: _Properties) -> _Properties:
     }
 
 
-def _expression(queries: Sequence[Mapping[str, Any]]) -> _Expression | None:
-    """Return the metric math of an alarm, None where it cannot be computed here."""
-    written = [query["Expression"] for query in queries if "Expression" in query]
-    stats = {query["Id"]: query["MetricStat"] for query in queries if "MetricStat" in query}
-    if len(written) != 1 or any(stat["Metric"]["Namespace"] != _SAGEMAKER for stat in stats.values()):
-        return None
-    try:
-        tree = ast.parse(written[0], mode="eval").body
-        _compute(tree, dict.fromkeys(stats, 0.0))
-    except (SyntaxError, LookupError):
-        return None
-    return tree, stats
+def _difference(queries: Any) -> list[Mapping[str, Any]]:
+    """Return the two metrics of SageMaker whose difference an alarm watches, none for any other alarm."""
+    stats = {query["Id"]: query["MetricStat"] for query in queries or () if "MetricStat" in query}
+    written = _DIFFERENCE.fullmatch("".join(query.get("Expression", "") for query in queries or ()))
+    found = [stats[id_] for id_ in written.groups()] if written else []
+    return found if all(stat["Metric"]["Namespace"] == _SAGEMAKER for stat in found) else []
 
 
-def _compute(tree: ast.expr, values: Mapping[str, float | None]) -> float | None:
-    """Evaluate metric math, None where data are missing; raise LookupError for what is not known here."""
-    match tree:
-        case ast.Constant(value=int() | float() as number):
-            return float(number)
-        case ast.Name(id=name):
-            return values[name]
-        case ast.Call(func=ast.Name(id="FILL"), args=[filled, default]):
-            value = _compute(filled, values)
-            return _compute(default, values) if value is None else value
-        case ast.BinOp(left=left, op=ast.Sub(), right=right):
-            first, second = _compute(left, values), _compute(right, values)
-            return None if first is None or second is None else first - second
-        case _:
-            raise LookupError(ast.dump(tree))
-
-
-def _update_state(alarm: _Alarm, expression: _Expression) -> None:
+def _update_state(alarm: _Alarm) -> None:
     """Set an alarm's state by its latest periods; one without data does not breach."""
     now, period_s = time.time(), alarm["Period"] * MINUTE_S / 60
     ends = [now - period_s * ago for ago in range(alarm["EvaluationPeriods"])]
-    tree, stats = expression
-    values = [
-        _compute(tree, {id_: _value(stat, end - period_s, end) for id_, stat in stats.items()})
-        for end in ends
-    ]
+    values = [_value(alarm, end - period_s, end) for end in ends]
     breaches = _COMPARISONS[alarm["ComparisonOperator"]]
     breaching = [value for value in values if value is not None and breaches(value, alarm["Threshold"])]
     needed = alarm.get("DatapointsToAlarm") or alarm["EvaluationPeriods"]

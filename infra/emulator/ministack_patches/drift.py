@@ -14,7 +14,7 @@ from ministack.services import apigateway_v1
 from ministack.services.cloudformation import drift
 
 from infra.emulator.ministack_patches.app import Answer, account_id, add_service, region
-from infra.emulator.ministack_patches.iam import enforced, role_allows
+from infra.emulator.ministack_patches.iam import role_allows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +59,7 @@ def _existing(store: Mapping[str, object]) -> Read:
 def _with_callers_rights(read: Read, pattern: str, actions: list[str]) -> Read:
     def read_as_caller(id_: str, declared: Mapping[str, object]) -> Mapping[str, object] | None:
         caller, account = iam_evaluator.caller_arn(), account_id()
-        if not enforced() or ":assumed-role/" not in caller:
+        if ":assumed-role/" not in caller:
             return read(id_, declared)
         place = f"{region()}:{account}"
         arn = "arn:aws:" + pattern.format(

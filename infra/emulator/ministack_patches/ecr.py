@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # The CDK tags an image asset with the hash of all that it is built from.
 _ASSET_TAG = re.compile(r"[0-9a-f]{64}")
+_DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 _TOKEN = base64.b64encode(b"AWS:local").decode()
 _TOKEN_LIFE_S = 12 * 3600
 
@@ -27,7 +28,7 @@ def patch(*, port: int, builds_images: bool) -> None:
     """Replace four of ministack's answers.
 
     Docker accepts a registry at ``127.0.0.1:<port>`` without TLS. Where no engine builds images, the CDK's
-    image asset counts as published, so that the CDK does not call `docker`; its tag gets a placeholder.
+    image asset counts as published, so that the CDK does not call `docker`.
     """
     describe, put = ecr._describe_images, ecr._put_image
 
@@ -38,8 +39,8 @@ def patch(*, port: int, builds_images: bool) -> None:
             if repository not in ecr._repositories or ecr._find_image(repository, identifier):
                 continue
             if not builds_images and _ASSET_TAG.fullmatch(identifier.get("imageTag", "")):
-                _put_placeholder(repository, identifier["imageTag"])
-                continue
+                asset = {"imageTags": [identifier["imageTag"]], "imageManifestMediaType": _DOCKER}
+                return json_response({"imageDetails": [asset]})
             message = f"The image with imageId {json.dumps(identifier)} does not exist within the repository."
             return error_response_json("ImageNotFoundException", message, HTTPStatus.BAD_REQUEST)
         return describe(request)
@@ -62,16 +63,3 @@ def patch(*, port: int, builds_images: bool) -> None:
     ecr._describe_images = describe_images
     ecr._get_authorization_token = get_authorization_token
     ecr._repo_uri = lambda name: f"{HOST}:{port}/{name}"
-
-
-def _put_placeholder(repository: str, tag: str) -> None:
-    """Put a manifest without layers under a tag: visible in ECR, but nothing that could run."""
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "layers": [],
-        "annotations": {
-            "description": f"placeholder for {tag}: the server runs as a process, without an image"
-        },
-    }
-    ecr._put_image({"repositoryName": repository, "imageTag": tag, "imageManifest": json.dumps(manifest)})

@@ -10,7 +10,7 @@ from ministack.core.responses import request_scope
 from ministack.services import cloudwatch_logs
 
 from infra.emulator.ministack_patches.app import region
-from infra.emulator.ministack_patches.iam import enforced, role_allows
+from infra.emulator.ministack_patches.iam import role_allows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +30,11 @@ def writer(group: str, stream: str, *, role: str, creates_group: bool = False) -
     names = {"logGroupName": group, "logStreamName": stream}
     arn = f"arn:aws:logs:{region()}:{account}:log-group:{group}:log-stream:{stream}"
 
-    def allows(action: str) -> bool:
-        return not enforced() or role_allows(role, action, arn, session="SageMaker")
-
     def write(line: str) -> None:
-        if not all(map(allows, _ACTIONS)):
+        if not all(role_allows(role, action, arn) for action in _ACTIONS):
             return
         with request_scope(account, region()):
-            if creates_group and allows(_CREATE_GROUP):
+            if creates_group and role_allows(role, _CREATE_GROUP, arn):
                 cloudwatch_logs._create_log_group({"logGroupName": group})
             cloudwatch_logs._create_log_stream(names)  # refused, without effect, from the second line on
             events = [{"timestamp": time.time_ns() // 1_000_000, "message": line}]

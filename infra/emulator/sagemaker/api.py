@@ -27,7 +27,6 @@ from infra.emulator.sagemaker.resources import (
     Resource,
     Store,
     T,
-    production_variant,
 )
 from infra.emulator.sagemaker.service import SageMaker
 from infra.emulator.sagemaker.transform import TRANSFORM_JOB
@@ -136,8 +135,7 @@ def _describe_variants(endpoint: Endpoint, running: Running | None) -> list[dict
     image = {"SpecifiedImage": running.variant.image, "ResolvedImage": running.image}
     variant: dict[str, object] = {"VariantName": running.variant.name, "DeployedImages": [image]}
     if running.variant.serverless:
-        declared = production_variant(endpoint.config.properties)
-        return [variant | {"CurrentServerlessConfig": declared["ServerlessConfig"]}]
+        return [variant]
     count = 0 if endpoint.asleep else running.variant.instances
     weight = running.variant.weight
     sizes = {"CurrentInstanceCount": count, "DesiredInstanceCount": count}

@@ -36,10 +36,7 @@ class Capture:
         self._config = config
         self._label = label
         self._role = role
-        header = config.get("CaptureContentTypeHeader", {})
-        self._encodings = {
-            kind: name.upper() for name in ("Json", "Csv") for kind in header.get(f"{name}ContentTypes", [])
-        }
+        self._json_types = config.get("CaptureContentTypeHeader", {}).get("JsonContentTypes", [])
         self._lines: list[str] = []
         self._writing: threading.Timer | None = None
         self._lock = threading.Lock()
@@ -89,9 +86,10 @@ class Capture:
             log.error("%s: %d captured records are lost: %s", self._label, len(lines), error)
 
     def _described(self, mode: str, media_type: str, content: bytes) -> dict[str, str]:
-        encoding = self._encodings.get(media_type, "Base64")
-        text = (
-            base64.b64encode(content).decode() if encoding == "Base64" else content.decode(errors="replace")
-        )
-        named = {"observedContentType": media_type, "mode": mode.upper(), "encoding": encoding.upper()}
-        return {**named, "data": text}
+        is_json = media_type in self._json_types
+        return {
+            "observedContentType": media_type,
+            "mode": mode.upper(),
+            "encoding": "JSON" if is_json else "BASE64",
+            "data": content.decode(errors="replace") if is_json else base64.b64encode(content).decode(),
+        }
