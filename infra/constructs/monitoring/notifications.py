@@ -33,14 +33,8 @@ class AlarmTopic(Construct):
         super().__init__(scope, id_)
         self.topic = sns.Topic(self, "Topic", enforce_ssl=True, master_key=key)
         for service in ALARM_PUBLISHERS:
-            self.topic.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal(service)],
-                    actions=["sns:Publish"],
-                    resources=[self.topic.topic_arn],
-                    conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
-                )
-            )
+            here = {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
+            self.topic.grant_publish(iam.ServicePrincipal(service, conditions=here))
         for email in emails:
             self.topic.add_subscription(subscriptions.EmailSubscription(email))
 

@@ -65,20 +65,11 @@ class EnvironmentKey(Construct):
                 f"API-Gateway-Execution-Logs_*/{names.STAGE_NAME}",
             )
         ]
-        self.key.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal(f"logs.{cdk.Stack.of(self).region}.amazonaws.com")],
-                actions=[
-                    "kms:Encrypt",
-                    "kms:Decrypt",
-                    "kms:ReEncrypt*",
-                    "kms:GenerateDataKey*",
-                    "kms:Describe*",
-                ],
-                resources=["*"],  # in a key's policy: this key
-                conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
-            )
-        )
+        service = f"logs.{cdk.Stack.of(self).region}.amazonaws.com"
+        named = {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}}
+        actions = ("Encrypt", "Decrypt", "ReEncrypt*", "GenerateDataKey*", "Describe*")
+        writer = iam.ServicePrincipal(service, conditions=named)
+        self.key.grant(writer, *(f"kms:{action}" for action in actions))
 
     def _allow_publishers(self) -> None:
         """Let CloudWatch's alarms and the budgets publish to the encrypted topic.
@@ -87,14 +78,9 @@ class EnvironmentKey(Construct):
         an alarm's state by hand (`aws cloudwatch set-alarm-state`) and check that the mail arrives.
         """
         for service in ALARM_PUBLISHERS:
-            self.key.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal(service)],
-                    actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-                    resources=["*"],
-                    conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
-                )
-            )
+            here = {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
+            publisher = iam.ServicePrincipal(service, conditions=here)
+            self.key.grant(publisher, "kms:Decrypt", "kms:GenerateDataKey*")
 
 
 def environment_key(scope: Construct, settings: Settings) -> kms.IKey | None:
