@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -16,18 +16,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra import config, names
-from infra.config import ENVIRONMENTS
-from infra.emulator import LocalAws
-from infra.local_aws import ACCOUNT, local_environment
+from infra.local_aws import ACCOUNT
 from infra.paths import LAMBDAS
 from scripts.commands import common, train
 from scripts.console import DeliveryError
 from scripts.training_job import entry, inputs, pipeline
 from tests.e2e.production import REPOSITORY, assume_with_github_token
-from tests.emulator.cloud import AT_ONCE, FAKE_SERVER, Cloud, wait_for
+from tests.emulator.cloud import AT_ONCE, wait_for
 from tests.emulator.deployment import MANIFEST, REGION
 from tests.emulator.production import Prod, without_each_permission
-from tests.infra.synthesis import synthesize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +65,6 @@ class Trainings(Prod):
     """Prod's registry with [training], and calls of the workflow's training."""
 
     then = ""
-    keys: dict[str, str]
 
     def train(self, data: Path) -> None:
         pipeline.run(self.settings, ["--quick", "--data", str(data), "--challenger"])
@@ -92,38 +88,26 @@ class Trainings(Prod):
     def trainings(self) -> int:
         return sum(line.startswith(BEGINS) for line in self.logged())
 
-    def objects(self, prefix: str) -> list[str]:
-        bucket = self.outputs("registry")["TrainingBucketName"]
-        found = self.cloud.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)
-        return [each["Key"] for each in found.get("Contents", [])]
+    def kept(self) -> set[str]:
+        return {*self.cloud.keys(self.outputs("registry")["TrainingBucketName"], "outputs/")}
 
 
 @pytest.fixture(scope="module")
 def prod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
     folder = tmp_path_factory.mktemp("prod")
-    written = (ENVIRONMENTS / "prod.toml").read_text().replace('region = "eu-west-1"', f'region = "{REGION}"')
-    (folder / "prod.toml").write_text(written + TRAINING)
-    assembly = synthesize("prod", folder / "out", release=None, environments=folder)
-    log = folder / "aws.log"
-    with ExitStack() as stack:
-        aws = LocalAws(port=0, engine="process", log=log, program=FAKE_SERVER, enforce_policies=True)
-        cloud = Cloud(stack.enter_context(aws))
-        made = Trainings(cloud, assembly, config.load("prod", folder=folder))
-        for name in ("registry", "delivery"):
-            made.deploy(name)
+    with Trainings.started(folder, "registry", "delivery", added=TRAINING) as made:
+        cloud = made.cloud
         cloud.ecr.create_repository(repositoryName="training")
         cloud.ecr.put_image(repositoryName="training", imageTag="1", imageManifest=json.dumps(MANIFEST))
-        roles = cloud.client("iam").list_roles()["Roles"]
-        (retrain,) = [each["Arn"] for each in roles if "RetrainRole" in each["RoleName"]]
         subject = f"{REPOSITORY}:environment:{names.retraining('prod')}"
+        retrain = f"arn:aws:iam::{ACCOUNT}:role/{cloud.role(made.name('delivery'), 'GitHubRetrainRole')}"
         keys = assume_with_github_token(cloud.client("sts"), retrain, subject=subject)
-        variables = local_environment(os.environ, port=cloud.aws.port, region=REGION) | keys
-        variables["MLFLOW_TRACKING_URI"] = MLFLOW
-        stack.enter_context(mock.patch.dict(os.environ, variables, clear=True))
-        stack.enter_context(mock.patch.object(boto3, "DEFAULT_SESSION", None))
-        stack.enter_context(mock.patch.object(pipeline, "POLL_S", 0.1))
-        stack.enter_context(mock.patch.object(inputs, "pack_source", made.pack))
-        yield made
+        with (
+            cloud.alone(keys | {"MLFLOW_TRACKING_URI": MLFLOW}),
+            mock.patch.object(pipeline, "POLL_S", 0.1),
+            mock.patch.object(inputs, "pack_source", made.pack),
+        ):
+            yield made
 
 
 @pytest.fixture
@@ -136,11 +120,11 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_the_job_gets_its_images_and_options_and_nothing_else(prod: Trainings, data: Path) -> None:
-    before, kept_before = prod.trainings(), prod.objects("outputs/")
+    before, kept_before = prod.trainings(), prod.kept()
     prod.train(data)
     (line,) = [line for line in prod.logged() if line.startswith(BEGINS)][before:]
     assert line == f"training --quick --challenger --data scans no/1.png yes/1.png {MLFLOW}"
-    (kept,) = set(prod.objects("outputs/")).difference(kept_before)
+    (kept,) = prod.kept() - kept_before
     assert kept.startswith("outputs/pipelines-")
 
 
