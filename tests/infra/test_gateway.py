@@ -11,6 +11,7 @@ from aws_cdk import aws_apigateway as apigateway
 
 from infra import config
 from infra import release as releases
+from infra.lambdas.gateway import settings
 from infra.paths import LAMBDAS
 from infra.release import MAX_REASON, Gate
 from model.release import gates
@@ -125,17 +126,17 @@ class TestFunction:
     def test_it_knows_the_endpoint_and_the_release(self, assembly: Assembly) -> None:
         function = assembly.template("gateway").properties("Lambda::Function")
         assert function["Timeout"] < 29, "API Gateway gives up"
-        variables = function["Environment"]["Variables"]
+        # Read by the code that is deployed with it
+        known, released = settings.read(function["Environment"]["Variables"]), releases.load(RELEASE)
         endpoint = assembly.template("endpoint").properties("SageMaker::Endpoint")["EndpointName"]
-        released = releases.load(RELEASE)
-        assert variables["ENDPOINT_NAME"] == endpoint
-        assert json.loads(variables["MODEL"]) == {
-            "name": released.model.name,
-            "version": released.model.version,
-            "sha256": released.model.sha256,
-            "kind": released.dataset.kind,
-            "gates_failed": list(released.gates_failed),
-        }
+        assert (known.endpoint_name, known.auth) == (endpoint, config.load(assembly.environment).auth)
+        assert known.model == settings.Model(
+            name=released.model.name,
+            version=released.model.version,
+            sha256=released.model.sha256,
+            kind=released.dataset.kind,
+            gates_failed=list(released.gates_failed),
+        )
 
     def test_it_knows_why_a_failed_gate_was_overridden(self, tmp_path: Path) -> None:
         # Given a release that was promoted by force
