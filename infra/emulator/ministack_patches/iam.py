@@ -20,6 +20,8 @@ from infra.emulator.ministack_patches.app import account_id, region
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    Context = Mapping[str, str] | None  # a service's condition keys
+
 
 class AccessDenied(Exception):  # noqa: N818 - AWS's own name for it
     """A service may not assume a role or, as the role, do what it needs; the message says what and why."""
@@ -95,14 +97,9 @@ def assume_role(arn: str, *, service: str) -> boto3.Session:
 
 
 def role_allows(
-    arn: str,
-    action: str,
-    resource: str,
-    *,
-    session: str = "SageMaker",
-    context: Mapping[str, str] | None = None,
+    arn: str, action: str, resource: str, *, session: str = "SageMaker", context: Context = None
 ) -> bool:
-    """Whether a role may do something with a resource; `context` has the service's condition keys."""
+    """Whether a role may do something with a resource."""
     if not enforced():
         return True
     account, name = arn.split(":")[4], arn.rpartition("/")[2]
@@ -119,7 +116,7 @@ def role_allows(
     return bool(iam_evaluator.evaluate(request, policies).decision == "Allow")
 
 
-def require(role: str, action: str, resource: str, *, context: Mapping[str, str] | None = None) -> None:
+def require(role: str, action: str, resource: str, *, context: Context = None) -> None:
     """Raise `AccessDenied` where SageMaker may not do this as a role."""
     if not role_allows(role, action, resource, context=context):
         raise AccessDenied(f"The role {role} is not authorized to perform: {action} on {resource}")
