@@ -43,7 +43,7 @@ def write(metadata: Metadata, report: Report, predictions: Predictions) -> str:
     predictions
         The predictions that the report's estimates are of.
     """
-    compared = {f"`{metadata['architecture']}`": report.estimates, **report.baselines}
+    compared = {f"`{metadata['architecture']}`": report.estimates, "metadata-only forest": report.forest}
     return render(
         "model_card.md.jinja",
         metadata=metadata,

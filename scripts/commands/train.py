@@ -176,8 +176,8 @@ def _related(pairs: Sequence[tuple[str, str]]) -> dict[str, frozenset[str]]:
 def _report(result: TrainingResult, champion: ModelVersion) -> None:
     print("\nOut of fold, with 95 % intervals (bootstrap over groups):\n")
     print("".join([f"{'':36}", *(f"{title:24}" for title in SHOWN.values())]))
-    for name, estimates in {result.architecture: result.estimates, **result.baselines}.items():
-        print(_row(name, estimates))
+    print(_row(result.architecture, result.estimates))
+    print(_row("metadata-only forest", result.forest))
     if result.left_out:
         print("\nOn sources left out:\n")
         for name, source in result.left_out.judged.items():
