@@ -155,7 +155,7 @@ def measure_perturbations(out_of_fold: OutOfFold) -> dict[str, Perturbed]:
     measured = {}
     for perturbation in PERTURBATIONS:
         found = estimates(out_of_fold.predictions(perturbation)[perturbed])
-        measured[perturbation] = (found["roc_auc"].value, found["youden_balanced_accuracy"].value)
+        measured[perturbation] = (found["roc_auc"].value, found["balanced_accuracy"].value)
     unchanged = measured[UNCHANGED][1]
     return {
         perturbation: Perturbed(area, accuracy, 100 * (unchanged - accuracy))

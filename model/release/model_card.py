@@ -25,9 +25,6 @@ TITLES = {
     "specificity": "Specificity",
     "balanced_accuracy": "Balanced accuracy",
     "accuracy": "Accuracy",
-    "youden_balanced_accuracy": "Balanced accuracy at the Youden threshold",
-    "youden_sensitivity": "Sensitivity at the Youden threshold",
-    "youden_specificity": "Specificity at the Youden threshold",
     "brier_score": "Brier score (lower is better)",
     "calibration_error": "Expected calibration error (lower is better)",
 }

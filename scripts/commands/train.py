@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_SEED = 2**32 - 1  # the limit of NumPy's and scikit-learn's generators
 SHOWN = {
     "roc_auc": "ROC AUC",
-    "youden_balanced_accuracy": "balanced accuracy",
+    "balanced_accuracy": "balanced accuracy",
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "calibration_error": "calibration error",
