@@ -136,3 +136,8 @@ def test_a_name_that_is_taken_is_refused(bootstrapped: Cloud, kind: str) -> None
         reason = cloud.refusal(Taken=resource(kind, **named))
         assert ("Validation failed" if kind == "S3::Bucket" else "already exists") in reason
         assert "<" not in reason  # the message alone, without the XML of some services around it
+
+
+def test_detailed_observability_is_on_unless_declared_off(bootstrapped: Cloud) -> None:
+    described = bootstrapped.sagemaker.describe_endpoint_config(EndpointConfigName=bootstrapped.config())
+    assert described["MetricsConfig"]["EnableDetailedObservability"] is True

@@ -30,6 +30,15 @@ class RetainingStack(EndpointStack):
                 template["Resources"][logical_id]["UpdateReplacePolicy"] = "Retain"
         return template
 
+    def scale(self, count: int) -> int:
+        """Set the number of instances as auto scaling does, and return what SageMaker describes."""
+        desired: Any = [{"VariantName": "champion", "DesiredInstanceCount": count}]
+        self.cloud.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=self.endpoint, DesiredWeightsAndCapacities=desired
+        )
+        described = self.cloud.sagemaker.describe_endpoint(EndpointName=self.endpoint)
+        return described["ProductionVariants"][0]["DesiredInstanceCount"]
+
     def prune(self, environment: str) -> None:
         session = boto3.Session()
         prune(environment, reader=session, deleter=session, held=set(resources(session, self.name, *TYPES)))
@@ -59,8 +68,9 @@ def test_an_update_that_sagemaker_took_back_leaves_an_endpoint_that_can_change(
     stack.update(start="crash")
     assert stack.status == "UPDATE_COMPLETE"
     assert stack.answer == "first"
-    # Then CloudFormation and the pruning keep what serves, so the endpoint can be updated
+    # Then CloudFormation and the pruning keep what serves, so the endpoint can be scaled and updated
     stack.prune("kept")
+    assert stack.scale(3) == 3
     stack.update(answer="fixed")
     assert stack.answer == "fixed"
     # And after that healthy update only what serves is left
@@ -70,12 +80,15 @@ def test_an_update_that_sagemaker_took_back_leaves_an_endpoint_that_can_change(
     stack.delete()
 
 
-def test_without_its_configuration_an_endpoint_cannot_be_updated(
+def test_without_its_configuration_an_endpoint_can_neither_be_updated_nor_scaled(
     hiding: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = make(hiding, "lost", monkeypatch, retain=False)
     stack.update(start="crash")  # CloudFormation deletes what serves
-    with pytest.raises(ClientError, match=r"ValidationException.*Could not find endpoint configuration"):
+    missing = r"ValidationException.*Could not find endpoint configuration"
+    with pytest.raises(ClientError, match=missing):
+        stack.scale(3)
+    with pytest.raises(ClientError, match=missing):
         hiding.update(stack.endpoint, hiding.config(answer="x"))
     stack.delete()
 

@@ -136,8 +136,8 @@ def _describe_variants(endpoint: Endpoint, running: Running | None) -> list[dict
     variant: dict[str, object] = {"VariantName": running.variant.name, "DeployedImages": [image]}
     if running.variant.serverless:
         return [variant]
-    count = 0 if endpoint.asleep else running.variant.instances
-    weight = running.variant.weight
+    scaled = endpoint.instance_count if running is endpoint.running else None
+    count, weight = running.variant.instances if scaled is None else scaled, running.variant.weight
     sizes = {"CurrentInstanceCount": count, "DesiredInstanceCount": count}
     return [variant | sizes | {"CurrentWeight": weight, "DesiredWeight": weight}]
 
@@ -158,6 +158,7 @@ _ACTIONS: dict[str, _Action] = {
     "DeleteEndpointConfig": lambda sagemaker, given: _delete(sagemaker.configs, given),
     "CreateEndpoint": lambda sagemaker, given: _arn(sagemaker.create_endpoint(given)),
     "UpdateEndpoint": lambda sagemaker, given: _arn(sagemaker.update_endpoint(given)),
+    "UpdateEndpointWeightsAndCapacities": lambda sagemaker, given: _arn(sagemaker.update_capacity(given)),
     "DescribeEndpoint": _describe_endpoint,
     "ListEndpoints": lambda sagemaker, given: _list(sagemaker.endpoints, given),
     "DeleteEndpoint": _delete_endpoint,

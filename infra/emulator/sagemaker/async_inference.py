@@ -106,7 +106,7 @@ class AsyncEndpoint(Endpoint):
                 return
             if time.monotonic() < self._worked + IDLE_S:
                 return
-            fleet.asleep = True
+            fleet.asleep, self.instance_count = True, 0
             running = fleet.running
         self._launcher.stop(running)
 
@@ -118,7 +118,7 @@ class AsyncEndpoint(Endpoint):
                 if fleet.asleep:
                     variant = fleet.running.variant
                     fleet.running = self._launcher.launch(variant, label=f"{self.name}/{variant.name}")
-                    fleet.asleep = False
+                    fleet.asleep, self.instance_count = False, 1
             yield fleet.running
 
     def _answer(self, request: Json, answer: str, failure: str) -> None:

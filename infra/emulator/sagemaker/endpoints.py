@@ -110,6 +110,7 @@ class Endpoint(Resource):
         self.modified = self.created
         self.deployment_config: Json = {}
         self.scalable = False  # a target of Application Auto Scaling
+        self.instance_count: int | None = None  # as auto scaling has set it
         self._current: _Fleet | None = None
         self._next: _Fleet | None = None
         self._launcher = launcher
@@ -120,11 +121,6 @@ class Endpoint(Resource):
         """The variant that serves now, if any."""
         current = self._current
         return current.running if current else None
-
-    @property
-    def asleep(self) -> bool:
-        """Whether the server is stopped, as nothing waits for it."""
-        return self._current is not None and self._current.asleep
 
     def summary(self) -> dict[str, object]:
         """Return the members that both a list and a description show."""

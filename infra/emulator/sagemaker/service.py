@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-exclusions
 _NOT_SERVERLESS_MODEL = ("VpcConfig", "EnableNetworkIsolation")
 _OCI = "application/vnd.oci."  # media types of OCI's manifests and indexes
+# The defaults of new configurations, in botocore's MetricsConfig.
+_METRICS = {"EnableDetailedObservability": True, "EnableEnhancedMetrics": False}
 
 
 class SageMaker:
@@ -95,7 +97,8 @@ class SageMaker:
             refused = [name for name in _NOT_SERVERLESS_MODEL if model.get(name)]
             if refused:
                 raise invalid(f"A serverless variant does not support {', '.join(refused)}.")
-        return self.configs.add(Resource(ENDPOINT_CONFIG, request))
+        metrics = {**_METRICS, **request.get("MetricsConfig", {})}
+        return self.configs.add(Resource(ENDPOINT_CONFIG, {**request, "MetricsConfig": metrics}))
 
     def create_endpoint(self, request: Json) -> Endpoint:
         """Begin to bring an endpoint up."""
@@ -111,9 +114,8 @@ class SageMaker:
         return endpoint
 
     def update_endpoint(self, request: Json) -> Endpoint:
-        """Begin to move an endpoint to another configuration; refused where the present one was deleted."""
-        endpoint = self.endpoints.get(request["EndpointName"])
-        self.configs.get(endpoint.config.name)
+        """Begin to move an endpoint to another configuration."""
+        endpoint = self._changeable(request)
         config = self.configs.get(request["EndpointConfigName"])
         if endpoint.scalable:
             _refuse_another_instance_type(endpoint.config, config)
@@ -121,6 +123,22 @@ class SageMaker:
         if isinstance(endpoint, AsyncEndpoint) != (async_inference.CONFIG in config.properties):
             raise invalid(f'Cannot update endpoint "{endpoint.arn}" to or from asynchronous inference.')
         endpoint.deploy(config, resolve(config, self.models), request.get("DeploymentConfig", retained))
+        if not request.get("RetainAllVariantProperties"):
+            endpoint.instance_count = None
+        return endpoint
+
+    def update_capacity(self, request: Json) -> Endpoint:
+        """Record the number of instances, as auto scaling sets it."""
+        endpoint = self._changeable(request)
+        resolve(endpoint.config, self.models)  # a new instance needs the model
+        (desired,) = request["DesiredWeightsAndCapacities"]
+        endpoint.instance_count = desired.get("DesiredInstanceCount")
+        return endpoint
+
+    def _changeable(self, request: Json) -> Endpoint:
+        """Return an endpoint, or raise AWS's error if the configuration that it serves was deleted."""
+        endpoint = self.endpoints.get(request["EndpointName"])
+        self.configs.get(endpoint.config.name)
         return endpoint
 
     def create_transform_job(self, request: Json) -> TransformJob:
