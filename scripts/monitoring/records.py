@@ -12,8 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -21,17 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
 from infra import names
 from infra.lambdas.gateway import metrics
 from scripts.console import DeliveryError, progress
 from scripts.delivery.aws import stack_outputs
-from scripts.transform.run import Prefix
+from scripts.transform.run import THREADS, Prefix, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from concurrent.futures import Future
 
     from infra.config import Settings
 
@@ -40,8 +38,7 @@ WORDS = ("format",)
 """Of the decoded image, the refusal score and the probability of a tumour."""
 
 _CLOCKS = timedelta(hours=1)  # by which SageMaker's clock and the containers' may differ
-READERS = 8  # S3 answers each in tens of milliseconds
-_AHEAD_BYTES = 32 * 2**20  # of files that are read before their turn; larger ones are read one at a time
+_AHEAD_BYTES = 2 * 2**20  # of a file that is read before its turn, beside others
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,40 +99,33 @@ class Captured:
                 yield record
 
     def _lines(self) -> Iterator[tuple[str, bytes]]:
-        """Yield each line and where it is; a file that cannot be read to its end is a fault."""
-        for read, (key, future) in enumerate(self._files()):
-            progress(f"{read} files")
-            number = 0
-            try:
-                for number, line in enumerate(future.result(), start=1):
-                    yield f"{key}:{number}", line
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in {"NoSuchKey", "404"}:
-                    raise
-                self.faults.add("files that expired meanwhile", key)
-            except BotoCoreError:
-                self.faults.add("files that ended early", f"{key}:{number}")
-
-    def _files(self) -> Iterator[tuple[str, Future[Iterable[bytes]]]]:
-        """Yield each file's key and lines, in the order of their hours; small ones are read ahead."""
-        client = boto3.client("s3", config=Config(max_pool_connections=READERS))
+        """Yield each line and where it is, in the order of the files' hours; small files are read ahead."""
+        client = boto3.client("s3", config=Config(max_pool_connections=THREADS))
         # SageMaker adds the endpoint, the variant and the hour, which sort as time does.
         prefix = f"{self.endpoint}/{self.endpoint}/{self.variant}/"
         start = f"{prefix}{self.since - _CLOCKS:%Y/%m/%d/%H}"
         found = objects(client, self.bucket, prefix, setting="[hosting.data_capture]", after=start)
-        pending: deque[tuple[int, str, Future[Iterable[bytes]]]] = deque()
-        pool = ThreadPoolExecutor(READERS)
+
+        def read(file: tuple[str, int]) -> Iterable[tuple[str, bytes]]:
+            key, size = file
+            lines = self._lines_of(client, key)
+            return list(lines) if size <= _AHEAD_BYTES else lines
+
+        for number, lines in enumerate(mapped(read, found, ahead=THREADS)):
+            progress(f"{number} files")
+            yield from lines
+
+    def _lines_of(self, client: Any, key: str) -> Iterator[tuple[str, bytes]]:
+        """Yield a file's lines; one that cannot be read to its end is a fault."""
+        number = 0
         try:
-            for key, size in found:
-                while pending and (
-                    len(pending) >= 2 * READERS or sum(each[0] for each in pending) + size > _AHEAD_BYTES
-                ):
-                    yield pending.popleft()[1:]
-                pending.append((size, key, pool.submit(_read, client, self.bucket, key, size)))
-            while pending:
-                yield pending.popleft()[1:]
-        finally:  # Ctrl-C and an early end included
-            pool.shutdown(wait=False, cancel_futures=True)
+            body = client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            for number, line in enumerate(body.iter_lines(2**20), start=1):
+                yield f"{key}:{number}", line
+        except client.exceptions.NoSuchKey:
+            self.faults.add("files that expired meanwhile", key)
+        except BotoCoreError:
+            self.faults.add("files that ended early", f"{key}:{number}")
 
 
 def objects(
@@ -148,12 +138,6 @@ def objects(
         raise DeliveryError(
             f"There is no bucket {bucket}. {setting} is set: was the registry stack deployed since?"
         ) from None
-
-
-def _read(client: Any, bucket: str, key: str, size: int) -> Iterable[bytes]:
-    body = client.get_object(Bucket=bucket, Key=key)["Body"]
-    lines: Iterable[bytes] = body.iter_lines(2**20) if size > _AHEAD_BYTES else body.read().splitlines()
-    return lines
 
 
 @dataclass
