@@ -6,7 +6,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -38,7 +38,7 @@ def record(id_: str, image: bytes | None) -> Record:
     return Record(id=id_, time=NOW, model_sha256="a" * 64, statistics={}, image=image)
 
 
-def label(id_: str, said: str, caller: str = "ann") -> Label:
+def label(id_: str, said: Literal["NO", "YES"], caller: str = "ann") -> Label:
     return Label(request_id=id_, label=said, model_sha256="a" * 64, time=NOW, caller=caller)
 
 
