@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-END_S = 10  # for a server to end by itself
-
 
 def output(what: str, command: Sequence[str | Path], **options: Any) -> bytes:
     """Return what a command prints; a failure of `what` it does shows the end of its errors."""
@@ -34,7 +32,7 @@ def output(what: str, command: Sequence[str | Path], **options: Any) -> bytes:
 
 @contextmanager
 def running(command: Sequence[str], *, variables: Mapping[str, str], log: Path) -> Iterator[psutil.Popen]:
-    """Run a process while the block lasts, its output in a log; then end it and all its descendants."""
+    """Run a process while the block lasts, its output in a log; then kill it and all its descendants."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = psutil.Popen(
@@ -44,19 +42,11 @@ def running(command: Sequence[str], *, variables: Mapping[str, str], log: Path) 
     try:
         yield process
     finally:
-        _end(process)
-
-
-def _end(process: psutil.Popen) -> None:
-    family = _family(process)
-    with suppress(psutil.NoSuchProcess):
-        process.terminate()
-    with suppress(psutil.TimeoutExpired):
-        process.wait(END_S)
-    for each in {*family, *_family(process)}:
-        with suppress(psutil.NoSuchProcess):
-            each.kill()
-    psutil.wait_procs(family)
+        family = _family(process)  # itself first, so that it replaces none of the others
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(family)
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
