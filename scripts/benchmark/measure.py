@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from scripts.benchmark import CORES, HOME, load, network, processes, targets
 from scripts.console import DeliveryError, echo
+from scripts.delivery.program import output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +78,7 @@ def lower_bound(grid: Grid) -> Round:
         module = "scripts.benchmark.peers.lower_bound"
         command = [str(python), "-m", module, str(CORES), str(grid.seconds)]
         variables = {"MODEL_DIR": str(network.SERVING)}
-        printed = processes.output("the lower bound", command, env=variables, input=image.body)
+        printed = output("the lower bound", command, env=variables, input=image.body)
         measured.points[name] = Point(**json.loads(printed), noise=noise.share())
         _report("lower bound", name, measured.points[name])
     return measured

@@ -1,4 +1,4 @@
-"""Runs commands, starts and ends a server's processes, and measures what they use together."""
+"""Starts and ends a server's processes, and measures what they use together."""
 
 from __future__ import annotations
 
@@ -6,28 +6,16 @@ import os
 import subprocess
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
 from infra.paths import ROOT
 from scripts.benchmark import CORES
-from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-
-def output(what: str, command: Sequence[str | Path], **options: Any) -> bytes:
-    """Return what a command prints; a failure of `what` it does shows the end of its errors."""
-    done: subprocess.CompletedProcess[bytes] = subprocess.run(
-        command, cwd=ROOT, capture_output=True, check=False, **options
-    )
-    if done.returncode:
-        last = (done.stderr or done.stdout).decode(errors="replace").strip()[-1000:]
-        raise DeliveryError(f"{what} failed:\n{last}")
-    return done.stdout
 
 
 @contextmanager

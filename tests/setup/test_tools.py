@@ -231,7 +231,7 @@ def test_without_a_digest_the_dockerfile_stays(
 ) -> None:
     before = dockerfile.read_text()
     make_tool("docker", script)
-    with pytest.raises(DeliveryError, match="nothing was changed"):
+    with pytest.raises(DeliveryError, match="Nothing was changed"):
         pin.pin_base(dockerfile)
     assert dockerfile.read_text() == before
 
