@@ -80,52 +80,81 @@ class _NoStatisticsError(Exception):
 
 
 @dataclass
-class Captured:
-    """The answers that SageMaker captured since a time, and with `images` what was sent."""
+class Answers:
+    """The answers of an environment at some place, which are read again whenever they are iterated.
 
-    bucket: str
-    endpoint: str
-    since: datetime
-    images: bool = False
-    variant: str = names.VARIANT_NAME
+    `lines` takes the faults and yields what may hold an answer, and where it is.
+    """
+
+    place: str
+    lines: Callable[[Faults], Iterable[tuple[str, Any]]]
+    parse: Callable[[Any], Record | None]
     faults: Faults = field(default_factory=Faults)
 
     def __str__(self) -> str:
-        return f"captured answers in s3://{self.bucket}/{self.endpoint}/ of {self.variant}"
+        return self.place
 
     def __iter__(self) -> Iterator[Record]:
-        for record in _parsed(self._lines(), partial(_captured, images=self.images), self.faults):
-            if record.time >= self.since:
-                yield record
+        """Yield the record of each line that has one; a line that cannot be read is a fault."""
+        for where, line in self.lines(self.faults):
+            try:
+                record = self.parse(line)
+            except _NoStatisticsError:
+                self.faults.add("answers without statistics", where)
+            except (ValueError, RecursionError):
+                self.faults.add("lines that are not JSON or cut short", where)
+            except (KeyError, TypeError, AttributeError):
+                self.faults.add("lines of another schema", where)
+            else:
+                if record:
+                    yield record
 
-    def _lines(self) -> Iterator[tuple[str, bytes]]:
-        """Yield each line and where it is, in the order of the files' hours; small files are read ahead."""
-        client = boto3.client("s3", config=Config(max_pool_connections=THREADS))
-        # SageMaker adds the endpoint, the variant and the hour, which sort as time does.
-        prefix = f"{self.endpoint}/{self.endpoint}/{self.variant}/"
-        start = f"{prefix}{self.since - _CLOCKS:%Y/%m/%d/%H}"
-        found = objects(client, self.bucket, prefix, setting="[hosting.data_capture]", after=start)
 
-        def read(file: tuple[str, int]) -> Iterable[tuple[str, bytes]]:
-            key, size = file
-            lines = self._lines_of(client, key)
-            return list(lines) if size <= _AHEAD_BYTES else lines
+def records(
+    settings: Settings, *, since: datetime, images: bool = False, variant: str = names.VARIANT_NAME
+) -> Answers:
+    """Return what the settings' way to watch has of the answers since a time.
 
-        for number, lines in enumerate(mapped(read, found, ahead=THREADS)):
-            progress(f"{number} files")
-            yield from lines
+    With `images` the records have the images too, where the settings capture the input. `variant` is the one
+    that answered, which only captured answers tell.
+    """
+    environment, endpoint, capture = settings.environment, settings.endpoint_name, settings.data_capture
+    if capture is None or not settings.captures_answers:
+        place = f"the log of {names.function(environment)}"
+        return Answers(place, lambda _: _log_events(environment, since), _logged)
+    account = boto3.client("sts").get_caller_identity()["Account"]
+    bucket = names.bucket(environment, "sample", account=account, region=settings.region)
+    # SageMaker adds the endpoint, the variant and the hour.
+    lines = partial(_captured_lines, bucket, f"{endpoint}/{endpoint}/{variant}/", since)
+    parse = partial(_captured, since=since, images=images and "input" in capture.what)
+    return Answers(f"captured answers in s3://{bucket}/{endpoint}/ of {variant}", lines, parse)
 
-    def _lines_of(self, client: Any, key: str) -> Iterator[tuple[str, bytes]]:
+
+def _captured_lines(bucket: str, prefix: str, since: datetime, faults: Faults) -> Iterator[tuple[str, bytes]]:
+    """Yield each captured line and where it is, in the order of their hours; small files are read ahead."""
+    client = boto3.client("s3", config=Config(max_pool_connections=THREADS))
+    start = f"{prefix}{since - _CLOCKS:%Y/%m/%d/%H}"  # which sorts as time does
+
+    def lines_of(key: str) -> Iterator[tuple[str, bytes]]:
         """Yield a file's lines; one that cannot be read to its end is a fault."""
         number = 0
         try:
-            body = client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            body = client.get_object(Bucket=bucket, Key=key)["Body"]
             for number, line in enumerate(body.iter_lines(2**20), start=1):
                 yield f"{key}:{number}", line
         except client.exceptions.NoSuchKey:
-            self.faults.add("files that expired meanwhile", key)
+            faults.add("files that expired meanwhile", key)
         except BotoCoreError:
-            self.faults.add("files that ended early", f"{key}:{number}")
+            faults.add("files that ended early", f"{key}:{number}")
+
+    def read(file: tuple[str, int]) -> Iterable[tuple[str, bytes]]:
+        key, size = file
+        return list(lines_of(key)) if size <= _AHEAD_BYTES else lines_of(key)
+
+    found = objects(client, bucket, prefix, setting="[hosting.data_capture]", after=start)
+    for number, lines in enumerate(mapped(read, found, ahead=THREADS)):
+        progress(f"{number} files")
+        yield from lines
 
 
 def objects(
@@ -140,76 +169,28 @@ def objects(
         ) from None
 
 
-@dataclass
-class Logged:
-    """The answers in the log of an environment's gateway since a time."""
-
-    environment: str
-    since: datetime
-    faults: Faults = field(default_factory=Faults)
-
-    def __str__(self) -> str:
-        return f"the log of {names.function(self.environment)}"
-
-    def __iter__(self) -> Iterator[Record]:
-        return _parsed(self._events(), _logged, self.faults)
-
-    def _events(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        stack = names.stack(self.environment, "gateway")
-        group = stack_outputs(stack).get("LogGroupName")
-        if group is None:
-            raise DeliveryError(f"Stack {stack} does not name its log group: deploy it again.")
-        client = boto3.client("logs")
-        pages = client.get_paginator("filter_log_events").paginate(
-            logGroupName=group,
-            startTime=int(self.since.timestamp() * 1000),
-            filterPattern="{ $.watched.probability >= 0 }",
-            PaginationConfig={"PageSize": 10_000},
-        )
-        read = 0
-        for page in pages:
-            yield from ((f"{each['logStreamName']} at {each['timestamp']}", each) for each in page["events"])
-            read += len(page["events"])
-            progress(f"{read} answers")
+def _log_events(environment: str, since: datetime) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each line of the gateway's log with an answer, and where it is."""
+    stack = names.stack(environment, "gateway")
+    group = stack_outputs(stack).get("LogGroupName")
+    if group is None:
+        raise DeliveryError(f"Stack {stack} does not name its log group: deploy it again.")
+    client = boto3.client("logs")
+    pages = client.get_paginator("filter_log_events").paginate(
+        logGroupName=group,
+        startTime=int(since.timestamp() * 1000),
+        filterPattern="{ $.watched.probability >= 0 }",
+        PaginationConfig={"PageSize": 10_000},
+    )
+    read = 0
+    for page in pages:
+        yield from ((f"{each['logStreamName']} at {each['timestamp']}", each) for each in page["events"])
+        read += len(page["events"])
+        progress(f"{read} answers")
 
 
-def records(
-    settings: Settings, *, since: datetime, images: bool = False, variant: str = names.VARIANT_NAME
-) -> Captured | Logged:
-    """Return what the settings' way to watch has of the answers since a time.
-
-    With `images` the records have the images too, where the settings capture the input. `variant` is the one
-    that answered, which only captured answers tell.
-    """
-    capture = settings.data_capture
-    if capture is None or not settings.captures_answers:
-        return Logged(settings.environment, since)
-    account = boto3.client("sts").get_caller_identity()["Account"]
-    bucket = names.bucket(settings.environment, "sample", account=account, region=settings.region)
-    images = images and "input" in capture.what
-    return Captured(bucket, settings.endpoint_name, since, images=images, variant=variant)
-
-
-def _parsed(
-    lines: Iterable[tuple[str, Any]], parse: Callable[[Any], Record | None], faults: Faults
-) -> Iterator[Record]:
-    """Yield the record of each line that has one; a line that cannot be read is a fault."""
-    for where, line in lines:
-        try:
-            record = parse(line)
-        except _NoStatisticsError:
-            faults.add("answers without statistics", where)
-        except (ValueError, RecursionError):
-            faults.add("lines that are not JSON or cut short", where)
-        except (KeyError, TypeError, AttributeError):
-            faults.add("lines of another schema", where)
-        else:
-            if record:
-                yield record
-
-
-def _captured(line: bytes, *, images: bool) -> Record | None:
-    """Read a captured line; None for what is not watched: refusals and golden answers."""
+def _captured(line: bytes, *, since: datetime, images: bool) -> Record | None:
+    """Read a captured line; None for what is not watched: refusals, golden answers and earlier ones."""
     document = json.loads(line)
     data, about = document["captureData"], document["eventMetadata"]
     id_ = about.get("inferenceId") or about["eventId"]
@@ -223,7 +204,8 @@ def _captured(line: bytes, *, images: bool) -> Record | None:
     if answer.get("statistics") is None:
         raise _NoStatisticsError
     statistics = {**answer["statistics"], "probability": answer["probability"]}
-    return _record(id_, time, sha256, statistics, label=answer["label"], image=image)
+    record = _record(id_, time, sha256, statistics, label=answer["label"], image=image)
+    return record if time >= since else None
 
 
 def _logged(event: Mapping[str, Any]) -> Record | None:

@@ -16,12 +16,12 @@ from infra.config.hosting import DataCapture, RealTime
 from scripts.console import DeliveryError
 from scripts.monitoring import labels as live_labels
 from scripts.monitoring.labels import Label, consensus
-from scripts.monitoring.records import Captured, Record
+from scripts.monitoring.records import Answers, Record
 from scripts.retraining import feedback
 from scripts.retraining.feedback import LEAST, Joined, collected, join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from infra.config import Settings
@@ -91,13 +91,9 @@ def fed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int, int],
     def fed(yes: int, no: int) -> Settings:
         records = [record(f"{number}", f"image {number}".encode()) for number in range(yes + no)]
         labels = [label(f"{number}", "YES" if number < yes else "NO") for number in range(yes + no)]
-
-        class Kept(Captured):
-            def __iter__(self) -> Iterator[Record]:
-                return iter(records)
-
+        answers = Answers("any", lambda _: ((each.id, each) for each in records), lambda each: each)
         monkeypatch.setattr(feedback, "FOLDER", tmp_path / "kept")
-        monkeypatch.setattr(feedback, "records", lambda _, *, since, images: Kept("b", "e", since, images))
+        monkeypatch.setattr(feedback, "records", lambda _, *, since, images: answers)
         monkeypatch.setattr(live_labels, "read", lambda *_: labels)
         local = config.load("local")
         assert isinstance(local.hosting, RealTime)
