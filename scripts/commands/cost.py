@@ -135,9 +135,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(as_json(found), indent=2) if options.json else "\n".join(table(found)))
 
 
-def read_prices() -> PriceTable:
+def read_prices(path: Path = PRICES) -> PriceTable:
     """Read the price table."""
-    content = tomllib.loads(PRICES.read_text(encoding="utf-8"))
+    content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     sources, region = content.pop("sources"), content["region"]
     for name, price in content["prices"].items():
         price["source"] = sources[price["source"]]

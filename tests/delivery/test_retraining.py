@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import subprocess
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -25,6 +24,7 @@ from scripts.console import BusyError, DeliveryError
 from scripts.retraining import retraining
 from scripts.retraining.feedback import Joined
 from scripts.retraining.retraining import NotProposedError, Options, retrain
+from tests.git import branches, git, publish
 from tests.infra.synthesis import RELEASE
 from tests.model.passing_metrics import GOOD
 from tests.model.test_comparison import skilled
@@ -73,8 +73,7 @@ class Bench:
         retrain(config.load(environment), Options(record=record, repository=self.clone, **options))
 
     def branches(self) -> list[str]:
-        listed = git(self.remote, "for-each-ref", "--format=%(refname:short)", "refs/heads")
-        return [name for name in listed.splitlines() if name != "main"]
+        return branches(self.remote)
 
     def state(self) -> tuple[str, ...]:
         """What a user would miss: branch, index, changes and branches of the clone."""
@@ -82,25 +81,12 @@ class Bench:
         return tuple(git(self.clone, *each.split()) for each in wanted)
 
 
-def git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    done = subprocess.run(
-        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
-    )
-    return done.stdout
-
-
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     remote, clone = tmp_path / "remote.git", tmp_path / "clone"
-    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", str(remote))
-    git(tmp_path, "clone", "--quiet", str(remote), str(clone))
-    git(clone, "switch", "--quiet", "--create", "main")
     released = replace(release.load(RELEASE), environment="dev")
     release.replace(clone / "infra" / "releases" / "dev.json", released, card="# The champion\n")
-    git(clone, "add", ".")
-    git(clone, "commit", "--quiet", "--message", "The first release")
-    git(clone, "push", "--quiet", "origin", "main")
+    publish(clone, remote)
     # The user is elsewhere, with changes of their own
     git(clone, "switch", "--quiet", "--create", "mine")
     (clone / "staged").write_text("staged")
@@ -146,7 +132,7 @@ def test_a_better_challenger_makes_one_branch_and_leaves_the_checkout_alone(
     [name] = bench.branches()
     assert name.startswith(BRANCH)
     assert name.endswith("-v7")
-    assert git(bench.remote, "rev-list", "--count", f"main..{name}").strip() == "1"
+    assert git(bench.remote, "rev-list", "--count", f"main..{name}") == "1"
     changed = git(bench.remote, "diff", "--name-status", "--no-renames", "main", name).splitlines()
     assert changed == [
         "A\tinfra/releases/dev.777777777777.model-card.md",
@@ -306,7 +292,7 @@ def test_a_runner_without_an_identity_commits_too(bench: Bench, monkeypatch: pyt
     git(bench.clone, "config", "user.useConfigOnly", "true")
     bench.run()
     [name] = bench.branches()
-    assert git(bench.remote, "log", "-1", "--format=%an", name).strip() == "tumor-detector"
+    assert git(bench.remote, "log", "-1", "--format=%an", name) == "tumor-detector"
 
 
 @pytest.mark.parametrize(

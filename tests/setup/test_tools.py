@@ -19,6 +19,7 @@ from scripts.commands import test as test_command
 from scripts.console import DeliveryError
 from scripts.delivery import engine
 from scripts.dev_tools import lock, pin
+from tests.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,11 +154,6 @@ def test_lock_ends_with_uvs_error_and_status(
     assert lock.main([]) == 7
     assert capfd.readouterr() == ("", "no solution found\n")
     assert {path: path.read_text() for path in before} == before
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
-    return subprocess.check_output(["git", *identity, *arguments], cwd=folder, text=True).strip()
 
 
 def test_each_actions_tag_becomes_its_commit_or_nothing_changes(tmp_path: Path) -> None:
