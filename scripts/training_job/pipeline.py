@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -21,13 +22,15 @@ from botocore.exceptions import ClientError
 
 from infra import names
 from infra.config.training import RUNS
+from infra.paths import ROOT
+from model.data import outlines, phantom
+from model.data import source as reading
 from model.data.dataset import resolve
 from scripts.cli import data_options
 from scripts.commands import common
 from scripts.commands.model_errors import MODEL_ERRORS
 from scripts.console import DeliveryError, echo, progress, step
 from scripts.delivery.aws import stack_outputs
-from scripts.training_job import inputs
 from scripts.training_job.entry import CHANNELS, INPUTS, channels_of
 from scripts.transform.run import mapped
 
@@ -37,6 +40,21 @@ if TYPE_CHECKING:
     from infra.config import Settings
     from infra.config.training import Training
 
+# The training's source: no other file of the repository is uploaded.
+FOLDERS = ("model", "container")
+FILES = (
+    "infra/__init__.py",
+    "infra/paths.py",
+    "scripts/cli.py",
+    "scripts/commands/__init__.py",
+    "scripts/commands/model_errors.py",
+    "scripts/commands/train.py",
+    "scripts/console.py",
+    "scripts/training_job/__init__.py",
+    "scripts/training_job/entry.py",
+)
+SOURCE_SUFFIXES = {".py", ".jinja", ".json", ".toml", ".md", ".txt"}
+LOCK = "requirements/train.txt"  # universal: the Python of a SageMaker image may be newer than this one
 AWS_IMAGES = "tensorflow-training"  # their repository, in an account for each region
 POLL_S, LOCAL_POLL_S = 30.0, 0.5
 AGAIN = "the same command with --resume continues from its finished fits."
@@ -143,10 +161,10 @@ def _upload(sources: Mapping[str, str], bucket: str, prefix: str) -> None:
     client = boto3.client("s3")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        inputs.pack_source(folder / "code")
+        pack_source(folder / "code")
         for channel, source in sources.items():
             images = Path(source).expanduser().resolve()
-            inputs.link_images(images, channel=channel, to=folder / INPUTS / channel / images.name)
+            link_images(images, channel=channel, to=folder / INPUTS / channel / images.name)
 
         def put(path: Path) -> None:
             key = f"{prefix}{path.relative_to(folder).as_posix()}"
@@ -154,6 +172,41 @@ def _upload(sources: Mapping[str, str], bucket: str, prefix: str) -> None:
 
         for done, _ in enumerate(mapped(put, filter(Path.is_file, folder.rglob("*"))), start=1):
             progress(f"{done} files")
+
+
+def link_images(folder: Path, *, channel: str, to: Path) -> None:
+    """Link the files that training reads of a folder, of sources or outlines, into a new folder."""
+    if channel.startswith("data"):
+        found = [folder / phantom.MARKER, *_files_of_sources(folder)]  # it marks a folder of phantoms
+    else:
+        found = outlines.files(folder, loose=True)
+    for path in dict.fromkeys(filter(Path.is_file, found)):
+        target = to / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path)
+
+
+def _files_of_sources(folder: Path) -> list[Path]:
+    found = []
+    for each in reading.find(folder):
+        found += [each / phantom.MARKER, *reading.read(each, name=each.name, qualified=False).files]
+    return found
+
+
+def pack_source(to: Path) -> None:
+    """Copy the training's source, and its locked packages as `requirements.txt`, to a new folder."""
+    sources = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if _is_source(path)]
+    for path in (*sources, *(ROOT / name for name in FILES)):
+        target = to / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    shutil.copy(ROOT / LOCK, to / "requirements.txt")
+
+
+def _is_source(path: Path) -> bool:
+    """Whether a file is source, and not an image or a network that was left in a source folder."""
+    hidden = any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
+    return path.is_file() and path.suffix in SOURCE_SUFFIXES and not hidden
 
 
 def _follow(client: Any, execution: str, *, poll_s: float) -> None:

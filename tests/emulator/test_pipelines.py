@@ -22,7 +22,7 @@ from infra.local_aws import ACCOUNT, local_environment
 from infra.paths import LAMBDAS
 from scripts.commands import common, train
 from scripts.console import DeliveryError
-from scripts.training_job import entry, inputs, pipeline
+from scripts.training_job import entry, pipeline
 from tests.e2e.production import REPOSITORY, assume_with_github_token
 from tests.emulator.cloud import AT_ONCE, FAKE_SERVER, Cloud, wait_for
 from tests.emulator.deployment import MANIFEST, REGION
@@ -122,7 +122,7 @@ def prod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
         stack.enter_context(mock.patch.dict(os.environ, variables, clear=True))
         stack.enter_context(mock.patch.object(boto3, "DEFAULT_SESSION", None))
         stack.enter_context(mock.patch.object(pipeline, "POLL_S", 0.1))
-        stack.enter_context(mock.patch.object(inputs, "pack_source", made.pack))
+        stack.enter_context(mock.patch.object(pipeline, "pack_source", made.pack))
         yield made
 
 
