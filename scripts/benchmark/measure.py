@@ -149,7 +149,7 @@ def _point(process: Popen, url: str, payload: Payload, connections: int, seconds
     """Measure a point, again if others use the machine meanwhile; return the least disturbed attempt."""
     attempts = []
     for _ in range(ATTEMPTS):
-        noise, before = processes.Disturbance(process), processes.cpu_seconds(process)
+        noise, before = processes.Disturbance(), processes.cpu_seconds(process)
         outcome = load.run(url, payload, connections=connections, seconds=seconds)
         used = processes.cpu_seconds(process) - before
         cpu_ms = 1000 * used / outcome.completed if outcome.completed else None

@@ -62,20 +62,15 @@ def pss_mb(process: psutil.Process) -> float:
 
 
 class Disturbance:
-    """Measures which share of the machine other processes use, from its creation to `share`."""
+    """Measures which share of the machine others than this process and its descendants use until `share`."""
 
-    def __init__(self, *measured: psutil.Process) -> None:
-        self._measured = (psutil.Process(), *measured)
-        self._began, self._busy, self._own = time.monotonic(), _busy_s(), self._own_s()
+    def __init__(self) -> None:
+        self._began, self._busy, self._own = time.monotonic(), _busy_s(), cpu_seconds(psutil.Process())
 
     def share(self) -> float:
         """Return the share of all cores, from 0 to 1."""
-        others = (_busy_s() - self._busy) - (self._own_s() - self._own)
+        others = (_busy_s() - self._busy) - (cpu_seconds(psutil.Process()) - self._own)
         return max(0.0, others / ((time.monotonic() - self._began) * CORES))
-
-    def _own_s(self) -> float:
-        own = sum(cpu_seconds(each) for each in self._measured[1:])
-        return own + sum(self._measured[0].cpu_times()[:4])
 
 
 def _busy_s() -> float:

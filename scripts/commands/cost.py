@@ -19,7 +19,7 @@ from scripts.commands import common
 from scripts.console import DeliveryError, echo
 from scripts.delivery.cdk import synthesize
 from scripts.pricing import price_list
-from scripts.pricing.rules import EstimateInput, Traffic, lines
+from scripts.pricing.rules import EstimateInput, Line, Traffic, lines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -60,7 +60,7 @@ class PriceTable:
             for name in used
             if name.startswith("instance-")
         }
-        day, usd = price_list.read({**self.offers, **instances}, region=region) or (None, {})
+        day, usd = price_list.read({**self.offers, **instances}, region=region)
         units = {name: price.unit for name, price in self.prices.items()}
         listed = {
             name: Price(each, units.get(name, "hour"), _API, region, str(day)) for name, each in usd.items()
@@ -69,12 +69,9 @@ class PriceTable:
 
 
 @dataclass(frozen=True)
-class Item:
-    """One line of an estimate."""
+class Item(Line):
+    """One line of an estimate, with its price."""
 
-    what: str
-    price: str
-    quantity: float
     unit: str
     usd: float
 

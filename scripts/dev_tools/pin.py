@@ -20,7 +20,6 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 PLATFORM = "linux/amd64"  # the image's; the digest is that of the index of all platforms
 _BY_TAG = re.compile(r"uses: (?P<action>[\w.-]+/[\w.-]+)@(?P<tag>v[\w.]+)\b(?! *#)")
 _USES = re.compile(r"^[ -]*uses: *['\"]?(?P<what>(?!\./)[^\s#'\"]+)", re.MULTILINE)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)$", re.MULTILINE)
 _PINNED = re.compile(r"@([0-9a-f]{40}|sha256:[0-9a-f]{64})$")
 _DIGEST = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
@@ -78,7 +77,7 @@ def _commit(repository: str, tag: str) -> str:
     found = dict(line.split("\t")[::-1] for line in tags.splitlines())
     # An annotated tag is an object of its own; the line with ^{} names its commit.
     commit = found.get(f"refs/tags/{tag}^{{}}") or found.get(f"refs/tags/{tag}")
-    if commit is None or not _COMMIT.fullmatch(commit):
+    if commit is None:
         raise DeliveryError(f"{repository} has no tag {tag}.")
     return commit
 

@@ -177,20 +177,15 @@ def _upload(sources: Mapping[str, str], bucket: str, prefix: str) -> None:
 def link_images(folder: Path, *, channel: str, to: Path) -> None:
     """Link the files that training reads of a folder, of sources or outlines, into a new folder."""
     if channel.startswith("data"):
-        found = [folder / phantom.MARKER, *_files_of_sources(folder)]  # it marks a folder of phantoms
+        found = [folder / phantom.MARKER]  # it marks a folder of phantoms
+        for each in reading.find(folder):
+            found += [each / phantom.MARKER, *reading.read(each, name=each.name, qualified=False).files]
     else:
         found = outlines.files(folder, loose=True)
     for path in dict.fromkeys(filter(Path.is_file, found)):
         target = to / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(path)
-
-
-def _files_of_sources(folder: Path) -> list[Path]:
-    found = []
-    for each in reading.find(folder):
-        found += [each / phantom.MARKER, *reading.read(each, name=each.name, qualified=False).files]
-    return found
 
 
 def pack_source(to: Path) -> None:
