@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -30,7 +29,7 @@ from tests.model.passing_metrics import GOOD
 from tests.model.test_comparison import skilled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from model.evaluation.comparison import Scored
@@ -244,7 +243,7 @@ def test_two_at_once_are_refused_before_anything_happens(bench: Bench) -> None:
 
 
 def test_a_pipeline_that_the_environment_lacks_is_told_at_once(bench: Bench) -> None:
-    with pytest.raises(DeliveryError, match=r"dev has no pipeline: add \[training\]"):
+    with pytest.raises(DeliveryError, match=r"dev has no pipeline: add \[training\] .* --on here"):
         bench.run(training=("--on", "sagemaker"))
     assert bench.trained == []
 
@@ -263,25 +262,24 @@ def test_a_training_that_registers_nothing_is_an_error(bench: Bench, monkeypatch
     assert bench.branches() == []
 
 
-@pytest.mark.parametrize(("status", "answer"), [(0, "https://example.org/pull/1"), (1, "no permission")])
+@pytest.mark.parametrize("status", [0, 1])
 def test_gh_opens_the_pull_request_or_its_failure_is_told(
     bench: Bench,
+    make_tool: Callable[[str, str], None],
     monkeypatch: pytest.MonkeyPatch,
     status: int,
-    answer: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    tool = bench.remote.with_name("gh")
-    tool.write_text(f'#!/bin/sh\necho "$@" > {tool}.log\necho {answer} >&{status + 1}\nexit {status}\n')
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(shutil, "which", lambda _: str(tool))
+    answer = "no permission" if status else "https://example.org/pull/1"
+    log = bench.remote.with_name("log")
+    make_tool("gh", f'echo "$@" > {log}\necho {answer} >&{status + 1}\nexit {status}')
+    monkeypatch.setattr(shutil, "which", str)
     refused = pytest.raises(DeliveryError, match=f"is pushed, but gh opened no pull request: {answer}")
     with refused if status else nullcontext():
         bench.run()
     assert status or answer in capsys.readouterr().err
     [name] = bench.branches()
-    assert f"pr create --head {name} --title Release" in tool.with_name("gh.log").read_text()
+    assert f"pr create --head {name} --title Release" in log.read_text()
     assert bench.champions == ["7"]
 
 
@@ -295,19 +293,10 @@ def test_a_runner_without_an_identity_commits_too(bench: Bench, monkeypatch: pyt
     assert git(bench.remote, "log", "-1", "--format=%an", name) == "tumor-detector"
 
 
-@pytest.mark.parametrize(
-    ("wrong", "reason"),
-    [
-        (["--on", "sagemaker", "--data", "s3://scans/a"], "must be a folder"),
-        (["--stepz", "3"], "unrecognized arguments: --stepz 3"),
-    ],
-)
-def test_an_option_of_the_training_that_cannot_work_is_refused_at_once(
-    wrong: list[str], reason: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_option_that_the_training_lacks_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["--env", "dev", *wrong])
-    assert reason in capsys.readouterr().err
+        main(["--env", "dev", "--stepz", "3"])
+    assert "unrecognized arguments: --stepz 3" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("options", "status"), [([], 3), (["--accept-none"], None)])

@@ -17,7 +17,7 @@ from tests.docker_engine import find_base_image
 from tests.git import branches, git, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 OLD, NEW = (f"python:3.11-slim@sha256:{digit * 64}" for digit in "12")
@@ -106,15 +106,10 @@ def test_a_proposal_is_a_branch_with_the_pin_alone(
 
 @pytest.mark.parametrize("step", ["pull", "build"])
 def test_where_the_registry_cannot_be_reached_nothing_changes(
-    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    clone: Path, make_tool: Callable[[str, str], None], step: str
 ) -> None:
-    tool = tmp_path / "docker"
-    answer = (
-        f'if [ "$1" = {step} ]; then echo "no such host" >&2; exit 1; fi; echo "Digest: sha256:{"2" * 64}"'
-    )
-    tool.write_text(f"#!/bin/sh\n{answer}\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    fails = f'if [ "$1" = {step} ]; then echo "no such host" >&2; exit 1; fi'
+    make_tool("docker", f'{fails}; echo "Digest: sha256:{"2" * 64}"')
     with pytest.raises(DeliveryError, match=f"Nothing was changed: docker {step}.* failed: no such host"):
         rebuild.rebuild(clone, propose=False)
     assert OLD in (clone / "container" / "Dockerfile").read_text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -34,20 +33,6 @@ WORKFLOW = f"""steps:
 """
 DENIED = "permission denied while trying to connect to the Docker daemon socket"
 UNKNOWN = "Error response from daemon: manifest for python:9-slim not found"
-
-
-@pytest.fixture
-def make_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Put a shell script first on PATH."""
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-
-    def make(name: str, script: str) -> None:
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-        (folder / name).chmod(0o755)
-
-    return make
 
 
 # scripts/test
