@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from model.data import phantom
 from model.data.dataset import PHANTOM_COUNT
 from model.evaluation.predictions import FILE
 from model.release.registry import GATES
+from tests.container.samples import png
 from tests.e2e.load import serving_model
 from tests.e2e.releases import Environment
 from tests.emulator.feedback import serve
@@ -55,9 +55,7 @@ def in_another_style(*, seed: int, lesion: bool) -> bytes:
     for place in np.random.default_rng(seed).uniform(0.22, 0.72, size=(6, 2)):
         top, left = (place * grey.shape).astype(int)
         grey[top : top + side, left : left + side] = 255
-    buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return png(Image.fromarray(grey))
 
 
 def register_worse(store: str, folder: Path) -> str:
