@@ -35,7 +35,7 @@ from scripts.training_job.entry import CHANNELS, INPUTS, channels_of
 from scripts.transform.run import mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from infra.config import Settings
     from infra.config.training import Training
@@ -159,33 +159,30 @@ def split(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
 def _upload(sources: Mapping[str, str], bucket: str, prefix: str) -> None:
     """Put the training's source and images below a prefix; nothing else of either folder."""
     client = boto3.client("s3")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        pack_source(folder / "code")
+    with tempfile.TemporaryDirectory() as code:
+        pack_source(Path(code))
+        files = {f"code/{path.relative_to(code)}": path for path in Path(code).rglob("*") if path.is_file()}
         for channel, source in sources.items():
-            images = Path(source).expanduser().resolve()
-            link_images(images, channel=channel, to=folder / INPUTS / channel / images.name)
+            folder = Path(source).expanduser().resolve()
+            place = f"{INPUTS}/{channel}/{folder.name}"
+            files |= {f"{place}/{path.relative_to(folder)}": path for path in images(folder, channel)}
 
-        def put(path: Path) -> None:
-            key = f"{prefix}{path.relative_to(folder).as_posix()}"
-            client.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+        def put(name: str) -> None:
+            client.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=files[name].read_bytes())
 
-        for done, _ in enumerate(mapped(put, filter(Path.is_file, folder.rglob("*"))), start=1):
+        for done, _ in enumerate(mapped(put, files), start=1):
             progress(f"{done} files")
 
 
-def link_images(folder: Path, *, channel: str, to: Path) -> None:
-    """Link the files that training reads of a folder, of sources or outlines, into a new folder."""
+def images(folder: Path, channel: str) -> Iterator[Path]:
+    """Return the files that training reads of a folder, of sources or outlines."""
     if channel.startswith("data"):
         found = [folder / phantom.MARKER]  # it marks a folder of phantoms
         for each in reading.find(folder):
             found += [each / phantom.MARKER, *reading.read(each, name=each.name, qualified=False).files]
     else:
         found = outlines.files(folder, loose=True)
-    for path in dict.fromkeys(filter(Path.is_file, found)):
-        target = to / path.relative_to(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(path)
+    return filter(Path.is_file, found)
 
 
 def pack_source(to: Path) -> None:
