@@ -12,7 +12,6 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import boto3
 import pytest
@@ -21,7 +20,6 @@ from playwright.sync_api import sync_playwright
 from infra.local_aws import local_environment
 from infra.paths import ROOT
 from tests.browser import find_chromium
-from tests.e2e.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -160,17 +158,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-
-
-@pytest.fixture
-def watched(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    """The demo's environment, which this process reaches as a user's shell does."""
-    store = f"sqlite:///{demo.root / 'mlruns' / 'mlflow.db'}"
-    variables = {**demo.environment, "MLFLOW_TRACKING_URI": store}
-    monkeypatch.chdir(demo.root)  # MLflow keeps artifacts where it is
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    with mock.patch.dict(os.environ, variables, clear=True):
-        yield Watched(demo, monkeypatch)
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from playwright.sync_api import expect
 
 from model.data import phantom
 from scripts.client import Client
-from tests.e2e.watched import SOURCES
+from tests.e2e.watched import SOURCES, watching
 from tests.gateway.visit import Visit, file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Literal
 
@@ -29,6 +29,12 @@ ANSWERS, BY_PAGE, BY_CLIENT, BY_CSV = 100, 4, 28, 28
 REQUEST_ID = re.compile(r"[0-9a-f-]{36}-[0-9a-f]{12}")
 NOTE = "The note of label"
 BUTTONS = {"YES": "A tumour", "NO": "No tumour"}
+
+
+@pytest.fixture
+def watched(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    with watching(demo, monkeypatch) as found:
+        yield found
 
 
 def shown(number: int) -> str:

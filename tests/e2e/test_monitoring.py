@@ -10,11 +10,12 @@ from PIL import Image, ImageFilter, ImageOps
 
 from model.data import phantom
 from tests.container.samples import png
-from tests.e2e.watched import SOURCES
+from tests.e2e.watched import SOURCES, watching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from tests.e2e.conftest import Demo
     from tests.e2e.watched import Watched
 
 IMAGES, FEW = 500, 20
@@ -27,6 +28,12 @@ CHANGES: dict[str, tuple[Callable[[Image.Image], Image.Image], dict[str, str]]] 
         {"grey_spread": "lower", "sharpness": "higher"},
     ),
 }
+
+
+@pytest.fixture
+def watched(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    with watching(demo, monkeypatch) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
+from unittest import mock
 
+import boto3
 import numpy as np
 import requests
 
@@ -122,3 +125,14 @@ class Watched:
             pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
             found += [event["message"] for page in pages for event in page["events"]]
         return "\n".join(found)
+
+
+@contextmanager
+def watching(demo: Demo, patch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    """Let this process reach the demo as a user's shell does, while the block lasts."""
+    store = f"sqlite:///{demo.root / 'mlruns' / 'mlflow.db'}"
+    variables = {**demo.environment, "MLFLOW_TRACKING_URI": store}
+    patch.chdir(demo.root)  # MLflow keeps artifacts where it is
+    patch.setattr(boto3, "DEFAULT_SESSION", None)
+    with mock.patch.dict(os.environ, variables, clear=True):
+        yield Watched(demo, patch)
