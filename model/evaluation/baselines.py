@@ -1,4 +1,4 @@
-"""Baselines without a network, tested on the same folds, and a probe of how a network knows the sources."""
+"""A baseline without pixels, tested on the same folds, and a probe of how a network knows the sources."""
 
 from __future__ import annotations
 
@@ -22,15 +22,10 @@ if TYPE_CHECKING:
     from model.data.cases import Cases
     from model.data.dataset import Scan
 
-Baseline = Callable[[Mask, "Cases", int], Floats]
+Forest = Callable[[Mask, "Cases", int], Floats]
 """Fits to the cases of a mask, which has both classes, with a seed, and scores all cases: (n,), positive for
 YES. It reads no label outside the mask."""
-METADATA_FOREST = "metadata-only forest"
 TREES = 100
-SIDE = 32
-PENALTY = SIDE**2
-"""1 / C of the logistic regression, as strong as there are pixels, since neighbours are nearly equal. Fixed
-for all data: nothing about a baseline is chosen on the images that test it."""
 
 
 class Header(NamedTuple):
@@ -53,7 +48,7 @@ def header(scan: Scan) -> Header:
         return Header(image.width, image.height, len(data), image.mode, kind)
 
 
-def metadata_forest(scans: Sequence[Scan]) -> Baseline:
+def metadata_forest(scans: Sequence[Scan]) -> Forest:
     """Build a random forest on each file's header and length, without a pixel: the shortcut of a data set."""
     headers = [header(scan) for scan in scans]
     modes = sorted({each.mode for each in headers})
@@ -79,27 +74,6 @@ def metadata_forest(scans: Sequence[Scan]) -> Baseline:
         return np.asarray(logit(np.clip(share, margin, 1 - margin)), dtype=np.float64)
 
     return scores
-
-
-def pixel_regression(scans: Sequence[Scan]) -> Baseline:
-    """Build a logistic regression on the pixels, standardised over the training side."""
-    small = [scan.image().resize((SIDE, SIDE), Image.Resampling.BOX) for scan in scans]  # of any aspect
-    pixels = np.stack([np.asarray(image).ravel() for image in small]) / 255.0
-
-    def scores(chosen: Mask, cases: Cases, _: int) -> Floats:
-        regression = make_pipeline(StandardScaler(), LogisticRegression(C=1 / PENALTY, max_iter=1000))
-        weights = cases.weights[chosen]
-        regression.fit(pixels[chosen], cases.labels[chosen], logisticregression__sample_weight=weights)
-        return np.asarray(regression.decision_function(pixels), dtype=np.float64)
-
-    return scores
-
-
-BASELINES: dict[str, Callable[[Sequence[Scan]], Baseline]] = {
-    METADATA_FOREST: metadata_forest,
-    f"logistic regression on {SIDE}x{SIDE} pixels": pixel_regression,
-}
-"""Each display name and what builds the baseline from all scans; it is then fitted for each fold."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Calibration and thresholds, fitted without the images that they are tested on.
+"""Calibration and threshold, fitted without the images that they are tested on.
 
 The rule of a fold is fitted to logits of images on its training side, each from a network trained without the
 image and without the fold (nested cross-validation). The rule that serves is fitted to every image's
@@ -49,8 +49,7 @@ class Rule:
     """How a logit becomes a probability and a class."""
 
     calibration: Calibration
-    threshold: float  # the highest probability with the target sensitivity; it serves
-    youden: float  # where sensitivity + specificity is highest (Youden 1950); only reported
+    threshold: float  # the highest probability with the target sensitivity
 
 
 def nested_rules(inner: Floats, cases: Cases) -> list[Rule]:
@@ -61,33 +60,27 @@ def nested_rules(inner: Floats, cases: Cases) -> list[Rule]:
 
 def classify(logits: Floats, cases: Cases, rules: Sequence[Rule]) -> Predictions:
     """Apply the rule of each image's fold to its out-of-fold logit, shape (n,)."""
-    probabilities = np.empty(len(logits))
-    predicted, predicted_youden = np.empty((2, len(logits)), dtype=np.int64)
+    probabilities, predicted = np.empty(len(logits)), np.empty(len(logits), dtype=np.int64)
     for fold, rule in enumerate(rules):
         own = cases.folds == fold
         probabilities[own] = rule.calibration.probabilities(logits[own])
         predicted[own] = probabilities[own] >= rule.threshold
-        predicted_youden[own] = probabilities[own] >= rule.youden
-    return Predictions(cases, probabilities, predicted, predicted_youden)
+    return Predictions(cases, probabilities, predicted)
 
 
 def fit_rule(logits: Floats, cases: Cases, *, sensitivity: float = TARGET_SENSITIVITY) -> Rule:
-    """Fit calibration and thresholds to logits of images not trained on, shape (n,).
+    """Fit calibration and threshold to logits of images not trained on, shape (n,).
 
-    A threshold is half-way between a probability and the next lower one. The Youden threshold is the middle
-    one of equally good ones.
+    The threshold is half-way between a probability and the next lower one.
     """
     calibration = calibrate(logits, cases)
     probabilities = calibration.probabilities(logits)
-    false_positive, found, levels = roc_curve(
+    _, found, levels = roc_curve(
         cases.labels, probabilities, sample_weight=cases.weights, drop_intermediate=False
     )
     levels, found = levels[1:], found[1:]  # of every distinct probability, descending; the first is infinite
     between = (levels + np.append(levels[1:], levels[-1])) / 2
-    balanced = found + (1 - false_positive[1:])
-    best = np.flatnonzero(balanced >= balanced.max() - TIE)
-    threshold = between[np.argmax(found >= sensitivity - TIE)]
-    return Rule(calibration, float(threshold), youden=float(between[best[(len(best) - 1) // 2]]))
+    return Rule(calibration, float(between[np.argmax(found >= sensitivity - TIE)]))
 
 
 def calibrate(logits: Floats, cases: Cases) -> Calibration:

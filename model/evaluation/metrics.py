@@ -190,19 +190,15 @@ def _summary(values: dict[str, Floats], draws: dict[str, Floats]) -> Estimates:
 def _values(predictions: Predictions, weights: Floats) -> dict[str, Floats]:
     """Each metric under each row of weights: (rows, n) -> (rows,)."""
     labels, probabilities = predictions.cases.labels, predictions.probabilities
-    positive, yes, youden_yes = labels == 1, predictions.predicted == 1, predictions.predicted_youden == 1
+    positive, yes = labels == 1, predictions.predicted == 1
     everything = np.ones(len(labels), dtype=bool)
-    sensitivity, youden_sensitivity = (_share(each, positive, weights) for each in (yes, youden_yes))
-    specificity, youden_specificity = (_share(~each, ~positive, weights) for each in (yes, youden_yes))
+    sensitivity, specificity = _share(yes, positive, weights), _share(~yes, ~positive, weights)
     return {
         "roc_auc": roc_auc(probabilities, labels, weights),
         "sensitivity": sensitivity,
         "specificity": specificity,
         "balanced_accuracy": (sensitivity + specificity) / 2,
         "accuracy": _share(yes == positive, everything, weights),
-        "youden_sensitivity": youden_sensitivity,
-        "youden_specificity": youden_specificity,
-        "youden_balanced_accuracy": (youden_sensitivity + youden_specificity) / 2,
         "brier_score": _share((probabilities - labels) ** 2, everything, weights),
         "calibration_error": calibration_error(probabilities, labels, weights),
     }

@@ -18,22 +18,18 @@ if TYPE_CHECKING:
     from model.data.dataset import Scan
 
 FILE = "predictions.csv"
-COLUMNS = (
-    *("name", "sha256", "label", "group", "weight", "fold"),
-    *("probability", "predicted", "predicted_youden"),
-)
-OLD_COLUMNS = {"said": "predicted", "said_even": "predicted_youden"}
+COLUMNS = ("name", "sha256", "label", "group", "weight", "fold", "probability", "predicted")
+OLD_COLUMNS = {"said": "predicted"}
 """Column names in the files of earlier releases, which the registry still holds."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """A probability and two predicted classes, 0 or 1, for each case; every array has shape (n,)."""
+    """A probability and a predicted class, 0 or 1, for each case; every array has shape (n,)."""
 
     cases: Cases
     probabilities: Floats
-    predicted: Indices  # by the threshold that serves
-    predicted_youden: Indices  # by the threshold with the highest balanced accuracy
+    predicted: Indices
 
     def __getitem__(self, chosen: Mask | Indices) -> Predictions:
         return Predictions(*(getattr(self, field.name)[chosen] for field in fields(self)))
@@ -48,7 +44,7 @@ def write_csv(predictions: Predictions, scans: Sequence[Scan]) -> str:
     columns = (
         *([scan.name for scan in scans], [scan.sha256 for scan in scans]),
         *(cases.labels, cases.groups, cases.weights, cases.folds),
-        *(predictions.probabilities, predictions.predicted, predictions.predicted_youden),
+        *(predictions.probabilities, predictions.predicted),
     )
     writer.writerows(zip(*columns, strict=True))
     return table.getvalue()
@@ -66,7 +62,7 @@ def read_csv(text: str) -> tuple[Predictions, list[str], list[str]]:
     columns = {name: np.array([float(row[name]) for row in rows]) for name in COLUMNS[2:]}
     whole = {name: columns[name].astype(np.int64) for name in set(columns) - {"weight", "probability"}}
     cases = Cases(whole["label"], whole["group"], whole["fold"], columns["weight"])
-    read = Predictions(cases, columns["probability"], whole["predicted"], whole["predicted_youden"])
+    read = Predictions(cases, columns["probability"], whole["predicted"])
     return read, [row["name"] for row in rows], [row["sha256"] for row in rows]
 
 

@@ -55,7 +55,7 @@ def with_unseen(champion: ModelVersion, challenger: Scored, files: Mapping[str, 
         return known
     probabilities, predicted = _answers(champion, [files[sha256] for sha256 in new.sha256])
     groups = new.predictions.cases.groups + known.predictions.cases.groups.max() + 1
-    answered = Predictions(replace(new.predictions.cases, groups=groups), probabilities, predicted, predicted)
+    answered = Predictions(replace(new.predictions.cases, groups=groups), probabilities, predicted)
     joined: Scored = _joined(known, replace(new, predictions=answered))
     return joined
 

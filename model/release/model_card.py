@@ -25,9 +25,6 @@ TITLES = {
     "specificity": "Specificity",
     "balanced_accuracy": "Balanced accuracy",
     "accuracy": "Accuracy",
-    "youden_balanced_accuracy": "Balanced accuracy at the Youden threshold",
-    "youden_sensitivity": "Sensitivity at the Youden threshold",
-    "youden_specificity": "Specificity at the Youden threshold",
     "brier_score": "Brier score (lower is better)",
     "calibration_error": "Expected calibration error (lower is better)",
 }
@@ -43,7 +40,7 @@ def write(metadata: Metadata, report: Report, predictions: Predictions) -> str:
     predictions
         The predictions that the report's estimates are of.
     """
-    compared = {f"`{metadata['architecture']}`": report.estimates, **report.baselines}
+    compared = {f"`{metadata['architecture']}`": report.estimates, "metadata-only forest": report.forest}
     return render(
         "model_card.md.jinja",
         metadata=metadata,

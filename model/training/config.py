@@ -36,6 +36,6 @@ class Recipe:
     outline_weight: float = 3.0  # of the loss over the map's cells, relative to that of the pooled logit
 
 
-THOROUGH = Recipe(architecture="efficientnet_lite0", steps=600, views=4, per_kind=100)
+THOROUGH = Recipe(architecture="efficientnet_lite0", steps=600, views=8, per_kind=100)
 QUICK = Recipe(architecture="linear_probe", steps=140, views=3, per_kind=20, size=128, learning_rate=3e-3)
 """A minute on two cores with one source, with the same measurements."""

@@ -18,7 +18,7 @@ from model.data.image_cache import GREY_LEVELS, preprocessed
 from model.data.negatives.scrambled import scramble
 from model.data.perturbations import UNCHANGED
 from model.data.scan import FEEDBACK
-from model.evaluation.baselines import METADATA_FOREST, source_probe
+from model.evaluation.baselines import source_probe
 from model.evaluation.calibration import fit_rule
 from model.evaluation.left_out import count_classes
 from model.evaluation.metrics import differences, estimates, majority_accuracy
@@ -60,15 +60,14 @@ def fit_and_log(
     out_of_fold: OutOfFold,
     left_out: LeftOutSources | None,
     *,
-    baselines: dict[str, Predictions],
-    forest: LeftOutSources | None,
+    forest: tuple[Predictions, LeftOutSources | None],
     run_id: str,
 ) -> str:
     """Fit and log the network that serves, in the open run; return the Keras model's URI.
 
-    The baselines' predictions and the metadata forest's figures on sources left out are for comparison.
+    The metadata forest's predictions and figures on sources left out are for comparison.
     """
-    predictions = out_of_fold.predictions()
+    predictions, (forest_predictions, forest_left_out) = out_of_fold.predictions(), forest
     encoder, scans = learner.encoder, plan.dataset.scans
     learner.fit(plan.cases, ~plan.held_out, seed=plan.recipe.seed)
     views = progress(plan.images.views.greys, "computing features", unit="view")
@@ -80,8 +79,8 @@ def fit_and_log(
     by_source = {"source": named(plan.sources.tolist())} if several else {}
     report = Report(
         estimates=estimates(predictions),
-        baselines={name: estimates(each) for name, each in baselines.items()},
-        over_forest=differences(predictions, baselines[METADATA_FOREST])["roc_auc"],
+        forest=estimates(forest_predictions),
+        over_forest=differences(predictions, forest_predictions)["roc_auc"],
         perturbations=measure_perturbations(out_of_fold),
         slices=measure_slices(predictions, by_source | slices(scans)),
         mistakes=find_mistakes(predictions, scans),
@@ -90,7 +89,7 @@ def fit_and_log(
         training_auc=out_of_fold.training_auc,
         majority_accuracy=majority_accuracy(plan.cases),
         left_out=left_out,
-        forest_left_out=forest.mean["roc_auc"] if forest else None,
+        forest_left_out=forest_left_out.mean["roc_auc"] if forest_left_out else None,
         sources=count_classes(plan.cases, plan.sources),
         source_probe=source_probe(features[0], plan.sources, plan.cases) if several else None,
     )

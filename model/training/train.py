@@ -13,13 +13,12 @@ from tqdm import tqdm
 from model import tracking
 from model.data.dataset import model_name
 from model.data.perturbations import PERTURBATIONS, UNCHANGED
-from model.evaluation.baselines import BASELINES, METADATA_FOREST
+from model.evaluation.baselines import metadata_forest
 from model.evaluation.crossval import cross_validate
 from model.evaluation.left_out import leave_sources_out
 from model.evaluation.metrics import estimates, roc_auc
 from model.networks.architectures import Encoder
 from model.networks.imagenet import WeightsError
-from model.progress import progress
 from model.training import mlflow_logging
 from model.training.config import TrainingError
 from model.training.final_fit import fit_and_log
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from model.arrays import Floats, Mask
     from model.data.cases import Cases
     from model.data.dataset import Dataset
-    from model.evaluation.baselines import Baseline
+    from model.evaluation.baselines import Forest
     from model.evaluation.crossval import Fit, Logits, OutOfFold
     from model.evaluation.left_out import LeftOutSources
     from model.evaluation.metrics import Estimates
@@ -50,7 +49,7 @@ class TrainingResult:
     architecture: str
     model_uri: str
     estimates: Estimates  # out of fold
-    baselines: dict[str, Estimates]
+    forest: Estimates  # of the metadata forest, likewise
     left_out: LeftOutSources | None  # None where too few sources have both classes
 
 
@@ -92,14 +91,13 @@ def train(
         learner = Learner(plan.images, encoder, recipe, sources=plan.sources)
         finished = tracking.children(run_id, finished=True)
         out_of_fold, left_out = _measure(plan, learner, finished=finished)
-        runs, baselines = {}, {}
-        for name, build in progress(BASELINES.items(), "baselines", unit="baseline"):
-            runs[name] = partial(_baseline_logits, build(dataset.scans), plan)
-            baselines[name] = cross_validate(plan.cases, runs[name]).predictions()
-        forest = leave_sources_out(plan.leave_out, runs[METADATA_FOREST], facts=plan.facts)
+        echo("Measuring the metadata forest")
+        run_forest = partial(_forest_logits, metadata_forest(dataset.scans), plan)
+        forest = cross_validate(plan.cases, run_forest).predictions()
+        forest_left_out = leave_sources_out(plan.leave_out, run_forest, facts=plan.facts)
         echo("Fitting the network that serves")
         model_uri = fit_and_log(
-            plan, learner, out_of_fold, left_out, baselines=baselines, forest=forest, run_id=run_id
+            plan, learner, out_of_fold, left_out, forest=(forest, forest_left_out), run_id=run_id
         )
     return TrainingResult(
         experiment,
@@ -107,7 +105,7 @@ def train(
         recipe.architecture,
         model_uri,
         estimates(out_of_fold.predictions()),
-        {name: estimates(predictions) for name, predictions in baselines.items()},
+        estimates(forest),
         left_out,
     )
 
@@ -137,8 +135,8 @@ def _measure(
     return out_of_fold, left_out
 
 
-def _baseline_logits(baseline: Baseline, plan: TrainingPlan, fit: Fit) -> Logits:
-    return {UNCHANGED: baseline(fit.training, plan.cases, plan.recipe.seed)}
+def _forest_logits(forest: Forest, plan: TrainingPlan, fit: Fit) -> Logits:
+    return {UNCHANGED: forest(fit.training, plan.cases, plan.recipe.seed)}
 
 
 def _run(fit: Fit, plan: TrainingPlan, learner: Learner) -> Logits:

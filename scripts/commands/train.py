@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_SEED = 2**32 - 1  # the limit of NumPy's and scikit-learn's generators
 SHOWN = {
     "roc_auc": "ROC AUC",
-    "youden_balanced_accuracy": "balanced accuracy",
+    "balanced_accuracy": "balanced accuracy",
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "calibration_error": "calibration error",
@@ -176,8 +176,8 @@ def _related(pairs: Sequence[tuple[str, str]]) -> dict[str, frozenset[str]]:
 def _report(result: TrainingResult, champion: ModelVersion) -> None:
     print("\nOut of fold, with 95 % intervals (bootstrap over groups):\n")
     print("".join([f"{'':36}", *(f"{title:24}" for title in SHOWN.values())]))
-    for name, estimates in {result.architecture: result.estimates, **result.baselines}.items():
-        print(_row(name, estimates))
+    print(_row(result.architecture, result.estimates))
+    print(_row("metadata-only forest", result.forest))
     if result.left_out:
         print("\nOn sources left out:\n")
         for name, source in result.left_out.judged.items():

@@ -45,7 +45,7 @@ def accuracy(answers: Sequence[Record], agreed: Mapping[str, str | None]) -> Acc
     probabilities = np.array([float(each.statistics["probability"]) for each in rated])
     alone = np.arange(len(rated))  # each a group and fold of its own
     cases, right = Cases(labels, alone, alone, np.ones(len(rated))), labels == predicted
-    predictions = Predictions(cases, probabilities, predicted, predicted)
+    predictions = Predictions(cases, probabilities, predicted)
     return Accuracy(
         labelled=len(rated),
         sensitivity=share(right[labels == 1]),

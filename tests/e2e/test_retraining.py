@@ -64,7 +64,7 @@ def register_worse(store: str, folder: Path) -> str:
     first = client.get_model_version(MODEL, "1")
     mlflow.artifacts.download_artifacts(run_id=first.run_id, dst_path=str(folder), tracking_uri=store)
     table = pd.read_csv(folder / FILE, dtype={"sha256": str})
-    answers = ["probability", "predicted", "predicted_youden"]
+    answers = ["probability", "predicted"]
     table[answers] = 1 - table[answers]
     table.to_csv(folder / FILE, index=False)
     run_id = client.create_run(client.get_run(str(first.run_id)).info.experiment_id).info.run_id

@@ -1,35 +1,26 @@
-"""`scripts/compare --shadow`: figures as computed by hand, and a deployed shadow from request to record."""
+"""`scripts/compare --shadow`: figures as computed by hand, and wrong arguments."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import mlflow
 import pytest
-import requests
 
-from infra import config, names, release
+from infra import config, names
 from infra.config.hosting import DataCapture, RealTime, Shadow
-from infra.paths import ENVIRONMENTS
-from infra.release import MlflowRun, artifact_key, load, save
-from model import tracking
-from model.release import gates, registry
+from infra.release import load
 from scripts.commands import compare as command
 from scripts.monitoring.shadow import compare, table
-from tests.emulator.cloud import Cloud, archive, wait_for
-from tests.emulator.deployment import Deployment, dimensions, publish_image
+from tests.emulator.deployment import dimensions
 from tests.emulator.feedback import capture_key
-from tests.gateway.sagemaker import MODEL, PREDICTION
-from tests.infra.synthesis import RELEASE, SHADOW_SHA256, record_for, shadow_for, synthesize
+from tests.infra.synthesis import RELEASE, SHADOW_SHA256
 from tests.monitoring.served import NOW, captured, lines
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from infra.config import Settings
+    from tests.emulator.cloud import Cloud
 
 SERVED_SHA256 = load(RELEASE).model.sha256
 START = NOW.replace(minute=10, second=0, microsecond=0) - timedelta(hours=5)
@@ -133,81 +124,6 @@ def test_the_figures_are_those_computed_by_hand(
     assert "2 of another class: id-1 (0.60, 0.40), id-3 (0.40, 0.70)" in shown
     assert "the same class: 0.500 (0.150 to 0.850)" in shown
     assert found.outcome()["disagreements"] == []
-
-
-def register(record: Path) -> None:
-    """Register the shadow's version, the ninth, with its serving files, in a run that its record names."""
-    about = {
-        "architecture": "any",
-        "metrics": {},
-        "dataset": {"name": "a", "kind": "images", "fingerprint": "a"},
-    }
-    tracking.connect()
-    client, name = mlflow.MlflowClient(), load(RELEASE).model.name
-    client.create_registered_model(name)
-    run = client.create_run(client.create_experiment("shadow"), run_name="shadow")
-    client.log_dict(run.info.run_id, about, "serving/metadata.json")
-    for _ in range(9):
-        client.create_model_version(name, source=f"runs:/{run.info.run_id}/serving", run_id=run.info.run_id)
-    save(record, replace(load(record), mlflow=MlflowRun(experiment="shadow", run_id=run.info.run_id)))
-
-
-def test_a_deployed_shadow_is_compared_and_recorded_for_its_promotion(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # Given a deployed environment, policies enforced, whose shadow answers otherwise
-    capture = "\n[hosting.data_capture]\npercent = 100\nexpire_days = 1\n"
-    table_of_shadow = shadow_for("stage", tmp_path).replace("percent = 25", "percent = 100")
-    (tmp_path / "stage.toml").write_text(
-        (ENVIRONMENTS / "local.toml").read_text() + capture + table_of_shadow
-    )
-    record = record_for("stage", tmp_path)
-    assembly = synthesize("stage", tmp_path / "out", release=record, environments=tmp_path)
-    with Cloud.started(tmp_path) as cloud:
-        deployment = Deployment(cloud, assembly)
-
-        def answering(probability: float, sha256: str) -> dict[str, Any]:
-            label = "YES" if probability >= 0.5 else "NO"
-            members = {"label": label, "probability": probability, "statistics": STATISTICS}
-            return {"adds": PREDICTION | members | {"model": MODEL | {"sha256": sha256}}}
-
-        deployment.deploy("registry")
-        publish_image(deployment.cloud.ecr, assembly)
-        deployment.publish_model(**answering(0.9, SERVED_SHA256))
-        deployment.cloud.s3.put_object(
-            Bucket=deployment.artifact["Bucket"],
-            Key=artifact_key(SHADOW_SHA256),
-            Body=archive("behaviour.json", json.dumps(answering(0.4, SHADOW_SHA256)).encode()),
-        )
-        deployment.deploy("endpoint")
-        deployment.deploy("gateway")
-        # When callers get the served answers
-        for _ in range(5):
-            answer = requests.post(
-                f"{deployment.url}/predict", data=b"image", headers={"Content-Type": "image/png"}, timeout=30
-            )
-            assert (answer.status_code, answer.json()["label"]) == (200, "YES")
-        bucket = deployment.outputs("registry")["CaptureBucketName"]
-        wait_for(lambda: "shadow" in str(cloud.keys(bucket)))
-        # And both are compared
-        deployment.cloud.connect(monkeypatch)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(release, "RELEASES", tmp_path)
-        settings = config.load("stage", folder=tmp_path)
-        monkeypatch.setattr(config, "load", lambda _: settings)
-        register(tmp_path / "stage.shadow.json")
-        command.main(["--shadow", "--env", "stage", "--json"])
-        compared = registry.find_version(load(RELEASE).model.name, version="9").shadow_comparison()
-    printed = capsys.readouterr()
-    found = json.loads(printed.out)
-    assert (found["pairs"], found["agreement"]["value"], found["alone"]) == (5, 0.0, [0, 0])
-    assert found["difference"]["value"] == pytest.approx(-0.5)
-    assert found["traffic"]["shadow"]["requests"] == 5
-    # Then a promotion finds it with the version
-    outcome = gates.shadowed(compared, {"environment": "stage", "served": SERVED_SHA256}, hours=1)
-    assert outcome["passed"], printed.err
-    assert "0.0% of 5 answers" in outcome["detail"]
 
 
 @pytest.mark.parametrize(

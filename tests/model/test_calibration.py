@@ -67,14 +67,6 @@ def rates(probabilities: Floats, cases: Cases, threshold: float) -> tuple[float,
     return float(sensitivity), float(specificity)
 
 
-def test_no_threshold_has_a_higher_balanced_accuracy_than_youdens(cases: Cases, logits: Floats) -> None:
-    rule = calibration.fit_rule(logits, cases)
-    probabilities, chosen = rule.calibration.probabilities(logits), rule.youden
-    best = max(sum(rates(probabilities, cases, threshold)) for threshold in np.linspace(0, 1, 5001))
-    assert sum(rates(probabilities, cases, chosen)) == pytest.approx(best, abs=1e-3)
-    assert chosen not in probabilities
-
-
 @pytest.mark.parametrize("at_least", [0.5, 0.8, 0.95, 1.0])
 def test_the_sensitive_threshold_is_the_highest_with_the_target_sensitivity(
     cases: Cases, logits: Floats, at_least: float
@@ -96,18 +88,17 @@ def test_copies_do_not_move_a_threshold(cases: Cases, logits: Floats) -> None:
     weights = cases.weights[every] / np.bincount(every)[every]
     copied = Cases(cases.labels[every], cases.groups[every], cases.folds[every], weights)
     before, after = calibration.fit_rule(logits, cases), calibration.fit_rule(logits[every], copied)
-    assert (after.threshold, after.youden) == pytest.approx((before.threshold, before.youden), abs=1e-4)
+    assert after.threshold == pytest.approx(before.threshold, abs=1e-4)
 
 
 def test_each_fold_is_classified_by_its_own_rule(cases: Cases, logits: Floats) -> None:
     # Given a different rule for each fold
-    rules = [Rule(Calibration(1.0, float(fold)), 0.2 * (fold + 1), 0.9) for fold in range(FOLDS)]
+    rules = [Rule(Calibration(1.0, float(fold)), 0.2 * (fold + 1)) for fold in range(FOLDS)]
     classified = calibration.classify(logits, cases, rules)
     for place, fold in enumerate(cases.folds):
         probability = 1 / (1 + np.exp(-logits[place] - fold))
         assert classified.probabilities[place] == pytest.approx(probability)
         assert classified.predicted[place] == (probability >= 0.2 * (fold + 1))
-        assert classified.predicted_youden[place] == (probability >= 0.9)
 
 
 @pytest.fixture
@@ -152,15 +143,11 @@ def test_metrics_of_known_predictions() -> None:
     # Given 3 true positives of 4, and 1 true negative of 2
     labels, predicted = np.array([1, 1, 1, 1, 0, 0]), np.array([1, 1, 1, 0, 0, 1])
     alone = Cases(labels, np.arange(6), np.zeros(6, dtype=np.int64), np.ones(6))
-    youden = np.array([1, 1, 0, 0, 0, 0])
-    found = metrics.estimates(Predictions(alone, predicted * 0.8 + 0.1, predicted, youden))
+    found = metrics.estimates(Predictions(alone, predicted * 0.8 + 0.1, predicted))
     assert found["sensitivity"].value == pytest.approx(3 / 4)
     assert found["specificity"].value == pytest.approx(1 / 2)
     assert found["balanced_accuracy"].value == pytest.approx(5 / 8)
     assert found["accuracy"].value == pytest.approx(4 / 6)
-    assert found["youden_sensitivity"].value == pytest.approx(2 / 4)
-    assert found["youden_specificity"].value == 1
-    assert found["youden_balanced_accuracy"].value == pytest.approx(3 / 4)
     assert found["brier_score"].value == pytest.approx((4 * 0.1**2 + 2 * 0.9**2) / 6)
 
 
@@ -170,7 +157,7 @@ def test_copies_change_no_metric_and_no_interval(cases: Cases, networks: list[Pr
     tripled = Cases(cases.labels[every], cases.groups[every], cases.folds[every], cases.weights[every] / 3)
     # Then the copies add no evidence
     one, _ = networks
-    copied = Predictions(tripled, one.probabilities[every], one.predicted[every], one.predicted_youden[every])
+    copied = Predictions(tripled, one.probabilities[every], one.predicted[every])
     once, thrice = metrics.estimates(one), metrics.estimates(copied)
     for name, expected in once.items():
         assert astuple(thrice[name]) == pytest.approx(astuple(expected), abs=1e-6)
@@ -196,7 +183,7 @@ def test_groups_that_mix_classes_are_drawn_as_a_whole() -> None:
     for kind in (people < 16, (people >= 16) & (labels == 0), (people >= 16) & (labels == 1)):
         assert (draws[:, kind].sum(axis=1) == kind.sum()).all()
     # And the interval is as wide as twenty people make it
-    found = metrics.estimates(Predictions(cases, right / 1.0, right, right))["accuracy"]
+    found = metrics.estimates(Predictions(cases, right / 1.0, right))["accuracy"]
     assert found.value == pytest.approx(0.5)
     assert found.high - found.low == pytest.approx(2 * 1.96 * 0.5 / np.sqrt(20), rel=0.25)
 
@@ -207,7 +194,7 @@ def test_images_of_one_class_have_no_metric_that_needs_the_other(label: int, abs
     labels, alone, drawn = np.full(40, label), np.arange(40), np.random.default_rng(0).random(40)
     predicted = (drawn > 0.5).astype(np.int64)
     cases = Cases(labels, alone, alone, np.ones(40))
-    found = metrics.estimates(Predictions(cases, drawn, predicted, predicted))
+    found = metrics.estimates(Predictions(cases, drawn, predicted))
     assert not {absent, "roc_auc", "balanced_accuracy"} & found.keys()
     share = found["specificity" if label == 0 else "sensitivity"]
     assert share.low < share.value == np.mean(predicted == label) < share.high

@@ -36,9 +36,7 @@ def drawn(
     decided = (probabilities >= 0.5).astype(np.int64)
     names = [f"{number}.png" for number in numbers]
     sources = [source if number < N // 2 else "feedback" for number in numbers]
-    return Scored(
-        Predictions(cases, probabilities, decided, decided), names, [f"{n:064d}" for n in numbers], sources
-    )
+    return Scored(Predictions(cases, probabilities, decided), names, [f"{n:064d}" for n in numbers], sources)
 
 
 def skilled(skill: float, *, seed: int = 0, count: int = N) -> Scored:

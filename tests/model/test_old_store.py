@@ -58,7 +58,6 @@ def test_predictions_and_held_out_images_are_read(version: registry.ModelVersion
     found = version.scored().predictions
     assert len(found.cases) == 24
     assert set(found.predicted) <= {0, 1}
-    assert set(found.predicted_youden) == {0, 1}
     assert {image["label"] for image in version.holdout()} == {0, 1}
 
 

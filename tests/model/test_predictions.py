@@ -32,8 +32,7 @@ def classified() -> Predictions:
     rng = np.random.default_rng(0)
     groups = np.r_[0, 1, 0, 1, np.arange(4, N)]
     cases = assign_folds(np.arange(N) % 2, groups, folds=3, seed=0)
-    decisions, youden = rng.integers(0, 2, size=(2, N))
-    return Predictions(cases, rng.random(N), decisions, youden)
+    return Predictions(cases, rng.random(N), rng.integers(0, 2, size=N))
 
 
 def test_a_table_is_read_back_in_the_order_of_the_hashes(scans: list[Scan], classified: Predictions) -> None:

@@ -86,7 +86,7 @@ class Contest:
         probabilities = 1 / (1 + np.exp(-(noise + skill * (labels - 0.5))))
         decided = (probabilities > 0.5).astype(np.int64)
         cases = assign_folds(labels, np.arange(IMAGES), folds=FOLDS, seed=seed)
-        tested = Predictions(cases, probabilities, decided, decided)
+        tested = Predictions(cases, probabilities, decided)
         tracking.choose_experiment(self._name)
         metadata: dict[str, Any] = {
             "architecture": "drawn",

@@ -75,7 +75,7 @@ def test_resuming_repeats_no_finished_fit_and_gives_the_same_metrics(
     whole, every, _ = run(sources, recipe)
     assert every == FITS
     assert resumed.run_id != whole.run_id
-    assert (resumed.estimates, resumed.baselines) == (whole.estimates, whole.baselines)
+    assert (resumed.estimates, resumed.forest) == (whole.estimates, whole.forest)
     assert resumed.left_out is not None
     assert whole.left_out is not None
     assert resumed.left_out.metrics() == whole.left_out.metrics()
