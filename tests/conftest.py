@@ -1,7 +1,8 @@
-"""What the whole suite shares: its options, its markers, and which tests run in the same worker."""
+"""What the whole suite shares: options, markers, a fixture, and which tests run in the same worker."""
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xdist.remote import Producer
 
 TESTS = Path(__file__).parent
@@ -78,6 +81,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_real(item: pytest.Item) -> bool:
     fixtures = getattr(item, "fixturenames", ())
     return any(item.iter_markers("real")) or not REAL_FIXTURES.isdisjoint(fixtures)
+
+
+@pytest.fixture
+def make_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Put a shell script first on PATH."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    def make(name: str, script: str) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    return make
 
 
 @pytest.hookimpl(optionalhook=True)

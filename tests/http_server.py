@@ -134,6 +134,10 @@ class ScriptedServer(HttpServer):
         self.default = Reply()
         self.calls: list[Call] = []
 
+    def answer(self, call: Call) -> Reply:
+        self.calls.append(call)
+        return self.scripted(call)
+
     def scripted(self, call: Call) -> Reply:
         """Return the reply that the test has set for a call."""
         if call.body in self.by_image:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,7 +22,7 @@ from scripts.console import DeliveryError
 from scripts.delivery.aws import session, stack_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from infra.config import Settings
     from scripts.client import Sign
@@ -77,6 +78,18 @@ def caller_client(url: str, *, api_key: str | None = None) -> Client:
     if "cognito" in schemes:
         return Client(url, access_token=_secret(ACCESS_TOKEN, "the access token of a signed-in user"))
     return Client(url, sign=signer(boto3.Session()) if "iam" in schemes else None)
+
+
+@contextmanager
+def threads(client: Client, count: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that share a client; an error, as Ctrl-C, does not wait for the requests in flight."""
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            yield pool
+        except BaseException:
+            client.close()
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def signer(caller: boto3.Session) -> Sign:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
+from scripts.api.gateway import threads
 from scripts.client import ClientError, ForbiddenError, UnauthorizedError
 from scripts.console import DeliveryError
 
@@ -56,14 +56,8 @@ def send_labels(client: Client, rows: Sequence[Row], *, parallel: int) -> Iterat
     paths = client.openapi().get("paths")
     if not isinstance(paths, dict) or PATH not in paths:
         raise DeliveryError(f"{client.url} takes no labels: its environment's file has no [feedback].")
-    pool = ThreadPoolExecutor(parallel)
-    try:
+    with threads(client, parallel) as pool:
         yield from zip(rows, pool.map(lambda row: _send(client, row), rows), strict=True)
-    except BaseException:
-        client.close()  # otherwise Ctrl-C would wait for the requests in flight
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _send(client: Client, row: Row) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.api.gateway import threads
 from scripts.api.nifti import VolumeError
 from scripts.api.output import Outcome
 from scripts.api.series import VOLUMES, is_dicom
@@ -15,7 +16,7 @@ from scripts.client import MAX_UPLOAD_BYTES, ClientError, ForbiddenError, Proble
 from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from scripts.api.series import Image
     from scripts.client import Client, Prediction
@@ -52,29 +53,17 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def classify_images(
-    client: Client,
-    images: Sequence[Image],
-    *,
-    parallel: int,
-    on_outcome: Callable[[Outcome], None],
-    **options: bool,
-) -> None:
-    """Classify images, up to `parallel` at a time with these options, and report each outcome as it comes.
+    client: Client, images: Sequence[Image], *, parallel: int, **options: bool
+) -> Iterator[Outcome]:
+    """Classify images, up to `parallel` at a time with these options, and yield each outcome as it comes.
 
     A gateway that rejects the caller, as it would for every image, is a `DeliveryError`.
     """
     predict: Callable[..., Prediction] = client.predict
     ask = partial(predict, **options)
-    pool = ThreadPoolExecutor(parallel)
-    try:
+    with threads(client, parallel) as pool:
         futures = [pool.submit(_classify, ask, image) for image in images]
-        for future in as_completed(futures):
-            on_outcome(future.result())
-    except BaseException:
-        client.close()  # otherwise Ctrl-C would wait for the requests in flight
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+        yield from (future.result() for future in as_completed(futures))
 
 
 def _images_below(folder: Path, wrong: list[str]) -> list[Path]:

@@ -8,8 +8,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.benchmark import processes
 from scripts.console import DeliveryError
+from scripts.delivery.program import output
 
 SCRIPT = Path(__file__).with_name("post.lua")
 TIMEOUT_S = 20  # after which wrk counts a response as late
@@ -48,8 +48,8 @@ def run(url: str, payload: Payload, *, connections: int, seconds: float) -> Outc
         command = ["wrk", "--threads=1", f"--connections={connections}", f"--timeout={TIMEOUT_S}s",
                    f"--duration={max(1, round(seconds))}s", f"--script={SCRIPT}", url, "--", body.name,
                    payload.media_type]  # fmt: skip
-        printed = processes.output("wrk", command, timeout=seconds + TIMEOUT_S + _SPARE_S)
-    return read(printed.decode())
+        printed = output("wrk", command, timeout=seconds + TIMEOUT_S + _SPARE_S)
+    return read(printed)
 
 
 def read(printed: str) -> Outcome:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from scripts.benchmark import CORES, HOME, load, network, processes, targets
 from scripts.console import DeliveryError, echo
+from scripts.delivery.program import output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +78,7 @@ def lower_bound(grid: Grid) -> Round:
         module = "scripts.benchmark.peers.lower_bound"
         command = [str(python), "-m", module, str(CORES), str(grid.seconds)]
         variables = {"MODEL_DIR": str(network.SERVING)}
-        printed = processes.output("the lower bound", command, env=variables, input=image.body)
+        printed = output("the lower bound", command, env=variables, input=image.body)
         measured.points[name] = Point(**json.loads(printed), noise=noise.share())
         _report("lower bound", name, measured.points[name])
     return measured
@@ -148,7 +149,7 @@ def _point(process: Popen, url: str, payload: Payload, connections: int, seconds
     """Measure a point, again if others use the machine meanwhile; return the least disturbed attempt."""
     attempts = []
     for _ in range(ATTEMPTS):
-        noise, before = processes.Disturbance(process), processes.cpu_seconds(process)
+        noise, before = processes.Disturbance(), processes.cpu_seconds(process)
         outcome = load.run(url, payload, connections=connections, seconds=seconds)
         used = processes.cpu_seconds(process) - before
         cpu_ms = 1000 * used / outcome.completed if outcome.completed else None

@@ -20,8 +20,8 @@ from infra.emulator import LocalAws
 from infra.local_aws import ACCOUNT, REGION, local_environment
 from infra.release import artifact_key
 from model.release.export import pack
-from scripts.benchmark import processes
 from scripts.console import step
+from scripts.delivery.program import output
 from scripts.monitoring.drift import FILE, SCHEMA
 from scripts.monitoring.records import NUMBERS
 
@@ -52,7 +52,7 @@ def measure(records: int) -> str:
             size = _serve(aws.endpoint_url, files=-(-records // IN_A_FILE))
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         command = [sys.executable, "-c", _COMMAND, scratch, _ENVIRONMENT]
-        printed = processes.output("scripts/monitor", command, env=variables).decode()
+        printed = output("scripts/monitor", command, env=variables)
         after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - began
     *report, peak_kib = printed.splitlines()
     answers = json.loads("\n".join(report))["answers"]

@@ -13,10 +13,11 @@ from pydicom import uid
 from container.predictor import Predictor
 from infra.paths import ROOT
 from model.data import phantom
-from scripts.benchmark import HOME, processes
+from scripts.benchmark import HOME
 from scripts.benchmark.dicom_files import dicom
 from scripts.benchmark.load import Payload
 from scripts.console import step
+from scripts.delivery.program import output
 
 DICOM_SYNTAXES = (uid.ExplicitVRLittleEndian, uid.JPEGLosslessSV1, uid.JPEG2000Lossless)
 SIZES = (225, 512)  # pixels of an image's height; the width follows from the head
@@ -39,7 +40,7 @@ def ensure() -> None:
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
     command = [str(ROOT / "scripts" / "train"), "--folds=3", "--steps=20", f"--data={images}"]
     with step("training the network on phantoms (a few minutes)"):
-        processes.output("scripts/train", command, env=environment)
+        output("scripts/train", command, env=environment)
     [registered] = mlflow.MlflowClient(store).search_registered_models()
     run_id = registered.latest_versions[0].run_id
     mlflow.artifacts.download_artifacts(

@@ -1,4 +1,4 @@
-"""Runs commands, starts and ends a server's processes, and measures what they use together."""
+"""Starts and ends a server's processes, and measures what they use together."""
 
 from __future__ import annotations
 
@@ -6,35 +6,21 @@ import os
 import subprocess
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
 from infra.paths import ROOT
 from scripts.benchmark import CORES
-from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-END_S = 10  # for a server to end by itself
-
-
-def output(what: str, command: Sequence[str | Path], **options: Any) -> bytes:
-    """Return what a command prints; a failure of `what` it does shows the end of its errors."""
-    done: subprocess.CompletedProcess[bytes] = subprocess.run(
-        command, cwd=ROOT, capture_output=True, check=False, **options
-    )
-    if done.returncode:
-        last = (done.stderr or done.stdout).decode(errors="replace").strip()[-1000:]
-        raise DeliveryError(f"{what} failed:\n{last}")
-    return done.stdout
-
 
 @contextmanager
 def running(command: Sequence[str], *, variables: Mapping[str, str], log: Path) -> Iterator[psutil.Popen]:
-    """Run a process while the block lasts, its output in a log; then end it and all its descendants."""
+    """Run a process while the block lasts, its output in a log; then kill it and all its descendants."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = psutil.Popen(
@@ -44,19 +30,11 @@ def running(command: Sequence[str], *, variables: Mapping[str, str], log: Path) 
     try:
         yield process
     finally:
-        _end(process)
-
-
-def _end(process: psutil.Popen) -> None:
-    family = _family(process)
-    with suppress(psutil.NoSuchProcess):
-        process.terminate()
-    with suppress(psutil.TimeoutExpired):
-        process.wait(END_S)
-    for each in {*family, *_family(process)}:
-        with suppress(psutil.NoSuchProcess):
-            each.kill()
-    psutil.wait_procs(family)
+        family = _family(process)  # itself first, so that it replaces none of the others
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(family)
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
@@ -84,20 +62,15 @@ def pss_mb(process: psutil.Process) -> float:
 
 
 class Disturbance:
-    """Measures which share of the machine other processes use, from its creation to `share`."""
+    """Measures which share of the machine others than this process and its descendants use until `share`."""
 
-    def __init__(self, *measured: psutil.Process) -> None:
-        self._measured = (psutil.Process(), *measured)
-        self._began, self._busy, self._own = time.monotonic(), _busy_s(), self._own_s()
+    def __init__(self) -> None:
+        self._began, self._busy, self._own = time.monotonic(), _busy_s(), cpu_seconds(psutil.Process())
 
     def share(self) -> float:
         """Return the share of all cores, from 0 to 1."""
-        others = (_busy_s() - self._busy) - (self._own_s() - self._own)
+        others = (_busy_s() - self._busy) - (cpu_seconds(psutil.Process()) - self._own)
         return max(0.0, others / ((time.monotonic() - self._began) * CORES))
-
-    def _own_s(self) -> float:
-        own = sum(cpu_seconds(each) for each in self._measured[1:])
-        return own + sum(self._measured[0].cpu_times()[:4])
 
 
 def _busy_s() -> float:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.paths import CONTAINER, ROOT
-from scripts.benchmark import CORES, HOME, network, processes
+from scripts.benchmark import CORES, HOME, network
 from scripts.benchmark.load import Payload
 from scripts.console import step
+from scripts.delivery.program import output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +56,7 @@ class Target:
             command = [part.format(bin=programs, model=MLFLOW_MODEL) for part in self.prepare]
             with step(f"preparing {self.title}"):
                 variables = {**os.environ, **self.environment(0)}
-                processes.output(f"preparing {self.title}", command, env=variables)
+                output(f"preparing {self.title}", command, env=variables)
         return programs
 
     def pack(self, image: Payload) -> Payload:
@@ -100,4 +101,4 @@ def ensure_environment(name: str, locks: Sequence[Path]) -> Path:
 
 
 def _uv(*arguments: str) -> None:
-    processes.output(f"uv {' '.join(arguments[:2])}", [Path(sys.executable).with_name("uv"), *arguments])
+    output(f"uv {' '.join(arguments[:2])}", [Path(sys.executable).with_name("uv"), *arguments])

@@ -64,9 +64,7 @@ def _compare_shadow(options: argparse.Namespace) -> None:
     if settings.shadow is None:
         raise DeliveryError(f"{options.env} has no shadow: its settings have no [hosting.shadow].")
     connect(settings)
-    served, challenger = (
-        release.load(each) for each in (release.record_path(options.env), settings.shadow.path)
-    )
+    served, challenger = map(release.load, (release.record_path(options.env), settings.shadow.path))
     since = datetime.now(UTC) - options.since
     found = shadow.compare(settings, served=served, shadow=challenger, since=since)
     print(json.dumps(asdict(found), indent=2) if options.json else shadow.table(found), flush=True)

@@ -19,10 +19,10 @@ from scripts.commands import common
 from scripts.console import DeliveryError, echo
 from scripts.delivery.cdk import synthesize
 from scripts.pricing import price_list
-from scripts.pricing.rules import EstimateInput, Traffic, lines
+from scripts.pricing.rules import EstimateInput, Line, Traffic, lines
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from infra.config import Settings
 
@@ -37,8 +37,8 @@ class Price:
     usd: float
     unit: str
     source: str
-    checked: str | None
     region: str
+    checked: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PriceTable:
     written: str
     region: str
     hours_per_month: float
-    left_out: tuple[str, ...]
+    left_out: Sequence[str]
     prices: Mapping[str, Price]
     offers: Mapping[str, Mapping[str, Any]]
     free: Mapping[str, str]
@@ -60,23 +60,18 @@ class PriceTable:
             for name in used
             if name.startswith("instance-")
         }
-        day, usd = price_list.read({**self.offers, **instances}, region=region) or (None, {})
+        day, usd = price_list.read({**self.offers, **instances}, region=region)
+        units = {name: price.unit for name, price in self.prices.items()}
         listed = {
-            name: Price(
-                each, self.prices[name].unit if name in self.prices else "hour", _API, str(day), region
-            )
-            for name, each in usd.items()
+            name: Price(each, units.get(name, "hour"), _API, region, str(day)) for name, each in usd.items()
         }
         return replace(self, prices={**self.prices, **listed})
 
 
 @dataclass(frozen=True)
-class Item:
-    """One line of an estimate."""
+class Item(Line):
+    """One line of an estimate, with its price."""
 
-    what: str
-    price: str
-    quantity: float
     unit: str
     usd: float
 
@@ -140,20 +135,11 @@ def main(arguments: list[str] | None = None) -> None:
 def read_prices(path: Path = PRICES) -> PriceTable:
     """Read the price table."""
     content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    prices = {}
+    sources, region = content.pop("sources"), content["region"]
     for name, price in content["prices"].items():
-        checked = str(price["verified_on"]) if "verified_on" in price else None
-        source = content["sources"][price["source"]]
-        prices[name] = Price(price["usd"], price["unit"], source, checked, content["region"])
-    return PriceTable(
-        written=str(content["written"]),
-        region=content["region"],
-        hours_per_month=content["hours_per_month"],
-        left_out=tuple(content["left_out"]),
-        prices=prices,
-        offers=content["price_list"],
-        free=content["free"],
-    )
+        price["source"] = sources[price["source"]]
+        content["prices"][name] = Price(**price, region=region)
+    return PriceTable(**content)
 
 
 def estimate(settings: Settings, *, record: Path, traffic: Traffic, from_aws: bool = False) -> CostEstimate:
@@ -239,7 +225,7 @@ def as_json(found: CostEstimate) -> dict[str, Any]:
         "prices_written": found.table.written,
         "prices_region": found.table.region,
         "unverified_prices": list(found.unverified),
-        "left_out": list(found.table.left_out),
+        "left_out": found.table.left_out,
     }
 
 

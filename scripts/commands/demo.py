@@ -31,7 +31,7 @@ from scripts.commands import common
 from scripts.console import DeliveryError, echo, step
 from scripts.delivery import engine, program
 from scripts.delivery.aws import connect
-from scripts.delivery.cdk import cdk, synthesis, synthesize
+from scripts.delivery.cdk import cdk, synthesize
 from scripts.delivery.deployment import deploy_stacks
 from scripts.delivery.smoke import smoke
 
@@ -190,15 +190,14 @@ def _deploy_registry(settings: Settings, *, assembly: Path, reuse: bool) -> byte
         with contextlib.suppress(release.ReleaseError):  # this demo's promotion writes another
             release.load_for(ENVIRONMENT, record, local=True)
             content = record.read_bytes()
-    with synthesis(settings, record=record if content else None, to=assembly) as finish:
-        # In an empty folder: here, a bootstrap would also run the application that cdk.json names.
-        with step("cdk bootstrap"), tempfile.TemporaryDirectory() as elsewhere:
-            place = f"aws://{ACCOUNT}/{settings.region}"
-            qualifier = f"--qualifier={settings.bootstrap_qualifier}"
-            cdk("bootstrap", place, qualifier, local=True, root=Path(elsewhere))
-        with step("deploying the registry stack"):
-            finish()
-            deploy_stacks(settings, names.stack(ENVIRONMENT, "registry"), assembly=str(assembly))
+    # In an empty folder: here, a bootstrap would also run the application that cdk.json names.
+    with step("cdk bootstrap"), tempfile.TemporaryDirectory() as elsewhere:
+        place = f"aws://{ACCOUNT}/{settings.region}"
+        qualifier = f"--qualifier={settings.bootstrap_qualifier}"
+        cdk("bootstrap", place, qualifier, local=True, root=Path(elsewhere))
+    with step("deploying the registry stack"):
+        synthesize(settings, record=record if content else None, to=assembly)
+        deploy_stacks(settings, names.stack(ENVIRONMENT, "registry"), assembly=str(assembly))
     return content
 
 

@@ -129,12 +129,12 @@ def deployed_stacks(environment: str) -> list[Stack]:
 
 def _resources(client: CloudFormationClient, stack: str) -> Iterator[Resource]:
     declared = client.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]["Resources"]
-    for page in client.get_paginator("list_stack_resources").paginate(StackName=stack):
-        for each in page["StackResourceSummaries"]:
-            name = each.get("PhysicalResourceId")
-            if name and each["ResourceStatus"] != _GONE:
-                policy = declared.get(each["LogicalResourceId"], {}).get("DeletionPolicy")
-                yield Resource(kind=each["ResourceType"], name=name, kept=policy in _KEEPING)
+    pages = client.get_paginator("list_stack_resources").paginate(StackName=stack)
+    for each in pages.search("StackResourceSummaries[]"):
+        name = each.get("PhysicalResourceId")
+        if name and each["ResourceStatus"] != _GONE:
+            policy = declared.get(each["LogicalResourceId"], {}).get("DeletionPolicy")
+            yield Resource(kind=each["ResourceType"], name=name, kept=policy in _KEEPING)
 
 
 def plan(stacks: list[Stack]) -> Iterator[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import tempfile
 from pathlib import Path
+from subprocess import STDOUT
 from typing import TYPE_CHECKING
 
 from infra import config
@@ -13,8 +13,9 @@ from infra.paths import RELEASES, ROOT
 from infra.release import record_path
 from scripts.cli import command_parser
 from scripts.commands import common
-from scripts.console import DeliveryError, step
+from scripts.console import step
 from scripts.delivery.cdk import CDK, environment, synthesize
+from scripts.delivery.program import output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,10 +103,11 @@ def _cdk_diff(stack: str, *, old: Path, assembly: Path) -> str:
     """Return what `cdk diff` prints about two templates, for which it needs no AWS."""
     # `--template` is for one stack, and without `--exclusively` the selection includes what it depends on.
     options = ("--exclusively", "--app", assembly, "--template", old, "--no-notices", "--no-color")
-    output = _run(CDK, "diff", stack, *options, variables=environment(user_configuration=False))
-    if "There were no differences" in output:
+    variables = environment(user_configuration=False)
+    printed = output("cdk diff", [CDK, "diff", stack, *options], cwd=ROOT, env=variables, stderr=STDOUT)
+    if "There were no differences" in printed:
         return ""
-    kept = [line for line in output.splitlines() if not line.startswith((f"Stack {stack}", "✨"))]
+    kept = [line for line in printed.splitlines() if not line.startswith((f"Stack {stack}", "✨"))]
     return "\n".join(kept).strip()
 
 
@@ -116,16 +118,8 @@ def _extracted(commit: str, *, to: Path) -> Path:
     """
     tree, archive = to / "tree", to / "tree.tar"
     tree.mkdir()
-    _run("git", "archive", f"--output={archive}", commit)
-    _run("tar", "-xf", archive, "-C", tree)
+    output("git archive", ["git", "archive", f"--output={archive}", commit], cwd=ROOT)
+    output("tar", ["tar", "-xf", archive, "-C", tree])
     for installed in (".venv", "node_modules"):
         (tree / installed).symlink_to(ROOT / installed)
     return tree
-
-
-def _run(*command: str | Path, variables: dict[str, str] | None = None) -> str:
-    """Return all that a command prints."""
-    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DeliveryError(f"`{' '.join(map(str, command))}` failed:\n{done.stderr or done.stdout}")
-    return done.stdout + done.stderr

@@ -98,13 +98,10 @@ def _predict(options: argparse.Namespace) -> int:
         if any((image.slice or 0) > 1 for image in images):
             echo("The model judges single slices: a series as a whole has no answer.")
         began = time.monotonic()
-
-        def keep(outcome: Outcome) -> None:
-            outcomes[outcome.image] = outcome
-            bar.update()
-
         try:
-            classify_images(client, images, parallel=options.parallel, on_outcome=keep, **flags)
+            for outcome in classify_images(client, images, parallel=options.parallel, **flags):
+                outcomes[outcome.image] = outcome
+                bar.update()
         except KeyboardInterrupt:
             status = 130
         seconds = time.monotonic() - began

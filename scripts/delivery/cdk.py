@@ -6,7 +6,6 @@ import collections
 import os
 import re
 import subprocess
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,7 @@ from scripts.console import DeliveryError, detail, progress
 from scripts.delivery import engine, program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
 
     from infra.config import Settings
 
@@ -52,45 +50,30 @@ def environment(*, user_configuration: bool) -> dict[str, str]:
     return caches | variables | {"HOME": str(HOME)}
 
 
-def cdk(*arguments: str, local: bool, root: Path = ROOT) -> None:
+def cdk(*arguments: str, local: bool, context: Sequence[str] = (), root: Path = ROOT) -> None:
     """Run one CDK command and show what it prints; a `DeliveryError` has the lines that explain a failure.
 
-    The ``cdk.json`` of `root` names the application. The user's own is not read for local AWS.
+    The ``cdk.json`` of `root` names the application. The user's own is not read for local AWS. `context`
+    holds further flags, which a failure does not repeat.
     """
-    with started(*arguments, local=local, root=root) as finish:
-        finish()
-
-
-@contextmanager
-def started(
-    *arguments: str, local: bool, context: Sequence[str] = (), root: Path = ROOT
-) -> Iterator[Callable[[], None]]:
-    """Start what `cdk` runs, and yield the function that waits for its end; the block's end stops it.
-
-    `context` holds further flags, which a failure does not repeat.
-    """
+    failures = collections.deque[str](maxlen=_REASONS_KEPT)
+    tail = collections.deque[str](maxlen=_TAIL_LINES)
     with program.running(
         [str(CDK), *arguments, *context, "--no-notices"],
         cwd=root, env=environment(user_configuration=not local),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
-        yield lambda: _finish(process, f"cdk {' '.join(arguments)}")
-
-
-def _finish(process: subprocess.Popen[str], command: str) -> None:
-    failures = collections.deque[str](maxlen=_REASONS_KEPT)
-    tail = collections.deque[str](maxlen=_TAIL_LINES)
-    for line in filter(str.strip, process.stdout or ()):
-        if _FAILURE.search(line):
-            failures.append(line.strip())
-        elif event := _EVENT.match(line):
-            progress(f"{event['stack']}: {event['done']} of {event['all']}")
-            continue  # one of many events of a healthy stack
-        tail.append(line.strip())
-        detail(f"    {line.rstrip()}")
-    if process.wait():
-        reasons = "\n".join(dict.fromkeys(failures or tail))
-        raise DeliveryError(f"`{command}` failed:\n{reasons}")
+        for line in filter(str.strip, process.stdout or ()):
+            if _FAILURE.search(line):
+                failures.append(line.strip())
+            elif event := _EVENT.match(line):
+                progress(f"{event['stack']}: {event['done']} of {event['all']}")
+                continue  # one of many events of a healthy stack
+            tail.append(line.strip())
+            detail(f"    {line.rstrip()}")
+        if process.wait():
+            reasons = "\n".join(dict.fromkeys(failures or tail))
+            raise DeliveryError(f"`cdk {' '.join(arguments)}` failed:\n{reasons}")
 
 
 def synthesize(settings: Settings, *, record: Path | None, to: Path, root: Path = ROOT) -> None:
@@ -98,16 +81,8 @@ def synthesize(settings: Settings, *, record: Path | None, to: Path, root: Path 
 
     Without a release record only the registry stack is declared.
     """
-    with synthesis(settings, record=record, to=to, root=root) as finish:
-        finish()
-
-
-def synthesis(
-    settings: Settings, *, record: Path | None, to: Path, root: Path = ROOT
-) -> AbstractContextManager[Callable[[], None]]:
-    """Start what `synthesize` runs, as `started` does."""
     context = {"env": settings.environment, "release": str(record.resolve()) if record else NO_RELEASE}
     context |= engine.base_image_context(local=settings.local)
     flags = [f"--context={key}={value}" for key, value in context.items()]
     arguments = ("synth", "--quiet", "--strict", "--output", str(to))
-    return started(*arguments, local=settings.local, context=flags, root=root)
+    cdk(*arguments, local=settings.local, context=flags, root=root)

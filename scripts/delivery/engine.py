@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -78,9 +77,7 @@ def _default_base_image() -> str:
 
 def information() -> dict[str, Any]:
     """Return what `docker info` says as JSON; a `DeliveryError` has Docker's own words for a failure."""
-    if shutil.which("docker") is None:
-        raise DeliveryError("there is no docker command")
-    if error := _error("docker", "info", limit_s=_INFORMATION_LIMIT_S):
+    if error := failure("docker", "info", limit_s=_INFORMATION_LIMIT_S):
         raise DeliveryError(f"no Docker engine answers ({error})")
     found: dict[str, Any] = json.loads(subprocess.check_output(["docker", "info", "--format", "{{json .}}"]))
     return found
@@ -89,28 +86,28 @@ def information() -> dict[str, Any]:
 def pushes_oci(information: dict[str, Any]) -> bool:
     """Return whether images get OCI manifests: containerd's store holds them, and no buildx makes others."""
     store = _CONTAINERD_STORE in json.dumps(information.get("DriverStatus"))
-    return store and _error("docker", "buildx", "version") is not None
+    return store and failure("docker", "buildx", "version") is not None
 
 
 def _obstacle() -> str | None:
     """Return why the image cannot be built here, or None."""
-    if shutil.which("docker") is None:
-        return "there is no docker command"
-    if error := _error("docker", "info"):
+    if error := failure("docker", "info"):
         return f"no Docker engine answers ({error})"
     image = _base_image()
-    if _error("docker", "image", "inspect", image) is None:
+    if failure("docker", "image", "inspect", image) is None:
         return None
     progress(f"docker pull {image}")
-    if error := _error("docker", "pull", "--quiet", image, limit_s=_PULL_LIMIT_S):
+    if error := failure("docker", "pull", "--quiet", image, limit_s=_PULL_LIMIT_S):
         return f"the base image {image} cannot be pulled ({error}); {BASE_IMAGE_VARIABLE} can name another"
     return None
 
 
-def _error(*command: str, limit_s: float = _ANSWER_LIMIT_S) -> str | None:
+def failure(*command: str, limit_s: float = _ANSWER_LIMIT_S) -> str | None:
     """Return what a command printed about its failure, in one line, or None if it succeeded."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
+    except FileNotFoundError:
+        return f"there is no {command[0]} command"
     except subprocess.TimeoutExpired:
         return f"no answer in {limit_s:.0f} s"
     words = " ".join((done.stderr or done.stdout).split())

@@ -1,4 +1,4 @@
-"""A program beside this process that ends with it, whenever Ctrl-C or SIGTERM comes."""
+"""Programs: their output, or one beside this process that ends with it, whenever Ctrl-C or SIGTERM comes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
+from infra.paths import ROOT
+from scripts.console import DeliveryError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 _PATIENCE_S = 10
+_WORDS = 1000  # characters of a failed program's output that are shown
+
+
+def output(what: str, command: Sequence[str | Path], *, cwd: Path = ROOT, **options: Any) -> str:
+    """Return what a program prints; if `what` it does fails, a `DeliveryError` has the end of its errors."""
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    done = subprocess.run(command, cwd=cwd, check=False, **pipes | options)
+    printed, errors = ((each or b"").decode(errors="replace") for each in (done.stdout, done.stderr))
+    if done.returncode:
+        raise DeliveryError(f"{what} failed: {(errors or printed).strip()[-_WORDS:] or done.returncode}")
+    return printed
 
 
 @contextlib.contextmanager

@@ -43,8 +43,7 @@ def prune(
     failures = []
     needed = set(_named_by_endpoints(sagemaker))
     for kind, method in _KINDS:
-        pages = sagemaker.get_paginator(f"list_{method}s").paginate()
-        listed = [each for page in pages for each in page[f"{kind}s"]]
+        listed = [*sagemaker.get_paginator(f"list_{method}s").paginate().search(f"{kind}s[]")]
         limit = max((each["CreationTime"] for each in listed if each[f"{kind}Arn"] in held), default=None)
         for each in listed:
             arn, name = each[f"{kind}Arn"], each[f"{kind}Name"]
@@ -60,16 +59,15 @@ def prune(
 
 def _named_by_endpoints(sagemaker: Any) -> Iterator[str]:
     """Yield the names of the configurations that endpoints serve or are about to, and of their models."""
-    for page in sagemaker.get_paginator("list_endpoints").paginate():
-        for endpoint in page["Endpoints"]:
-            described = sagemaker.describe_endpoint(EndpointName=endpoint["EndpointName"])
-            for state in filter(None, (described, described.get("PendingDeploymentSummary"))):
-                yield (name := state["EndpointConfigName"])
-                try:
-                    config = sagemaker.describe_endpoint_config(EndpointConfigName=name)
-                except ClientError as error:
-                    if "Could not find" not in str(error):  # it was deleted under its endpoint
-                        raise
-                    continue
-                for member in ("ProductionVariants", "ShadowProductionVariants"):
-                    yield from (variant["ModelName"] for variant in config.get(member, []))
+    for endpoint in sagemaker.get_paginator("list_endpoints").paginate().search("Endpoints[].EndpointName"):
+        described = sagemaker.describe_endpoint(EndpointName=endpoint)
+        for state in filter(None, (described, described.get("PendingDeploymentSummary"))):
+            yield (name := state["EndpointConfigName"])
+            try:
+                config = sagemaker.describe_endpoint_config(EndpointConfigName=name)
+            except ClientError as error:
+                if "Could not find" not in str(error):  # it was deleted under its endpoint
+                    raise
+                continue
+            for member in ("ProductionVariants", "ShadowProductionVariants"):
+                yield from (variant["ModelName"] for variant in config.get(member, []))

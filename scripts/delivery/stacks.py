@@ -274,10 +274,9 @@ def rollback_reason(settings: Settings, *, since: datetime) -> str | None:
 def resources(session: boto3.Session, stack: str, *kinds: str) -> Iterator[str]:
     """Yield the physical ids of a stack's resources of some types."""
     pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
-    for page in pages:
-        for resource in page["StackResourceSummaries"]:
-            if resource["ResourceType"] in kinds and "PhysicalResourceId" in resource:
-                yield resource["PhysicalResourceId"]
+    for resource in pages.search("StackResourceSummaries[]"):
+        if resource["ResourceType"] in kinds and "PhysicalResourceId" in resource:
+            yield resource["PhysicalResourceId"]
 
 
 def _alarm_since(session: boto3.Session, alarm: str, since: datetime) -> str | None:

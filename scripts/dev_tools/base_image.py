@@ -1,7 +1,7 @@
 """Make a base image for the serving container from Debian's packages, where no public image can be pulled.
 
 It copies this machine's pip configuration and certificates, so that `docker build` reaches the same package
-index. It is for local use and tests: deploy with the Dockerfile's base. It needs the standard library only.
+index. It is for local use and tests: deploy with the Dockerfile's base. It needs no installed package.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from scripts.cli import cli_errors
+from scripts.delivery.engine import failure
+from scripts.delivery.program import output
 
 TAG = "tumor-detector-base:bookworm"
 SUITE = "bookworm"  # its Python is 3.11
@@ -38,12 +41,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tag", default=TAG, help="tag of the image (default: %(default)s)")
     parser.add_argument("--rebuild", action="store_true", help="make it again even if it exists")
     options = parser.parse_args(arguments)
-    if not options.rebuild and _failure("docker", "image", "inspect", options.tag) is None:
+    if not options.rebuild and failure("docker", "image", "inspect", options.tag) is None:
         print(f"{options.tag} exists (--rebuild makes it again).")
     elif obstacles := _obstacles():
         sys.exit("The base image cannot be made here:\n" + "\n".join(f"  - {line}" for line in obstacles))
     else:
-        _make(options.tag)
+        with cli_errors():
+            _make(options.tag)
     print(f"Use it with: export TUMOR_BASE_IMAGE={options.tag}")
 
 
@@ -54,10 +58,8 @@ def _obstacles() -> list[str]:
         obstacles.append("debootstrap needs root: run this with sudo")
     if shutil.which("debootstrap") is None:
         obstacles.append("there is no debootstrap: apt-get install debootstrap")
-    if (failure := _failure("docker", "info")) is not None:
-        obstacles.append(
-            f"no Docker engine answers: apt-get install docker.io, and start dockerd ({failure})"
-        )
+    if reason := failure("docker", "info"):
+        obstacles.append(f"no Docker engine answers: apt-get install docker.io, and start dockerd ({reason})")
     return obstacles
 
 
@@ -66,13 +68,14 @@ def _make(tag: str) -> None:
     with tempfile.TemporaryDirectory(prefix="base-image-") as folder:
         root = Path(folder) / "root"
         print(f"Installing Debian {SUITE} with Python (a minute or two) ...", flush=True)
-        _run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, root)
+        output("debootstrap", ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, root])
         variables = _copy_configuration(root)
         archive = Path(folder) / "root.tar"
         excluded = [f"--exclude=./{pattern}" for pattern in LEFT_OUT]
-        _run("tar", "--create", "--file", archive, "--directory", root, "--one-file-system", *excluded, ".")
+        pack = ("tar", "--create", "--file", archive, "--directory", root, "--one-file-system")
+        output("tar", [*pack, *excluded, "."])
         changes = [f"--change=ENV {name}={path}" for name, path in variables.items()]
-        _run("docker", "import", *changes, archive, tag)
+        output("docker import", ["docker", "import", *changes, archive, tag])
 
 
 def _copy_configuration(root: Path) -> dict[str, Path]:
@@ -85,19 +88,3 @@ def _copy_configuration(root: Path) -> dict[str, Path]:
             (root / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, root / target)
     return named
-
-
-def _failure(*command: str) -> str | None:
-    """Return the last line of a command's errors if it fails."""
-    if shutil.which(command[0]) is None:
-        return f"there is no {command[0]} command"
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (done.stderr.strip().splitlines() or ["no reason given"])[-1] if done.returncode else None
-
-
-def _run(*command: str | Path) -> None:
-    """Run a command quietly; if it fails, exit with the end of its output."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode != 0:
-        last = "\n".join(done.stdout.splitlines()[-5:])
-        sys.exit(f"{command[0]} failed ({done.returncode}); its last lines:\n{last}")

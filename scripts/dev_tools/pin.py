@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 from infra.paths import CONTAINER, ROOT
 from scripts.cli import cli_errors
 from scripts.console import DeliveryError, echo
+from scripts.delivery.program import output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,6 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 PLATFORM = "linux/amd64"  # the image's; the digest is that of the index of all platforms
 _BY_TAG = re.compile(r"uses: (?P<action>[\w.-]+/[\w.-]+)@(?P<tag>v[\w.]+)\b(?! *#)")
 _USES = re.compile(r"^[ -]*uses: *['\"]?(?P<what>(?!\./)[^\s#'\"]+)", re.MULTILINE)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)$", re.MULTILINE)
 _PINNED = re.compile(r"@([0-9a-f]{40}|sha256:[0-9a-f]{64})$")
 _DIGEST = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
@@ -74,13 +73,11 @@ def check_actions(workflows: Path) -> None:
 
 def _commit(repository: str, tag: str) -> str:
     command = ["git", "ls-remote", "--tags", repository, tag, f"{tag}^{{}}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DeliveryError(f"The tags of {repository} cannot be read: {done.stderr.strip()}")
-    found = dict(line.split("\t")[::-1] for line in done.stdout.splitlines())
+    tags = output(f"Reading the tags of {repository}", command)
+    found = dict(line.split("\t")[::-1] for line in tags.splitlines())
     # An annotated tag is an object of its own; the line with ^{} names its commit.
     commit = found.get(f"refs/tags/{tag}^{{}}") or found.get(f"refs/tags/{tag}")
-    if commit is None or not _COMMIT.fullmatch(commit):
+    if commit is None:
         raise DeliveryError(f"{repository} has no tag {tag}.")
     return commit
 
@@ -112,10 +109,8 @@ def pin_base(dockerfile: Path, *, image: str | None = None) -> None:
 def _digest(image: str) -> str:
     if shutil.which("docker") is None:
         raise DeliveryError("There is no docker command to pull the image with: apt-get install docker.io.")
-    command = ["docker", "pull", "--platform", PLATFORM, image]
-    pulled = subprocess.run(command, capture_output=True, text=True, check=False)
-    digest = _DIGEST.search(pulled.stdout)
-    if pulled.returncode or digest is None:
-        reason = (pulled.stderr or pulled.stdout).strip() or "it printed no digest"
-        raise DeliveryError(f"docker pull {image} failed, so nothing was changed:\n{reason}")
+    pull = f"Nothing was changed: docker pull {image}"
+    digest = _DIGEST.search(output(pull, ["docker", "pull", "--platform", PLATFORM, image]))
+    if digest is None:
+        raise DeliveryError(f"{pull} printed no digest")
     return digest[1]

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from infra.paths import CONTAINER, ROOT
 from scripts.cli import cli_errors
-from scripts.console import DeliveryError, echo, step
+from scripts.console import echo, step
+from scripts.delivery.program import output
 from scripts.dev_tools.pin import PLATFORM, newest_base, write_base
 from scripts.retraining import branch
 
@@ -105,8 +106,4 @@ def _known(image: dict[str, str]) -> list[str]:
 
 
 def _docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = done.stderr.strip()[-1000:]
-        raise DeliveryError(f"docker {arguments[0]} failed, so nothing was changed:\n{reason}")
-    return done.stdout.strip()
+    return output(f"Nothing was changed: docker {arguments[0]}", ["docker", *arguments]).strip()

@@ -144,10 +144,9 @@ def _quota(session: boto3.Session, service: str, code_or_name: str) -> dict[str,
     """Return a quota: the account's own value if it was ever changed, else AWS's default."""
     client = session.client("service-quotas", config=CALLS)
     for operation in ("list_service_quotas", "list_aws_default_service_quotas"):
-        for page in client.get_paginator(operation).paginate(ServiceCode=service):
-            for quota in page["Quotas"]:
-                if code_or_name in (quota["QuotaCode"], quota["QuotaName"]):
-                    return dict(quota)
+        for quota in client.get_paginator(operation).paginate(ServiceCode=service).search("Quotas[]"):
+            if code_or_name in (quota["QuotaCode"], quota["QuotaName"]):
+                return dict(quota)
     raise DeliveryError(f"{service} lists no quota {code_or_name!r}")
 
 

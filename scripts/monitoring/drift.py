@@ -41,7 +41,7 @@ Direction = Literal["higher", "lower", "other"]
 Verdict = Literal["drift", "no drift", "too few"]
 
 
-class NoReferenceError(ValueError):
+class NoReferenceError(Exception):
     """An artifact holds no usable reference; the text says why."""
 
 
@@ -69,8 +69,6 @@ class Reference:
             sums = {name: np.sum([*found[name]["counts"].values()], axis=0) for name in (*NUMBERS, *WORDS)}
             counts = {name: np.array(each, dtype=np.int64) for name, each in sums.items()}
             counts |= {name: np.append(counts[name], 0) for name in WORDS}
-        except NoReferenceError:
-            raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise NoReferenceError(f"{FILE} is malformed") from error
         sizes = {name: len(each) + 1 for name, each in (edges | words).items()}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from infra import names
-from infra.lambdas.gateway.labels import CHOICES, PREFIX
+from infra.lambdas.gateway.labels import PREFIX
 from scripts.monitoring.records import Faults, objects
 from scripts.transform.run import THREADS, mapped
 
@@ -27,11 +26,14 @@ class Label:
     """One label of one caller."""
 
     request_id: str
-    label: str
+    label: Literal["NO", "YES"]
     model_sha256: str
-    time: datetime
+    time: AwareDatetime
     caller: str | None
     note: str | None = None
+
+
+_LABEL = TypeAdapter(Label)
 
 
 def consensus(labels: Iterable[Label]) -> dict[str, str | None]:
@@ -58,15 +60,9 @@ def read(settings: Settings, faults: Faults) -> list[Label]:
 
 def _label(client: Any, bucket: str, key: str, faults: Faults) -> Label | None:
     try:
-        document = json.loads(client.get_object(Bucket=bucket, Key=key)["Body"].read())
-        label = Label(**{**document, "time": datetime.fromisoformat(document["time"])})
-        known = label.label in CHOICES and isinstance(label.request_id, str) and label.time.tzinfo
-        if not known or not isinstance(label.caller, str | None):
-            raise ValueError(key)
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return _LABEL.validate_json(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+    except ValidationError:
         faults.add("labels of another schema", key)
     except client.exceptions.NoSuchKey:
         faults.add("labels that expired meanwhile", key)
-    else:
-        return label
     return None

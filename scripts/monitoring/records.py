@@ -12,8 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -21,17 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
 from infra import names
 from infra.lambdas.gateway import metrics
 from scripts.console import DeliveryError, progress
 from scripts.delivery.aws import stack_outputs
-from scripts.transform.run import Prefix
+from scripts.transform.run import THREADS, Prefix, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from concurrent.futures import Future
 
     from infra.config import Settings
 
@@ -40,8 +38,7 @@ WORDS = ("format",)
 """Of the decoded image, the refusal score and the probability of a tumour."""
 
 _CLOCKS = timedelta(hours=1)  # by which SageMaker's clock and the containers' may differ
-READERS = 8  # S3 answers each in tens of milliseconds
-_AHEAD_BYTES = 32 * 2**20  # of files that are read before their turn; larger ones are read one at a time
+_AHEAD_BYTES = 2 * 2**20  # of a file that is read before its turn, beside others
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,59 +80,81 @@ class _NoStatisticsError(Exception):
 
 
 @dataclass
-class Captured:
-    """The answers that SageMaker captured since a time, and with `images` what was sent."""
+class Answers:
+    """The answers of an environment at some place, which are read again whenever they are iterated.
 
-    bucket: str
-    endpoint: str
-    since: datetime
-    images: bool = False
-    variant: str = names.VARIANT_NAME
+    `lines` takes the faults and yields what may hold an answer, and where it is.
+    """
+
+    place: str
+    lines: Callable[[Faults], Iterable[tuple[str, Any]]]
+    parse: Callable[[Any], Record | None]
     faults: Faults = field(default_factory=Faults)
 
     def __str__(self) -> str:
-        return f"captured answers in s3://{self.bucket}/{self.endpoint}/ of {self.variant}"
+        return self.place
 
     def __iter__(self) -> Iterator[Record]:
-        for record in _parsed(self._lines(), partial(_captured, images=self.images), self.faults):
-            if record.time >= self.since:
-                yield record
-
-    def _lines(self) -> Iterator[tuple[str, bytes]]:
-        """Yield each line and where it is; a file that cannot be read to its end is a fault."""
-        for read, (key, future) in enumerate(self._files()):
-            progress(f"{read} files")
-            number = 0
+        """Yield the record of each line that has one; a line that cannot be read is a fault."""
+        for where, line in self.lines(self.faults):
             try:
-                for number, line in enumerate(future.result(), start=1):
-                    yield f"{key}:{number}", line
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in {"NoSuchKey", "404"}:
-                    raise
-                self.faults.add("files that expired meanwhile", key)
-            except BotoCoreError:
-                self.faults.add("files that ended early", f"{key}:{number}")
+                record = self.parse(line)
+            except _NoStatisticsError:
+                self.faults.add("answers without statistics", where)
+            except (ValueError, RecursionError):
+                self.faults.add("lines that are not JSON or cut short", where)
+            except (KeyError, TypeError, AttributeError):
+                self.faults.add("lines of another schema", where)
+            else:
+                if record:
+                    yield record
 
-    def _files(self) -> Iterator[tuple[str, Future[Iterable[bytes]]]]:
-        """Yield each file's key and lines, in the order of their hours; small ones are read ahead."""
-        client = boto3.client("s3", config=Config(max_pool_connections=READERS))
-        # SageMaker adds the endpoint, the variant and the hour, which sort as time does.
-        prefix = f"{self.endpoint}/{self.endpoint}/{self.variant}/"
-        start = f"{prefix}{self.since - _CLOCKS:%Y/%m/%d/%H}"
-        found = objects(client, self.bucket, prefix, setting="[hosting.data_capture]", after=start)
-        pending: deque[tuple[int, str, Future[Iterable[bytes]]]] = deque()
-        pool = ThreadPoolExecutor(READERS)
+
+def records(
+    settings: Settings, *, since: datetime, images: bool = False, variant: str = names.VARIANT_NAME
+) -> Answers:
+    """Return what the settings' way to watch has of the answers since a time.
+
+    With `images` the records have the images too, where the settings capture the input. `variant` is the one
+    that answered, which only captured answers tell.
+    """
+    environment, endpoint, capture = settings.environment, settings.endpoint_name, settings.data_capture
+    if capture is None or not settings.captures_answers:
+        place = f"the log of {names.function(environment)}"
+        return Answers(place, lambda _: _log_events(environment, since), _logged)
+    account = boto3.client("sts").get_caller_identity()["Account"]
+    bucket = names.bucket(environment, "sample", account=account, region=settings.region)
+    # SageMaker adds the endpoint, the variant and the hour.
+    lines = partial(_captured_lines, bucket, f"{endpoint}/{endpoint}/{variant}/", since)
+    parse = partial(_captured, since=since, images=images and "input" in capture.what)
+    return Answers(f"captured answers in s3://{bucket}/{endpoint}/ of {variant}", lines, parse)
+
+
+def _captured_lines(bucket: str, prefix: str, since: datetime, faults: Faults) -> Iterator[tuple[str, bytes]]:
+    """Yield each captured line and where it is, in the order of their hours; small files are read ahead."""
+    client = boto3.client("s3", config=Config(max_pool_connections=THREADS))
+    start = f"{prefix}{since - _CLOCKS:%Y/%m/%d/%H}"  # which sorts as time does
+
+    def lines_of(key: str) -> Iterator[tuple[str, bytes]]:
+        """Yield a file's lines; one that cannot be read to its end is a fault."""
+        number = 0
         try:
-            for key, size in found:
-                while pending and (
-                    len(pending) >= 2 * READERS or sum(each[0] for each in pending) + size > _AHEAD_BYTES
-                ):
-                    yield pending.popleft()[1:]
-                pending.append((size, key, pool.submit(_read, client, self.bucket, key, size)))
-            while pending:
-                yield pending.popleft()[1:]
-        finally:  # Ctrl-C and an early end included
-            pool.shutdown(wait=False, cancel_futures=True)
+            body = client.get_object(Bucket=bucket, Key=key)["Body"]
+            for number, line in enumerate(body.iter_lines(2**20), start=1):
+                yield f"{key}:{number}", line
+        except client.exceptions.NoSuchKey:
+            faults.add("files that expired meanwhile", key)
+        except BotoCoreError:
+            faults.add("files that ended early", f"{key}:{number}")
+
+    def read(file: tuple[str, int]) -> Iterable[tuple[str, bytes]]:
+        key, size = file
+        return list(lines_of(key)) if size <= _AHEAD_BYTES else lines_of(key)
+
+    found = objects(client, bucket, prefix, setting="[hosting.data_capture]", after=start)
+    for number, lines in enumerate(mapped(read, found, ahead=THREADS)):
+        progress(f"{number} files")
+        yield from lines
 
 
 def objects(
@@ -150,82 +169,28 @@ def objects(
         ) from None
 
 
-def _read(client: Any, bucket: str, key: str, size: int) -> Iterable[bytes]:
-    body = client.get_object(Bucket=bucket, Key=key)["Body"]
-    lines: Iterable[bytes] = body.iter_lines(2**20) if size > _AHEAD_BYTES else body.read().splitlines()
-    return lines
+def _log_events(environment: str, since: datetime) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each line of the gateway's log with an answer, and where it is."""
+    stack = names.stack(environment, "gateway")
+    group = stack_outputs(stack).get("LogGroupName")
+    if group is None:
+        raise DeliveryError(f"Stack {stack} does not name its log group: deploy it again.")
+    client = boto3.client("logs")
+    pages = client.get_paginator("filter_log_events").paginate(
+        logGroupName=group,
+        startTime=int(since.timestamp() * 1000),
+        filterPattern="{ $.watched.probability >= 0 }",
+        PaginationConfig={"PageSize": 10_000},
+    )
+    read = 0
+    for page in pages:
+        yield from ((f"{each['logStreamName']} at {each['timestamp']}", each) for each in page["events"])
+        read += len(page["events"])
+        progress(f"{read} answers")
 
 
-@dataclass
-class Logged:
-    """The answers in the log of an environment's gateway since a time."""
-
-    environment: str
-    since: datetime
-    faults: Faults = field(default_factory=Faults)
-
-    def __str__(self) -> str:
-        return f"the log of {names.function(self.environment)}"
-
-    def __iter__(self) -> Iterator[Record]:
-        return _parsed(self._events(), _logged, self.faults)
-
-    def _events(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        stack = names.stack(self.environment, "gateway")
-        group = stack_outputs(stack).get("LogGroupName")
-        if group is None:
-            raise DeliveryError(f"Stack {stack} does not name its log group: deploy it again.")
-        client = boto3.client("logs")
-        pages = client.get_paginator("filter_log_events").paginate(
-            logGroupName=group,
-            startTime=int(self.since.timestamp() * 1000),
-            filterPattern="{ $.watched.probability >= 0 }",
-            PaginationConfig={"PageSize": 10_000},
-        )
-        read = 0
-        for page in pages:
-            yield from ((f"{each['logStreamName']} at {each['timestamp']}", each) for each in page["events"])
-            read += len(page["events"])
-            progress(f"{read} answers")
-
-
-def records(
-    settings: Settings, *, since: datetime, images: bool = False, variant: str = names.VARIANT_NAME
-) -> Captured | Logged:
-    """Return what the settings' way to watch has of the answers since a time.
-
-    With `images` the records have the images too, where the settings capture the input. `variant` is the one
-    that answered, which only captured answers tell.
-    """
-    capture = settings.data_capture
-    if capture is None or not settings.captures_answers:
-        return Logged(settings.environment, since)
-    account = boto3.client("sts").get_caller_identity()["Account"]
-    bucket = names.bucket(settings.environment, "sample", account=account, region=settings.region)
-    images = images and "input" in capture.what
-    return Captured(bucket, settings.endpoint_name, since, images=images, variant=variant)
-
-
-def _parsed(
-    lines: Iterable[tuple[str, Any]], parse: Callable[[Any], Record | None], faults: Faults
-) -> Iterator[Record]:
-    """Yield the record of each line that has one; a line that cannot be read is a fault."""
-    for where, line in lines:
-        try:
-            record = parse(line)
-        except _NoStatisticsError:
-            faults.add("answers without statistics", where)
-        except (ValueError, RecursionError):
-            faults.add("lines that are not JSON or cut short", where)
-        except (KeyError, TypeError, AttributeError):
-            faults.add("lines of another schema", where)
-        else:
-            if record:
-                yield record
-
-
-def _captured(line: bytes, *, images: bool) -> Record | None:
-    """Read a captured line; None for what is not watched: refusals and golden answers."""
+def _captured(line: bytes, *, since: datetime, images: bool) -> Record | None:
+    """Read a captured line; None for what is not watched: refusals, golden answers and earlier ones."""
     document = json.loads(line)
     data, about = document["captureData"], document["eventMetadata"]
     id_ = about.get("inferenceId") or about["eventId"]
@@ -239,7 +204,8 @@ def _captured(line: bytes, *, images: bool) -> Record | None:
     if answer.get("statistics") is None:
         raise _NoStatisticsError
     statistics = {**answer["statistics"], "probability": answer["probability"]}
-    return _record(id_, time, sha256, statistics, label=answer["label"], image=image)
+    record = _record(id_, time, sha256, statistics, label=answer["label"], image=image)
+    return record if time >= since else None
 
 
 def _logged(event: Mapping[str, Any]) -> Record | None:

@@ -44,9 +44,8 @@ def products(client: BaseClient, *, service: str, usage: str, region: str) -> li
         filters.append({"Type": "TERM_MATCH", "Field": location, "Value": region})
     pages = client.get_paginator("get_products").paginate(ServiceCode=service, Filters=filters)
     listed = (json.loads(each) for page in pages for each in page["PriceList"])
-    exactly = re.compile(
-        rf"([A-Z]+\d?-|[a-z]+-[a-z-]+\d-)?{re.escape(usage)}"
-    )  # after EU-, EUW2-, eu-west-1-
+    # After EU-, EUW2- or eu-west-1-
+    exactly = re.compile(rf"([A-Z]+\d?-|[a-z]+-[a-z-]+\d-)?{re.escape(usage)}")
     return [each for each in listed if exactly.fullmatch(each["product"]["attributes"].get("usagetype", ""))]
 
 
@@ -60,8 +59,8 @@ def on_demand_usd(product: Mapping[str, Any]) -> float | None:
     return next((usd for _, usd in sorted(tiers) if usd), None)
 
 
-def read(offers: Mapping[str, Mapping[str, Any]], *, region: str) -> tuple[date, dict[str, float]] | None:
-    """Return the day and the prices by name, of the cache or of AWS; None, with a line why, if AWS refuses.
+def read(offers: Mapping[str, Mapping[str, Any]], *, region: str) -> tuple[date, dict[str, float]]:
+    """Return the day and the prices by name, of AWS, or of the cache, with a line why, if AWS refuses.
 
     An offer has AWS's names, `service` and `usage`, and in `times` how many of its units make one of ours.
     """
@@ -78,7 +77,7 @@ def read(offers: Mapping[str, Mapping[str, Any]], *, region: str) -> tuple[date,
         echo(
             f"  AWS's Price List API cannot be read ({error}); it needs credentials with pricing:GetProducts"
         )
-        return (day, usd) if usd else None
+        return day, usd
     CACHE.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"read": today.isoformat(), "asked": [*offers], "usd": found}, indent=2))
     return today, found

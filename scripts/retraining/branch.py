@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from infra.names import PROJECT
 from infra.paths import RELEASES, ROOT
 from scripts.console import DeliveryError, echo
+from scripts.delivery.program import output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,9 +81,4 @@ def open_pull_request(repository: Path, branch: str, *, title: str, body: str) -
 
 def _git(folder: Path, *arguments: str, **variables: str) -> str:
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **variables}
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise DeliveryError(f"git {arguments[0]} failed: {done.stderr.strip() or done.returncode}")
-    return done.stdout.strip()
+    return output(f"git {arguments[0]}", ["git", *arguments], cwd=folder, env=environment).strip()

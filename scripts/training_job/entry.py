@@ -31,10 +31,6 @@ INPUTS = "inputs"  # beside the source
 SHOW_PROGRESS_EVERY_S = "30"  # every update of a progress bar is a line of the job's log
 
 
-class JobError(Exception):
-    """The job's settings are wrong."""
-
-
 def channels_of(option: str) -> Iterator[str]:
     """Name the places of an option's folders, without end."""
     yield option
@@ -45,7 +41,7 @@ def main() -> int:
     """Run `scripts/train` as the job describes it; return its exit status and write why it failed."""
     try:
         arguments = _arguments()
-    except JobError as error:
+    except ValueError as error:
         _write_failure(str(error))
         return SETTINGS_WRONG
     command = [sys.executable, "-m", "scripts.commands.train", *arguments]
@@ -58,12 +54,12 @@ def main() -> int:
 
 def _arguments() -> list[str]:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        raise JobError("MLFLOW_TRACKING_URI is not set: all results would be lost with this machine.")
+        raise ValueError("MLFLOW_TRACKING_URI is not set: all results would be lost with this machine.")
     settings = Path(os.environ.get("SM_INPUT_CONFIG_DIR", "/opt/ml/input/config")) / "hyperparameters.json"
     try:
         options = [str(each) for each in json.loads(json.loads(settings.read_text())[ARGUMENTS])]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise JobError(f"{settings} does not hold a JSON list as {ARGUMENTS!r}: {error!r}") from error
+        raise ValueError(f"{settings} does not hold a JSON list as {ARGUMENTS!r}: {error!r}") from error
     for option in CHANNELS:
         for channel in channels_of(option):
             folder = next((ROOT.parent / INPUTS / channel).glob("*"), None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -21,22 +22,39 @@ from botocore.exceptions import ClientError
 
 from infra import names
 from infra.config.training import RUNS
+from infra.paths import ROOT
+from model.data import outlines, phantom
+from model.data import source as reading
 from model.data.dataset import resolve
 from scripts.cli import data_options
 from scripts.commands import common
 from scripts.commands.model_errors import MODEL_ERRORS
 from scripts.console import DeliveryError, echo, progress, step
 from scripts.delivery.aws import stack_outputs
-from scripts.training_job import inputs
 from scripts.training_job.entry import CHANNELS, INPUTS, channels_of
 from scripts.transform.run import mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from infra.config import Settings
     from infra.config.training import Training
 
+# The training's source: no other file of the repository is uploaded.
+FOLDERS = ("model", "container")
+FILES = (
+    "infra/__init__.py",
+    "infra/paths.py",
+    "scripts/cli.py",
+    "scripts/commands/__init__.py",
+    "scripts/commands/model_errors.py",
+    "scripts/commands/train.py",
+    "scripts/console.py",
+    "scripts/training_job/__init__.py",
+    "scripts/training_job/entry.py",
+)
+SOURCE_SUFFIXES = {".py", ".jinja", ".json", ".toml", ".md", ".txt"}
+LOCK = "requirements/train.txt"  # universal: the Python of a SageMaker image may be newer than this one
 AWS_IMAGES = "tensorflow-training"  # their repository, in an account for each region
 POLL_S, LOCAL_POLL_S = 30.0, 0.5
 AGAIN = "the same command with --resume continues from its finished fits."
@@ -141,19 +159,46 @@ def split(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
 def _upload(sources: Mapping[str, str], bucket: str, prefix: str) -> None:
     """Put the training's source and images below a prefix; nothing else of either folder."""
     client = boto3.client("s3")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        inputs.pack_source(folder / "code")
+    with tempfile.TemporaryDirectory() as code:
+        pack_source(Path(code))
+        files = {f"code/{path.relative_to(code)}": path for path in Path(code).rglob("*") if path.is_file()}
         for channel, source in sources.items():
-            images = Path(source).expanduser().resolve()
-            inputs.link_images(images, channel=channel, to=folder / INPUTS / channel / images.name)
+            folder = Path(source).expanduser().resolve()
+            place = f"{INPUTS}/{channel}/{folder.name}"
+            files |= {f"{place}/{path.relative_to(folder)}": path for path in images(folder, channel)}
 
-        def put(path: Path) -> None:
-            key = f"{prefix}{path.relative_to(folder).as_posix()}"
-            client.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+        def put(name: str) -> None:
+            client.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=files[name].read_bytes())
 
-        for done, _ in enumerate(mapped(put, filter(Path.is_file, folder.rglob("*"))), start=1):
+        for done, _ in enumerate(mapped(put, files), start=1):
             progress(f"{done} files")
+
+
+def images(folder: Path, channel: str) -> Iterator[Path]:
+    """Return the files that training reads of a folder, of sources or outlines."""
+    if channel.startswith("data"):
+        found = [folder / phantom.MARKER]  # it marks a folder of phantoms
+        for each in reading.find(folder):
+            found += [each / phantom.MARKER, *reading.read(each, name=each.name, qualified=False).files]
+    else:
+        found = outlines.files(folder, loose=True)
+    return filter(Path.is_file, found)
+
+
+def pack_source(to: Path) -> None:
+    """Copy the training's source, and its locked packages as `requirements.txt`, to a new folder."""
+    sources = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if _is_source(path)]
+    for path in (*sources, *(ROOT / name for name in FILES)):
+        target = to / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    shutil.copy(ROOT / LOCK, to / "requirements.txt")
+
+
+def _is_source(path: Path) -> bool:
+    """Whether a file is source, and not an image or a network that was left in a source folder."""
+    hidden = any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
+    return path.is_file() and path.suffix in SOURCE_SUFFIXES and not hidden
 
 
 def _follow(client: Any, execution: str, *, poll_s: float) -> None:

@@ -37,7 +37,7 @@ GONE = Problem(
 )
 _SUFFIX = ".out"  # SageMaker's, of an answer's key
 _ABSENT = ("ResourceNotFound", "ValidationException")
-_CHUNK = 1000  # calls that are under way or done and not yet taken: bounds memory
+_AHEAD = 1000  # calls that are under way or done and not yet taken: bounds memory
 _CORES = {"medium": 1, "large": 2, "xlarge": 4}
 T = TypeVar("T")
 R = TypeVar("R")
@@ -264,18 +264,18 @@ def cores(instance_type: str) -> int:
     return _CORES.get(size) or 4 * int(size.removesuffix("xlarge"))
 
 
-def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Yield lists of at most `size` items."""
     remaining = iter(items)
     while some := list(islice(remaining, size)):
         yield some
 
 
-def mapped(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Call a function for each item on threads, and yield the results in order."""
+def mapped(function: Callable[[T], R], items: Iterable[T], *, ahead: int = _AHEAD) -> Iterator[R]:
+    """Call a function for each item on threads, `ahead` of them at a time, and yield the results in order."""
     pool = ThreadPoolExecutor(THREADS)
     try:
-        for some in chunks(items):
+        for some in chunks(items, ahead):
             yield from pool.map(function, some)
     finally:  # Ctrl-C included
         pool.shutdown(wait=False, cancel_futures=True)

@@ -142,8 +142,7 @@ def test_up_to_the_given_number_of_images_are_in_flight(gateway: FakeGateway, fo
             return super().predict(image, **options)
 
     # When four may be in flight, then all are answered; with fewer the barrier would break
-    found: list[Outcome] = []
-    classify_images(Waiting(gateway.url), [*map(Image, paths)], parallel=4, on_outcome=found.append)
+    found = classify_images(Waiting(gateway.url), [*map(Image, paths)], parallel=4)
     assert [outcome.answer for outcome in found] == ["YES"] * 16
 
 
@@ -233,10 +232,9 @@ def test_rejected_credentials_end_the_command_and_are_not_printed(gateway: FakeG
 def test_a_file_that_is_too_large_or_unreadable_is_not_sent(gateway: FakeGateway, folder: Path) -> None:
     [large] = fill(folder, "large.png")
     os.truncate(large, 4 * 1024**2 + 1)
-    found: list[Outcome] = []
     gateway.default = problem(404)  # it answers at once only
-    client = Client(gateway.url)
-    classify_images(client, [Image(large), Image(folder / "gone.png")], parallel=1, on_outcome=found.append)
+    images = [Image(large), Image(folder / "gone.png")]
+    found = list(classify_images(Client(gateway.url), images, parallel=1))
     assert [outcome.answer for outcome in found] == ["failed", "failed"]
     assert [outcome.error for outcome in found] == [
         "The image has 4,194,305 bytes; the limit is 4,194,304.",

@@ -62,8 +62,6 @@ WRONG_KEYS = (
 UNUSABLE: dict[str, tuple[str, Callable[[bytes], bytes] | None, list[str]]] = {
     "no network": (NETWORK, None, [NETWORK, "cannot be loaded"]),
     "no metadata": (METADATA, None, [METADATA, "No such file"]),
-    "an empty network": (NETWORK, lambda _: b"", [NETWORK, "cannot be loaded"]),
-    "a truncated network": (NETWORK, lambda data: data[:1000], [NETWORK, "cannot be loaded"]),
     "a network short of a byte": (NETWORK, lambda data: data[:-1], [NETWORK, "cannot be loaded"]),
     "a newer schema": (
         METADATA,

@@ -16,15 +16,11 @@ from infra.paths import ROOT
 from scripts.commands import diff
 from scripts.commands.diff import LONGEST_COMMENT, differences, markdown
 from scripts.console import DeliveryError
+from tests.git import git
 from tests.infra.synthesis import copy_sources, record_for
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=author", "-c", "user.email=author@example.org", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture

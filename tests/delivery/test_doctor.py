@@ -251,12 +251,18 @@ def test_a_planted_fault_is_found_by_name_and_with_its_remedy(
     assert WORDS.get(planted, "") in f"{found[0]['detail']} {found[0]['remedy']}"
 
 
-def test_a_queue_needs_a_quota_for_its_most_instances_twice(world: World) -> None:
+def test_an_update_needs_a_quota_for_twice_the_instances_of_a_queue_or_beside_a_shadow(world: World) -> None:
+    prod = config.load("prod")
+    assert isinstance(prod.hosting, RealTime)
+    shadowed = replace(prod.hosting, shadow=Shadow(release="any.json"))  # 2 serve, and as many again
     queued = Async(mode="async", instance_type="ml.c7i.large", max_instances=3, expire_days=1)
-    settings = replace(config.load("prod"), hosting=queued)
-    for value, expected in ((1, ["quota-low"]), (5, ["quota-tight"]), (6, [])):
+    low, tight = ["quota-low"], ["quota-tight"]
+    cases: list[tuple[RealTime | Async, int, list[str]]]
+    cases = [(shadowed, 7, low), (shadowed, 8, tight), (queued, 1, low), (queued, 5, tight), (queued, 6, [])]
+    for hosting, value, expected in cases:
         world.quotas(instances=value)
-        assert [name for name, _ in account._endpoint_quota(settings, boto3.Session())] == expected
+        found = account._endpoint_quota(replace(prod, hosting=hosting), boto3.Session())
+        assert [name for name, _ in found] == expected
 
 
 def test_a_batch_needs_a_quota_for_transform_jobs(world: World) -> None:
@@ -265,15 +271,6 @@ def test_a_batch_needs_a_quota_for_transform_jobs(world: World) -> None:
         found = {"Quotas": [quota("sagemaker", "ml.c7i.large for transform job usage", value)]}
         world.answer("ListServiceQuotas", found)
         assert [name for name, _ in account._job_quotas(settings, boto3.Session())] == expected
-
-
-def test_a_shadow_needs_as_many_instances_again(world: World) -> None:
-    prod = config.load("prod")
-    assert isinstance(prod.hosting, RealTime)
-    settings = replace(prod, hosting=replace(prod.hosting, shadow=Shadow(release="any.json")))
-    world.quotas(instances=7)  # 2 serve, 2 are their shadow, and an update doubles both
-    ((name, values),) = account._endpoint_quota(settings, boto3.Session())
-    assert (name, values["needed"]) == ("quota-low", 8)
 
 
 def test_every_fault_is_planted() -> None:

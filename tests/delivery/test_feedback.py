@@ -6,7 +6,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -16,12 +16,12 @@ from infra.config.hosting import DataCapture, RealTime
 from scripts.console import DeliveryError
 from scripts.monitoring import labels as live_labels
 from scripts.monitoring.labels import Label, consensus
-from scripts.monitoring.records import Captured, Record
+from scripts.monitoring.records import Answers, Record
 from scripts.retraining import feedback
 from scripts.retraining.feedback import LEAST, Joined, collected, join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from infra.config import Settings
@@ -38,7 +38,7 @@ def record(id_: str, image: bytes | None) -> Record:
     return Record(id=id_, time=NOW, model_sha256="a" * 64, statistics={}, image=image)
 
 
-def label(id_: str, said: str, caller: str = "ann") -> Label:
+def label(id_: str, said: Literal["NO", "YES"], caller: str = "ann") -> Label:
     return Label(request_id=id_, label=said, model_sha256="a" * 64, time=NOW, caller=caller)
 
 
@@ -91,13 +91,9 @@ def fed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int, int],
     def fed(yes: int, no: int) -> Settings:
         records = [record(f"{number}", f"image {number}".encode()) for number in range(yes + no)]
         labels = [label(f"{number}", "YES" if number < yes else "NO") for number in range(yes + no)]
-
-        class Kept(Captured):
-            def __iter__(self) -> Iterator[Record]:
-                return iter(records)
-
+        answers = Answers("any", lambda _: ((each.id, each) for each in records), lambda each: each)
         monkeypatch.setattr(feedback, "FOLDER", tmp_path / "kept")
-        monkeypatch.setattr(feedback, "records", lambda _, *, since, images: Kept("b", "e", since, images))
+        monkeypatch.setattr(feedback, "records", lambda _, *, since, images: answers)
         monkeypatch.setattr(live_labels, "read", lambda *_: labels)
         local = config.load("local")
         assert isinstance(local.hosting, RealTime)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.paths import ROOT
-from scripts.training_job import inputs
+from scripts.training_job import pipeline
 from tests.infra.test_imports import imports, module_of, modules
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("job") / "code"
-    inputs.pack_source(folder)
+    pipeline.pack_source(folder)
     return folder
 
 
@@ -50,8 +50,8 @@ def test_only_files_of_class_folders_are_uploaded(tmp_path: Path) -> None:
     for name in {*used, "letters/to_a_patient.txt", "README.txt", "yes/.DS_Store", ".cache/yes/1.png"}:
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / name).write_text(name)
-    inputs.link_images(tmp_path / "set", channel="data", to=tmp_path / "job")
-    assert files(tmp_path / "job") == used
+    found = pipeline.images(tmp_path / "set", "data")
+    assert {path.relative_to(tmp_path / "set").as_posix() for path in found} == used
 
 
 def test_the_command_runs_from_the_packed_source_alone(packed: Path) -> None:
@@ -76,7 +76,7 @@ def test_every_package_that_is_imported_is_required(packed: Path, held: set[str]
 
 def test_other_files_of_the_checkout_are_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, job = tmp_path / "checkout", tmp_path / "code"
-    for name in (inputs.LOCK, *inputs.FILES):
+    for name in (pipeline.LOCK, *pipeline.FILES):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     kept = {"model/training/train.py", "model/names.json", "container/imaging.py"}
@@ -89,7 +89,7 @@ def test_other_files_of_the_checkout_are_not_packed(tmp_path: Path, monkeypatch:
     for name in kept | left:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("")
-    monkeypatch.setattr(inputs, "ROOT", root)
-    inputs.pack_source(job)
-    assert files(job) == kept | {*inputs.FILES, "requirements.txt"}
-    assert (job / "requirements.txt").read_text() == (root / inputs.LOCK).read_text()
+    monkeypatch.setattr(pipeline, "ROOT", root)
+    pipeline.pack_source(job)
+    assert files(job) == kept | {*pipeline.FILES, "requirements.txt"}
+    assert (job / "requirements.txt").read_text() == (root / pipeline.LOCK).read_text()

@@ -29,7 +29,7 @@ OWN = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/own:1"
 TRAINING = Training(image=OWN, mlflow="https://mlflow.example.org", expire_days=1)
 
 
-def settings(training: Training | None) -> Settings:
+def settings(training: Training) -> Settings:
     return replace(config.load("dev"), region=REGION, training=training)
 
 
@@ -93,11 +93,6 @@ def test_a_problem_of_the_images_is_told_before_aws_is_asked(
     with pytest.raises(SystemExit, match="1"):
         train.main(["--on", "sagemaker", "--env", "dev", *given.split()])
     assert reason in capsys.readouterr().err
-
-
-def test_an_environment_without_a_pipeline_is_an_error() -> None:
-    with pytest.raises(DeliveryError, match=r"dev has no pipeline: add \[training\] .* --on here"):
-        pipeline.prepare(settings(None))
 
 
 @pytest.mark.parametrize(("instance", "kind"), [("ml.c7i.2xlarge", "cpu"), ("ml.g5.xlarge", "gpu")])

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from infra import names, release
 from infra.local_aws import gateway_url
 from infra.paths import ENVIRONMENTS
+from tests.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from infra.release import Model
     from tests.e2e.conftest import Demo
@@ -102,27 +102,9 @@ class Environment:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
-    def git(self, *arguments: str) -> None:
-        identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-        subprocess.run(["git", *identity, *arguments], cwd=self.demo.root, check=True, capture_output=True)
-
-    def push_to(self, remote: Path) -> None:
-        """Put the tree and the first release into a bare repository, the clone's remote."""
-        subprocess.run(["git", "init", "--quiet", "--bare", "-b", "main", remote], check=True)
-        if not (self.demo.root / ".git").exists():
-            self.git("init", "--quiet")
-        self.git("checkout", "-B", "main")
-        self.git("add", ".")
-        self.git("commit", "--quiet", "--allow-empty", "--message", "The project and its first release")
-        subprocess.run(
-            ["git", "remote", "remove", "origin"], cwd=self.demo.root, capture_output=True, check=False
-        )
-        self.git("remote", "add", "origin", str(remote))
-        self.git("push", "--quiet", "origin", "main")
-
     def commit(self, subject: str) -> None:
-        self.git("add", "infra/environments", f"infra/releases/{self.name}*")
-        self.git("commit", "--quiet", "--message", subject)
+        git(self.demo.root, "add", "infra/environments", f"infra/releases/{self.name}*")
+        git(self.demo.root, "commit", "--quiet", "--message", subject)
 
     def url(self) -> str:
         api_id = self.demo.outputs(names.stack(self.name, "gateway"))["ApiId"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import subprocess
@@ -19,11 +18,10 @@ import requests
 from infra import names
 from infra.local_aws import ACCOUNT
 from model.data import negatives, phantom
+from tests.container.samples import png
 from tests.emulator.cloud import wait_for
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from tests.e2e.conftest import Demo
 
 MOST_MB = 150  # of the command's memory, whatever the number of images
@@ -50,12 +48,6 @@ def brain(seed: int) -> bytes:
 @cache
 def no_mri(seed: int) -> bytes:
     return png(negatives.draw(negatives.KINDS[seed % len(negatives.KINDS)], seed=seed))
-
-
-def png(image: Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
 
 
 def listed(demo: Demo, prefix: str) -> dict[str, Any]:

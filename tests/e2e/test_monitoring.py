@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +9,11 @@ import pytest
 from PIL import Image, ImageFilter, ImageOps
 
 from model.data import phantom
+from tests.container.samples import png
 from tests.e2e.watched import SOURCES, watching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.e2e.conftest import Demo
     from tests.e2e.watched import Watched
@@ -46,19 +46,10 @@ def phantoms() -> list[Image.Image]:
     ]
 
 
-def pngs(images: Iterable[Image.Image]) -> list[bytes]:
-    files = []
-    for image in images:
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=1)
-        files.append(buffer.getvalue())
-    return files
-
-
 def test_phantoms_like_the_training_ones_are_no_drift_and_twenty_are_too_few(
     watched: Watched, phantoms: list[Image.Image]
 ) -> None:
-    images, answered = pngs(phantoms), 0
+    images, answered = [png(image, compress_level=1) for image in phantoms], 0
     watched.forget()
     refused = watched.monitor("capture")[1]["refused"]
     for sent, status, verdict in ((images[:FEW], 4, "too few"), (images[FEW:], 0, "no drift")):
@@ -83,7 +74,7 @@ def test_changed_phantoms_are_drift_that_names_what_moved(
 ) -> None:
     changed, expected = CHANGES[change]
     watched.forget()
-    watched.predict(pngs(map(changed, phantoms)))
+    watched.predict([png(changed(image), compress_level=1) for image in phantoms])
     for by in SOURCES:
         status, report = watched.monitor(by)
         assert (status, report["verdict"]) == (3, "drift"), report

@@ -12,7 +12,8 @@ from infra import names, release
 from infra.release import NO_RELEASE
 from model.evaluation.predictions import FILE
 from tests.e2e.releases import Environment
-from tests.e2e.test_retraining import MODEL, branches, register_worse
+from tests.e2e.test_retraining import MODEL, register_worse
+from tests.git import branches, git, publish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ def test_the_pipeline_trains_as_this_machine_does_and_ends_in_a_branch(demo: Dem
     settings.write_text(settings.read_text() + TRAINING.format(store=store))
     context = ("-c", f"env={NAME}", "-c", f"release={NO_RELEASE}", "--require-approval", "never")
     demo.run("scripts/cdk", "deploy", *context, names.stack(NAME, "registry"))
-    environment.push_to(remote)
+    publish(demo.root, remote)
 
     # When the workflow's command trains with the same images and options
     done = environment.run("retrain", "--quick")
@@ -56,8 +57,7 @@ def test_the_pipeline_trains_as_this_machine_does_and_ends_in_a_branch(demo: Dem
     piped = client.get_model_version(MODEL, name.rpartition("-v")[2])
     assert int(piped.version) == int(worse.version) + 1
     assert piped.tags["gates"]
-    environment.git("fetch", "--quiet", "origin")
-    environment.git("merge", "--quiet", f"origin/{name}")
+    git(demo.root, "pull", "--quiet", "--no-rebase", "origin", name)
     assert release.load(environment.record).model.version == str(piped.version)
     # Every figure and prediction is that of this machine, to the last digit
     runs = [client.get_run(str(each.run_id)) for each in (here, piped)]

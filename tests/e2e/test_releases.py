@@ -11,6 +11,7 @@ from infra import names, release
 from tests.e2e.load import ConstantLoad, serving_model
 from tests.e2e.releases import Environment, with_another_card, with_half_a_network, with_invalid_labels
 from tests.emulator.cloud import wait_for
+from tests.git import git
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Demo
@@ -122,7 +123,7 @@ def test_each_failure_ends_with_a_working_environment(demo: Demo) -> None:
     # Given a serverless environment, whose files are in git
     environment = Environment(demo, "drill")
     environment.host(SERVERLESS)
-    environment.git("init", "--quiet")
+    git(demo.root, "init", "--quiet")
     environment.commit("The first release, serverless")
     environment.run("deploy")
 
@@ -142,7 +143,7 @@ def test_each_failure_ends_with_a_working_environment(demo: Demo) -> None:
     check_that_a_deleted_endpoint_is_drift(environment, second)
 
     # What git reverts is deployed: the first release, serverless again
-    environment.git("revert", "--no-edit", "HEAD~2..HEAD")
+    git(demo.root, "revert", "--no-edit", "HEAD~2..HEAD")
     with ConstantLoad(environment.url(), clients=1, pause_s=0.1) as load:
         environment.run("deploy")
     assert environment.serving()[0] == f"tumor-detector-{environment.name}-serverless"

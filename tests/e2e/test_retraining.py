@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -19,9 +17,11 @@ from model.data import phantom
 from model.data.dataset import PHANTOM_COUNT
 from model.evaluation.predictions import FILE
 from model.release.registry import GATES
+from tests.container.samples import png
 from tests.e2e.load import serving_model
 from tests.e2e.releases import Environment
 from tests.emulator.feedback import serve
+from tests.git import branches, git, publish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,15 +55,7 @@ def in_another_style(*, seed: int, lesion: bool) -> bytes:
     for place in np.random.default_rng(seed).uniform(0.22, 0.72, size=(6, 2)):
         top, left = (place * grey.shape).astype(int)
         grey[top : top + side, left : left + side] = 255
-    buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def branches(remote: Path) -> list[str]:
-    command = ["git", "for-each-ref", "--format=%(refname:short)", "refs/heads/retrain"]
-    done = subprocess.run(command, cwd=remote, check=True, capture_output=True, text=True)
-    return done.stdout.split()
+    return png(Image.fromarray(grey))
 
 
 def register_worse(store: str, folder: Path) -> str:
@@ -88,7 +80,7 @@ def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_pa
     environment.host(HOSTING)
     environment.run("deploy")
     url, first = environment.url(), environment.first
-    environment.push_to(remote)
+    publish(demo.root, remote)
     # And images of another drawing style, served and labelled
     images = [
         (in_another_style(seed=5000 + number, lesion=number % 2 == 0), number % 2 == 0)
@@ -105,9 +97,8 @@ def test_what_was_labelled_comes_back_as_a_branch_that_serves(demo: Demo, tmp_pa
     trained = name.rpartition("-v")[2]
     compared = demo.run("scripts/compare", f"{MODEL}@{trained}", f"{MODEL}@1", "--json")
     assert json.loads(compared.stdout)["alone"][0] == LABELLED
-    environment.git("fetch", "--quiet", "origin")
     comparison = "infra/releases/learns.comparison.md"
-    environment.git("merge", "--quiet", f"origin/{name}")
+    git(demo.root, "pull", "--quiet", "--no-rebase", "origin", name)
     text = (demo.root / comparison).read_text()
     rows = text[text.index(f"| {OTHER_STYLE} ({LABELLED}") :].splitlines()
     difference = rows[0].split("|")[5]

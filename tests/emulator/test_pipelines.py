@@ -20,7 +20,7 @@ from infra.local_aws import ACCOUNT
 from infra.paths import LAMBDAS
 from scripts.commands import common, train
 from scripts.console import DeliveryError
-from scripts.training_job import entry, inputs, pipeline
+from scripts.training_job import entry, pipeline
 from tests.e2e.production import REPOSITORY, assume_with_github_token
 from tests.emulator.cloud import AT_ONCE, wait_for
 from tests.emulator.deployment import MANIFEST, REGION
@@ -105,7 +105,7 @@ def prod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
         with (
             cloud.alone(keys | {"MLFLOW_TRACKING_URI": MLFLOW}),
             mock.patch.object(pipeline, "POLL_S", 0.1),
-            mock.patch.object(inputs, "pack_source", made.pack),
+            mock.patch.object(pipeline, "pack_source", made.pack),
         ):
             yield made
 

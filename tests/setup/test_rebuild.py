@@ -14,9 +14,10 @@ import pytest
 from scripts.console import DeliveryError
 from scripts.dev_tools import pin, rebuild
 from tests.docker_engine import find_base_image
+from tests.git import branches, git, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 OLD, NEW = (f"python:3.11-slim@sha256:{digit * 64}" for digit in "12")
@@ -51,19 +52,10 @@ def image(*, libc6: str, **python: str) -> str:
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A clone with a Dockerfile on the old base, and its remote."""
-    remote, clone = tmp_path / "remote.git", tmp_path / "clone"
+    clone = tmp_path / "clone"
     (clone / "container").mkdir(parents=True)
     (clone / "container" / "Dockerfile").write_text(f"ARG BASE_IMAGE={OLD}\nFROM ${{BASE_IMAGE}}\n")
-    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    for command in (
-        ("init", "--quiet", "--bare", "-b", "main", str(remote)),
-        ("init", "--quiet", "-b", "main"),
-        ("add", "."),
-        (*identity, "commit", "--quiet", "--message", "First"),
-        ("remote", "add", "origin", str(remote)),
-        ("push", "--quiet", "origin", "main"),
-    ):
-        subprocess.run(["git", *command], cwd=clone, check=True)
+    publish(clone, tmp_path / "remote.git")
     return clone
 
 
@@ -106,29 +98,18 @@ def test_a_proposal_is_a_branch_with_the_pin_alone(
     rebuild.rebuild(clone, propose=True)
     assert "gh pr create" in capsys.readouterr().err
     remote = clone.with_name("remote.git")
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=remote, check=True, capture_output=True, text=True
-        ).stdout
-
-    (name,) = git("for-each-ref", "--format=%(refname:short)", "refs/heads/rebuild").split()
-    assert git("diff", "--name-only", "main", name).split() == ["container/Dockerfile"]
-    assert f"+ARG BASE_IMAGE={NEW}" in git("diff", "main", name)
+    (name,) = branches(remote)
+    assert git(remote, "diff", "--name-only", "main", name) == "container/Dockerfile"
+    assert f"+ARG BASE_IMAGE={NEW}" in git(remote, "diff", "main", name)
     assert OLD in (clone / "container" / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("step", ["pull", "build"])
 def test_where_the_registry_cannot_be_reached_nothing_changes(
-    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    clone: Path, make_tool: Callable[[str, str], None], step: str
 ) -> None:
-    tool = tmp_path / "docker"
-    answer = (
-        f'if [ "$1" = {step} ]; then echo "no such host" >&2; exit 1; fi; echo "Digest: sha256:{"2" * 64}"'
-    )
-    tool.write_text(f"#!/bin/sh\n{answer}\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with pytest.raises(DeliveryError, match=f"docker {step} .*failed, so nothing was changed:\nno such host"):
+    fails = f'if [ "$1" = {step} ]; then echo "no such host" >&2; exit 1; fi'
+    make_tool("docker", f'{fails}; echo "Digest: sha256:{"2" * 64}"')
+    with pytest.raises(DeliveryError, match=f"Nothing was changed: docker {step}.* failed: no such host"):
         rebuild.rebuild(clone, propose=False)
     assert OLD in (clone / "container" / "Dockerfile").read_text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -19,6 +18,7 @@ from scripts.commands import test as test_command
 from scripts.console import DeliveryError
 from scripts.delivery import engine
 from scripts.dev_tools import lock, pin
+from tests.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,20 +33,6 @@ WORKFLOW = f"""steps:
 """
 DENIED = "permission denied while trying to connect to the Docker daemon socket"
 UNKNOWN = "Error response from daemon: manifest for python:9-slim not found"
-
-
-@pytest.fixture
-def make_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Put a shell script first on PATH."""
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-
-    def make(name: str, script: str) -> None:
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-        (folder / name).chmod(0o755)
-
-    return make
 
 
 # scripts/test
@@ -155,11 +141,6 @@ def test_lock_ends_with_uvs_error_and_status(
     assert {path: path.read_text() for path in before} == before
 
 
-def git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
-    return subprocess.check_output(["git", *identity, *arguments], cwd=folder, text=True).strip()
-
-
 def test_each_actions_tag_becomes_its_commit_or_nothing_changes(tmp_path: Path) -> None:
     # Given repositories with a lightweight and an annotated tag, and a workflow that uses both
     for name, tag in (("light", ["v1"]), ("annotated", ["-a", "v2", "-m", "two"])):
@@ -231,7 +212,7 @@ def test_without_a_digest_the_dockerfile_stays(
 ) -> None:
     before = dockerfile.read_text()
     make_tool("docker", script)
-    with pytest.raises(DeliveryError, match="nothing was changed"):
+    with pytest.raises(DeliveryError, match="Nothing was changed"):
         pin.pin_base(dockerfile)
     assert dockerfile.read_text() == before
 

@@ -23,7 +23,7 @@ from scripts.console import DeliveryError
 from scripts.transform import results
 from scripts.transform.batch import _CALLS, _check_places, _upload, estimate, files, parse
 from scripts.transform.run import Prefix, Run
-from tests.http_server import Call, Reply, ScriptedServer
+from tests.http_server import Reply, ScriptedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,15 +178,9 @@ def test_a_failure_leaves_no_part_of_a_file_and_the_older_one(tmp_path: Path) ->
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("results.csv", "older")]
 
 
-class Throttling(ScriptedServer):
-    def answer(self, call: Call) -> Reply:
-        self.calls.append(call)
-        return self.scripted(call)
-
-
 def test_throttling_by_s3_is_waited_for() -> None:
     body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-    with Throttling().running() as server:
+    with ScriptedServer().running() as server:
         server.replies.extend([Reply(503, body, "application/xml")] * 3)
         server.default = Reply(200, b"answer", "application/json")
         s3 = boto3.client("s3", endpoint_url=server.url, config=_CALLS, **KEYS)  # type: ignore[call-overload]
