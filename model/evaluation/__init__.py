@@ -1,1 +1,1 @@
-"""Cross-validation, calibration, metrics, baselines and reports."""
+"""Cross-validation, calibration, metrics, a baseline and reports."""

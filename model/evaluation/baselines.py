@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from model.data.cases import Cases
     from model.data.dataset import Scan
 
-Forest = Callable[[Mask, "Cases", int], Floats]
+ForestScores = Callable[[Mask, "Cases", int], Floats]
 """Fits to the cases of a mask, which has both classes, with a seed, and scores all cases: (n,), positive for
 YES. It reads no label outside the mask."""
 TREES = 100
@@ -48,7 +48,7 @@ def header(scan: Scan) -> Header:
         return Header(image.width, image.height, len(data), image.mode, kind)
 
 
-def metadata_forest(scans: Sequence[Scan]) -> Forest:
+def metadata_forest(scans: Sequence[Scan]) -> ForestScores:
     """Build a random forest on each file's header and length, without a pixel: the shortcut of a data set."""
     headers = [header(scan) for scan in scans]
     modes = sorted({each.mode for each in headers})

@@ -1,7 +1,7 @@
 """Nested cross-validation: no network is tested on an image whose group it was trained on.
 
 For each fold, one network is trained on the other folds and tested on this one. For each pair of folds,
-another is trained without both: its logits of one fold of the pair serve to calibrate and choose thresholds
+another is trained without both: its logits of one fold of the pair serve to calibrate and choose a threshold
 for the other. Each such network serves both ways, so that five folds take 5 + 10 fits rather than 5 + 20.
 """
 

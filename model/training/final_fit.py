@@ -60,14 +60,15 @@ def fit_and_log(
     out_of_fold: OutOfFold,
     left_out: LeftOutSources | None,
     *,
-    forest: tuple[Predictions, LeftOutSources | None],
+    forest: Predictions,
+    forest_left_out: LeftOutSources | None,
     run_id: str,
 ) -> str:
     """Fit and log the network that serves, in the open run; return the Keras model's URI.
 
     The metadata forest's predictions and figures on sources left out are for comparison.
     """
-    predictions, (forest_predictions, forest_left_out) = out_of_fold.predictions(), forest
+    predictions = out_of_fold.predictions()
     encoder, scans = learner.encoder, plan.dataset.scans
     learner.fit(plan.cases, ~plan.held_out, seed=plan.recipe.seed)
     views = progress(plan.images.views.greys, "computing features", unit="view")
@@ -79,8 +80,8 @@ def fit_and_log(
     by_source = {"source": named(plan.sources.tolist())} if several else {}
     report = Report(
         estimates=estimates(predictions),
-        forest=estimates(forest_predictions),
-        over_forest=differences(predictions, forest_predictions)["roc_auc"],
+        forest=estimates(forest),
+        over_forest=differences(predictions, forest)["roc_auc"],
         perturbations=measure_perturbations(out_of_fold),
         slices=measure_slices(predictions, by_source | slices(scans)),
         mistakes=find_mistakes(predictions, scans),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from model.arrays import Floats, Mask
     from model.data.cases import Cases
     from model.data.dataset import Dataset
-    from model.evaluation.baselines import Forest
+    from model.evaluation.baselines import ForestScores
     from model.evaluation.crossval import Fit, Logits, OutOfFold
     from model.evaluation.left_out import LeftOutSources
     from model.evaluation.metrics import Estimates
@@ -97,7 +97,13 @@ def train(
         forest_left_out = leave_sources_out(plan.leave_out, run_forest, facts=plan.facts)
         echo("Fitting the network that serves")
         model_uri = fit_and_log(
-            plan, learner, out_of_fold, left_out, forest=(forest, forest_left_out), run_id=run_id
+            plan,
+            learner,
+            out_of_fold,
+            left_out,
+            forest=forest,
+            forest_left_out=forest_left_out,
+            run_id=run_id,
         )
     return TrainingResult(
         experiment,
@@ -135,7 +141,7 @@ def _measure(
     return out_of_fold, left_out
 
 
-def _forest_logits(forest: Forest, plan: TrainingPlan, fit: Fit) -> Logits:
+def _forest_logits(forest: ForestScores, plan: TrainingPlan, fit: Fit) -> Logits:
     return {UNCHANGED: forest(fit.training, plan.cases, plan.recipe.seed)}
 
 

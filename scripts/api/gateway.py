@@ -81,8 +81,8 @@ def caller_client(url: str, *, api_key: str | None = None) -> Client:
 
 
 @contextmanager
-def threads(client: Client, count: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield threads that share a client; an error, as Ctrl-C, does not wait for the requests in flight."""
+def request_threads(client: Client, count: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that share a client; on an error or Ctrl-C its requests in flight are ended."""
     with ThreadPoolExecutor(count) as pool:
         try:
             yield pool

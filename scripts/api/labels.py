@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-from scripts.api.gateway import threads
+from scripts.api.gateway import request_threads
 from scripts.client import ClientError, ForbiddenError, UnauthorizedError
 from scripts.console import DeliveryError
 
@@ -56,7 +56,7 @@ def send_labels(client: Client, rows: Sequence[Row], *, parallel: int) -> Iterat
     paths = client.openapi().get("paths")
     if not isinstance(paths, dict) or PATH not in paths:
         raise DeliveryError(f"{client.url} takes no labels: its environment's file has no [feedback].")
-    with threads(client, parallel) as pool:
+    with request_threads(client, parallel) as pool:
         yield from zip(rows, pool.map(lambda row: _send(client, row), rows), strict=True)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.api.gateway import threads
+from scripts.api.gateway import request_threads
 from scripts.api.nifti import VolumeError
 from scripts.api.output import Outcome
 from scripts.api.series import VOLUMES, is_dicom
@@ -16,7 +16,7 @@ from scripts.client import MAX_UPLOAD_BYTES, ClientError, ForbiddenError, Proble
 from scripts.console import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from scripts.api.series import Image
     from scripts.client import Client, Prediction
@@ -54,14 +54,14 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 def classify_images(
     client: Client, images: Sequence[Image], *, parallel: int, **options: bool
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Classify images, up to `parallel` at a time with these options, and yield each outcome as it comes.
 
     A gateway that rejects the caller, as it would for every image, is a `DeliveryError`.
     """
     predict: Callable[..., Prediction] = client.predict
     ask = partial(predict, **options)
-    with threads(client, parallel) as pool:
+    with request_threads(client, parallel) as pool:
         futures = [pool.submit(_classify, ask, image) for image in images]
         yield from (future.result() for future in as_completed(futures))
 

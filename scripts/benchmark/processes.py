@@ -30,7 +30,7 @@ def running(command: Sequence[str], *, variables: Mapping[str, str], log: Path) 
     try:
         yield process
     finally:
-        family = _family(process)  # itself first, so that it replaces none of the others
+        family = _family(process)  # the parent first, so that it starts no new child for one that was killed
         for each in family:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
@@ -62,7 +62,7 @@ def pss_mb(process: psutil.Process) -> float:
 
 
 class Disturbance:
-    """Measures which share of the machine others than this process and its descendants use until `share`."""
+    """Measures what share of the cores is used by others than this process and its descendants."""
 
     def __init__(self) -> None:
         self._began, self._busy, self._own = time.monotonic(), _busy_s(), cpu_seconds(psutil.Process())

@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
             traffic=traffic,
             from_aws=options.prices == "aws",
         )
-        print(json.dumps(as_json(found), indent=2) if options.json else "\n".join(table(found)))
+        print(json.dumps(as_json(found), indent=2, default=str) if options.json else "\n".join(table(found)))
 
 
 def read_prices(path: Path = PRICES) -> PriceTable:

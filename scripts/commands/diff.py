@@ -104,7 +104,9 @@ def _cdk_diff(stack: str, *, old: Path, assembly: Path) -> str:
     # `--template` is for one stack, and without `--exclusively` the selection includes what it depends on.
     options = ("--exclusively", "--app", assembly, "--template", old, "--no-notices", "--no-color")
     variables = environment(user_configuration=False)
-    printed = output("cdk diff", [CDK, "diff", stack, *options], cwd=ROOT, env=variables, stderr=STDOUT)
+    printed = output(
+        f"cdk diff {stack}", [CDK, "diff", stack, *options], cwd=ROOT, env=variables, stderr=STDOUT
+    )
     if "There were no differences" in printed:
         return ""
     kept = [line for line in printed.splitlines() if not line.startswith((f"Stack {stack}", "✨"))]

@@ -99,9 +99,10 @@ def _predict(options: argparse.Namespace) -> int:
             echo("The model judges single slices: a series as a whole has no answer.")
         began = time.monotonic()
         try:
-            for outcome in classify_images(client, images, parallel=options.parallel, **flags):
-                outcomes[outcome.image] = outcome
-                bar.update()
+            with closing(classify_images(client, images, parallel=options.parallel, **flags)) as answers:
+                for outcome in answers:
+                    outcomes[outcome.image] = outcome
+                    bar.update()
         except KeyboardInterrupt:
             status = 130
         seconds = time.monotonic() - began

@@ -106,7 +106,7 @@ def failure(*command: str, limit_s: float = _ANSWER_LIMIT_S) -> str | None:
     """Return what a command printed about its failure, in one line, or None if it succeeded."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return f"there is no {command[0]} command"
     except subprocess.TimeoutExpired:
         return f"no answer in {limit_s:.0f} s"

@@ -17,16 +17,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PATIENCE_S = 10
-_WORDS = 1000  # characters of a failed program's output that are shown
+_SHOWN = 1000  # characters of a failed program's output that are shown
 
 
 def output(what: str, command: Sequence[str | Path], *, cwd: Path = ROOT, **options: Any) -> str:
-    """Return what a program prints; if `what` it does fails, a `DeliveryError` has the end of its errors."""
+    """Return what a program prints; a `DeliveryError` names the task, `what`, and has the end of its errors.
+
+    `options` are of `subprocess.run`, without `text`.
+    """
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     done = subprocess.run(command, cwd=cwd, check=False, **pipes | options)
     printed, errors = ((each or b"").decode(errors="replace") for each in (done.stdout, done.stderr))
     if done.returncode:
-        raise DeliveryError(f"{what} failed: {(errors or printed).strip()[-_WORDS:] or done.returncode}")
+        raise DeliveryError(f"{what} failed: {(errors or printed).strip()[-_SHOWN:] or done.returncode}")
     return printed
 
 

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from infra import names
+from infra.config.base import STRICT
 from infra.lambdas.gateway.labels import PREFIX
 from scripts.monitoring.records import Faults, objects
 from scripts.transform.run import THREADS, mapped
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from infra.config import Settings
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class Label:
     """One label of one caller."""
 

@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -38,7 +39,8 @@ WORDS = ("format",)
 """Of the decoded image, the refusal score and the probability of a tumour."""
 
 _CLOCKS = timedelta(hours=1)  # by which SageMaker's clock and the containers' may differ
-_AHEAD_BYTES = 2 * 2**20  # of a file that is read before its turn, beside others
+_READ_WHOLE_BYTES = 4 * 2**20  # larger files are read line by line, at their turn
+_AHEAD = 8  # files that are read whole before their turn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,15 +60,17 @@ class Record:
 
 @dataclass
 class Faults:
-    """What could not be used: how often by its reason, and where that was seen first."""
+    """What could not be used: how often by its reason, and where that was seen. Threads may add to it."""
 
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def add(self, reason: str, where: str) -> None:
         """Count one line or file."""
-        self.counts[reason] += 1
-        self.first.setdefault(reason, where)
+        with self._lock:
+            self.counts[reason] += 1
+            self.first.setdefault(reason, where)
 
     def lines(self) -> list[str]:
         """Return a line for each reason, the most frequent first."""
@@ -83,7 +87,7 @@ class _NoStatisticsError(Exception):
 class Answers:
     """The answers of an environment at some place, which are read again whenever they are iterated.
 
-    `lines` takes the faults and yields what may hold an answer, and where it is.
+    `lines` takes the faults and yields where each line is that may hold an answer, and the line.
     """
 
     place: str
@@ -149,10 +153,10 @@ def _captured_lines(bucket: str, prefix: str, since: datetime, faults: Faults) -
 
     def read(file: tuple[str, int]) -> Iterable[tuple[str, bytes]]:
         key, size = file
-        return list(lines_of(key)) if size <= _AHEAD_BYTES else lines_of(key)
+        return list(lines_of(key)) if size <= _READ_WHOLE_BYTES else lines_of(key)
 
     found = objects(client, bucket, prefix, setting="[hosting.data_capture]", after=start)
-    for number, lines in enumerate(mapped(read, found, ahead=THREADS)):
+    for number, lines in enumerate(mapped(read, found, ahead=_AHEAD)):
         progress(f"{number} files")
         yield from lines
 

@@ -60,7 +60,9 @@ def on_demand_usd(product: Mapping[str, Any]) -> float | None:
 
 
 def read(offers: Mapping[str, Mapping[str, Any]], *, region: str) -> tuple[date, dict[str, float]]:
-    """Return the day and the prices by name, of AWS, or of the cache, with a line why, if AWS refuses.
+    """Return the prices by name and the day of their reading: AWS's, or the cache's where AWS refuses.
+
+    That it refuses is echoed; without a cache there are no prices.
 
     An offer has AWS's names, `service` and `usage`, and in `times` how many of its units make one of ours.
     """

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from infra.config.training import Training
 
 # The training's source: no other file of the repository is uploaded.
-FOLDERS = ("model", "container")
-FILES = (
+SOURCE_FOLDERS = ("model", "container")
+SOURCE_FILES = (
     "infra/__init__.py",
     "infra/paths.py",
     "scripts/cli.py",
@@ -165,7 +165,7 @@ def _upload(sources: Mapping[str, str], bucket: str, prefix: str) -> None:
         for channel, source in sources.items():
             folder = Path(source).expanduser().resolve()
             place = f"{INPUTS}/{channel}/{folder.name}"
-            files |= {f"{place}/{path.relative_to(folder)}": path for path in images(folder, channel)}
+            files |= {f"{place}/{path.relative_to(folder)}": path for path in images_of(folder, channel)}
 
         def put(name: str) -> None:
             client.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=files[name].read_bytes())
@@ -174,7 +174,7 @@ def _upload(sources: Mapping[str, str], bucket: str, prefix: str) -> None:
             progress(f"{done} files")
 
 
-def images(folder: Path, channel: str) -> Iterator[Path]:
+def images_of(folder: Path, channel: str) -> Iterator[Path]:
     """Return the files that training reads of a folder, of sources or outlines."""
     if channel.startswith("data"):
         found = [folder / phantom.MARKER]  # it marks a folder of phantoms
@@ -186,9 +186,9 @@ def images(folder: Path, channel: str) -> Iterator[Path]:
 
 
 def pack_source(to: Path) -> None:
-    """Copy the training's source, and its locked packages as `requirements.txt`, to a new folder."""
-    sources = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if _is_source(path)]
-    for path in (*sources, *(ROOT / name for name in FILES)):
+    """Copy the training's source, and its locked packages as `requirements.txt`, to a folder."""
+    sources = [path for folder in SOURCE_FOLDERS for path in (ROOT / folder).rglob("*") if _is_source(path)]
+    for path in (*sources, *(ROOT / name for name in SOURCE_FILES)):
         target = to / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)

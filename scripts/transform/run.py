@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import islice, takewhile
@@ -37,7 +37,7 @@ GONE = Problem(
 )
 _SUFFIX = ".out"  # SageMaker's, of an answer's key
 _ABSENT = ("ResourceNotFound", "ValidationException")
-_AHEAD = 1000  # calls that are under way or done and not yet taken: bounds memory
+_AHEAD = 1000  # calls whose results are not yet taken: bounds memory
 _CORES = {"medium": 1, "large": 2, "xlarge": 4}
 T = TypeVar("T")
 R = TypeVar("R")
@@ -272,10 +272,17 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def mapped(function: Callable[[T], R], items: Iterable[T], *, ahead: int = _AHEAD) -> Iterator[R]:
-    """Call a function for each item on threads, `ahead` of them at a time, and yield the results in order."""
-    pool = ThreadPoolExecutor(THREADS)
+    """Call a function for each item on threads, and yield the results in order.
+
+    At most `ahead` calls are under way, or done and their results not yet taken.
+    """
+    pool, begun = ThreadPoolExecutor(THREADS), deque[Future[R]]()
     try:
-        for some in chunks(items, ahead):
-            yield from pool.map(function, some)
+        for item in items:
+            begun.append(pool.submit(function, item))
+            if len(begun) == ahead:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
     finally:  # Ctrl-C included
         pool.shutdown(wait=False, cancel_futures=True)

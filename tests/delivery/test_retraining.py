@@ -273,7 +273,7 @@ def test_gh_opens_the_pull_request_or_its_failure_is_told(
     answer = "no permission" if status else "https://example.org/pull/1"
     log = bench.remote.with_name("log")
     make_tool("gh", f'echo "$@" > {log}\necho {answer} >&{status + 1}\nexit {status}')
-    monkeypatch.setattr(shutil, "which", str)
+    monkeypatch.setattr(shutil, "which", str)  # the fixture hides `gh`
     refused = pytest.raises(DeliveryError, match=f"is pushed, but gh opened no pull request: {answer}")
     with refused if status else nullcontext():
         bench.run()

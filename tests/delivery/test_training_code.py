@@ -50,7 +50,7 @@ def test_only_files_of_class_folders_are_uploaded(tmp_path: Path) -> None:
     for name in {*used, "letters/to_a_patient.txt", "README.txt", "yes/.DS_Store", ".cache/yes/1.png"}:
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / name).write_text(name)
-    found = pipeline.images(tmp_path / "set", "data")
+    found = pipeline.images_of(tmp_path / "set", "data")
     assert {path.relative_to(tmp_path / "set").as_posix() for path in found} == used
 
 
@@ -76,7 +76,7 @@ def test_every_package_that_is_imported_is_required(packed: Path, held: set[str]
 
 def test_other_files_of_the_checkout_are_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, job = tmp_path / "checkout", tmp_path / "code"
-    for name in (pipeline.LOCK, *pipeline.FILES):
+    for name in (pipeline.LOCK, *pipeline.SOURCE_FILES):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     kept = {"model/training/train.py", "model/names.json", "container/imaging.py"}
@@ -91,5 +91,5 @@ def test_other_files_of_the_checkout_are_not_packed(tmp_path: Path, monkeypatch:
         (root / name).write_text("")
     monkeypatch.setattr(pipeline, "ROOT", root)
     pipeline.pack_source(job)
-    assert files(job) == kept | {*pipeline.FILES, "requirements.txt"}
+    assert files(job) == kept | {*pipeline.SOURCE_FILES, "requirements.txt"}
     assert (job / "requirements.txt").read_text() == (root / pipeline.LOCK).read_text()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import mlflow
 import pytest
 
 from infra import names, release
+from model.release import gates, registry
 from tests.e2e.load import ConstantLoad, serving_model
 from tests.e2e.releases import Environment, with_another_card, with_half_a_network, with_invalid_labels
 from tests.emulator.cloud import wait_for
@@ -203,8 +205,8 @@ def test_a_shadow_is_deployed_compared_and_recorded_and_a_broken_one_changes_not
     # Given a release, and as its shadow the same network in another artifact
     environment = Environment(demo, "shadowed")
     served, environment.record = environment.record, environment.record.with_name("shadowed.shadow.json")
-    registered = release.load(demo.root / "infra" / "releases" / "local.json").model.version
-    environment.release(with_another_card, version=registered)
+    model = release.load(demo.root / "infra" / "releases" / "local.json").model
+    environment.release(with_another_card, version=model.version)
     environment.record = served
     environment.host(SHADOWED)
     environment.run("deploy")
@@ -226,10 +228,14 @@ def test_a_shadow_is_deployed_compared_and_recorded_and_a_broken_one_changes_not
     assert found["traffic"]["shadow"]["failed"] == 0
     assert found["traffic"]["shadow"]["requests"] >= len(load.served)
     assert "✓ recording it with the version in MLflow" in found["said"]
+    store = mlflow.MlflowClient(f"sqlite:///{demo.root}/mlruns/mlflow.db")
+    recorded = json.loads(store.get_model_version(model.name, model.version).tags[registry.SHADOW])
+    asked = {"environment": environment.name, "served": environment.first}
+    assert gates.shadowed(recorded, asked, hours=1)["passed"]
 
     # And a shadow that cannot be loaded fails the deploy, and no caller notices
     environment.record = served.with_name("shadowed.shadow.json")
-    environment.release(with_half_a_network, version=registered)
+    environment.release(with_half_a_network, version=model.version)
     environment.record = served
     with ConstantLoad(environment.url()) as load:
         refused = environment.run("deploy", check=False)

@@ -173,6 +173,7 @@ def test_labels_give_live_figures_and_name_who_disagrees(environment: Environmen
     environment.label("id-7", "MAYBE")
     environment.label("id-7", "YES", time="yesterday")
     environment.label("id-7", "YES", caller=["a"])
+    environment.label("id-7", "YES", unknown="a")
     report = monitor(environment.settings, since=SINCE)
     found = report.models[0].accuracy
     assert found

@@ -58,6 +58,7 @@ def test_without_an_engine_the_cdk_finds_its_image_published(cloud: Cloud, repos
     asset = {"repositoryName": repository, "imageIds": [{"imageTag": ASSET_TAG}]}
     [described] = cloud.ecr.describe_images(**asset)["imageDetails"]  # type: ignore[arg-type]
     assert described["imageTags"] == [ASSET_TAG]
+    assert "docker" in described["imageManifestMediaType"]
 
 
 def test_an_update_of_a_lambda_does_not_fail_an_invocation_under_way(cloud: Cloud, tmp_path: Path) -> None:

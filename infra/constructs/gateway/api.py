@@ -153,6 +153,8 @@ class Api(Construct):
             for rule in ("APIG4", "COG4"):
                 reason = "Page, documents and health are for everyone; nothing here calls the model."
                 acknowledge(method, f"AwsSolutions-{rule}", reason=reason)
+        if (auth == "cognito") != (users is not None):
+            raise ValueError("users are needed for cognito, and only for it")
         protected = below_root.add_method(
             "POST",
             to_handler,

@@ -33,8 +33,8 @@ class AlarmTopic(Construct):
         super().__init__(scope, id_)
         self.topic = sns.Topic(self, "Topic", enforce_ssl=True, master_key=key)
         for service in ALARM_PUBLISHERS:
-            here = {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
-            self.topic.grant_publish(iam.ServicePrincipal(service, conditions=here))
+            of_this_account = {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
+            self.topic.grant_publish(iam.ServicePrincipal(service, conditions=of_this_account))
         for email in emails:
             self.topic.add_subscription(subscriptions.EmailSubscription(email))
 

@@ -66,9 +66,9 @@ class EnvironmentKey(Construct):
             )
         ]
         service = f"logs.{cdk.Stack.of(self).region}.amazonaws.com"
-        named = {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}}
+        of_these_groups = {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}}
         actions = ("Encrypt", "Decrypt", "ReEncrypt*", "GenerateDataKey*", "Describe*")
-        writer = iam.ServicePrincipal(service, conditions=named)
+        writer = iam.ServicePrincipal(service, conditions=of_these_groups)
         self.key.grant(writer, *(f"kms:{action}" for action in actions))
 
     def _allow_publishers(self) -> None:
@@ -78,8 +78,8 @@ class EnvironmentKey(Construct):
         an alarm's state by hand (`aws cloudwatch set-alarm-state`) and check that the mail arrives.
         """
         for service in ALARM_PUBLISHERS:
-            here = {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
-            publisher = iam.ServicePrincipal(service, conditions=here)
+            of_this_account = {"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}}
+            publisher = iam.ServicePrincipal(service, conditions=of_this_account)
             self.key.grant(publisher, "kms:Decrypt", "kms:GenerateDataKey*")
 
 

@@ -1,8 +1,8 @@
 """What CloudWatch of ministack lacks: metric math, dimensions, missing data; SageMaker's and logged metrics.
 
 ministack refuses alarms on metric queries. One that queries a single metric is turned into the plain form.
-Those on SageMaker's metrics and on the difference of two are evaluated here. Of any other expression
-only the name is kept: `SetAlarmState` works on such an alarm, but nothing computes it.
+Those on SageMaker's metrics and on `FILL(a, 0) - FILL(b, 0)` of two are evaluated here. Of any other
+expression only the name is kept: `SetAlarmState` works on such an alarm, but nothing computes it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "LessThanOrEqualToThreshold": operator.le,
 }
 
-_DIFFERENCE = re.compile(r"FILL\((\w+), 0\) - FILL\((\w+), 0\)")  # of two metrics, by their ids
+_DIFFERENCE = re.compile(r"FILL\((\w+),\s*0\)\s*-\s*FILL\((\w+),\s*0\)")  # of two metrics, by their ids
 _differences: dict[str, list[Mapping[str, Any]]] = {}  # both `MetricStat`s, by the alarm's ARN
 
 
@@ -162,8 +162,8 @@ def _difference(queries: Any) -> list[Mapping[str, Any]]:
     """Return the two metrics of SageMaker whose difference an alarm watches, none for any other alarm."""
     stats = {query["Id"]: query["MetricStat"] for query in queries or () if "MetricStat" in query}
     written = _DIFFERENCE.fullmatch("".join(query.get("Expression", "") for query in queries or ()))
-    found = [stats[id_] for id_ in written.groups()] if written else []
-    return found if all(stat["Metric"]["Namespace"] == _SAGEMAKER for stat in found) else []
+    found = [stats.get(id_) for id_ in written.groups()] if written else []
+    return [stat for stat in found if stat and stat["Metric"]["Namespace"] == _SAGEMAKER]
 
 
 def _update_state(alarm: _Alarm) -> None:

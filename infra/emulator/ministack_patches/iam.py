@@ -99,7 +99,7 @@ def assume_role(arn: str, *, service: str) -> boto3.Session:
 def role_allows(
     arn: str, action: str, resource: str, *, session: str = "SageMaker", context: Context = None
 ) -> bool:
-    """Whether a role may do something with a resource."""
+    """Whether a role may do something with a resource; always where policies are not enforced."""
     if not enforced():
         return True
     account, name = arn.split(":")[4], arn.rpartition("/")[2]

@@ -84,7 +84,7 @@ class Site:
     def _read(self, name: str) -> str:
         text = (SITE / name).read_text(encoding="utf-8")
         for key, value in asdict(self._sign_in).items() if self._sign_in else ():
-            text = text.replace(f"{{{{sign_in_{key}}}}}", value)  # Cognito's, without characters of HTML
+            text = text.replace(f"{{{{sign_in_{key}}}}}", value)  # checked at synth: plain characters
         return text
 
 

@@ -6,12 +6,13 @@ The stack that deploys this code writes it, of settings that are checked at synt
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+T = TypeVar("T")
 Mode = Literal["none", "api_key", "iam", "cognito"]
 """How callers authenticate. API Gateway enforces it; the Lambda needs it for the page and for CORS."""
 
@@ -52,15 +53,21 @@ class Settings:
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Return the settings in `environ`; raises KeyError where the stack has left one out."""
+    """Return the settings in `environ`; raises KeyError or TypeError where the stack has left one out."""
     auth = cast("Mode", environ["AUTH"])
     return Settings(
         endpoint_name=environ["ENDPOINT_NAME"],
-        model=Model(**json.loads(environ["MODEL"])),
+        model=_members(Model, environ["MODEL"]),
         auth=auth,
-        sign_in=SignIn(**json.loads(environ["SIGN_IN"])) if auth == "cognito" else None,
+        sign_in=_members(SignIn, environ["SIGN_IN"]) if auth == "cognito" else None,
         allowed_origin=environ.get("ALLOWED_ORIGIN"),
         request_id_key=environ.get("REQUEST_ID_KEY"),
         label_bucket=environ.get("LABEL_BUCKET"),
         async_bucket=environ.get("ASYNC_BUCKET"),
     )
+
+
+def _members(kind: type[T], text: str) -> T:
+    """Read a JSON object's known members: AWS may set variables before it updates the code that knows all."""
+    given = json.loads(text)
+    return kind(**{each.name: given[each.name] for each in fields(kind) if each.name in given})  # type: ignore[arg-type]
