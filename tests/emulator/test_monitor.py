@@ -185,7 +185,7 @@ def test_labels_give_live_figures_and_name_who_disagrees(environment: Environmen
     assert found.specificity.value == pytest.approx(1 / 3)
     assert found.sensitivity.low < 2 / 3 < found.sensitivity.high < 1
     assert 0 < found.calibration_error.low < found.calibration_error.value < found.calibration_error.high
-    assert report.unusable[0].startswith("3 labels of another schema, first in labels/id-7/")
+    assert report.unusable[0].startswith("4 labels of another schema, first in labels/id-7/")
     shown = json.dumps(report.document()) + table(report)
     assert "3 answered otherwise: id-3, id-5, id-6" in shown
     assert '"n"' not in shown  # a note is nobody's but the reader's of the bucket
