@@ -1,4 +1,4 @@
-"""A cold start imports little."""
+"""A cold start imports little, and fails where labels or predictions could not be kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from infra.constructs.python_function import stage
+from infra.lambdas.gateway import settings
+from tests.gateway.conftest import MODEL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,3 +37,11 @@ def test_the_staged_package_imports_nothing_of_weight(environment: dict[str, str
     assert "gateway.handler" in handler
     assert {name.partition(".")[0] for name in handler - client} <= SMALL
     assert "boto3" not in handler
+
+
+@pytest.mark.parametrize("alone", ["REQUEST_ID_KEY", "LABEL_BUCKET", "ASYNC_BUCKET"])
+def test_the_key_of_request_ids_comes_with_a_bucket(alone: str) -> None:
+    given = {"ENDPOINT_NAME": "any", "MODEL": json.dumps(MODEL), "AUTH": "none"}
+    assert settings.read(given).request_id_key is None
+    with pytest.raises(ValueError, match="REQUEST_ID_KEY belongs to"):
+        settings.read({**given, alone: "any"})

@@ -163,7 +163,8 @@ def _difference(queries: Any) -> list[Mapping[str, Any]]:
     stats = {query["Id"]: query["MetricStat"] for query in queries or () if "MetricStat" in query}
     written = _DIFFERENCE.fullmatch("".join(query.get("Expression", "") for query in queries or ()))
     found = [stats.get(id_) for id_ in written.groups()] if written else []
-    return [stat for stat in found if stat and stat["Metric"]["Namespace"] == _SAGEMAKER]
+    ours = [stat for stat in found if stat and stat["Metric"]["Namespace"] == _SAGEMAKER]
+    return ours if len(ours) == len(found) else []
 
 
 def _update_state(alarm: _Alarm) -> None:

@@ -27,6 +27,7 @@ from infra.emulator.sagemaker.resources import (
     Resource,
     Store,
     T,
+    production_variant,
 )
 from infra.emulator.sagemaker.service import SageMaker
 from infra.emulator.sagemaker.transform import TRANSFORM_JOB
@@ -135,7 +136,8 @@ def _describe_variants(endpoint: Endpoint, running: Running | None) -> list[dict
     image = {"SpecifiedImage": running.variant.image, "ResolvedImage": running.image}
     variant: dict[str, object] = {"VariantName": running.variant.name, "DeployedImages": [image]}
     if running.variant.serverless:
-        return [variant]
+        declared = production_variant(endpoint.config.properties)
+        return [variant | {"CurrentServerlessConfig": declared["ServerlessConfig"]}]
     scaled = endpoint.instance_count if running is endpoint.running else None
     count, weight = running.variant.instances if scaled is None else scaled, running.variant.weight
     sizes = {"CurrentInstanceCount": count, "DesiredInstanceCount": count}

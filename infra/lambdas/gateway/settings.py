@@ -53,7 +53,11 @@ class Settings:
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Return the settings in `environ`; raises KeyError or TypeError where the stack has left one out."""
+    """Return the settings in `environ`; raises KeyError, TypeError or ValueError where one is left out."""
+    if ("REQUEST_ID_KEY" in environ) != ("LABEL_BUCKET" in environ or "ASYNC_BUCKET" in environ):
+        raise ValueError(
+            "REQUEST_ID_KEY belongs to LABEL_BUCKET or ASYNC_BUCKET: set it with one, or neither"
+        )
     auth = cast("Mode", environ["AUTH"])
     return Settings(
         endpoint_name=environ["ENDPOINT_NAME"],
